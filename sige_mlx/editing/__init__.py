@@ -1,0 +1,6 @@
+"""Editing pictures: sessions that record an original and recompute edits of it."""
+
+from sige_mlx.editing.images import open_image, save_image
+from sige_mlx.editing.session import EditResult, EditSession
+
+__all__ = ["EditResult", "EditSession", "open_image", "save_image"]

@@ -1,0 +1,195 @@
+"""Editing a picture with a diffusion model: record the original once, then recompute only what each edit touches.
+
+The edits are SDEdit's (Meng et al. 2022): the edited picture is noised to a middle timestep and denoised from there. What makes
+them incremental is that the original's own trajectory does not depend on the edit: its x_t is drawn in closed form with
+one fixed noise, so the network can be recorded on it ahead of any edit.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from sige_mlx import samplers
+from sige_mlx.editing.images import Picture, from_model, picture, to_model
+from sige_mlx.engine import Engine
+from sige_mlx.errors import SigeError
+from sige_mlx.masks import difference_mask, dilate, user_mask
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what, steps done, steps in all)."""
+
+ImageLike = Image.Image | npt.ArrayLike
+SAMPLERS = ("ddim", "ddpm")
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """A picture and what it cost. MACs and seconds are for all steps together."""
+
+    image: Picture
+    """(H, W, 3) uint8; outside `mask` it is the original, exactly."""
+    mask: npt.NDArray[np.bool_]
+    """(H, W): the edit, as the network saw it."""
+    tiles: dict[tuple[int, int], tuple[int, int]]
+    """Active and all tiles by plane size."""
+    macs: int
+    dense_macs: int
+    seconds: float
+    dense_seconds: float
+    """Of the dense passes over the original: what the same number of steps cost when nothing is reused."""
+
+    @property
+    def edited(self) -> float:
+        """Share of the pixels under the mask, 0 to 1."""
+        return float(self.mask.mean())
+
+
+class EditSession:
+    """A picture open for editing.
+
+    `original` is a Pillow image or (H, W, 3) uint8 of the engine's size. `strength` in (0, 1] is the share of the noise schedule that
+    edits are noised to, `steps` the number of sampler steps from there, `seed` that of all noise: the same arguments give
+    the same bits on one machine. `eps` and `dilation` make the mask of an edit that brings none: pixels differing by more than
+    `eps` (of [-1, 1]) in any channel, grown by `dilation` pixels; both default to the model's.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        original: ImageLike,
+        *,
+        steps: int = 20,
+        strength: float = 0.5,
+        seed: int = 0,
+        sampler: str = "ddim",
+        eps: float | None = None,
+        dilation: int | None = None,
+    ):
+        if sampler not in SAMPLERS:
+            raise SigeError(f"sampler {sampler!r} is not known: choose {' or '.join(SAMPLERS)}")
+        self.engine = engine
+        self.original = picture(original, engine.plan.image_size, "the original")
+        self.timesteps = samplers.timesteps(steps, strength)
+        self.sampler = sampler
+        self.eps = engine.config.eps if eps is None else eps
+        self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
+        self.pending: EditResult | None = None
+        self._schedule = samplers.alphas_cumprod(samplers.linear_betas())
+        keys = mx.random.split(mx.random.key(seed), steps + 1)
+        shape = (1, *engine.plan.image_size, 3)
+        self._noise = mx.random.normal(shape, key=keys[0])
+        self._step_keys = keys[1:]
+        self._recorded: dict[int, float] = {}
+        self._fits_in_memory(steps)
+
+    def record(self, progress: Progress | None = None) -> None:
+        """Records the original at every step; done by the first edit when it was not done before. Can be interrupted and resumed."""
+        x0 = to_model(self.original)
+        for done, t in enumerate(self.timesteps):
+            if progress:
+                progress("record", done, len(self.timesteps))
+            if t not in self._recorded:
+                start = time.perf_counter()
+                self.engine.record(t, x=samplers.q_sample(x0, t, self._noise, self._schedule), t=mx.array([float(t)]))
+                self._recorded[t] = time.perf_counter() - start
+        if progress:
+            progress("record", len(self.timesteps), len(self.timesteps))
+
+    def edit(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> EditResult:
+        """The edited picture, re-rendered where it differs from the original or where `mask` (white is edited) says. The result
+        waits in `pending` until `commit` or `revert`. Raises `SigeError` for pictures or masks of another size."""
+        pixels = picture(edited, self.engine.plan.image_size, "the edited image")
+        region = self.mask(pixels, mask)
+        self.record(progress)
+        start = time.perf_counter()
+        prepared = self.engine.prepare(region, everywhere=False)
+        image = self._denoise(
+            pixels, region, lambda t, x: self.engine.edit(prepared, t, x=x, t=mx.array([float(t)])), progress
+        )
+        seconds = time.perf_counter() - start
+        levels = prepared.edit.tiling.levels
+        steps = len(self.timesteps)
+        self.pending = EditResult(
+            image=image,
+            mask=region,
+            tiles={size: (len(levels[size]), levels[size].grid.size) for size in prepared.edit.program.tiles()},
+            macs=prepared.edit.macs * steps,
+            dense_macs=self.engine.macs * steps,
+            seconds=seconds,
+            dense_seconds=sum(self._recorded.values()),
+        )
+        return self.pending
+
+    def dense(
+        self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None
+    ) -> tuple[Picture, float]:
+        """The same edit with nothing reused, and its seconds: what `edit` is compared with."""
+        pixels = picture(edited, self.engine.plan.image_size, "the edited image")
+        region = self.mask(pixels, mask)
+        start = time.perf_counter()
+        image = self._denoise(pixels, region, lambda t, x: self.engine(x=x, t=mx.array([float(t)])), progress)
+        return image, time.perf_counter() - start
+
+    def commit(self) -> None:
+        """Makes the pending result the original. What was recorded belongs to the old one and is dropped: the next edit records
+        the new original first. Raises `SigeError` when nothing is pending."""
+        if self.pending is None:
+            raise SigeError("there is nothing to commit: call edit() first")
+        self.original = self.pending.image
+        self.pending = None
+        self._recorded.clear()
+        self.engine.forget()
+
+    def revert(self) -> None:
+        """Drops the pending result. The recording was never touched by it."""
+        self.pending = None
+
+    def mask(self, edited: Picture, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
+        """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
+        if mask is not None:
+            return user_mask(mask, self.engine.plan.image_size)
+        return dilate(difference_mask(self.original, edited, self.eps), self.dilation)
+
+    def _denoise(
+        self,
+        edited: Picture,
+        mask: npt.NDArray[np.bool_],
+        network: Callable[[int, mx.array], mx.array],
+        progress: Progress | None,
+    ) -> Picture:
+        x0, region = to_model(self.original), mx.array(mask)[None, ..., None]
+        x = samplers.q_sample(to_model(edited), self.timesteps[0], self._noise, self._schedule)
+        for step, (t, t_next) in enumerate(self._steps()):
+            if progress:
+                progress("edit", step, len(self.timesteps))
+            x = mx.where(region, x, samplers.q_sample(x0, t, self._noise, self._schedule))
+            x = self._step(step, x, network(t, x), t, t_next)
+            mx.eval(x)
+        if progress:
+            progress("edit", len(self.timesteps), len(self.timesteps))
+        return np.where(mask[..., None], from_model(x), self.original)
+
+    def _steps(self) -> Iterator[tuple[int, int]]:
+        return zip(self.timesteps, [*self.timesteps[1:], -1], strict=True)
+
+    def _step(self, step: int, x: mx.array, eps: mx.array, t: int, t_next: int) -> mx.array:
+        if self.sampler == "ddim":
+            return samplers.ddim_step(x, eps, t, t_next, self._schedule)
+        noise = mx.random.normal(x.shape, key=self._step_keys[step])
+        return samplers.ddpm_step(x, eps, t, t_next, self._schedule, noise)
+
+    def _fits_in_memory(self, steps: int) -> None:
+        needed = self.engine.plan.recorded_nbytes
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        room = int(0.7 * memory) // needed
+        if steps > room:
+            raise SigeError(
+                f"{steps} steps of this model keep {steps * needed / 2**30:.1f} GiB of activations, and this machine has"
+                f" {memory / 2**30:.0f} GiB: take at most {room} steps"
+            )

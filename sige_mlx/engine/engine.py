@@ -1,0 +1,141 @@
+"""The engine: run a network, record it on an image, and recompute edits of that image."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import mlx.core as mx
+import mlx.nn
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.engine.native.weights import Loader
+from sige_mlx.errors import SigeError
+from sige_mlx.graph.plan import Edit, Plan
+from sige_mlx.graph.trace import trace
+from sige_mlx.nn.module import parameters
+
+DEVICES = ("cpu", "reference")
+
+
+class Record(Protocol):
+    """What an executor keeps of one pass over the original."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+class Executor(Protocol):
+    """One way to run a plan. `prepare` gives what `edit` takes as its first argument."""
+
+    def run(self, inputs: Mapping[str, mx.array]) -> mx.array: ...
+
+    def record(self, inputs: Mapping[str, mx.array]) -> tuple[mx.array, Any]: ...
+
+    def prepare(self, edit: Edit) -> Any: ...
+
+    def edit(self, prepared: Any, record: Any, inputs: Mapping[str, mx.array]) -> mx.array: ...
+
+
+@dataclass(frozen=True)
+class PreparedEdit:
+    """An edit made ready for an engine by `Engine.prepare`; it serves every recorded step."""
+
+    edit: Edit
+    prepared: Any
+
+
+class Engine:
+    """A network on a device.
+
+    `model` is an MLX module with `inputs(batch)`, the names and shapes of its arguments. `device` is "cpu", the native engine, or
+    "reference", plain MLX. `threshold` is the plane side from which on edits use tiles (the model's own by default); `load`
+    gives parameters by name, when they should not be taken from the model. Inputs and outputs are float32 arrays, NHWC.
+    """
+
+    def __init__(
+        self,
+        model: mlx.nn.Module,
+        device: str = "cpu",
+        *,
+        batch: int = 1,
+        threshold: int | None = None,
+        tile: int = 4,
+        threads: int = 0,
+        load: Loader | None = None,
+    ):
+        if device not in DEVICES:
+            raise SigeError(f"device {device!r} is not available here: choose {' or '.join(DEVICES)}")
+        if threshold is None:
+            threshold = model.config.sparse_resolution_threshold
+        self.device = device
+        self.config = model.config
+        self.plan = Plan(trace(model, model.inputs(batch)), threshold, tile)
+        self.executor = _executor(self.plan, model, device, load, threads)
+        self._records: dict[Hashable, tuple[Record, mx.array]] = {}
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the dense pass."""
+        return self.plan.dense.macs
+
+    @property
+    def recorded_nbytes(self) -> int:
+        """Bytes held for all recorded steps."""
+        return sum(record.nbytes for record, _ in self._records.values())
+
+    def __call__(self, **inputs: Any) -> mx.array:
+        """The dense output; nothing is kept."""
+        return self.executor.run(self._checked(inputs))
+
+    def record(self, step: Hashable = 0, **inputs: Any) -> mx.array:
+        """The dense output on the original; what edits need is kept under `step`, in place of what was there."""
+        self._records.pop(step, None)
+        output, record = self.executor.record(self._checked(inputs))
+        self._records[step] = (record, output)
+        return output
+
+    def prepare(self, mask: npt.NDArray[np.bool_], everywhere: bool = True) -> PreparedEdit:
+        """Lowers the edit of `mask`, bool (H, W) or (B, H, W), already dilated. Without `everywhere` the output is computed in the
+        active tiles only and is the recorded one elsewhere. Raises `SigeError` for a mask that is not the image's size."""
+        edit = self.plan.edit(np.asarray(mask, np.bool_), everywhere)
+        return PreparedEdit(edit, None if edit.tiling.empty else self.executor.prepare(edit))
+
+    def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
+        """The output on edited inputs, from what was recorded under `step`, which stays as it is."""
+        if step not in self._records:
+            raise SigeError(f"step {step!r} was not recorded: call record({step!r}, …) on the original first")
+        record, output = self._records[step]
+        given = self._checked(inputs)
+        return output if prepared.edit.tiling.empty else self.executor.edit(prepared.prepared, record, given)
+
+    def forget(self, step: Hashable | None = None) -> None:
+        """Drops what was recorded under `step`, or everything."""
+        if step is None:
+            self._records.clear()
+        else:
+            self._records.pop(step, None)
+
+    def _checked(self, inputs: Mapping[str, Any]) -> dict[str, mx.array]:
+        graph = self.plan.graph
+        if set(inputs) != set(graph.inputs):
+            raise SigeError(
+                f"the network takes {', '.join(graph.inputs)}; it was given {', '.join(inputs) or 'nothing'}"
+            )
+        given = {name: mx.array(x, dtype=mx.float32) for name, x in inputs.items()}
+        for name, x in given.items():
+            shape = graph.nodes[graph.inputs[name]].shape
+            if x.shape != shape:
+                raise SigeError(f"{name} is {tuple(x.shape)}: this engine was made for {shape}")
+        return given
+
+
+def _executor(plan: Plan, model: mlx.nn.Module, device: str, load: Loader | None, threads: int) -> Executor:
+    params = parameters(model)
+    if device == "reference":
+        from sige_mlx.engine.reference import ReferenceExecutor
+
+        return ReferenceExecutor(plan.graph, params if load is None else {k: mx.array(load(k)) for k in params})
+    from sige_mlx.engine.native.executor import NativeExecutor
+
+    return NativeExecutor(plan, load or (lambda name: np.asarray(params[name].astype(mx.float32))), threads)

@@ -1,0 +1,142 @@
+"""The native library: its structs, where it lies, and how it is loaded. `cpu/sige_cpu.h` says what everything means."""
+
+import ctypes
+import functools
+import os
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_size_t, c_void_p
+from importlib import resources
+from pathlib import Path
+
+from sige_mlx.errors import SigeError
+from sige_mlx.graph.program import MAX_OUTPUTS, MAX_SOURCES
+
+ABI = 2
+
+
+def _int_fields(names: str) -> list[tuple[str, type]]:
+    return [(name, c_int32) for name in names.split()]
+
+
+class Tensor(ctypes.Structure):
+    _fields_ = _int_fields("n h w c tile base blocks grid")
+
+
+class Domain(ctypes.Structure):
+    _fields_ = _int_fields("n h w tile tiles list")
+
+
+class Output(ctypes.Structure):
+    _fields_ = _int_fields("dst scale shift stride act")
+
+
+class Source(ctypes.Structure):
+    _fields_ = [
+        ("x", Tensor),
+        *_int_fields("kh kw stride pad_top pad_left upsample scale shift stride_affine act"),
+    ]
+
+
+class Conv(ctypes.Structure):
+    _fields_ = [
+        ("out", Domain),
+        *_int_fields("c_out n_sources n_outputs weight bias vec vec_stride sums has_residual"),
+        ("residual", Tensor),
+        ("source", Source * MAX_SOURCES),
+        ("output", Output * MAX_OUTPUTS),
+    ]
+
+
+class Norm(ctypes.Structure):
+    _fields_ = [
+        *_int_fields("n pixels groups n_sources"),
+        ("sums", c_int32 * MAX_SOURCES),
+        ("tiles", c_int32 * MAX_SOURCES),
+        ("c", c_int32 * MAX_SOURCES),
+        *_int_fields("weight bias scale shift"),
+        ("eps", c_float),
+    ]
+
+
+class Pointwise(ctypes.Structure):
+    _fields_ = [*_int_fields("n rows c src residual n_outputs"), ("output", Output * MAX_OUTPUTS)]
+
+
+class Attention(ctypes.Structure):
+    _fields_ = [
+        *_int_fields("n queries keys heads head_dim q k v out q_stride k_stride v_stride"),
+        ("scale", c_float),
+    ]
+
+
+class Paste(ctypes.Structure):
+    _fields_ = [("x", Tensor), ("dst", c_int32)]
+
+
+class Timestep(ctypes.Structure):
+    _fields_ = [*_int_fields("n dim t out"), ("max_period", c_float)]
+
+
+class _Union(ctypes.Union):
+    _fields_ = [
+        ("conv", Conv),
+        ("norm", Norm),
+        ("pointwise", Pointwise),
+        ("attention", Attention),
+        ("paste", Paste),
+        ("timestep", Timestep),
+    ]
+
+
+class Op(ctypes.Structure):
+    _fields_ = [("kind", c_int32), ("u", _Union)]
+
+
+class Weights(ctypes.Structure):
+    _fields_ = [("data", POINTER(c_float)), ("c_total", c_int32), ("c_first", c_int32)]
+
+
+def _path() -> Path:
+    override = os.environ.get("SIGE_CPU_LIBRARY")
+    if override:
+        return Path(override)
+    folder = Path(str(resources.files("sige_mlx"))) / "_native"
+    found = sorted(folder.glob("libsige_cpu.*"))
+    if not found:
+        raise SigeError(f"the CPU library is missing from {folder}: install sige-mlx with pip, which builds it")
+    return found[0]
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The loaded library; raises `SigeError` when it is missing, of another version, or not made for this processor."""
+    path = _path()
+    try:
+        lib = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise SigeError(f"the CPU library {path} cannot be loaded: {error}") from error
+    if lib.sige_abi() != ABI or _returns(lib.sige_op_size, c_size_t)() != ctypes.sizeof(Op):
+        raise SigeError(f"the CPU library {path} belongs to another version of sige-mlx: reinstall the package")
+    if _returns(lib.sige_simd, c_char_p)() is None:
+        raise SigeError(f"the CPU library {path} needs instructions that this processor lacks (AVX2 and FMA on x86-64)")
+    lib.sige_pool_create.restype = c_void_p
+    lib.sige_pool_create.argtypes = [c_int]
+    lib.sige_pool_destroy.argtypes = [c_void_p]
+    lib.sige_pool_threads.argtypes = [c_void_p]
+    lib.sige_run.argtypes = [c_void_p, POINTER(Op), c_int, POINTER(c_void_p), c_int, POINTER(c_double)]
+    lib.sige_last_error.restype = c_char_p
+    lib.sige_pack_size.restype = c_size_t
+    lib.sige_pack_size.argtypes = [POINTER(Conv)]
+    lib.sige_pack.restype = None
+    lib.sige_pack.argtypes = [POINTER(Conv), POINTER(Weights), c_void_p]
+    return lib
+
+
+def simd() -> str:
+    """The instruction set the library was built for: avx2, neon or generic."""
+    name: bytes = library().sige_simd()
+    return name.decode()
+
+
+def _returns(function: "ctypes._NamedFuncPointer", kind: type) -> "ctypes._NamedFuncPointer":
+    function.restype = kind
+    return function

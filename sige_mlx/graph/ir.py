@@ -1,0 +1,104 @@
+"""The graph: what a network computes, as a list of operations in an order that can be run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import mlx.core as mx
+
+from sige_mlx.nn.ops import Op, Shape
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation: `inputs` are indices of earlier nodes, `params` maps the op's parameter names to the model's."""
+
+    index: int
+    op: Op
+    inputs: tuple[int, ...]
+    params: Mapping[str, str]
+    shape: Shape
+    param_shapes: Mapping[str, Shape]
+
+    @property
+    def name(self) -> str:
+        """The layer it came from (`down.0.block.1.conv1`), or the operation's kind for one without parameters."""
+        for path in self.params.values():
+            return path.rsplit(".", 1)[0]
+        return type(self.op).__name__
+
+
+@dataclass(frozen=True)
+class Input(Op):
+    """A value the caller gives."""
+
+    name: str
+
+
+@dataclass
+class Graph:
+    """Nodes in execution order; `inputs` are the indices of the `Input` nodes by name, `output` the result's."""
+
+    nodes: list[Node] = field(default_factory=list)
+    inputs: dict[str, int] = field(default_factory=dict)
+    output: int = -1
+
+    def add(self, op: Op, inputs: Sequence[int], params: Mapping[str, str], param_shapes: Mapping[str, Shape]) -> Node:
+        """Appends an operation; raises `SigeError` when its inputs do not fit."""
+        shape = op.shape([self.nodes[i].shape for i in inputs], param_shapes)
+        node = Node(len(self.nodes), op, tuple(inputs), dict(params), shape, dict(param_shapes))
+        self.nodes.append(node)
+        return node
+
+    def add_input(self, name: str, shape: Shape) -> Node:
+        """Appends a value that the caller will give."""
+        node = Node(len(self.nodes), Input(name), (), {}, tuple(shape), {})
+        self.nodes.append(node)
+        self.inputs[name] = node.index
+        return node
+
+    def consumers(self) -> list[list[int]]:
+        """For each node, the nodes that read it, in order."""
+        readers: list[list[int]] = [[] for _ in self.nodes]
+        for node in self.nodes:
+            for i in dict.fromkeys(node.inputs):
+                readers[i].append(node.index)
+        return readers
+
+    def macs(self, node: Node) -> int:
+        """Multiply-accumulates of a node's dense evaluation."""
+        return node.op.macs([self.nodes[i].shape for i in node.inputs], node.param_shapes, node.shape)
+
+    def depends_on(self, name: str) -> list[bool]:
+        """For each node, whether it is computed from the input `name`."""
+        reached = [False] * len(self.nodes)
+        for node in self.nodes:
+            reached[node.index] = node.index == self.inputs[name] or any(reached[i] for i in node.inputs)
+        return reached
+
+    def run(self, inputs: Mapping[str, mx.array], params: Mapping[str, mx.array]) -> list[mx.array]:
+        """Every node's dense value (lazily: MLX computes what is asked for)."""
+        values: list[mx.array] = []
+        for node in self.nodes:
+            if isinstance(node.op, Input):
+                values.append(inputs[node.op.name])
+            else:
+                given = {name: params[path] for name, path in node.params.items()}
+                values.append(node.op([values[i] for i in node.inputs], given))
+        return values
+
+    def __str__(self) -> str:
+        lines = []
+        for node in self.nodes:
+            reads = ", ".join(f"%{i}" for i in node.inputs)
+            shape = "x".join(map(str, node.shape))
+            cost = self.macs(node)
+            note = f"  {cost / 1e9:.3f} GMACs" if cost else ""
+            label = node.op.name if isinstance(node.op, Input) else node.name
+            lines.append(f"%{node.index} = {type(node.op).__name__}({reads}) {label}: {shape}{note}")
+        return "\n".join([*lines, f"return %{self.output}"])
+
+
+def pixels(shape: Shape) -> int:
+    """Pixels of an NHWC value."""
+    return math.prod(shape[:3])

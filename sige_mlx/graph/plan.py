@@ -1,0 +1,87 @@
+"""Everything that is lowered from one graph: the dense pass, the recording pass, and a program for every edit."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.errors import SigeError
+from sige_mlx.graph.fusion import Fused, fuse
+from sige_mlx.graph.ir import Graph
+from sige_mlx.graph.lowering import DenseLowering, EditLowering
+from sige_mlx.graph.program import Program
+from sige_mlx.graph.regions import Regions, regions
+from sige_mlx.graph.tiling import Tiling, tiling
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit, lowered: the same for every sampler step."""
+
+    tiling: Tiling
+    regions: Regions
+    program: Program
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one step; an empty edit computes nothing."""
+        return 0 if self.tiling.empty else self.program.macs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph with the choices its programs are lowered by: `threshold`, the plane side from which on an edit uses tiles, and
+    `tile`, their side in pixels."""
+
+    graph: Graph
+    threshold: int
+    tile: int = 4
+
+    @cached_property
+    def fused(self) -> list[Fused]:
+        return fuse(self.graph)
+
+    @cached_property
+    def dense(self) -> Program:
+        """The whole network on the whole image."""
+        return DenseLowering(self.graph, self.fused, self.tile).lower()
+
+    @cached_property
+    def recording(self) -> Program:
+        """The dense pass that keeps what any edit may read: which arrays those are does not depend on the mask."""
+        keys: set[object] = set()
+        everything = np.ones(self.image_size, np.bool_)
+        for everywhere in (True, False):
+            keys |= set(self.edit(everything, everywhere).program.recorded)
+        return DenseLowering(self.graph, self.fused, self.tile, keys).lower()
+
+    @property
+    def recorded_nbytes(self) -> int:
+        """Bytes that recording one step keeps."""
+        return sum(slot.nbytes for slot in self.recording.recorded.values())
+
+    def edit(self, mask: npt.NDArray[np.bool_], everywhere: bool = True) -> Edit:
+        """The program for the edit of `mask`, bool (H, W) or (B, H, W), already dilated. Without `everywhere` the output is
+        right in the active tiles and recorded elsewhere. Raises `SigeError` when the mask is not the image's size."""
+        if mask.shape[-2:] != self.image_size:
+            h, w = self.image_size
+            raise SigeError(
+                f"the mask is {mask.shape[-2]}x{mask.shape[-1]} and the network's image {h}x{w}: they must agree"
+            )
+        tiles = tiling(mask, self.batch, self.tile)
+        parts = regions(self.graph, self.threshold, everywhere)
+        return Edit(tiles, parts, EditLowering(self.graph, self.fused, self.tile, parts, tiles).lower())
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        _, h, w, _ = self._image
+        return h, w
+
+    @property
+    def batch(self) -> int:
+        return self._image[0]
+
+    @property
+    def _image(self) -> tuple[int, ...]:
+        return next(s for i in self.graph.inputs.values() if len(s := self.graph.nodes[i].shape) == 4)

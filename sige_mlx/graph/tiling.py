@@ -1,0 +1,73 @@
+"""The active tiles of an edit at every resolution of a network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.errors import SigeError
+from sige_mlx.masks import active_tiles, mask_pyramid, tile_grid, tile_list
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ActiveTiles:
+    """The tiles of one resolution: `rows` int32 [N, 3] (image, tile row, tile column), `grid` int32 [B, gh, gw] (position in
+    `rows`, or -1)."""
+
+    size: Size
+    tile: int
+    rows: npt.NDArray[np.int32]
+    grid: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def pixels(self) -> npt.NDArray[np.bool_]:
+        """Which pixels the tiles cover: bool [B, H, W]."""
+        covered = np.repeat(np.repeat(self.grid >= 0, self.tile, axis=1), self.tile, axis=2)
+        return covered[:, : self.size[0], : self.size[1]]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Active tiles per resolution. `mask` bool [B, H, W] is the edit, dilated as its task asks."""
+
+    mask: npt.NDArray[np.bool_]
+    levels: Mapping[Size, ActiveTiles]
+
+    def at(self, size: Size) -> ActiveTiles:
+        """The tiles of a plane of `size`; raises `SigeError` for a size that is not the image's halved some times."""
+        if size not in self.levels:
+            raise SigeError(
+                f"a plane of {size[0]}x{size[1]} is no halving of the {self.mask.shape[1]}x{self.mask.shape[2]} image:"
+                " its sides must be divisible by 2 at every level"
+            )
+        return self.levels[size]
+
+    @property
+    def edited(self) -> float:
+        """Share of the image that the mask covers, 0 to 1: the paper's measure of an edit."""
+        return float(self.mask.mean()) if self.mask.size else 0.0
+
+    @property
+    def empty(self) -> bool:
+        return not self.mask.any()
+
+
+def tiling(mask: npt.NDArray[np.bool_], batch: int = 1, tile: int = 4, dilation: int = 1) -> Tiling:
+    """Tiles of a mask [H, W] (the same for the whole batch) or [B, H, W]: at every resolution the tiles that a 3x3
+    convolution sees the mask of that resolution from (Li et al. 2022, section 3)."""
+    if mask.ndim == 2:
+        mask = np.broadcast_to(mask, (batch, *mask.shape))
+    if mask.ndim != 3 or len(mask) != batch:
+        raise SigeError(f"the mask is {mask.shape}: it must be (H, W), or ({batch}, H, W) for this batch")
+    count = max(1, int(np.floor(np.log2(max(1, min(mask.shape[1:]))))) + 1)
+    levels = {}
+    for level in mask_pyramid(mask, count, dilation):
+        active = active_tiles(level, tile)
+        size = (level.shape[1], level.shape[2])
+        levels[size] = ActiveTiles(size, tile, tile_list(active), tile_grid(active))
+    return Tiling(mask, levels)

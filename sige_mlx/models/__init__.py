@@ -1,0 +1,23 @@
+"""Networks, one file a family: a plain MLX module and one configuration dataclass each."""
+
+from typing import Any
+
+import mlx.nn
+
+from sige_mlx.errors import SigeError
+from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+
+FAMILIES: dict[str, tuple[type, type[mlx.nn.Module]]] = {"ddpm": (DDPMConfig, DDPMUNet)}
+"""Configuration and module by the name that `config.json` gives."""
+
+
+def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
+    """The network of a family with the fields of its configuration as JSON has them; weights are MLX's lazy initial ones.
+    Raises `SigeError` for an unknown family or field."""
+    if family not in FAMILIES:
+        raise SigeError(f"the model family {family!r} is not known: it must be one of {', '.join(FAMILIES)}")
+    make_config, make_model = FAMILIES[family]
+    try:
+        return make_model(make_config(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+    except TypeError as error:
+        raise SigeError(f"the configuration of family {family!r} does not fit: {error}") from error

@@ -1,0 +1,58 @@
+"""Layers with the names and parameters of `mlx.nn` that also accept symbolic tensors."""
+
+import math
+
+import mlx.core as mx
+import mlx.nn
+
+from sige_mlx.nn import functional as F
+from sige_mlx.nn.functional import Tensor
+from sige_mlx.nn.ops import Padding
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int) -> mx.array:
+    bound = 1 / math.sqrt(fan_in)
+    return mx.random.uniform(-bound, bound, shape)
+
+
+class Conv2d(mlx.nn.Module):
+    """Convolution with weight `(O, k, k, I)` and bias `(O,)`; `padding` is one number or ((top, bottom), (left, right))."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int | Padding = 0
+    ):
+        super().__init__()
+        fan_in = in_channels * kernel_size**2
+        self.weight = _uniform((out_channels, kernel_size, kernel_size, in_channels), fan_in)
+        self.bias = _uniform((out_channels,), fan_in)
+        self.stride = stride
+        self.padding = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+
+
+class Linear(mlx.nn.Module):
+    """`x @ weight.T + bias`; weight `(O, I)`, bias `(O,)`."""
+
+    def __init__(self, input_dims: int, output_dims: int):
+        super().__init__()
+        self.weight = _uniform((output_dims, input_dims), input_dims)
+        self.bias = _uniform((output_dims,), input_dims)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class GroupNorm(mlx.nn.Module):
+    """Group normalisation over channels split as PyTorch splits them; weight and bias `(C,)`."""
+
+    def __init__(self, num_groups: int, dims: int, eps: float = 1e-5):
+        super().__init__()
+        self.weight = mx.ones((dims,))
+        self.bias = mx.zeros((dims,))
+        self.num_groups = num_groups
+        self.eps = eps
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)

@@ -1,0 +1,10 @@
+"""What the project needs to know of MLX modules."""
+
+import mlx.core as mx
+import mlx.nn
+from mlx.utils import tree_flatten
+
+
+def parameters(model: mlx.nn.Module) -> dict[str, mx.array]:
+    """A model's parameters by dotted path, unevaluated: asking for their shapes costs nothing."""
+    return dict(tree_flatten(model.parameters()))  # type: ignore[arg-type]  # without a destination it gives pairs
