@@ -113,21 +113,28 @@ def _safetensors(path: Path, model: mlx.nn.Module) -> Loader:
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise SigeError(
-                f"{path}: {name} is {found.get(name, 'missing')} where the configuration wants {wanted.get(name, 'none')}"
+                f"{path}: {name} is {found.get(name, 'missing')}, the configuration wants {wanted.get(name, 'none')}"
             )
-    return lambda name: file.get_tensor(name)
+    def read(name: str) -> npt.NDArray[np.generic]:
+        tensor: npt.NDArray[np.generic] = file.get_tensor(name)
+        return tensor
+
+    return read
 
 
 def _random(model: mlx.nn.Module, seed: int) -> Loader:
     shapes = {name: tuple(p.shape) for name, p in parameters(model).items()}
 
-    def make(name: str) -> npt.NDArray[np.generic]:
+    def make(name: str) -> npt.NDArray[np.float32]:
         """Weights that keep activations of order one, a function of seed, name and shape alone."""
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
         shape = shapes[name]
-        drawn = rng.standard_normal(shape, dtype=np.float32)
+        weights: npt.NDArray[np.float32] = rng.standard_normal(shape, dtype=np.float32)
         if len(shape) > 1:
-            return drawn * np.float32((0.6 / np.prod(shape[1:])) ** 0.5)
-        return 0.05 * drawn + np.float32(1 if "norm" in name and name.endswith(".weight") else 0)
+            weights *= np.float32((0.6 / np.prod(shape[1:])) ** 0.5)
+        else:
+            weights *= np.float32(0.05)
+            weights += np.float32("norm" in name and name.endswith(".weight"))
+        return weights
 
     return make

@@ -48,9 +48,10 @@ class PreparedEdit:
 class Engine:
     """A network on a device.
 
-    `model` is an MLX module with `inputs(batch)`, the names and shapes of its arguments. `device` is "cpu", the native engine, or
-    "reference", plain MLX. `threshold` is the plane side from which on edits use tiles (the model's own by default); `load`
-    gives parameters by name, when they should not be taken from the model. Inputs and outputs are float32 arrays, NHWC.
+    `model` is an MLX module with a `config` and `inputs(batch)`, the names and shapes of its arguments. `device` is
+    "cpu", the native engine, or "reference", plain MLX. `threshold` is the plane side from which edits use tiles (the
+    model's own by default); `load` gives parameters by name, when they should not be taken from the model. Inputs and
+    outputs are float32 arrays, NHWC.
     """
 
     def __init__(
@@ -96,8 +97,9 @@ class Engine:
         return output
 
     def prepare(self, mask: npt.NDArray[np.bool_], everywhere: bool = True) -> PreparedEdit:
-        """Lowers the edit of `mask`, bool (H, W) or (B, H, W), already dilated. Without `everywhere` the output is computed in the
-        active tiles only and is the recorded one elsewhere. Raises `SigeError` for a mask that is not the image's size."""
+        """Lowers the edit of `mask`, bool (H, W) or (B, H, W), already dilated. Without `everywhere` the output is
+        computed in the active tiles only and is the recorded one elsewhere. Raises `SigeError` for a mask that is not
+        the image's size."""
         edit = self.plan.edit(np.asarray(mask, np.bool_), everywhere)
         return PreparedEdit(edit, None if edit.tiling.empty else self.executor.prepare(edit))
 

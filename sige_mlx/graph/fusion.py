@@ -1,8 +1,8 @@
 """Fusion: from a graph's operations to the few that store something.
 
-Norms, activations, concatenations and upsamplings store nothing: they become part of how a convolution *reads* the values
-before them. Additions become part of the convolution that *writes*: a time embedding is a vector added to every pixel,
-a residual is read by the epilogue, a 1x1 shortcut is one more source of the same convolution.
+Norms, activations, concatenations and upsamplings store nothing: they become part of how a convolution *reads* the
+values before them. Additions become part of the convolution that *writes*: a time embedding is a vector added to every
+pixel, a residual is read by the epilogue, a 1x1 shortcut is one more source of the same convolution.
 """
 
 from dataclasses import dataclass, replace

@@ -31,8 +31,8 @@ class Edit:
 
 @dataclass(frozen=True)
 class Plan:
-    """A graph with the choices its programs are lowered by: `threshold`, the plane side from which on an edit uses tiles, and
-    `tile`, their side in pixels."""
+    """A graph with the choices its programs are lowered by: `threshold`, the plane side from which an edit uses tiles,
+    and `tile`, their side in pixels."""
 
     graph: Graph
     threshold: int
@@ -62,8 +62,9 @@ class Plan:
         return sum(slot.nbytes for slot in self.recording.recorded.values())
 
     def edit(self, mask: npt.NDArray[np.bool_], everywhere: bool = True) -> Edit:
-        """The program for the edit of `mask`, bool (H, W) or (B, H, W), already dilated. Without `everywhere` the output is
-        right in the active tiles and recorded elsewhere. Raises `SigeError` when the mask is not the image's size."""
+        """The program for the edit of `mask`, bool (H, W) or (B, H, W), already dilated. Without `everywhere` the
+        output is right in the active tiles and recorded elsewhere. Raises `SigeError` for a mask of another size than
+        the image."""
         if mask.shape[-2:] != self.image_size:
             h, w = self.image_size
             raise SigeError(

@@ -1,6 +1,6 @@
-"""The lowered form: what an executor runs. Field for field the structs of `cpu/sige_cpu.h`, where their meaning is written.
+"""The lowered form: what an executor runs. Field for field the structs of `cpu/sige_cpu.h`, where they are explained.
 
-Ops name their arrays by slot, an index into `Program.slots`; a slot says what belongs there, the executor puts it there.
+Ops name their arrays by slot, an index into `Program.slots`; it says what belongs there, the executor puts it there.
 """
 
 import math
@@ -176,7 +176,9 @@ class Timestep:
 
 ProgramOp = Conv | Norm | Pointwise | Attention | Paste | Timestep
 
-_SLOT_FIELDS = frozenset(["base", "blocks", "grid", "list", "dst", "scale", "shift", "weight", "bias", "vec", "sums", "src", "residual", "q", "k", "v", "out", "t"])
+_SLOT_FIELDS = frozenset(
+    "base blocks grid list dst scale shift weight bias vec sums src residual q k v out t".split()  # noqa: SIM905
+)
 
 
 def slots_of(op: Any) -> Iterator[int]:
@@ -192,7 +194,7 @@ def slots_of(op: Any) -> Iterator[int]:
 
 @dataclass
 class Program:
-    """Ops in order over slots. `recorded` are the keys that must be recorded before it can run."""
+    """Ops in order over slots."""
 
     ops: list[ProgramOp] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
@@ -206,6 +208,7 @@ class Program:
 
     @property
     def recorded(self) -> dict[Any, Slot]:
+        """What must be recorded before it can run (or, for a recording program, what it records), by key."""
         return {s.key: s for s in self.slots if s.kind is Kind.RECORDED}
 
     def tiles(self) -> dict[Size, int]:

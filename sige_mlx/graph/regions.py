@@ -31,8 +31,8 @@ class Regions:
 
 
 def regions(graph: Graph, threshold: int, everywhere: bool = True) -> Regions:
-    """Divides a graph by the rule of SIGE: tiles where the longer side of a convolution's plane, before or after it, has at
-    least `threshold` pixels, dense below, where tiles would cover most of the plane anyway.
+    """Divides a graph by the rule of SIGE: tiles where the longer side of a convolution's plane, before or after it, is
+    at least `threshold`, dense below, where tiles would cover most of the plane anyway.
 
     Statistics are recorded ones wherever tiles are, for pixels outside the tiles were normalised with them; they are
     fresh in the dense part, and in the head: the output convolution and the norm and activation before it. There

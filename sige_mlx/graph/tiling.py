@@ -14,8 +14,8 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class ActiveTiles:
-    """The tiles of one resolution: `rows` int32 [N, 3] (image, tile row, tile column), `grid` int32 [B, gh, gw] (position in
-    `rows`, or -1)."""
+    """The tiles of one resolution: `rows` int32 [N, 3] (image, tile row, tile column), `grid` int32 [B, gh, gw]
+    (position in `rows`, or -1)."""
 
     size: Size
     tile: int

@@ -1,5 +1,6 @@
 """Networks, one file a family: a plain MLX module and one configuration dataclass each."""
 
+from collections.abc import Callable
 from typing import Any
 
 import mlx.nn
@@ -7,13 +8,13 @@ import mlx.nn
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 
-FAMILIES: dict[str, tuple[type, type[mlx.nn.Module]]] = {"ddpm": (DDPMConfig, DDPMUNet)}
+FAMILIES: dict[str, tuple[type, Callable[[Any], mlx.nn.Module]]] = {"ddpm": (DDPMConfig, DDPMUNet)}
 """Configuration and module by the name that `config.json` gives."""
 
 
 def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
-    """The network of a family with the fields of its configuration as JSON has them; weights are MLX's lazy initial ones.
-    Raises `SigeError` for an unknown family or field."""
+    """The network of a family with the fields of its configuration as JSON has them; its weights are MLX's lazy initial
+    ones. Raises `SigeError` for an unknown family or field."""
     if family not in FAMILIES:
         raise SigeError(f"the model family {family!r} is not known: it must be one of {', '.join(FAMILIES)}")
     make_config, make_model = FAMILIES[family]

@@ -1,4 +1,4 @@
-"""The U-Net of DDPM (Ho et al. 2020) and DDIM (Song et al. 2021), with the parameter names of the published checkpoints."""
+"""The U-Net of DDPM (Ho et al. 2020) and DDIM (Song et al. 2021), with the published checkpoints' parameter names."""
 
 from dataclasses import dataclass
 
@@ -92,7 +92,7 @@ class Upsample(mlx.nn.Module):
 
 
 class Level(mlx.nn.Module):
-    """One resolution on the way down or up: residual blocks, attention after each where the resolution has it, resampling."""
+    """One resolution, down or up: residual blocks, each with attention where the resolution has it, and resampling."""
 
     def __init__(self, widths: list[tuple[int, int]], temb_channels: int, attention: bool):
         super().__init__()

@@ -16,7 +16,7 @@ def _uniform(shape: tuple[int, ...], fan_in: int) -> mx.array:
 
 
 class Conv2d(mlx.nn.Module):
-    """Convolution with weight `(O, k, k, I)` and bias `(O,)`; `padding` is one number or ((top, bottom), (left, right))."""
+    """Convolution with weight `(O, k, k, I)`, bias `(O,)`; `padding` is a number or ((top, bottom), (left, right))."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int | Padding = 0

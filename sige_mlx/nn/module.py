@@ -7,4 +7,5 @@ from mlx.utils import tree_flatten
 
 def parameters(model: mlx.nn.Module) -> dict[str, mx.array]:
     """A model's parameters by dotted path, unevaluated: asking for their shapes costs nothing."""
-    return dict(tree_flatten(model.parameters()))  # type: ignore[arg-type]  # without a destination it gives pairs
+    pairs: list[tuple[str, mx.array]] = tree_flatten(model.parameters())  # type: ignore[assignment]  # see its stub
+    return dict(pairs)

@@ -32,7 +32,7 @@ class Op:
         raise NotImplementedError(type(self).__name__)
 
     def macs(self, inputs: Sequence[Shape], params: Mapping[str, Shape], output: Shape) -> int:
-        """Multiply-accumulates of one dense evaluation; arithmetic that is linear in the pixels alone counts as none."""
+        """Multiply-accumulates of one dense evaluation; per-pixel arithmetic counts as none."""
         return 0
 
 
@@ -181,7 +181,7 @@ class Attention(Op):
 
 @dataclass(frozen=True)
 class TimestepEmbedding(Op):
-    """Sines then cosines of `t` at `dim / 2` geometric frequencies, as in DDPM (Ho et al. 2020): `(B,)` to `(B, 1, 1, dim)`."""
+    """Sines, then cosines, of `t` at `dim / 2` geometric frequencies (Ho et al. 2020): `(B,)` to `(B, 1, 1, dim)`."""
 
     dim: int
     max_period: float = 10000.0

@@ -16,8 +16,8 @@ class Lifetime:
 
 
 def plan(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
-    """Byte offsets of the arrays, aligned to 64, and the size of the block: greedy, largest first, each at the lowest offset
-    that is free for as long as it lives."""
+    """Byte offsets of the arrays, aligned to 64, and the size of the block: greedy, largest first, each at the lowest
+    offset that is free for as long as it lives."""
     offsets = [0] * len(lifetimes)
     placed: list[tuple[int, int, Lifetime]] = []
     for i in sorted(range(len(lifetimes)), key=lambda i: -lifetimes[i].nbytes):

@@ -29,7 +29,8 @@ class NativeRecord:
 
 
 class NativeExecutor:
-    """Runs, records and edits one network on the CPU. `load` gives its parameters by name; `threads` 0 means one per processor."""
+    """Runs, records and edits one network on the CPU. `load` gives its parameters by name; `threads` 0 means one per
+    processor."""
 
     def __init__(self, plan: Plan, load: Loader, threads: int = 0):
         self.plan = plan

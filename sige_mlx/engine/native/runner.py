@@ -40,7 +40,7 @@ class Runner:
 
 
 class BoundProgram:
-    """A program with its structs made and its scratch planned; only inputs, output and recorded arrays change per run."""
+    """A program with its structs made and its scratch planned; only inputs, output and recorded arrays change."""
 
     def __init__(
         self, program: Program, runner: Runner, weights: PackedWeights, tiles: Mapping[tuple[Kind, Any], Array]
