@@ -22,13 +22,12 @@ from sige_mlx.models import build
 from sige_mlx.nn.module import parameters
 
 DEFAULT = "blue-marble-128"
-"""The model that ships inside the package."""
+"""The model that ships inside the package; its configuration lies beside its weights."""
 
 KNOWN: Mapping[str, tuple[str, dict[str, Any]]] = {
-    DEFAULT: ("ddpm", {}),
     "ddpm-church-256": ("ddpm", {}),
 }
-"""Family and configuration of the models that have a name; the embedded one's configuration lies beside its weights."""
+"""Family and configuration of the published models; their weights are converted into the cache by the user."""
 
 
 @dataclass(frozen=True)
@@ -55,52 +54,91 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SIGE_MLX_CACHE") or Path.home() / ".cache" / "sige-mlx")
 
 
+def names() -> list[str]:
+    """What a model may be called, besides the path of its folder: the embedded one, the published ones, and those
+    converted into the cache."""
+    cached = sorted(folder.parent.name for folder in cache_folder().glob("*/config.json"))
+    return list(dict.fromkeys([DEFAULT, *KNOWN, *cached]))
+
+
 def load(name: str | Path) -> Pretrained:
     """A model by name (embedded or converted into the cache) or by the path of a folder with `config.json` and
     `model.safetensors`. Raises `SigeError` when it is nowhere, or when its files do not belong together."""
     folder = _folder(name)
-    try:
-        described = json.loads((folder / "config.json").read_text())
-        family, config = described["family"], described["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SigeError(f"{folder / 'config.json'} cannot be read as a model's configuration: {error}") from error
-    model = build(family, config)
+    family, model = _described(folder)
     return Pretrained(str(name), family, model, _safetensors(folder / "model.safetensors", model))
 
 
-def random(name: str, seed: int = 0) -> Pretrained:
-    """A named model's network with random weights: as fast as the real one, and as memory-hungry."""
-    if name == DEFAULT:
-        described = json.loads((_folder(name) / "config.json").read_text())
-        model = build(described["family"], described["config"])
-        return Pretrained(name, described["family"], model, _random(model, seed))
-    if name not in KNOWN:
-        raise SigeError(f"the model {name!r} is not known: it must be one of {', '.join(KNOWN)}")
-    family, config = KNOWN[name]
-    model = build(family, config)
-    return Pretrained(name, family, model, _random(model, seed))
+def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
+    """Family and network of a model, without its weights: those of a published one need not be on this machine."""
+    if str(name) in KNOWN:
+        family, config = KNOWN[str(name)]
+        return family, build(family, config)
+    return _described(_folder(name))
+
+
+def random(name: str | Path, seed: int = 0) -> Pretrained:
+    """A model's network with random weights: as fast as the real one, and as memory-hungry."""
+    family, model = network(name)
+    return Pretrained(str(name), family, model, random_weights(model, seed))
+
+
+def random_weights(model: mlx.nn.Module, seed: int = 0) -> Loader:
+    """Weights that keep activations of order one, a function of seed, name and shape alone."""
+    shapes = {name: tuple(p.shape) for name, p in parameters(model).items()}
+
+    def make(name: str) -> npt.NDArray[np.generic]:
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        shape = shapes[name]
+        drawn = rng.standard_normal(shape, dtype=np.float32)
+        if len(shape) > 1:
+            return drawn * np.float32((0.6 / np.prod(shape[1:])) ** 0.5)
+        return 0.05 * drawn + np.float32(1 if "norm" in name and name.endswith(".weight") else 0)
+
+    return make
+
+
+def name_for(family: str, config: Any, source: Path) -> str:
+    """What to call a converted model in the cache: the published one's name if it is that network, else the file's."""
+    for name, (known_family, known_config) in KNOWN.items():
+        if known_family == family and build(family, known_config).config == config:
+            return name
+    return source.stem
+
+
+def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
+    path = folder / "config.json"
+    try:
+        described = json.loads(path.read_text())
+        family, config = described["family"], dict(described["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SigeError(f"{path} cannot be read as a model's configuration: {error!r}") from error
+    try:
+        return family, build(family, config)
+    except SigeError as error:
+        raise SigeError(f"{path}: {error}") from error
 
 
 def _folder(name: str | Path) -> Path:
-    embedded = Path(str(resources.files("sige_mlx"))) / "assets" / str(name)
     if str(name) == DEFAULT:
-        return embedded
+        return Path(str(resources.files("sige_mlx"))) / "assets" / DEFAULT
+    folder, cached = Path(name), cache_folder() / name
     if str(name) in KNOWN:
-        folder = cache_folder() / str(name)
-        if not folder.is_dir():
+        if not cached.is_dir():
             raise SigeError(
                 f"the weights of {name} are not on this machine: get the checkpoint from its authors and run"
-                f" `sige-mlx convert CHECKPOINT`, which puts them into {folder}"
+                f" `sige-mlx convert CHECKPOINT`, which puts them into {cached}"
             )
-        return folder
-    folder = Path(name)
+        return cached
     if folder.is_file():
         raise SigeError(f"{folder} is a file: run `sige-mlx convert {folder} --out FOLDER` and give the folder")
-    if not (folder / "config.json").is_file():
-        raise SigeError(
-            f"{name} is neither a known model ({', '.join(KNOWN)}) nor a folder with config.json and model.safetensors"
-        )
-    return folder
+    for candidate in (folder, cached):
+        if (candidate / "config.json").is_file():
+            return candidate
+    raise SigeError(
+        f"{str(name)!r} is neither a model's name ({', '.join(names())})"
+        " nor a folder with config.json and model.safetensors"
+    )
 
 
 def _safetensors(path: Path, model: mlx.nn.Module) -> Loader:
@@ -109,32 +147,18 @@ def _safetensors(path: Path, model: mlx.nn.Module) -> Loader:
     except (OSError, SafetensorError) as error:
         raise SigeError(f"{path} cannot be read as safetensors: {error}") from error
     wanted = {name: tuple(p.shape) for name, p in parameters(model).items()}
-    found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118, a method, not a dict's
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, a method, not a dict's
+    found = {name: tuple(part.get_shape()) for name, part in slices.items()}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise SigeError(
                 f"{path}: {name} is {found.get(name, 'missing')}, the configuration wants {wanted.get(name, 'none')}"
             )
+        if (dtype := slices[name].get_dtype()) not in ("F32", "F16"):
+            raise SigeError(f"{path}: {name} is {dtype} where F32 or F16 would be right")
+
     def read(name: str) -> npt.NDArray[np.generic]:
         tensor: npt.NDArray[np.generic] = file.get_tensor(name)
         return tensor
 
     return read
-
-
-def _random(model: mlx.nn.Module, seed: int) -> Loader:
-    shapes = {name: tuple(p.shape) for name, p in parameters(model).items()}
-
-    def make(name: str) -> npt.NDArray[np.float32]:
-        """Weights that keep activations of order one, a function of seed, name and shape alone."""
-        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        shape = shapes[name]
-        weights: npt.NDArray[np.float32] = rng.standard_normal(shape, dtype=np.float32)
-        if len(shape) > 1:
-            weights *= np.float32((0.6 / np.prod(shape[1:])) ** 0.5)
-        else:
-            weights *= np.float32(0.05)
-            weights += np.float32("norm" in name and name.endswith(".weight"))
-        return weights
-
-    return make

@@ -1,14 +1,17 @@
 """Editing a picture with a diffusion model: record the original once, then recompute only what each edit touches.
 
-The edits are SDEdit's (Meng et al. 2022): the edited picture is noised to a middle timestep and denoised from there. What makes
-them incremental is that the original's own trajectory does not depend on the edit: its x_t is drawn in closed form with
-one fixed noise, so the network can be recorded on it ahead of any edit.
+The edits are SDEdit's (Meng et al. 2022): the edited picture is noised to a middle timestep and denoised from there.
+What makes them incremental is that the original's own trajectory does not depend on the edit: its x_t is drawn in
+closed form with one fixed noise, so the network can be recorded on it ahead of any edit.
 """
 
 import os
+import statistics
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
@@ -19,13 +22,21 @@ from sige_mlx import samplers
 from sige_mlx.editing.images import Picture, from_model, picture, to_model
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
+from sige_mlx.graph.tiling import ActiveTiles, Size
 from sige_mlx.masks import difference_mask, dilate, user_mask
 
 Progress = Callable[[str, int, int], None]
-"""Called with (what, steps done, steps in all)."""
+"""Called with (what, steps done, steps in all); what is "record", "edit" or "dense"."""
 
 ImageLike = Image.Image | npt.ArrayLike
 SAMPLERS = ("ddim", "ddpm")
+
+
+class DenseResult(NamedTuple):
+    """An edit for which nothing was reused."""
+
+    image: Picture
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -36,13 +47,21 @@ class EditResult:
     """(H, W, 3) uint8; outside `mask` it is the original, exactly."""
     mask: npt.NDArray[np.bool_]
     """(H, W): the edit, as the network saw it."""
-    tiles: dict[tuple[int, int], tuple[int, int]]
-    """Active and all tiles by plane size."""
+    levels: Mapping[Size, ActiveTiles]
+    """The active tiles of the planes that the network computes in tiles."""
+    steps: int
     macs: int
     dense_macs: int
     seconds: float
-    dense_seconds: float
-    """Of the dense passes over the original: what the same number of steps cost when nothing is reused."""
+    """Of choosing the tiles and of all steps; the recording was there already."""
+    dense_seconds: float | None
+    """What as many dense steps take: the median time of recording one, times the steps. None when nothing was recorded,
+    because the edit was empty."""
+
+    @property
+    def tiles(self) -> dict[Size, tuple[int, int]]:
+        """Active and all tiles by plane size."""
+        return {size: (len(level), level.grid.size) for size, level in self.levels.items()}
 
     @property
     def edited(self) -> float:
@@ -53,10 +72,11 @@ class EditResult:
 class EditSession:
     """A picture open for editing.
 
-    `original` is a Pillow image or (H, W, 3) uint8 of the engine's size. `strength` in (0, 1] is the share of the noise schedule that
-    edits are noised to, `steps` the number of sampler steps from there, `seed` that of all noise: the same arguments give
-    the same bits on one machine. `eps` and `dilation` make the mask of an edit that brings none: pixels differing by more than
-    `eps` (of [-1, 1]) in any channel, grown by `dilation` pixels; both default to the model's.
+    `original` is a Pillow image or (H, W, 3) uint8 of the engine's size. `strength` in (0, 1] is the share of the noise
+    schedule that edits are noised to, `steps` the number of sampler steps from there, `seed` that of all noise: the
+    same arguments give the same bits on one machine. `eps` and `dilation` make the mask of an edit that brings none:
+    pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation` pixels; both default to the
+    model's. Raises `SigeError` for arguments out of range, and when the steps would not fit in memory.
     """
 
     def __init__(
@@ -73,6 +93,9 @@ class EditSession:
     ):
         if sampler not in SAMPLERS:
             raise SigeError(f"sampler {sampler!r} is not known: choose {' or '.join(SAMPLERS)}")
+        if not 0 <= seed < 2**64:
+            raise SigeError(f"the seed is {seed}: it must be from 0 to 2^64 - 1")
+        _check_channels(engine)
         self.engine = engine
         self.original = picture(original, engine.plan.image_size, "the original")
         self.timesteps = samplers.timesteps(steps, strength)
@@ -85,66 +108,78 @@ class EditSession:
         shape = (1, *engine.plan.image_size, 3)
         self._noise = mx.random.normal(shape, key=keys[0])
         self._step_keys = keys[1:]
-        self._recorded: dict[int, float] = {}
-        self._fits_in_memory(steps)
+        self._recorded: dict[int, float] = {}  # seconds by timestep
+        # An engine may serve several sessions: what it keeps for this one has a name of its own, and goes with it.
+        self._name = object()
+        weakref.finalize(self, _forget, engine, [self._key(t) for t in self.timesteps])
+        _check_memory(steps, engine)
 
     def record(self, progress: Progress | None = None) -> None:
-        """Records the original at every step; done by the first edit when it was not done before. Can be interrupted and resumed."""
+        """Records the original at every step; done by the first edit when it was not done before. Can be interrupted
+        and resumed."""
         x0 = to_model(self.original)
         for done, t in enumerate(self.timesteps):
             if progress:
                 progress("record", done, len(self.timesteps))
             if t not in self._recorded:
+                x = samplers.q_sample(x0, t, self._noise, self._schedule)
                 start = time.perf_counter()
-                self.engine.record(t, x=samplers.q_sample(x0, t, self._noise, self._schedule), t=mx.array([float(t)]))
+                self.engine.record(self._key(t), x=x, t=_vector(t))
                 self._recorded[t] = time.perf_counter() - start
         if progress:
             progress("record", len(self.timesteps), len(self.timesteps))
 
     def edit(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> EditResult:
-        """The edited picture, re-rendered where it differs from the original or where `mask` (white is edited) says. The result
-        waits in `pending` until `commit` or `revert`. Raises `SigeError` for pictures or masks of another size."""
+        """The edited picture, re-rendered where it differs from the original or where `mask` (white is edited) says.
+
+        The result waits in `pending` until `commit` or `revert`. Raises `SigeError` for pictures or masks of another
+        size.
+        """
         pixels = picture(edited, self.engine.plan.image_size, "the edited image")
         region = self.mask(pixels, mask)
-        self.record(progress)
+        if region.any():
+            self.record(progress)
         start = time.perf_counter()
         prepared = self.engine.prepare(region, everywhere=False)
-        image = self._denoise(
-            pixels, region, lambda t, x: self.engine.edit(prepared, t, x=x, t=mx.array([float(t)])), progress
-        )
+        image = self.original.copy()
+        if region.any():
+
+            def network(t: int, x: mx.array) -> mx.array:
+                return self.engine.edit(prepared, self._key(t), x=x, t=_vector(t))
+
+            image = self._denoise("edit", pixels, region, network, progress)
         seconds = time.perf_counter() - start
-        levels = prepared.edit.tiling.levels
         steps = len(self.timesteps)
+        levels = prepared.edit.tiling.levels
         self.pending = EditResult(
             image=image,
             mask=region,
-            tiles={size: (len(levels[size]), levels[size].grid.size) for size in prepared.edit.program.tiles()},
+            levels={size: levels[size] for size in sorted(prepared.edit.program.tiles(), reverse=True)},
+            steps=steps,
             macs=prepared.edit.macs * steps,
             dense_macs=self.engine.macs * steps,
             seconds=seconds,
-            dense_seconds=sum(self._recorded.values()),
+            dense_seconds=statistics.median(self._recorded.values()) * steps if self._recorded else None,
         )
         return self.pending
 
-    def dense(
-        self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None
-    ) -> tuple[Picture, float]:
-        """The same edit with nothing reused, and its seconds: what `edit` is compared with."""
+    def dense(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> DenseResult:
+        """The same edit with nothing reused: what `edit` is compared with."""
         pixels = picture(edited, self.engine.plan.image_size, "the edited image")
         region = self.mask(pixels, mask)
         start = time.perf_counter()
-        image = self._denoise(pixels, region, lambda t, x: self.engine(x=x, t=mx.array([float(t)])), progress)
-        return image, time.perf_counter() - start
+        image = self._denoise("dense", pixels, region, lambda t, x: self.engine(x=x, t=_vector(t)), progress)
+        return DenseResult(image, time.perf_counter() - start)
 
     def commit(self) -> None:
-        """Makes the pending result the original. What was recorded belongs to the old one and is dropped: the next edit records
-        the new original first. Raises `SigeError` when nothing is pending."""
+        """Makes the pending result the original. What was recorded belongs to the old one and is dropped: the next edit
+        records the new original first. Raises `SigeError` when nothing is pending."""
         if self.pending is None:
             raise SigeError("there is nothing to commit: call edit() first")
-        self.original = self.pending.image
+        self.original = self.pending.image.copy()
         self.pending = None
         self._recorded.clear()
-        self.engine.forget()
+        _forget(self.engine, map(self._key, self.timesteps))
 
     def revert(self) -> None:
         """Drops the pending result. The recording was never touched by it."""
@@ -152,12 +187,14 @@ class EditSession:
 
     def mask(self, edited: Picture, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
-        if mask is not None:
-            return user_mask(mask, self.engine.plan.image_size)
-        return dilate(difference_mask(self.original, edited, self.eps), self.dilation)
+        return edited_region(self.original, edited, mask, self.eps, self.dilation)
+
+    def _key(self, t: int) -> Hashable:
+        return self._name, t
 
     def _denoise(
         self,
+        what: str,
         edited: Picture,
         mask: npt.NDArray[np.bool_],
         network: Callable[[int, mx.array], mx.array],
@@ -167,12 +204,12 @@ class EditSession:
         x = samplers.q_sample(to_model(edited), self.timesteps[0], self._noise, self._schedule)
         for step, (t, t_next) in enumerate(self._steps()):
             if progress:
-                progress("edit", step, len(self.timesteps))
+                progress(what, step, len(self.timesteps))
             x = mx.where(region, x, samplers.q_sample(x0, t, self._noise, self._schedule))
             x = self._step(step, x, network(t, x), t, t_next)
             mx.eval(x)
         if progress:
-            progress("edit", len(self.timesteps), len(self.timesteps))
+            progress(what, len(self.timesteps), len(self.timesteps))
         return np.where(mask[..., None], from_model(x), self.original)
 
     def _steps(self) -> Iterator[tuple[int, int]]:
@@ -184,12 +221,41 @@ class EditSession:
         noise = mx.random.normal(x.shape, key=self._step_keys[step])
         return samplers.ddpm_step(x, eps, t, t_next, self._schedule, noise)
 
-    def _fits_in_memory(self, steps: int) -> None:
-        needed = self.engine.plan.recorded_nbytes
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        room = int(0.7 * memory) // needed
-        if steps > room:
-            raise SigeError(
-                f"{steps} steps of this model keep {steps * needed / 2**30:.1f} GiB of activations, and this machine has"
-                f" {memory / 2**30:.0f} GiB: take at most {room} steps"
-            )
+
+def edited_region(
+    original: Picture, edited: Picture, mask: ImageLike | None, eps: float, dilation: int
+) -> npt.NDArray[np.bool_]:
+    """`mask` as drawn, else where the pictures differ by more than `eps`, grown by `dilation` pixels: bool (H, W)."""
+    if mask is not None:
+        return user_mask(mask, original.shape[:2])
+    return dilate(difference_mask(original, edited, eps), dilation)
+
+
+def _vector(t: int) -> mx.array:
+    return mx.array([float(t)])
+
+
+def _forget(engine: Engine, keys: Iterable[Hashable]) -> None:
+    for key in keys:
+        engine.forget(key)
+
+
+def _check_channels(engine: Engine) -> None:
+    graph = engine.plan.graph
+    read, written = (graph.nodes[i].shape[-1] for i in (graph.inputs["x"], graph.output))
+    if (read, written) != (3, 3):
+        raise SigeError(f"this network reads {read} channels and writes {written}: pictures need 3 and 3")
+
+
+def _check_memory(steps: int, engine: Engine) -> None:
+    each, memory = engine.plan.recorded_nbytes, _physical_memory()
+    left = int(0.7 * memory) - engine.recorded_nbytes
+    if steps * each > left:
+        raise SigeError(
+            f"{steps} steps of this model keep {steps * each / 2**30:.1f} GiB of activations, and of this machine's"
+            f" {memory / 2**30:.0f} GiB {max(left, 0) / 2**30:.1f} may be used: take at most {max(left, 0) // each}"
+        )
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.plan import Edit, Plan
+from sige_mlx.graph.program import Program
 from sige_mlx.graph.trace import trace
 from sige_mlx.nn.module import parameters
 
@@ -41,6 +42,7 @@ class Executor(Protocol):
 class PreparedEdit:
     """An edit made ready for an engine by `Engine.prepare`; it serves every recorded step."""
 
+    plan: Plan
     edit: Edit
     prepared: Any
 
@@ -69,6 +71,9 @@ class Engine:
             raise SigeError(f"device {device!r} is not available here: choose {' or '.join(DEVICES)}")
         if threshold is None:
             threshold = model.config.sparse_resolution_threshold
+        for option, value, least in (("batch", batch, 1), ("tile", tile, 1), ("threads", threads, 0)):
+            if value < least:
+                raise SigeError(f"{option} is {value}: it must be at least {least}")
         self.device = device
         self.config = model.config
         self.plan = Plan(trace(model, model.inputs(batch)), threshold, tile)
@@ -91,25 +96,38 @@ class Engine:
 
     def record(self, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The dense output on the original; what edits need is kept under `step`, in place of what was there."""
-        self._records.pop(step, None)
-        output, record = self.executor.record(self._checked(inputs))
+        given = self._checked(inputs)
+        self._records.pop(step, None)  # before, not after: two recordings of a step need not fit
+        output, record = self.executor.record(given)
         self._records[step] = (record, output)
-        return output
+        return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
 
     def prepare(self, mask: npt.NDArray[np.bool_], everywhere: bool = True) -> PreparedEdit:
         """Lowers the edit of `mask`, bool (H, W) or (B, H, W), already dilated. Without `everywhere` the output is
         computed in the active tiles only and is the recorded one elsewhere. Raises `SigeError` for a mask that is not
         the image's size."""
         edit = self.plan.edit(np.asarray(mask, np.bool_), everywhere)
-        return PreparedEdit(edit, None if edit.tiling.empty else self.executor.prepare(edit))
+        return PreparedEdit(self.plan, edit, None if edit.tiling.empty else self.executor.prepare(edit))
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The output on edited inputs, from what was recorded under `step`, which stays as it is."""
-        if step not in self._records:
-            raise SigeError(f"step {step!r} was not recorded: call record({step!r}, …) on the original first")
-        record, output = self._records[step]
+        record, output = self._recorded(prepared, step)
         given = self._checked(inputs)
-        return output if prepared.edit.tiling.empty else self.executor.edit(prepared.prepared, record, given)
+        return mx.array(output) if prepared.edit.tiling.empty else self.executor.edit(prepared.prepared, record, given)
+
+    def profile(
+        self, prepared: PreparedEdit | None = None, step: Hashable = 0, **inputs: Any
+    ) -> tuple[Program, npt.NDArray[np.float64]]:
+        """Runs an edit, or the dense pass without one: the program that ran, and each op's seconds. Raises `SigeError`
+        for an empty edit, which runs nothing, and on a device that runs no programs."""
+        from sige_mlx.engine.native.executor import NativeExecutor
+
+        if not isinstance(self.executor, NativeExecutor) or (prepared and prepared.edit.tiling.empty):
+            raise SigeError("only the dense pass and edits that are not empty can be profiled, on device 'cpu'")
+        given = self._checked(inputs)
+        if prepared is None:
+            return self.executor.profile(given)
+        return self.executor.profile(given, prepared.prepared, self._recorded(prepared, step)[0])
 
     def forget(self, step: Hashable | None = None) -> None:
         """Drops what was recorded under `step`, or everything."""
@@ -117,6 +135,13 @@ class Engine:
             self._records.clear()
         else:
             self._records.pop(step, None)
+
+    def _recorded(self, prepared: PreparedEdit, step: Hashable) -> tuple[Any, mx.array]:
+        if prepared.plan is not self.plan:
+            raise SigeError("the edit was prepared by another engine: prepare it with this one")
+        if step not in self._records:
+            raise SigeError(f"step {step!r} was not recorded: call record({step!r}, …) on the original first")
+        return self._records[step]
 
     def _checked(self, inputs: Mapping[str, Any]) -> dict[str, mx.array]:
         graph = self.plan.graph

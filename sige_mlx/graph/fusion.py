@@ -5,6 +5,7 @@ values before them. Additions become part of the convolution that *writes*: a ti
 pixel, a residual is read by the epilogue, a 1x1 shortcut is one more source of the same convolution.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from sige_mlx.errors import SigeError
@@ -54,6 +55,11 @@ class FusedConv:
     biases: tuple[str, ...]
     vec: int | None = None
     residual: int | None = None
+
+    @property
+    def layer(self) -> str:
+        """The path of the layer that does most of the work."""
+        return max(self.sources, key=lambda s: math.prod(s.weight_shape)).weight.rsplit(".", 1)[0]
 
 
 @dataclass(frozen=True)
@@ -107,20 +113,17 @@ class _Fusion:
         self.fused: list[Fused] = []
 
     def run(self) -> list[Fused]:
+        needed = self.needed()
         for node in self.graph.nodes:
             op = node.op
+            if node.index not in needed:
+                continue
             if isinstance(op, ops.Conv2d | ops.Linear):
                 self.write(self.conv(node))
             elif isinstance(op, ops.Add):
                 self.write(self.add(node))
             elif isinstance(op, ops.GroupNorm):
-                parts = self.view(node.inputs[0]).parts
-                if any(p.norm is not None or p.act for p in parts):
-                    raise self.unsupported(node, "normalises what is no stored value")
-                values = tuple(p.value for p in parts)
-                self.fused.append(
-                    FusedNorm(node.index, values, op.groups, op.eps, node.params["weight"], node.params["bias"])
-                )
+                self.fused.append(self.norm(node, op))
             elif isinstance(op, ops.Attention):
                 q, k, v = (self.stored(node, i) for i in node.inputs)
                 self.fused.append(FusedAttention(node.index, node.shape, q, k, v, op.heads))
@@ -129,7 +132,17 @@ class _Fusion:
                 if not isinstance(source, Input):
                     raise self.unsupported(node, "embeds what is no input")
                 self.fused.append(FusedTimestep(node.index, node.shape, source.name, op.max_period))
+        if self.graph.output not in self.convs:
+            raise self.unsupported(self.graph.nodes[self.graph.output], "is the output but no convolution")
         return self.fused
+
+    def needed(self) -> set[int]:
+        """The nodes that the output is computed from."""
+        needed = {self.graph.output}
+        for node in reversed(self.graph.nodes):
+            if node.index in needed:
+                needed.update(node.inputs)
+        return needed
 
     def write(self, conv: FusedConv) -> None:
         self.convs[conv.value] = conv
@@ -145,9 +158,19 @@ class _Fusion:
         biases = (node.params["bias"],) if "bias" in node.params else ()
         return FusedConv(node.index, node.shape, (source,), biases)
 
+    def norm(self, node: Node, op: ops.GroupNorm) -> FusedNorm:
+        """Statistics come from the sums that convolutions write, so these are what a norm can follow."""
+        view = self.view(node.inputs[0])
+        if view.upsample or any(p.norm is not None or p.act or p.value not in self.convs for p in view.parts):
+            raise self.unsupported(node, "normalises what no convolution wrote")
+        values = tuple(p.value for p in view.parts)
+        return FusedNorm(node.index, values, op.groups, op.eps, node.params["weight"], node.params["bias"])
+
     def add(self, node: Node) -> FusedConv:
         """Absorbs the convolution that one side of an addition is, when nobody else reads it."""
         a, b = node.inputs
+        if a == b:
+            raise self.unsupported(node, "adds a value to itself")
         if self.graph.nodes[b].shape != node.shape:
             conv = self.absorb(a)
             if conv is None or conv.vec is not None:

@@ -65,7 +65,7 @@ class Plan:
         """The program for the edit of `mask`, bool (H, W) or (B, H, W), already dilated. Without `everywhere` the
         output is right in the active tiles and recorded elsewhere. Raises `SigeError` for a mask of another size than
         the image."""
-        if mask.shape[-2:] != self.image_size:
+        if mask.ndim > 1 and mask.shape[-2:] != self.image_size:
             h, w = self.image_size
             raise SigeError(
                 f"the mask is {mask.shape[-2]}x{mask.shape[-1]} and the network's image {h}x{w}: they must agree"

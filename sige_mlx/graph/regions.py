@@ -51,6 +51,7 @@ def regions(graph: Graph, threshold: int, everywhere: bool = True) -> Regions:
         side = max([max(node.shape[1:3]), *(max(shapes[i][1:3]) for i in node.inputs if edited[i])])
         tiles = side >= threshold and _is_local(node) and not (everywhere and node.index == graph.output)
         of.append(Region.TILES if tiles else Region.DENSE)
+    _unite_additions(graph, of)
     fresh = {
         node.index
         for node in graph.nodes
@@ -68,6 +69,17 @@ def _edited(graph: Graph) -> list[bool]:
     for node in graph.nodes:
         reached[node.index] = node.index in images or any(reached[i] for i in node.inputs)
     return reached
+
+
+def _unite_additions(graph: Graph, of: list[Region]) -> None:
+    """An addition is computed with the convolutions that only it reads (see `fusion`), so in the same region."""
+    readers = graph.consumers()
+    for node in reversed(graph.nodes):
+        for i in node.inputs if isinstance(node.op, ops.Add) else ():
+            other = graph.nodes[i]
+            of_its_own = readers[i] == [node.index] and other.shape == node.shape and of[i] is not Region.FIXED
+            if of_its_own and isinstance(other.op, ops.Conv2d | ops.Linear | ops.Add):
+                of[i] = of[node.index]
 
 
 def _is_local(node: Node) -> bool:

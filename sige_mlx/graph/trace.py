@@ -52,6 +52,9 @@ class Tracer:
             if not isinstance(x, SymbolicTensor):
                 raise SigeError(f"{type(op).__name__} mixes a symbolic tensor with an array that is not traced")
             indices.append(x.node.index)
+        for name, p in params.items():
+            if id(p) not in self._names:
+                raise SigeError(f"{type(op).__name__}: its {name} is no parameter of the model")
         paths = {name: self._names[id(p)] for name, p in params.items()}
         shapes = {name: tuple(p.shape) for name, p in params.items()}
         return SymbolicTensor(self, self.graph.add(op, indices, paths, shapes))

@@ -15,8 +15,10 @@ FAMILIES: dict[str, tuple[type, Callable[[Any], mlx.nn.Module]]] = {"ddpm": (DDP
 def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
     """The network of a family with the fields of its configuration as JSON has them; its weights are MLX's lazy initial
     ones. Raises `SigeError` for an unknown family or field."""
-    if family not in FAMILIES:
+    if family not in list(FAMILIES):  # a list, for JSON may name anything here
         raise SigeError(f"the model family {family!r} is not known: it must be one of {', '.join(FAMILIES)}")
+    if not isinstance(config, dict):
+        raise SigeError(f"the configuration of family {family!r} does not fit: it is {config!r}, no object of fields")
     make_config, make_model = FAMILIES[family]
     try:
         return make_model(make_config(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))

@@ -26,8 +26,17 @@ class DDPMConfig:
     mask_dilate_radius: int = 5
 
     def __post_init__(self) -> None:
-        if self.ch % 32:
+        if self.ch < 1 or self.ch % 32:
             raise SigeError(f"DDPM: ch is {self.ch}; its group normalisation takes a multiple of 32")
+        if not self.ch_mult:
+            raise SigeError("DDPM: ch_mult is empty; it takes one multiplier a level")
+        if self.num_res_blocks < 1:
+            raise SigeError(f"DDPM: num_res_blocks is {self.num_res_blocks}; a level takes at least 1")
+        multiple = 2 ** (len(self.ch_mult) - 1)
+        if self.image_size < 1 or self.image_size % multiple:
+            raise SigeError(
+                f"DDPM: image_size is {self.image_size}; its {len(self.ch_mult)} levels take a multiple of {multiple}"
+            )
         if not self.resamp_with_conv:
             raise SigeError(
                 "DDPM: resamp_with_conv is false; only networks that resample with convolutions were published"

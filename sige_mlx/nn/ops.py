@@ -48,7 +48,10 @@ class Conv2d(Op):
         if c != i:
             raise SigeError(f"conv2d: the input has {c} channels, the weight {params['weight']} wants {i}")
         (top, bottom), (left, right) = self.padding
-        return (b, (h + top + bottom - kh) // self.stride + 1, (w + left + right - kw) // self.stride + 1, o)
+        h, w = h + top + bottom, w + left + right
+        if h < kh or w < kw:
+            raise SigeError(f"conv2d: the kernel is {kh}x{kw} and the padded image {h}x{w}; it must fit in")
+        return (b, (h - kh) // self.stride + 1, (w - kw) // self.stride + 1, o)
 
     def __call__(self, inputs: Sequence[mx.array], params: Params) -> mx.array:
         (top, bottom), (left, right) = self.padding

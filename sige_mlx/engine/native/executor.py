@@ -7,6 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
+import numpy.typing as npt
 
 from sige_mlx.engine.native.runner import Array, BoundProgram, Runner
 from sige_mlx.engine.native.weights import Floats, Loader, PackedWeights
@@ -58,6 +59,15 @@ class NativeExecutor:
         """The output for edited inputs."""
         return mx.array(self._run(bound, inputs, record.arrays))
 
+    def profile(
+        self, inputs: Inputs, bound: BoundProgram | None = None, record: NativeRecord | None = None
+    ) -> tuple[Program, npt.NDArray[np.float64]]:
+        """Runs an edit, or the dense pass without one; the program that ran and each op's seconds."""
+        bound = bound or self._dense
+        seconds = np.zeros(len(bound.program.ops))
+        self._run(bound, inputs, record.arrays if record else {}, seconds)
+        return bound.program, seconds
+
     @cached_property
     def _dense(self) -> BoundProgram:
         return self._bind(self.plan.dense)
@@ -73,8 +83,14 @@ class NativeExecutor:
             tiles[Kind.GRID, size] = level.grid
         return BoundProgram(program, self._runner, self.weights, tiles)
 
-    def _run(self, bound: BoundProgram, inputs: Inputs, recorded: Mapping[Any, Array]) -> Floats:
+    def _run(
+        self,
+        bound: BoundProgram,
+        inputs: Inputs,
+        recorded: Mapping[Any, Array],
+        seconds: npt.NDArray[np.float64] | None = None,
+    ) -> Floats:
         given = {name: np.ascontiguousarray(np.asarray(x), np.float32) for name, x in inputs.items()}
         output = np.empty(self.plan.graph.nodes[self.plan.graph.output].shape, np.float32)
-        bound.run(given, output, recorded)
+        bound.run(given, output, recorded, seconds)
         return output

@@ -50,6 +50,7 @@ class Lowering(ABC):
         self.fused = fused
         self.tile = tile
         self.build = ProgramBuilder()
+        self._layers = {op.value: op.layer for op in fused if isinstance(op, FusedConv)}
         self.values: dict[int, Stored] = {}
         self.sums: dict[int, int] = {}
         """Slots of the complete per-tile sums of values that norms take statistics of."""
@@ -93,15 +94,14 @@ class Lowering(ABC):
         domain = self.domain(conv)
         sources = [s for source in conv.sources for s in self.sources(source, domain)]
         if len(sources) > p.MAX_SOURCES:
-            name = self.name(conv.value)
-            raise SigeError(f"{name} reads {len(sources)} values at once; {p.MAX_SOURCES} is the most")
+            raise SigeError(f"{conv.layer} reads {len(sources)} values at once; {p.MAX_SOURCES} is the most")
         c = conv.shape[-1]
         op = p.Conv(
             out=domain,
             c_out=c,
             weight=self.build.slot(Kind.WEIGHT, conv.value),
             bias=self.build.slot(Kind.BIAS, conv.biases, (c,)) if conv.biases else NONE,
-            vec=NONE if conv.vec is None else self.values[conv.vec].base,
+            vec=NONE if conv.vec is None else self.whole(conv.vec),
             vec_stride=c,
             sums=self.partial_sums(conv, domain),
             residual=None if conv.residual is None else self.tensor(conv.residual, RAW, domain, halo=False),
@@ -200,4 +200,5 @@ class Lowering(ABC):
         return -(-size[0] // self.tile) * -(-size[1] // self.tile)
 
     def name(self, value: int) -> str:
-        return self.graph.nodes[value].name
+        """The layer that a value comes from."""
+        return self._layers.get(value, self.graph.nodes[value].name)

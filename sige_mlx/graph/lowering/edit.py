@@ -36,7 +36,7 @@ class EditLowering(Lowering):
                 continue
             if isinstance(op, FusedConv):
                 reads = [r for s in op.sources for r in s.view.parts]
-                reads += [Read(op.residual)] if op.residual is not None else []
+                reads += [Read(value) for value in (op.vec, op.residual) if value is not None]
             elif isinstance(op, FusedAttention):
                 reads = [Read(op.q), Read(op.k), Read(op.v)]
             else:
@@ -141,10 +141,11 @@ class EditLowering(Lowering):
         forms = [f for f in self._reads.get(value, ()) if f.norm == norm]
         if stored.tiles is None or not forms:
             return
-        images, counts = np.unique(stored.tiles.rows[:, 0], return_counts=True)
-        if len(images) != len(stored.tiles.grid) or counts.min() != counts.max():
+        batch = len(stored.tiles.grid)
+        counts = np.bincount(stored.tiles.rows[:, 0], minlength=batch)
+        if counts.min() != counts.max():
             raise SigeError("the images of a batch are edited in different numbers of tiles: edit them one at a time")
         c = self.graph.nodes[value].shape[-1]
         outputs = tuple(self.block_output(stored, form, c) for form in forms)
         rows = int(counts[0]) * self.tile**2
-        self.build.emit(p.Pointwise(len(images), rows, c, stored.blocks[RAW], NONE, outputs), self.name(norm))
+        self.build.emit(p.Pointwise(batch, rows, c, stored.blocks[RAW], NONE, outputs), self.name(norm))

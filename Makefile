@@ -1,0 +1,65 @@
+# Every target does its own set-up: a virtual environment in .venv, nothing global. A C compiler and Python 3.10 or
+# newer are all it assumes; cmake and ninja come from PyPI where the system has none.
+#
+#   make demo      edit a picture, recompute only the edit, write what happened as one picture
+#   make test      the fast tests
+#   make slow      every test, the slow ones too; those that need torch, ziglang … skip without them
+#   make lint      ruff, mypy, clang-format, workflow files;  make format  rewrites what they can
+#   make wheel     dist/sige_mlx-VERSION-py3-none-PLATFORM.whl
+#   make clean     remove what the others made
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+NATIVE := CMakeLists.txt $(shell find cpu -name '*.[ch]' -o -name CMakeLists.txt)
+KERNELS := $(shell find cpu metal -name '*.[ch]' -o -name '*.cpp' -o -name '*.metal')
+
+.PHONY: setup demo test slow lint format wheel clean
+
+setup: $(VENV)/.package
+
+demo: $(VENV)/.package
+	$(VENV)/bin/sige-mlx demo
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+slow: $(VENV)/.test
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/clang-format --dry-run -Werror $(KERNELS)
+
+format: $(VENV)/.test
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/clang-format -i $(KERNELS)
+
+wheel: $(VENV)/.python
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: a target is older than what it was made from, or it is done.
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	    { echo 'sige-mlx needs Python 3.10 or newer: make PYTHON=/path/to/python3 …' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.package: $(VENV)/.python pyproject.toml $(NATIVE)
+	@echo 'Building sige-mlx and installing it into $(VENV) (the first time takes a minute or two)'
+	@$(PIP) install --editable .
+	@touch $@
+
+# The package is there already, so this installs what the extra adds and builds nothing again.
+$(VENV)/.test: pyproject.toml | $(VENV)/.package
+	@echo 'Installing what the tests and linters need into $(VENV)'
+	@$(PIP) install 'sige-mlx[test]'
+	@touch $@

@@ -1,0 +1,128 @@
+"""A folder of frozen cases: manifests/NAME.json and NAME.config.json, cases/NAME-EDIT.npz, weights.py."""
+
+import dataclasses
+import importlib.util
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import mlx.nn
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.converters.checkpoint import CheckpointError
+from sige_mlx.converters.families import FAMILIES, recognise
+from sige_mlx.converters.families.family import Layout, Shapes
+from sige_mlx.engine.native.weights import Loader
+from sige_mlx.errors import SigeError
+from sige_mlx.models import build
+
+
+class UnknownNetwork(SigeError):
+    """A manifest describes a network that the project does not have."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A manifest's network; `load` gives its parameters by our names, in our layout."""
+
+    family: str
+    model: mlx.nn.Module
+    load: Loader
+
+
+class Folder:
+    """Networks and cases by name. Raises `SigeError` for a folder that is not laid out as it should be; opening one
+    executes its `weights.py`."""
+
+    def __init__(self, path: Path):
+        for part in ("manifests", "cases"):
+            if not (path / part).is_dir():
+                raise SigeError(f"{path} is no folder of frozen cases: it has no folder {part}/")
+        if not (path / "weights.py").is_file():
+            raise SigeError(f"{path} has no weights.py, which makes the weights of its networks: nothing can be run")
+        self.path = path
+        self._weights = _import(path / "weights.py")
+        names = {p.stem for p in (path / "manifests").glob("*.json") if not p.stem.endswith(".config")}
+        # The longest name that fits: "ddpm-small-wide-corner" may be a case of "ddpm-small-wide" or of "ddpm-small".
+        self.cases: dict[str, str | None] = {
+            p.stem: max((n for n in names if p.stem.startswith(f"{n}-")), key=len, default=None)
+            for p in sorted((path / "cases").glob("*.npz"))
+        }
+        """The network of each case; None for a case without a manifest."""
+        if not self.cases:
+            raise SigeError(f"{path / 'cases'} has no case: NAME-EDIT.npz would be one")
+
+    def network(self, name: str) -> Network:
+        """The network of a manifest, with weights. Raises `UnknownNetwork` for one of a family that the project does
+        not have, `SigeError` for files that do not belong together."""
+        manifest = self.path / "manifests" / f"{name}.json"
+        shapes: Shapes = {key: tuple(shape) for key, shape in _object(manifest).items()}
+        settings = self._settings(name)
+        try:
+            match = recognise(shapes, FAMILIES, settings.get("image_size"))
+        except CheckpointError as error:
+            raise UnknownNetwork(f"{manifest.name}: {error}") from error
+        config = _configured(match.config, settings, manifest.with_name(f"{name}.config.json"))
+        family = next(f for f in FAMILIES if f.name == match.family)
+        layout = next((lay for lay in family.layouts(config) if _fits(lay, shapes)), None)
+        if layout is None:
+            raise SigeError(f"{manifest.name} has other tensors than the network of {name}.config.json")
+        return Network(match.family, build(match.family, dataclasses.asdict(config)), self._loader(manifest, layout))
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        """Network and edit settings; a folder need not have any."""
+        path = self.path / "manifests" / f"{name}.config.json"
+        settings = _object(path) if path.is_file() else {}
+        return {**settings, **settings.get("model", {})}
+
+    def _loader(self, manifest: Path, layout: Layout) -> Loader:
+        weights: Mapping[str, npt.NDArray[Any]] = self._weights.make(str(manifest))
+
+        def load(name: str) -> npt.NDArray[np.generic]:
+            source = layout[name]
+            return source.build(weights[source.name])
+
+        return load
+
+
+def _configured(config: Any, settings: Mapping[str, Any], path: Path) -> Any:
+    """What the settings say of a configuration's fields; what they leave out stays as the tensors told."""
+    named: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = settings.get(field.name)
+        if value is None:
+            continue
+        value = tuple(value) if isinstance(value, list) else value
+        wanted = type(getattr(config, field.name))
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise SigeError(f"{path.name}: {field.name} is {value!r}, which should be of type {wanted.__name__}")
+        named[field.name] = value
+    return dataclasses.replace(config, **named)
+
+
+def _fits(layout: Layout, shapes: Shapes) -> bool:
+    return {source.name: source.shape for source in layout.values()} == dict(shapes)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SigeError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise SigeError(f"{path} holds no JSON object")
+    return content
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("frozen_weights", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "make"):
+        raise SigeError(f"{path} has no function make(manifest_path), which would give the weights")
+    return module

@@ -1,0 +1,57 @@
+"""All cases of a folder, network by network."""
+
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.frozen import case
+from benchmarks.frozen.check import Outcome, check
+from benchmarks.frozen.folder import Folder, Network, UnknownNetwork
+from benchmarks.frozen.report import Report
+from sige_mlx.engine import DEVICES, Engine
+from sige_mlx.errors import SigeError
+
+
+def run(path: Path, device: str) -> Report:
+    """Runs what can be run and tells of the rest; raises `SigeError` when the folder or the device is none."""
+    if device not in DEVICES:
+        raise SigeError(f"device {device!r} is not available here: choose {' or '.join(DEVICES)}")
+    folder = Folder(path)
+    outcomes: list[Outcome] = []
+    broken: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    # By network, whose weights are then made once, and only one network's are in memory.
+    cases = sorted(folder.cases.items(), key=lambda item: (item[1] or "", item[0]))
+    console = Console(stderr=True)
+    shown = track(cases, "running cases", console=console, transient=True, disable=not console.is_terminal)
+    for name, group in groupby(shown, key=lambda item: item[1]):
+        names = [case_name for case_name, _ in group]
+        if name is None:
+            broken.update(dict.fromkeys(names, "no manifest has a name that this one begins with"))
+            continue
+        try:
+            network = folder.network(name)
+        except UnknownNetwork as error:
+            skipped.update(dict.fromkeys(names, str(error)))
+            continue
+        except SigeError as error:
+            broken.update(dict.fromkeys(names, str(error)))
+            continue
+        engines: dict[int, Engine] = {}
+        for case_name in names:
+            try:
+                outcomes.append(_run(folder, case_name, network, device, engines))
+            except SigeError as error:
+                broken[case_name] = str(error)
+    return Report(device, tuple(outcomes), broken, skipped)
+
+
+def _run(folder: Folder, name: str, network: Network, device: str, engines: dict[int, Engine]) -> Outcome:
+    read = case.read(folder.path / "cases" / f"{name}.npz")
+    batch = len(read.x_edited if isinstance(read, case.Pass) else read.edited)
+    if batch not in engines:
+        engines.clear()
+        engines[batch] = Engine(network.model, device, batch=batch, load=network.load)
+    return check(name, network.family, read, engines[batch])

@@ -1,0 +1,166 @@
+"""A published checkpoint in, a folder with `config.json` and `model.safetensors` out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sige_mlx import zoo
+from sige_mlx.converters import checkpoint, safetensors_file
+from sige_mlx.converters.checkpoint import Checkpoint, CheckpointError, StateDict, Tensor, sniff
+from sige_mlx.converters.checkpoint.reader import map_file
+from sige_mlx.converters.checkpoint.tensor import FLOATING, itemsize
+from sige_mlx.converters.families import FAMILIES, Match, recognise
+from sige_mlx.converters.folder import staged_folder
+from sige_mlx.errors import SigeError
+
+FORMAT = 1  # of config.json
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+DTYPES = ("float32", "float16")
+_CHUNK = 1 << 23
+
+Progress = Callable[[str, int, int], object]
+
+
+@dataclass(frozen=True)
+class ConvertedModel:
+    """What `convert` wrote: `folder`, the family's configuration dataclass, and remarks a user should see."""
+
+    folder: Path
+    family: str
+    config: Any
+    parameters: int
+    nbytes: int
+    sha256: str
+    notes: tuple[str, ...]
+
+
+def convert(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str] | None = None,
+    *,
+    family: str | None = None,
+    dtype: str = "float32",
+    image_size: int | None = None,
+    prefer: str = "ema",
+    force: bool = False,
+    progress: Progress | None = None,
+) -> ConvertedModel:
+    """Convert the PyTorch or safetensors checkpoint `source` into the folder `destination`, in our layout; without one,
+    into the weight cache, under the name that `zoo.load` knows the network by.
+
+    The network is recognised by its tensors, unless `family` names it; `image_size` is its nominal height and width
+    where they are not the published ones; `dtype` is "float32" or "float16"; `prefer` is "ema" or "model" (see
+    `checkpoint.state_dict`). An existing model is only replaced with `force`, and whatever interrupts the conversion,
+    the folder is either as it was or complete. `progress(stage, done, total)` is told of the bytes read (stage
+    "checksum") and written ("write").
+    Raises `SigeError` with one sentence for anything wrong with the file, its tensors or the destination.
+    """
+    source = Path(source)
+    if dtype not in DTYPES:
+        raise SigeError(f"dtype is {dtype!r}; it is one of {', '.join(DTYPES)}")
+    weights, notes = _open(source, prefer)
+    match = _recognise(source, weights, family, image_size)
+    if destination is None:
+        destination = zoo.cache_folder() / zoo.name_for(match.family, match.config, source)
+    destination = Path(destination)
+    if destination.resolve() in source.resolve().parents:
+        raise SigeError(f"{destination}: the checkpoint lies in it; give another folder for the model")
+    shapes = {name: origin.built_shape for name, origin in match.layout.items()}
+    parameters = sum(map(math.prod, shapes.values()))
+    nbytes = parameters * itemsize(dtype)
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress(stage, done, total)
+
+    with staged_folder(destination, (CONFIG_FILE, WEIGHTS_FILE), nbytes, force) as folder:
+        sha256 = _sha256(source, tell)
+        provenance = {"file": source.name.encode(errors="replace").decode(), "sha256": sha256}
+        network = dataclasses.asdict(match.config)
+        config = {"format": FORMAT, "family": match.family, "config": network, "source": provenance}
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+        metadata = {
+            "format": "mlx",
+            "family": match.family,
+            "source_file": provenance["file"],
+            "source_sha256": sha256,
+            "sige_mlx_version": _version(),
+        }
+        build = partial(_build, source, weights.tensors, match, dtype)
+        done = 0
+        for written in safetensors_file.write(folder / WEIGHTS_FILE, shapes, dtype, build, metadata):
+            done += written
+            tell("write", done, nbytes)
+    return ConvertedModel(destination, match.family, match.config, parameters, nbytes, sha256, (*notes, *match.remarks))
+
+
+def _open(source: Path, prefer: str) -> tuple[StateDict, tuple[str, ...]]:
+    """The weights in a checkpoint of either format, and what to tell the user about them."""
+    if sniff.is_safetensors(map_file(source)[: sniff.HEAD]):
+        content = Checkpoint(source, safetensors_file.read(source), ())
+    else:
+        content = checkpoint.read(source)
+    weights = checkpoint.state_dict(content, prefer)
+    notes = weights.notes
+    if weights.found_at:
+        notes = (f"weights taken from {weights.found_at!r}", *notes)
+    if content.placeholders:
+        notes = (*notes, f"not loaded, because never needed: {', '.join(content.placeholders[:5])}")
+    return weights, notes
+
+
+def _recognise(source: Path, weights: StateDict, family: str | None, image_size: int | None) -> Match:
+    candidates = [f for f in FAMILIES if family in (None, f.name)]
+    if not candidates:
+        raise SigeError(f"family is {family!r}; it is one of {', '.join(f.name for f in FAMILIES)}")
+    try:
+        match = recognise({name: tensor.shape for name, tensor in weights.tensors.items()}, candidates, image_size)
+    except CheckpointError as error:
+        raise CheckpointError(f"{source}: {error}") from None
+    for origin in match.layout.values():
+        if (dtype := weights.tensors[origin.name].dtype) not in FLOATING:
+            raise CheckpointError(f"{source}: its tensor {origin.name} is {dtype}; weights are floating-point numbers")
+    return match
+
+
+def _build(source: Path, tensors: dict[str, Tensor], match: Match, dtype: str, name: str) -> np.ndarray:
+    """The parameter `name` in our layout, as `dtype`."""
+    origin = match.layout[name]
+    try:
+        values = origin.build(tensors[origin.name].numpy())
+    except CheckpointError as error:
+        raise CheckpointError(f"{source}: {error}") from None
+    with np.errstate(over="ignore"):
+        values = np.asarray(values, dtype, order="C")
+    if not np.isfinite(values).all():
+        raise CheckpointError(f"{source}: its tensor {origin.name} has values that are not finite as {dtype}")
+    return values
+
+
+def _version() -> str:
+    try:
+        return version("sige-mlx")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "unknown"
+
+
+def _sha256(path: Path, tell: Progress) -> str:
+    data = memoryview(map_file(path))
+    digest = hashlib.sha256()
+    for start in range(0, len(data), _CHUNK):
+        digest.update(data[start : start + _CHUNK])
+        tell("checksum", min(start + _CHUNK, len(data)), len(data))
+    return digest.hexdigest()

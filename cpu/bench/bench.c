@@ -1,0 +1,225 @@
+/* Speed of the convolutions of the DDPM-256 U-Net, dense and over the tiles of a round edit.
+ *
+ *     sige_cpu_bench [threads [rounds [name [plain]]]]
+ *
+ * Dense convolutions normalise and activate what they read, and keep sums of what they write; those over tiles
+ * normalise and activate what they read beyond the tiles, and what they write. Except with `plain`.
+ *
+ * Every figure is the fastest of the rounds; the machine's FMA peak is measured again in every round, its fastest is
+ * the 100 %. GFLOPS count the multiplications of the plain algorithm: Winograd and phase convolutions may exceed 100 %.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "peak.h"
+#include "sige_cpu.h"
+
+typedef struct shape {
+    const char *name;
+    int size; /* of the output, height and width */
+    int c[3]; /* channels of the sources: first kernel, same kernel (concatenated), 1x1 shortcut of the whole */
+    int c_out, kernel, stride, upsample;
+    int count;  /* in a pass */
+    bool tiled; /* in an edit */
+} shape;
+
+/* The edit keeps everything below 64x64 dense, and conv_in and conv_out. */
+static const shape shapes[] = {
+    {"in 3>128 @256", 256, {3}, 128, 3, 1, 0, 1, false},
+    {"128>128 @256", 256, {128}, 128, 3, 1, 0, 4, true},
+    {"128+128>128 @256", 256, {128, 128}, 128, 3, 1, 0, 3, true},
+    {"128(256)>128 @256", 256, {128, 0, 256}, 128, 3, 1, 0, 3, true},
+    {"out 128>3 @256", 256, {128}, 3, 3, 1, 0, 1, false},
+    {"down 128 @256>128", 128, {128}, 128, 3, 2, 0, 1, true},
+    {"up 128 @128>256", 256, {128}, 128, 3, 1, 1, 1, true},
+    {"128>128 @128", 128, {128}, 128, 3, 1, 0, 4, true},
+    {"256+128>128 @128", 128, {256, 128}, 128, 3, 1, 0, 1, true},
+    {"128+128>128 @128", 128, {128, 128}, 128, 3, 1, 0, 2, true},
+    {"128(384)>128 @128", 128, {128, 0, 384}, 128, 3, 1, 0, 1, true},
+    {"128(256)>128 @128", 128, {128, 0, 256}, 128, 3, 1, 0, 2, true},
+    {"down 128 @128>64", 64, {128}, 128, 3, 2, 0, 1, true},
+    {"up 256 @64>128", 128, {256}, 256, 3, 1, 1, 1, true},
+    {"128>256 @64", 64, {128}, 256, 3, 1, 0, 1, true},
+    {"256>256 @64", 64, {256}, 256, 3, 1, 0, 2, true},
+    {"256(128)>256 @64", 64, {256, 0, 128}, 256, 3, 1, 0, 1, true},
+    {"256+256>256 @64", 64, {256, 256}, 256, 3, 1, 0, 2, true},
+    {"256+128>256 @64", 64, {256, 128}, 256, 3, 1, 0, 1, true},
+    {"256(512)>256 @64", 64, {256, 0, 512}, 256, 3, 1, 0, 3, true},
+    {"down 256 @64>32", 32, {256}, 256, 3, 2, 0, 1, true},
+    {"up 256 @32>64", 64, {256}, 256, 3, 1, 1, 1, true},
+    {"256>256 @32", 32, {256}, 256, 3, 1, 0, 4, false},
+    {"512+256>256 @32", 32, {512, 256}, 256, 3, 1, 0, 1, false},
+    {"256+256>256 @32", 32, {256, 256}, 256, 3, 1, 0, 2, false},
+    {"256(768)>256 @32", 32, {256, 0, 768}, 256, 3, 1, 0, 1, false},
+    {"256(512)>256 @32", 32, {256, 0, 512}, 256, 3, 1, 0, 2, false},
+    {"down 256 @32>16", 16, {256}, 256, 3, 2, 0, 1, false},
+    {"up 512 @16>32", 32, {512}, 512, 3, 1, 1, 1, false},
+    {"256>512 @16", 16, {256}, 512, 3, 1, 0, 1, false},
+    {"512>512 @16", 16, {512}, 512, 3, 1, 0, 3, false},
+    {"512+512>512 @16", 16, {512, 512}, 512, 3, 1, 0, 2, false},
+    {"512+256>512 @16", 16, {512, 256}, 512, 3, 1, 0, 1, false},
+    {"512(1024)>512 @16", 16, {512, 0, 1024}, 512, 3, 1, 0, 3, false},
+    {"1x1 512>1536 @16", 16, {512}, 1536, 1, 1, 0, 5, false},
+    {"down 512 @16>8", 8, {512}, 512, 3, 2, 0, 1, false},
+    {"up 512 @8>16", 16, {512}, 512, 3, 1, 1, 1, false},
+    {"512>512 @8", 8, {512}, 512, 3, 1, 0, 8, false},
+    {"512+512>512 @8", 8, {512, 512}, 512, 3, 1, 0, 3, false},
+    {"512(1024)>512 @8", 8, {512, 0, 1024}, 512, 3, 1, 0, 3, false},
+    {"1x1 512>512 @1", 1, {512}, 512, 1, 1, 0, 32, false},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes, MAX_SLOTS = 32 };
+
+typedef struct slots {
+    void *data[MAX_SLOTS];
+    int n;
+} slots;
+
+static int add(slots *s, size_t bytes) {
+    void *p = NULL;
+    if (posix_memalign(&p, 64, bytes ? bytes : 1))
+        abort();
+    s->data[s->n] = p;
+    return s->n++;
+}
+
+static int floats(slots *s, size_t n) {
+    static uint32_t state = 1;
+    int slot = add(s, n * sizeof(float));
+    float *p = s->data[slot];
+    for (size_t i = 0; i < n; i++)
+        p[i] = (float)((state = state * 1664525u + 1013904223u) >> 8) / (1 << 23) - 1.0f;
+    return slot;
+}
+
+/* The tiles a disc in the middle touches, of 1.2 % of the area (the dilated mask of the paper's edits). */
+static int disc(int size, int tile, int32_t *grid, int32_t *list) {
+    const int across = (size + tile - 1) / tile;
+    const double radius = 0.0618 * size + 0.7, middle = 0.45 * size; /* pi r^2 = 1.2 %, and the halo */
+    int n = 0;
+    for (int y = 0; y < across; y++)
+        for (int x = 0; x < across; x++) {
+            double dy = (y + 0.5) * tile - middle, dx = (x + 0.5) * tile - middle;
+            double reach = radius + 0.5 * tile;
+            bool in = dy * dy + dx * dx < reach * reach;
+            grid[y * across + x] = in ? n : -1;
+            if (in)
+                list[3 * n] = 0, list[3 * n + 1] = y, list[3 * n + 2] = x, n++;
+        }
+    return n;
+}
+
+static sige_tensor tensor(slots *s, int size, int c, bool tiled) {
+    sige_tensor t = {1, size, size, c, 4, floats(s, (size_t)size * size * c), SIGE_NONE, SIGE_NONE};
+    if (!tiled)
+        return t;
+    size_t tiles = (size_t)((size + 3) / 4) * ((size + 3) / 4);
+    int32_t *list = malloc(tiles * 12);
+    t.grid = add(s, tiles * 4);
+    int n = disc(size, 4, s->data[t.grid], list);
+    free(list);
+    t.blocks = floats(s, (size_t)n * 16 * c);
+    return t;
+}
+
+typedef struct bench {
+    slots s;
+    sige_op op;
+    double gflop, best, packed_mb;
+    int tiles;
+} bench;
+
+static void make(bench *b, const shape *h, bool tiled, bool affine) {
+    b->op.kind = SIGE_CONV;
+    sige_conv *c = &b->op.u.conv;
+    *c =
+        (sige_conv){.out = {1, h->size, h->size, 4, 0, SIGE_NONE}, .c_out = h->c_out, .n_outputs = 1, .vec = SIGE_NONE};
+    double macs = 0;
+    sige_weights weights[3];
+    for (int i = 0; i < 3; i++) {
+        if (!h->c[i])
+            continue;
+        sige_source *v = &c->source[c->n_sources];
+        int kernel = i == 2 ? 1 : h->kernel, stride = i == 2 ? 1 : h->stride, up = i == 2 ? 0 : h->upsample;
+        int pad = stride == 1 ? kernel / 2 : 0, size = h->size * stride >> up;
+        *v = (sige_source){
+            tensor(&b->s, size, h->c[i], tiled), kernel, kernel, stride, pad, pad, up, SIGE_NONE, SIGE_NONE, 0, 0};
+        if (i < 2 && affine && h->c[i] > 3)
+            v->scale = floats(&b->s, h->c[i]), v->shift = floats(&b->s, h->c[i]), v->act = SIGE_SILU;
+        int w = floats(&b->s, (size_t)h->c_out * kernel * kernel * h->c[i]);
+        weights[c->n_sources++] = (sige_weights){b->s.data[w], h->c[i], 0};
+        macs += (double)h->c[i] * kernel * kernel * h->c_out;
+    }
+    size_t pixels = (size_t)h->size * h->size;
+    if (tiled) {
+        c->out.list = add(&b->s, pixels * 12);
+        int grid = add(&b->s, pixels * 4);
+        c->out.tiles = disc(h->size, 4, b->s.data[grid], b->s.data[c->out.list]);
+        pixels = (size_t)c->out.tiles * 16;
+    }
+    b->tiles = c->out.tiles;
+    c->weight = floats(&b->s, sige_pack_size(c));
+    b->packed_mb = (double)sige_pack_size(c) * 4e-6;
+    sige_pack(c, weights, b->s.data[c->weight]);
+    for (int i = 0; i < c->n_sources; i++)
+        for (int k = 0; k < b->s.n; k++)
+            if (b->s.data[k] == (const void *)weights[i].data)
+                free(b->s.data[k]), b->s.data[k] = NULL;
+    c->bias = floats(&b->s, (size_t)h->c_out);
+    c->sums = tiled ? SIGE_NONE : floats(&b->s, (pixels / 16 + 1) * 2 * h->c_out);
+    c->output[0] = (sige_output){floats(&b->s, pixels * h->c_out), SIGE_NONE, SIGE_NONE, 0, SIGE_IDENTITY};
+    if (tiled && affine) {
+        c->output[0].scale = floats(&b->s, h->c_out), c->output[0].shift = floats(&b->s, h->c_out);
+        c->output[0].act = SIGE_SILU;
+    }
+    b->gflop = 2e-9 * macs * (double)pixels;
+    b->best = 1e9;
+}
+
+int main(int argc, char **argv) {
+    const int threads = argc > 1 ? atoi(argv[1]) : 2, rounds = argc > 2 ? atoi(argv[2]) : 5;
+    sige_pool *pool = sige_pool_create(threads);
+    if (!pool)
+        return 1;
+    static bench all[2][SHAPES];
+    double peak = 0, seconds[2] = {0, 0}, gflop[2] = {0, 0}, mb = 0;
+    printf("%-20s %6s %8s %9s %6s %7s\n", "", "tiles", "ms", "GFLOPS", "peak", "weights");
+    for (int i = 0; i < SHAPES; i++) {
+        const shape *h = &shapes[i];
+        if (argc > 3 && !strstr(h->name, argv[3]))
+            continue;
+        for (int tiled = 0; tiled < (h->tiled ? 2 : 1); tiled++) {
+            bench *b = &all[tiled][i];
+            make(b, h, tiled, argc <= 4);
+            for (int r = 0; r < rounds; r++) {
+                double p = fma_peak(threads);
+                peak = p > peak ? p : peak;
+                double spent = 0;
+                for (int k = 0; k < 1 || (k < 100 && spent < 0.01); k++) {
+                    const double start = now(threads);
+                    if (sige_run(pool, &b->op, 1, b->s.data, b->s.n, NULL))
+                        return fprintf(stderr, "%s\n", sige_last_error()), 1;
+                    const double s = now(threads) - start;
+                    spent += s;
+                    b->best = s < b->best ? s : b->best;
+                }
+            }
+            printf("%-20s %6d %8.3f %9.1f %5.0f%% %5.1f MB\n", h->name, b->tiles, 1e3 * b->best, b->gflop / b->best,
+                   100 * b->gflop / b->best / peak, b->packed_mb);
+            fflush(stdout);
+            if (tiled == 0)
+                seconds[0] += h->count * b->best, gflop[0] += h->count * b->gflop, mb += h->count * b->packed_mb;
+            if (tiled || !h->tiled)
+                seconds[1] += h->count * b->best, gflop[1] += h->count * b->gflop;
+            for (int k = 0; k < b->s.n; k++)
+                free(b->s.data[k]);
+        }
+    }
+    printf("peak %.1f GFLOPS on %d threads, weights %.0f MB\n", peak, threads, mb);
+    for (int i = 0; i < 2; i++)
+        printf("%-6s %8.1f GMACs %8.1f ms %7.1f GFLOPS %5.0f%%\n", i ? "edit" : "dense", gflop[i] / 2, 1e3 * seconds[i],
+               gflop[i] / seconds[i], 100 * gflop[i] / seconds[i] / peak);
+    sige_pool_destroy(pool);
+    return 0;
+}

@@ -1,0 +1,221 @@
+/* sige_cpu: convolutional networks on the CPU, whole images or only the tiles that an edit touched.
+ *
+ * This header is the whole C ABI. A caller describes a network as an array of `sige_op` (what to compute) over an
+ * array of slots (where the numbers are), and runs it in one call:
+ *
+ *     sige_pool *pool = sige_pool_create(0);
+ *     int failed = sige_run(pool, ops, n_ops, slots, n_slots, NULL);
+ *
+ * Ops hold slot numbers, never pointers, so one program serves every sampler step: only the slots change.
+ *
+ * Values are float32, NHWC. Nothing here allocates for the caller, keeps a slot's pointer after the call, or knows of
+ * Python. Results do not depend on the number of threads, to the bit.
+ */
+#ifndef SIGE_CPU_H
+#define SIGE_CPU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define SIGE_API __declspec(dllexport)
+#else
+#define SIGE_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised whenever a struct below changes; the caller compares it, and sizeof(sige_op), with what it was built for. */
+#define SIGE_ABI 2
+
+enum { SIGE_NONE = -1 };       /* a slot that is not there */
+enum { SIGE_MAX_SOURCES = 4 }; /* sources of one convolution or normalisation */
+enum { SIGE_MAX_OUTPUTS = 4 }; /* outputs written by one epilogue */
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+/* An NHWC value as an edit sees it: recomputed tiles over a recorded base. Pixel (y, x) of image i is read
+ *   from `blocks`, when grid[i][y / tile][x / tile] = b >= 0:  blocks[b][y % tile][x % tile][:]
+ *   else from `base`:                                          base[i][y][x][:]
+ * A dense value has only a base (blocks = grid = SIGE_NONE). `base` may be SIGE_NONE when only recomputed pixels are
+ * read (others read as 0), and the pointer in the slot of `blocks` may be NULL when no tile is active. An image whose
+ * size is no multiple of `tile` ends in partial tiles; their pixels beyond the image are 0. */
+typedef struct sige_tensor {
+    int32_t n, h, w, c;
+    int32_t tile;
+    int32_t base;   /* slot of float[n][h][w][c] */
+    int32_t blocks; /* slot of float[tiles][tile][tile][c] */
+    int32_t grid;   /* slot of int32[n][ceil(h / tile)][ceil(w / tile)] */
+} sige_tensor;
+
+/* The pixels an op computes: every pixel, written as float[n][h][w][c], or the tiles of a list, written as
+ * float[tiles][tile][tile][c]. */
+typedef struct sige_domain {
+    int32_t n, h, w;
+    int32_t tile;
+    int32_t tiles; /* length of the list; 0 is allowed and computes nothing */
+    int32_t list;  /* slot of int32[tiles][3]: image, tile row, tile column; SIGE_NONE: every pixel */
+} sige_domain;
+
+typedef enum sige_activation { SIGE_IDENTITY = 0, SIGE_SILU = 1, SIGE_ACTIVATIONS } sige_activation;
+
+/* One result of an epilogue: dst = act(value * scale[image][channel] + shift[image][channel]). */
+typedef struct sige_output {
+    int32_t dst;
+    int32_t scale, shift; /* slots of float[n][...]: both, or both SIGE_NONE for value itself */
+    int32_t stride;       /* floats from one image's scale (shift) to the next; 0: the same for all images */
+    int32_t act;          /* sige_activation */
+} sige_output;
+
+/* ---- ops --------------------------------------------------------------------------------------------------------- */
+
+/* One input of a convolution. Output pixel (y, x) reads, for tap (ky, kx), pixel
+ *   ((y * stride + ky - pad_top) >> upsample, (x * stride + kx - pad_left) >> upsample)
+ * of x, or zero where the unshifted coordinate is outside the (upsampled) image. Kernels are up to 7 x 7, strides up to
+ * 8, a padding is at most the kernel's size. */
+typedef struct sige_source {
+    sige_tensor x;
+    int32_t kh, kw, stride, pad_top, pad_left;
+    int32_t upsample; /* log2 of a nearest-neighbour upsampling folded into the read: 0 or 1 */
+    /* Normalisation on read. Pixels that come from `base` are read as act(pixel * scale[image] + shift[image]); pixels
+     * from `blocks` are ready, for the epilogue that wrote them applied it. Zeros outside the image stay zero. */
+    int32_t scale, shift;  /* slots of float[n][...]: both, or both SIGE_NONE */
+    int32_t stride_affine; /* floats from one image's scale (shift) to the next; 0: the same for all images */
+    int32_t act;           /* sige_activation */
+} sige_source;
+
+/* value = sum over sources of conv(source) + bias + vec[image] + residual, then every output of the epilogue.
+ * Several sources are a concatenation (equal kernels) or a sum of convolutions (a residual block's 1x1 shortcut).
+ * 3x3 kernels may be computed by Winograd's algorithm: expect a relative RMS error of 2e-6. */
+typedef struct sige_conv {
+    sige_domain out;
+    int32_t c_out;
+    int32_t n_sources, n_outputs;
+    int32_t weight;     /* slot of the weights packed by sige_pack */
+    int32_t bias;       /* slot of float[c_out] or SIGE_NONE */
+    int32_t vec;        /* slot of float[n][...]: one value per image and channel (a time embedding) or SIGE_NONE */
+    int32_t vec_stride; /* floats from one image's vec to the next; 0: the same for all images */
+    int32_t sums;       /* slot of float[tiles][2][c_out]: each tile's sum of value and of value^2, or SIGE_NONE. For a
+                           dense domain, tiles are all tiles in the order image, row, column */
+    int32_t has_residual;
+    sige_tensor residual; /* same n, h, w as out, c = c_out */
+    sige_source source[SIGE_MAX_SOURCES];
+    sige_output output[SIGE_MAX_OUTPUTS];
+} sige_conv;
+
+/* Group normalisation as an affine map per image and channel, from the sums that convolutions wrote:
+ *   scale = weight / sqrt(var + eps),   shift = bias - mean * scale,
+ * the biased variance taken over `pixels` pixels and the channels of a group. Sources are concatenated along channels.
+ */
+typedef struct sige_norm {
+    int32_t n, pixels, groups;
+    int32_t n_sources;
+    int32_t sums[SIGE_MAX_SOURCES];  /* slots of float[n * tiles][2][c[i]] */
+    int32_t tiles[SIGE_MAX_SOURCES]; /* tiles per image */
+    int32_t c[SIGE_MAX_SOURCES];
+    int32_t weight, bias; /* slots of float[sum of c] */
+    int32_t scale, shift; /* slots of float[n][sum of c] */
+    float eps;
+} sige_norm;
+
+/* The per-pixel part alone, over n * rows pixels: value = src (+ residual), then the outputs. A dst may be src. */
+typedef struct sige_pointwise {
+    int32_t n, rows, c; /* rows: pixels per image */
+    int32_t src;
+    int32_t residual; /* slot of float[n][rows][c] or SIGE_NONE */
+    int32_t n_outputs;
+    sige_output output[SIGE_MAX_OUTPUTS];
+} sige_pointwise;
+
+/* out[i][t][h] = softmax(scale * q[i][t][h] . k[i][:][h]) v[i][:][h] for each image i, query t, head h;
+ * a token is heads * head_dim floats, and tokens of q, k, v lie *_stride floats apart. out is dense. */
+typedef struct sige_attention {
+    int32_t n, queries, keys, heads, head_dim;
+    int32_t q, k, v, out;
+    int32_t q_stride, k_stride, v_stride;
+    float scale;
+} sige_attention;
+
+/* dst = float[n][h][w][c]: x with its blocks pasted over its base. */
+typedef struct sige_paste {
+    sige_tensor x;
+    int32_t dst;
+} sige_paste;
+
+/* out[i] = (sin(t_i f), cos(t_i f)), f_j = max_period^(-j / (dim / 2 - 1)), j < dim / 2: the embedding of DDPM. dim is
+ * even, > 2. */
+typedef struct sige_timestep {
+    int32_t n, dim;
+    int32_t t, out; /* slots of float[n], float[n][dim] */
+    float max_period;
+} sige_timestep;
+
+typedef enum sige_kind {
+    SIGE_CONV = 0,
+    SIGE_NORM = 1,
+    SIGE_POINTWISE = 2,
+    SIGE_ATTENTION = 3,
+    SIGE_PASTE = 4,
+    SIGE_TIMESTEP = 5,
+    SIGE_KINDS
+} sige_kind;
+
+typedef struct sige_op {
+    int32_t kind;
+    union {
+        sige_conv conv;
+        sige_norm norm;
+        sige_pointwise pointwise;
+        sige_attention attention;
+        sige_paste paste;
+        sige_timestep timestep;
+    } u;
+} sige_op;
+
+/* ---- weights ----------------------------------------------------------------------------------------------------- */
+
+/* The weights of one source: rows (o, ky, kx) of c_total floats, of which this source uses c from c_first on.
+ * A concatenation's sources share one array; a shortcut has its own. */
+typedef struct sige_weights {
+    const float *data; /* float[c_out][kh][kw][c_total] */
+    int32_t c_total, c_first;
+} sige_weights;
+
+/* Floats of the packed weights of a convolution; depends on c_out, and each source's c, kernel, stride and upsample
+ * only, so the dense pass and every edit share one packing. */
+SIGE_API size_t sige_pack_size(const sige_conv *conv);
+
+/* Packs `weights[n_sources]` into `packed` (64-byte aligned), ready for `conv.weight`. Slots are not looked at. */
+SIGE_API void sige_pack(const sige_conv *conv, const sige_weights *weights, float *packed);
+
+/* ---- running ----------------------------------------------------------------------------------------------------- */
+
+typedef struct sige_pool sige_pool;
+
+/* Threads that run ops; 0: one per processor. Returns NULL when they cannot be made. A pool serves one call at a time.
+ */
+SIGE_API sige_pool *sige_pool_create(int threads);
+SIGE_API void sige_pool_destroy(sige_pool *pool);
+SIGE_API int sige_pool_threads(const sige_pool *pool);
+
+/* Runs ops in order. Before anything is computed every op is checked against the limits above and its slots against
+ * n_slots: returns 0, or -(1 + i) when op i is malformed (nothing was written; sige_last_error says why), or ENOMEM.
+ * `seconds`, if not NULL, receives each op's wall-clock seconds. */
+SIGE_API int sige_run(sige_pool *pool, const sige_op *ops, int n_ops, void *const *slots, int n_slots, double *seconds);
+
+/* One sentence about this thread's last failure. */
+SIGE_API const char *sige_last_error(void);
+
+SIGE_API int sige_abi(void);
+SIGE_API size_t sige_op_size(void);
+
+/* The instruction set in use: "avx2", "neon" or "generic"; NULL when this processor lacks what the library was built
+ * for. */
+SIGE_API const char *sige_simd(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

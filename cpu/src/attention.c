@@ -1,0 +1,126 @@
+#include <math.h>
+#include <string.h>
+
+#include "gemm.h"
+#include "op.h"
+#include "simd.h"
+
+/* First every head's keys and values are packed into panels (keys transposed: a panel is 16 keys; of values: 16
+ * features). Then blocks of queries are handed out: scores = q k^T, softmax along the keys, times the values. */
+enum { QUERIES = 24 };
+
+typedef struct attention_job {
+    const sige_attention *op;
+    const float *q, *k, *v;
+    float *out;
+    int key_panels, value_panels;
+    int64_t packed; /* floats of a head's packed keys and values */
+    float *panels;
+    sige_pool *pool;
+} attention_job;
+
+static attention_job plan(const sige_attention *op) {
+    attention_job j = {.op = op};
+    j.key_panels = (int)sige_ceil_div(op->keys, SIGE_PANEL);
+    j.value_panels = (int)sige_ceil_div(op->head_dim, SIGE_PANEL);
+    j.packed = ((int64_t)j.key_panels * op->head_dim + (int64_t)j.value_panels * op->keys) * SIGE_PANEL;
+    return j;
+}
+
+/* A thread's scores: key panels of [QUERIES][16]. The rows of a query are gathered from them for the softmax and for
+ * the second product, so they are followed by [QUERIES][keys], and by the product's [QUERIES][16]. */
+static size_t score_floats(const attention_job *j) { return (size_t)QUERIES * SIGE_PANEL * (size_t)j->key_panels; }
+
+sige_scratch sige_attention_scratch(const sige_attention *op) {
+    attention_job j = plan(op);
+    return (sige_scratch){.shared = (size_t)op->n * (size_t)op->heads * (size_t)j.packed * sizeof(float),
+                          .own = (2 * score_floats(&j) + QUERIES * SIGE_PANEL) * sizeof(float)};
+}
+
+static void pack_head(void *context, int64_t item, int thread) {
+    (void)thread;
+    const attention_job *j = context;
+    const sige_attention *op = j->op;
+    const int64_t image = item / op->heads, head = item % op->heads;
+    const float *k = j->k + image * op->keys * op->k_stride + head * op->head_dim;
+    const float *v = j->v + image * op->keys * op->v_stride + head * op->head_dim;
+    float *out = j->panels + item * j->packed;
+    for (int first = 0; first < op->keys; first += SIGE_PANEL)
+        for (int d = 0; d < op->head_dim; d++)
+            for (int i = 0; i < SIGE_PANEL; i++)
+                *out++ = first + i < op->keys ? k[(int64_t)(first + i) * op->k_stride + d] : 0;
+    for (int first = 0; first < op->head_dim; first += SIGE_PANEL) {
+        const size_t n = (size_t)sige_min(op->head_dim - first, SIGE_PANEL);
+        for (int64_t key = 0; key < op->keys; key++, out += SIGE_PANEL) {
+            memcpy(out, v + key * op->v_stride + first, n * sizeof(float));
+            memset(out + n, 0, (SIGE_PANEL - n) * sizeof(float));
+        }
+    }
+}
+
+/* row = exp(scale * (row - max)); returns 1 / its sum. Beyond the keys the row is filled to the panel, with zeros. */
+static float softmax(float *row, int keys, int padded, float scale) {
+    float most = row[0];
+    for (int i = 1; i < keys; i++)
+        most = row[i] > most ? row[i] : most;
+    for (int i = keys; i < padded; i++)
+        row[i] = -INFINITY;
+    v8 sum = {0};
+    for (int i = 0; i < padded; i += 8) {
+        v8 x = v8_load(row + i), e = v8_exp((x - v8_splat(most)) * v8_splat(scale));
+        if (i + 8 > keys)
+            for (int k = 0; k < 8; k++)
+                e[k] = i + k < keys ? e[k] : 0;
+        v8_store(row + i, e);
+        sum += e;
+    }
+    return 1.0f / v8_sum(sum);
+}
+
+static void run_queries(void *context, int64_t item, int thread) {
+    const attention_job *j = context;
+    const sige_attention *op = j->op;
+    const int blocks = (int)sige_ceil_div(op->queries, QUERIES), d = op->head_dim;
+    const int64_t head = item / blocks; /* of all images */
+    const int first = (int)(item % blocks) * QUERIES, n = sige_min(op->queries - first, QUERIES);
+    const int padded = j->key_panels * SIGE_PANEL;
+    float *scores = sige_pool_own(j->pool, thread), *rows = scores + score_floats(j), *acc = rows + score_floats(j);
+    const float *w = j->panels + head * j->packed;
+
+    uint32_t off[QUERIES], row[QUERIES];
+    for (uint32_t i = 0; i < QUERIES; i++)
+        off[i] = i * (uint32_t)op->q_stride, row[i] = i;
+    const int64_t image = head / op->heads, feature = head % op->heads * d;
+    const float *q = j->q + (image * op->queries + first) * op->q_stride + feature;
+    for (int p = 0; p < j->key_panels; p++, w += d * SIGE_PANEL) {
+        float *panel = scores + (size_t)p * QUERIES * SIGE_PANEL;
+        sige_gemm(&(sige_product){.runs = 1, .length = d, .x = q, .w = w, .acc = panel, .fresh = true}, n, off, row);
+        for (int i = 0; i < n; i++)
+            memcpy(rows + (size_t)i * (size_t)padded + p * SIGE_PANEL, panel + i * SIGE_PANEL,
+                   SIGE_PANEL * sizeof(float));
+    }
+    float inverse[QUERIES];
+    for (int i = 0; i < n; i++)
+        inverse[i] = softmax(rows + (size_t)i * (size_t)padded, op->keys, padded, op->scale);
+
+    for (uint32_t i = 0; i < QUERIES; i++)
+        off[i] = i * (uint32_t)padded;
+    float *out = j->out + ((image * op->queries + first) * op->heads) * d + feature;
+    for (int p = 0; p < j->value_panels; p++, w += (int64_t)op->keys * SIGE_PANEL) {
+        sige_gemm(&(sige_product){.runs = 1, .length = op->keys, .x = rows, .w = w, .acc = acc, .fresh = true}, n, off,
+                  row);
+        for (int i = 0; i < n; i++)
+            for (int k = p * SIGE_PANEL; k < sige_min((p + 1) * SIGE_PANEL, d); k++)
+                out[(int64_t)i * op->heads * d + k] = acc[i * SIGE_PANEL + k % SIGE_PANEL] * inverse[i];
+    }
+}
+
+void sige_attention_run(const sige_attention *op, void *const *slots, sige_pool *pool) {
+    attention_job j = plan(op);
+    j.q = slots[op->q], j.k = slots[op->k], j.v = slots[op->v], j.out = slots[op->out];
+    j.panels = sige_pool_shared(pool);
+    j.pool = pool;
+    const int64_t heads = (int64_t)op->n * op->heads;
+    sige_pool_for(pool, heads, pack_head, &j);
+    sige_pool_for(pool, heads * sige_ceil_div(op->queries, QUERIES), run_queries, &j);
+}

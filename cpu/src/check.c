@@ -1,0 +1,192 @@
+#include "op.h"
+
+/* Sizes are limited so that every product of them that an op computes fits 63 bits, and a chunk's offsets 32. */
+enum { MAX_SIZE = 1 << 24, MAX_CHANNELS = 1 << 20, MAX_KERNEL = 7, MAX_STRIDE = 8, MAX_HEADS = 1 << 10 };
+#define MAX_FLOATS ((int64_t)1 << 40)
+
+typedef struct checker {
+    void *const *slots;
+    int n_slots;
+} checker;
+
+#define REQUIRE(condition, sentence)                                                                                   \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            return sentence;                                                                                           \
+    } while (0)
+#define PASS(call)                                                                                                     \
+    do {                                                                                                               \
+        const char *wrong = call;                                                                                      \
+        if (wrong)                                                                                                     \
+            return wrong;                                                                                              \
+    } while (0)
+
+static bool within(int32_t value, int32_t least, int32_t most) { return value >= least && value <= most; }
+
+static bool has(const checker *k, int32_t slot) { return within(slot, 0, k->n_slots - 1) && k->slots[slot]; }
+static bool has_or_none(const checker *k, int32_t slot) { return slot == SIGE_NONE || has(k, slot); }
+
+/* A product of positive numbers, or more than MAX_FLOATS. */
+static int64_t product(int64_t a, int64_t b) { return a > MAX_FLOATS / b ? MAX_FLOATS + 1 : a * b; }
+
+static bool shape_ok(int32_t n, int32_t h, int32_t w, int32_t c) {
+    if (!within(n, 1, MAX_SIZE) || !within(h, 1, MAX_SIZE) || !within(w, 1, MAX_SIZE) || !within(c, 1, MAX_CHANNELS))
+        return false;
+    return product(product(n, h), product(w, c)) <= MAX_FLOATS;
+}
+
+static const char *check_tensor(const checker *k, const sige_tensor *t) {
+    REQUIRE(shape_ok(t->n, t->h, t->w, t->c), "a tensor's n, h, w, c must be positive and of a size that can exist");
+    REQUIRE((t->grid == SIGE_NONE) == (t->blocks == SIGE_NONE), "a tensor's blocks and grid come together");
+    if (t->grid == SIGE_NONE) {
+        REQUIRE(has(k, t->base), "a dense tensor's base must be a slot");
+        return NULL;
+    }
+    REQUIRE(within(t->tile, 1, MAX_SIZE), "a tensor's tile must be positive");
+    REQUIRE(has(k, t->grid), "a tensor's grid must be a slot");
+    REQUIRE(within(t->blocks, 0, k->n_slots - 1), "a tensor's blocks must be a slot"); /* NULL if no tile is active */
+    REQUIRE(has_or_none(k, t->base), "a tensor's base must be a slot or SIGE_NONE");
+    return NULL;
+}
+
+static const char *check_domain(const checker *k, const sige_domain *d, int32_t c) {
+    REQUIRE(shape_ok(d->n, d->h, d->w, c), "a domain's n, h, w must be positive and of a size that can exist");
+    REQUIRE(within(d->tile, 1, MAX_SIZE), "a domain's tile must be positive");
+    if (d->list == SIGE_NONE)
+        return NULL;
+    REQUIRE(within(d->tiles, 0, MAX_SIZE), "a domain's number of tiles must not be negative");
+    REQUIRE(product(product(d->tile, d->tile), product(d->tiles + 1, c)) <= MAX_FLOATS,
+            "a domain's tiles are too large");
+    REQUIRE(within(d->list, 0, k->n_slots - 1) && (d->tiles == 0 || k->slots[d->list]),
+            "a domain's list must be a slot");
+    const int32_t *entry = k->slots[d->list];
+    const int32_t rows = (int32_t)sige_ceil_div(d->h, d->tile), columns = (int32_t)sige_ceil_div(d->w, d->tile);
+    for (int32_t i = 0; i < d->tiles; i++, entry += 3)
+        REQUIRE(within(entry[0], 0, d->n - 1) && within(entry[1], 0, rows - 1) && within(entry[2], 0, columns - 1),
+                "a domain's list names a tile outside the image");
+    return NULL;
+}
+
+static const char *check_affine(const checker *k, int32_t scale, int32_t shift, int32_t stride, int32_t act) {
+    REQUIRE((scale == SIGE_NONE) == (shift == SIGE_NONE), "scale and shift come together");
+    REQUIRE(has_or_none(k, scale) && has_or_none(k, shift), "scale and shift must be slots or SIGE_NONE");
+    REQUIRE(stride >= 0, "the stride of scale and shift must not be negative");
+    REQUIRE(within(act, 0, SIGE_ACTIVATIONS - 1), "act is not an activation");
+    return NULL;
+}
+
+static const char *check_outputs(const checker *k, const sige_output *outputs, int32_t n) {
+    REQUIRE(within(n, 0, SIGE_MAX_OUTPUTS), "n_outputs must be 0 ... SIGE_MAX_OUTPUTS");
+    for (int32_t i = 0; i < n; i++) {
+        const sige_output *o = &outputs[i];
+        REQUIRE(has(k, o->dst), "an output's dst must be a slot");
+        PASS(check_affine(k, o->scale, o->shift, o->stride, o->act));
+    }
+    return NULL;
+}
+
+static const char *check_source(const checker *k, const sige_source *s, const sige_domain *out) {
+    PASS(check_tensor(k, &s->x));
+    REQUIRE(s->x.n == out->n, "a source must have as many images as the output");
+    REQUIRE(within(s->kh, 1, MAX_KERNEL) && within(s->kw, 1, MAX_KERNEL),
+            "a kernel must be 1 ... 7 pixels high and wide");
+    REQUIRE(within(s->stride, 1, MAX_STRIDE), "a stride must be 1 ... 8");
+    REQUIRE(within(s->pad_top, 0, s->kh) && within(s->pad_left, 0, s->kw), "a padding must be 0 ... the kernel's size");
+    REQUIRE(within(s->upsample, 0, 1), "upsample must be 0 or 1");
+    return check_affine(k, s->scale, s->shift, s->stride_affine, s->act);
+}
+
+static const char *check_conv(const checker *k, const sige_conv *c) {
+    REQUIRE(within(c->c_out, 1, MAX_CHANNELS), "c_out must be positive and of a size that can exist");
+    PASS(check_domain(k, &c->out, c->c_out));
+    REQUIRE(within(c->n_sources, 1, SIGE_MAX_SOURCES), "n_sources must be 1 ... SIGE_MAX_SOURCES");
+    if (c->out.list != SIGE_NONE && c->out.tiles == 0)
+        return NULL; /* nothing will be read or written */
+    for (int i = 0; i < c->n_sources; i++)
+        PASS(check_source(k, &c->source[i], &c->out));
+    PASS(check_outputs(k, c->output, c->n_outputs));
+    REQUIRE(has(k, c->weight), "weight must be a slot");
+    REQUIRE(has_or_none(k, c->bias), "bias must be a slot or SIGE_NONE");
+    REQUIRE(has_or_none(k, c->vec) && c->vec_stride >= 0, "vec must be a slot or SIGE_NONE, its stride not negative");
+    REQUIRE(has_or_none(k, c->sums), "sums must be a slot or SIGE_NONE");
+    if (!c->has_residual)
+        return NULL;
+    PASS(check_tensor(k, &c->residual));
+    const sige_tensor *r = &c->residual;
+    REQUIRE(r->n == c->out.n && r->h == c->out.h && r->w == c->out.w && r->c == c->c_out,
+            "the residual must have the shape of the output");
+    return NULL;
+}
+
+static const char *check_norm(const checker *k, const sige_norm *m) {
+    REQUIRE(within(m->n, 1, MAX_SIZE) && m->pixels >= 1 && m->groups >= 1, "n, pixels and groups must be positive");
+    REQUIRE(within(m->n_sources, 1, SIGE_MAX_SOURCES), "n_sources must be 1 ... SIGE_MAX_SOURCES");
+    int64_t channels = 0;
+    for (int i = 0; i < m->n_sources; i++) {
+        REQUIRE(within(m->c[i], 1, MAX_CHANNELS) && within(m->tiles[i], 1, MAX_SIZE), "c and tiles must be positive");
+        REQUIRE(has(k, m->sums[i]), "sums must be a slot");
+        channels += m->c[i];
+    }
+    REQUIRE(channels % m->groups == 0, "groups must divide the number of channels");
+    REQUIRE(has(k, m->weight) && has(k, m->bias), "weight and bias must be slots");
+    REQUIRE(has(k, m->scale) && has(k, m->shift), "scale and shift must be slots");
+    REQUIRE(m->eps >= 0, "eps must not be negative");
+    return NULL;
+}
+
+static const char *check_pointwise(const checker *k, const sige_pointwise *p) {
+    REQUIRE(within(p->rows, 0, INT32_MAX), "rows must not be negative");
+    REQUIRE(shape_ok(p->n, 1, 1, p->c), "n and c must be positive and of a size that can exist");
+    REQUIRE(p->rows == 0 || product(product(p->n, p->rows), p->c) <= MAX_FLOATS, "n * rows * c is too large");
+    if (p->rows == 0)
+        return NULL;
+    REQUIRE(has(k, p->src), "src must be a slot");
+    REQUIRE(has_or_none(k, p->residual), "residual must be a slot or SIGE_NONE");
+    return check_outputs(k, p->output, p->n_outputs);
+}
+
+static const char *check_attention(const checker *k, const sige_attention *a) {
+    REQUIRE(within(a->n, 1, MAX_SIZE) && within(a->queries, 0, MAX_SIZE) && within(a->keys, 1, MAX_SIZE),
+            "n and keys must be positive, queries not negative");
+    REQUIRE(within(a->heads, 1, MAX_HEADS) && within(a->head_dim, 1, MAX_SIZE), "heads and head_dim must be positive");
+    const int64_t width = (int64_t)a->heads * a->head_dim;
+    REQUIRE(width <= MAX_CHANNELS, "heads * head_dim is too large");
+    REQUIRE(within(a->q_stride, (int32_t)width, MAX_SIZE) && within(a->k_stride, (int32_t)width, MAX_SIZE) &&
+                within(a->v_stride, (int32_t)width, MAX_SIZE),
+            "a stride must be at least heads * head_dim");
+    REQUIRE(product(product(a->n, a->keys), 2 * width + 32) <= MAX_FLOATS, "n * keys * heads * head_dim is too large");
+    if (a->queries == 0)
+        return NULL;
+    REQUIRE(has(k, a->q) && has(k, a->k) && has(k, a->v) && has(k, a->out), "q, k, v and out must be slots");
+    REQUIRE(a->scale >= 0, "scale must not be negative");
+    return NULL;
+}
+
+static const char *check_timestep(const checker *k, const sige_timestep *t) {
+    REQUIRE(within(t->n, 1, MAX_SIZE), "n must be positive");
+    REQUIRE(within(t->dim, 4, MAX_CHANNELS) && t->dim % 2 == 0, "dim must be even and more than 2");
+    REQUIRE(t->max_period > 0, "max_period must be positive");
+    REQUIRE(has(k, t->t) && has(k, t->out), "t and out must be slots");
+    return NULL;
+}
+
+const char *sige_check(const sige_op *op, void *const *slots, int n_slots) {
+    const checker k = {slots, n_slots};
+    switch (op->kind) {
+    case SIGE_CONV:
+        return check_conv(&k, &op->u.conv);
+    case SIGE_NORM:
+        return check_norm(&k, &op->u.norm);
+    case SIGE_POINTWISE:
+        return check_pointwise(&k, &op->u.pointwise);
+    case SIGE_ATTENTION:
+        return check_attention(&k, &op->u.attention);
+    case SIGE_PASTE:
+        REQUIRE(has(&k, op->u.paste.dst), "dst must be a slot");
+        return check_tensor(&k, &op->u.paste.x);
+    case SIGE_TIMESTEP:
+        return check_timestep(&k, &op->u.timestep);
+    default:
+        return "kind is not a sige_kind";
+    }
+}

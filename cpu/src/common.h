@@ -1,0 +1,22 @@
+/* What every op needs: its slots, and sizes. */
+#ifndef SIGE_COMMON_H
+#define SIGE_COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sige_cpu.h"
+
+enum { SIGE_PANEL = 16 }; /* output channels a micro-kernel computes together */
+
+static inline float *sige_slot(void *const *slots, int32_t slot) { return slot == SIGE_NONE ? NULL : slots[slot]; }
+
+static inline int64_t sige_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int sige_min(int a, int b) { return a < b ? a : b; }
+static inline int sige_max(int a, int b) { return a > b ? a : b; }
+
+/* Bytes, rounded up so that what follows in scratch memory starts on a cache line of its own. */
+static inline size_t sige_line(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+
+#endif

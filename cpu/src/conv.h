@@ -1,0 +1,77 @@
+/* Convolution in three files: conv_plan.c decides how the work is cut, chunk.c brings in what a piece of it reads,
+ * conv.c multiplies. A chunk is a few units: neighbours in a rectangle when all pixels are computed, any listed ones
+ * otherwise. Their input is gathered into a thread's own memory, small enough for the second-level cache: one window
+ * that covers the rectangle, or one for each listed unit. Then the panels of output channels are multiplied, and
+ * finished, one after another. */
+#ifndef SIGE_CONV_H
+#define SIGE_CONV_H
+
+#include <stdatomic.h>
+
+#include "epilogue.h"
+#include "op.h"
+#include "pack.h"
+#include "units.h"
+#include "window.h"
+#include "winograd.h"
+
+enum { SIGE_CHUNK_UNITS = 12, SIGE_CHUNK_PIXELS = SIGE_CHUNK_UNITS * SIGE_UNIT * SIGE_UNIT };
+
+typedef struct sige_conv_source {
+    const sige_source *op;
+    sige_view view;
+    sige_method method;
+    bool in_place;          /* read where it is; nothing is gathered */
+    int64_t k, first_row;   /* rows of a panel, and where they begin; unless computed by Winograd */
+    int window_h, window_w; /* pixels of a window, at most */
+    int64_t row, window;    /* floats from one row of a window to the next, and of a window */
+    int first_c;            /* among the channels of all sources computed by Winograd */
+    size_t windows;         /* in a thread's memory: byte where they begin */
+} sige_conv_source;
+
+typedef struct sige_conv_job {
+    const sige_conv *op;
+    sige_plan plan;
+    int panels;
+    sige_units units;
+    int chunk_h, chunk_w; /* units; listed ones: 1 x chunk_w */
+    int64_t chunks;
+    sige_conv_source source[SIGE_MAX_SOURCES];
+    size_t point;                            /* floats from one point of the transformed windows to the next */
+    size_t transformed, products, own_bytes; /* in a thread's memory: bytes where they begin, and its size */
+
+    /* What the slots hold; not looked up by sige_conv_plan. */
+    const float *weight;
+    sige_view residual;
+    sige_epilogue epilogue;
+    float *sums; /* by unit */
+
+    sige_pool *pool;
+    atomic_llong *next_chunk;
+    atomic_int *next_panel; /* by chunk */
+} sige_conv_job;
+
+/* A chunk's pixels as one source sees them, by phase: where each one's input begins, and its row of acc. */
+typedef struct sige_pixels {
+    int first[5]; /* phase i is first[i] ... first[i + 1] - 1 */
+    uint32_t off[SIGE_CHUNK_PIXELS], row[SIGE_CHUNK_PIXELS];
+} sige_pixels;
+
+/* The start of a thread's memory; windows, their transforms and products follow it. */
+typedef struct sige_chunk {
+    float acc[SIGE_CHUNK_PIXELS * SIGE_PANEL];
+    int n_units, n_pixels;
+    sige_unit unit[SIGE_CHUNK_UNITS];
+    const float *residual[SIGE_CHUNK_PIXELS];
+    const float *input[SIGE_MAX_SOURCES]; /* what `off` counts from */
+    sige_pixels pixels[SIGE_MAX_SOURCES];
+} sige_chunk;
+
+static inline float *sige_chunk_at(sige_chunk *chunk, size_t byte) { return (float *)(void *)((char *)chunk + byte); }
+
+sige_conv_job sige_conv_plan(const sige_conv *op);
+
+/* Lists the chunk's pixels, gathers its windows and transforms those that want it. */
+void sige_chunk_prepare(const sige_conv_job *job, sige_chunk *chunk, int64_t index);
+
+#endif

@@ -1,0 +1,81 @@
+#include <math.h>
+#include <string.h>
+
+#include "op.h"
+
+/* The tiles of an image are added up in slices, each by one thread, in double precision; then the slices, in order. */
+enum { SLICE = 64 };
+
+typedef struct norm_job {
+    const sige_norm *op;
+    void *const *slots;
+    double *sums; /* [image][slice][2][channels] */
+    int channels, slices;
+} norm_job;
+
+static int channels_of(const sige_norm *op) {
+    int c = 0;
+    for (int i = 0; i < op->n_sources; i++)
+        c += op->c[i];
+    return c;
+}
+
+static int slices_of(const sige_norm *op) {
+    int tiles = 0;
+    for (int i = 0; i < op->n_sources; i++)
+        tiles = sige_max(tiles, op->tiles[i]);
+    return (int)sige_ceil_div(tiles, SLICE);
+}
+
+sige_scratch sige_norm_scratch(const sige_norm *op) {
+    size_t slices = (size_t)op->n * (size_t)slices_of(op);
+    return (sige_scratch){.shared = slices * 2 * (size_t)channels_of(op) * sizeof(double)};
+}
+
+static void add_slice(void *context, int64_t item, int thread) {
+    (void)thread;
+    const norm_job *j = context;
+    const int64_t image = item / j->slices, slice = item % j->slices;
+    double *sum = j->sums + item * 2 * j->channels, *squares = sum + j->channels;
+    memset(sum, 0, 2 * (size_t)j->channels * sizeof(double));
+    for (int i = 0; i < j->op->n_sources; i++) {
+        const int c = j->op->c[i], tiles = j->op->tiles[i];
+        const float *src = (const float *)j->slots[j->op->sums[i]] + image * tiles * 2 * c;
+        for (int64_t t = slice * SLICE; t < sige_min((int)(slice + 1) * SLICE, tiles); t++)
+            for (int k = 0; k < c; k++) {
+                sum[k] += (double)src[t * 2 * c + k];
+                squares[k] += (double)src[t * 2 * c + c + k];
+            }
+        sum += c, squares += c;
+    }
+}
+
+static void finish_group(const norm_job *j, int64_t image, int first, int width) {
+    double sum = 0, squares = 0;
+    for (int slice = 0; slice < j->slices; slice++) {
+        const double *s = j->sums + (image * j->slices + slice) * 2 * j->channels + first;
+        for (int k = 0; k < width; k++)
+            sum += s[k], squares += s[j->channels + k];
+    }
+    const double count = (double)j->op->pixels * width, mean = sum / count;
+    const double variance = fmax(squares / count - mean * mean, 0.0);
+    const double inverse = 1.0 / sqrt(variance + (double)j->op->eps);
+    const float *weight = j->slots[j->op->weight], *bias = j->slots[j->op->bias];
+    float *scale = (float *)j->slots[j->op->scale] + image * j->channels;
+    float *shift = (float *)j->slots[j->op->shift] + image * j->channels;
+    for (int k = first; k < first + width; k++) {
+        scale[k] = (float)((double)weight[k] * inverse);
+        shift[k] = (float)((double)bias[k] - mean * (double)weight[k] * inverse);
+    }
+}
+
+void sige_norm_run(const sige_norm *op, void *const *slots, sige_pool *pool) {
+    norm_job j = {.op = op, .slots = slots, .sums = sige_pool_shared(pool)};
+    j.channels = channels_of(op);
+    j.slices = slices_of(op);
+    sige_pool_for(pool, (int64_t)op->n * j.slices, add_slice, &j);
+    const int width = j.channels / op->groups;
+    for (int image = 0; image < op->n; image++)
+        for (int g = 0; g < op->groups; g++)
+            finish_group(&j, image, g * width, width);
+}

@@ -1,0 +1,119 @@
+#include "pack.h"
+
+#include "winograd.h"
+
+/* The largest transformed filters, in bytes, and the fewest channels whose transform is worth its while. */
+enum { WINOGRAD_4_BYTES = 8 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_C = 16 };
+
+static sige_method method_of(const sige_source *s) {
+    bool plain = s->stride == 1 && s->kh == 3 && s->kw == 3;
+    return !plain ? SIGE_DIRECT : s->upsample ? SIGE_PHASES : SIGE_WINOGRAD_4;
+}
+
+static sige_method winograd_of(int64_t c, int64_t c_out) {
+    const int64_t filter = c * sige_ceil_div(c_out, SIGE_PANEL) * SIGE_PANEL * (int64_t)sizeof(float);
+    if (c < WINOGRAD_C)
+        return SIGE_DIRECT;
+    if (filter * sige_winograd_points(SIGE_WINOGRAD_4) <= WINOGRAD_4_BYTES)
+        return SIGE_WINOGRAD_4;
+    if (filter * sige_winograd_points(SIGE_WINOGRAD_2) <= WINOGRAD_2_BYTES)
+        return SIGE_WINOGRAD_2;
+    return SIGE_DIRECT;
+}
+
+sige_plan sige_plan_of(const sige_conv *conv) {
+    sige_plan p = {.winograd = SIGE_DIRECT};
+    for (int i = 0; i < conv->n_sources; i++) {
+        p.method[i] = method_of(&conv->source[i]);
+        if (p.method[i] == SIGE_WINOGRAD_4)
+            p.winograd_c += conv->source[i].x.c;
+    }
+    p.winograd = winograd_of(p.winograd_c, conv->c_out);
+    if (p.winograd == SIGE_DIRECT)
+        p.winograd_c = 0;
+    p.panel_k = (int64_t)sige_winograd_points(p.winograd) * p.winograd_c;
+    for (int i = 0; i < conv->n_sources; i++) {
+        const sige_source *s = &conv->source[i];
+        if (p.method[i] == SIGE_WINOGRAD_4)
+            p.method[i] = p.winograd;
+        if (p.method[i] == SIGE_DIRECT)
+            p.k[i] = (int64_t)s->kh * s->kw * s->x.c;
+        if (p.method[i] == SIGE_PHASES)
+            p.k[i] = 16 * (int64_t)s->x.c;
+        p.panel_k += p.k[i];
+    }
+    return p;
+}
+
+size_t sige_pack_size(const sige_conv *conv) {
+    return (size_t)(sige_ceil_div(conv->c_out, SIGE_PANEL) * SIGE_PANEL * sige_plan_of(conv).panel_k);
+}
+
+/* Where weight (o, ky, kx, channel 0) of a source lies. */
+static const float *row_of(const sige_source *s, const sige_weights *w, int o, int ky, int kx) {
+    return w->data + (((int64_t)o * s->kh + ky) * s->kw + kx) * w->c_total + w->c_first;
+}
+
+/* The functions below write channel o's column of a panel: one number in every row of 16 floats. */
+static void direct_column(const sige_source *s, const sige_weights *w, int o, float *out) {
+    for (int ky = 0; ky < s->kh; ky++)
+        for (int kx = 0; kx < s->kw; kx++) {
+            const float *row = row_of(s, w, o, ky, kx);
+            for (int c = 0; c < s->x.c; c++, out += SIGE_PANEL)
+                *out = row[c];
+        }
+}
+
+static void phases_column(const sige_source *s, const sige_weights *w, int o, float *out) {
+    /* [phase][tap]: first and last of the 3x3 kernel's rows (columns) that fall on the tap */
+    static const int first[2][2] = {{0, 2}, {0, 1}}, last[2][2] = {{1, 2}, {0, 2}};
+    for (int part = 0; part < 16; part++) {
+        int py = part >> 3, px = part >> 2 & 1, ky = part >> 1 & 1, kx = part & 1;
+        for (int c = 0; c < s->x.c; c++, out += SIGE_PANEL) {
+            float sum = 0;
+            for (int i = first[py][ky]; i <= last[py][ky]; i++)
+                for (int j = first[px][kx]; j <= last[px][kx]; j++)
+                    sum += row_of(s, w, o, i, j)[c];
+            *out = sum;
+        }
+    }
+}
+
+/* `first`: the source's first channel among all that are computed so. */
+static void winograd_column(const sige_plan *p, const sige_source *s, const sige_weights *w, int first, int o,
+                            float *out) {
+    float filter[9], points[SIGE_WINOGRAD_POINTS];
+    for (int c = 0; c < s->x.c; c++) {
+        for (int i = 0; i < 9; i++)
+            filter[i] = row_of(s, w, o, i / 3, i % 3)[c];
+        sige_winograd_filter(p->winograd, filter, points);
+        for (int i = 0; i < sige_winograd_points(p->winograd); i++)
+            out[((int64_t)i * p->winograd_c + first + c) * SIGE_PANEL] = points[i];
+    }
+}
+
+void sige_pack(const sige_conv *conv, const sige_weights *weights, float *packed) {
+    const sige_plan p = sige_plan_of(conv);
+    const int channels = (int)sige_ceil_div(conv->c_out, SIGE_PANEL) * SIGE_PANEL;
+    for (int o = 0; o < channels; o++) {
+        float *column = packed + o / SIGE_PANEL * p.panel_k * SIGE_PANEL + o % SIGE_PANEL;
+        if (o >= conv->c_out) {
+            for (int64_t k = 0; k < p.panel_k; k++)
+                column[k * SIGE_PANEL] = 0;
+            continue;
+        }
+        float *out = column + (int64_t)sige_winograd_points(p.winograd) * p.winograd_c * SIGE_PANEL;
+        for (int i = 0, first = 0; i < conv->n_sources; i++) {
+            const sige_source *s = &conv->source[i];
+            if (p.method[i] == SIGE_DIRECT)
+                direct_column(s, &weights[i], o, out);
+            if (p.method[i] == SIGE_PHASES)
+                phases_column(s, &weights[i], o, out);
+            if (p.method[i] == SIGE_WINOGRAD_2 || p.method[i] == SIGE_WINOGRAD_4) {
+                winograd_column(&p, s, &weights[i], first, o, column);
+                first += s->x.c;
+            }
+            out += p.k[i] * SIGE_PANEL;
+        }
+    }
+}

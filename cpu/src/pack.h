@@ -1,0 +1,35 @@
+/* How the weights of a convolution are laid out, and so how it is computed.
+ *
+ * Output channels go in panels of 16 (the last one filled with zeros). A panel holds rows of 16 floats: first those of
+ * the sources computed by Winograd's algorithm, taken together as one concatenated source, in the order point, channel;
+ * then each other source's, in turn: direct: kh * kw * c rows in the order ky, kx, channel: the order of a window
+ * gathered in NHWC; phases: four 2x2 kernels, 16 * c rows in the order phase (y, then x), ky, kx, channel. */
+#ifndef SIGE_PACK_H
+#define SIGE_PACK_H
+
+#include "common.h"
+
+typedef enum sige_method { SIGE_DIRECT, SIGE_PHASES, SIGE_WINOGRAD_2, SIGE_WINOGRAD_4 } sige_method;
+
+typedef struct sige_plan {
+    sige_method method[SIGE_MAX_SOURCES];
+    sige_method winograd;        /* SIGE_DIRECT: no source is computed so */
+    int winograd_c;              /* channels of the sources that are */
+    int64_t k[SIGE_MAX_SOURCES]; /* rows of a panel, of a source that is not */
+    int64_t panel_k;             /* rows of a panel */
+} sige_plan;
+
+/* Depends on what sige_pack_size may depend on, only.
+ *
+ * Phases: a 3x3 convolution of stride 1 over a nearest-upsampled image reads only two different pixels along each axis.
+ * With v = y - pad_top, the rows read are v >> 1 and (v >> 1) + 1, with weights (w0 + w1, w2) when v is even and (w0,
+ * w1 + w2) when it is odd; columns likewise. So it is four 2x2 convolutions of the small image: 4/9 of the
+ * multiplications, 16/9 of the memory.
+ *
+ * Winograd (Lavin and Gray, arXiv:1509.09308): 3x3 convolutions of stride 1. F(4x4, 3x3) takes 1/4 of the
+ * multiplications and four times the memory, F(2x2, 3x3) 4/9 and 16/9. Memory is what a recorded network is short of,
+ * so a convolution gets F(4x4, 3x3) only up to a size, F(2x2, 3x3) up to another, and is left direct beyond: large
+ * filters belong to the layers of low resolution, which have few pixels to gain from it. */
+sige_plan sige_plan_of(const sige_conv *conv);
+
+#endif

@@ -1,0 +1,27 @@
+/* Winograd's convolution of 3x3 kernels: a 6x6 window gives 4x4 outputs, either as one F(4x4, 3x3), with 36 points, or
+ * as four F(2x2, 3x3) in raster order, with 16 points each ("parts" below). Window and filter are transformed,
+ * multiplied point by point (a matrix product over the channels), and the products transformed back. */
+#ifndef SIGE_WINOGRAD_H
+#define SIGE_WINOGRAD_H
+
+#include "pack.h"
+
+enum { SIGE_WINOGRAD_POINTS = 36, SIGE_WINDOW = 6 };
+
+static inline int sige_winograd_points(sige_method m) {
+    return m == SIGE_WINOGRAD_4 ? 36 : m == SIGE_WINOGRAD_2 ? 16 : 0;
+}
+static inline int sige_winograd_parts(sige_method m) { return m == SIGE_WINOGRAD_2 ? 4 : 1; }
+
+/* filter: [3][3]. */
+void sige_winograd_filter(sige_method method, const float *filter, float *points);
+
+/* window: [6][6][c], rows `row` floats apart. Point p, part i goes to out + p * point + i * part, c floats. */
+void sige_winograd_input(sige_method method, const float *window, size_t row, int c, float *out, size_t point,
+                         size_t part);
+
+/* Sixteen channels: point p, part i is read from products + p * point + 16 * i; the first h x w outputs are written to
+ * out: [h][w][16]. */
+void sige_winograd_output(sige_method method, const float *products, size_t point, int h, int w, float *out);
+
+#endif

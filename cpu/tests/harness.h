@@ -1,0 +1,64 @@
+/* What the tests share: a seeded generator, slots that grow, comparison, and a run of one op on several numbers of
+ * threads. */
+#ifndef HARNESS_H
+#define HARNESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sige_cpu.h"
+
+#define CHECK(condition, ...)                                                                                          \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);                                            \
+            fprintf(stderr, __VA_ARGS__);                                                                              \
+            fprintf(stderr, "\n");                                                                                     \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+/* Uniform integer in [least, most]; uniform float in [-1, 1). The sequence is the same on every machine. */
+void seed(uint64_t value);
+int pick(int least, int most);
+float noise(void);
+
+/* How often to repeat a random test: `normal`, or the share of it that SIGE_TEST_PERCENT says (an emulator is slow). */
+int repeats(int normal);
+
+enum { MAX_SLOTS = 64 };
+typedef struct slots {
+    void *data[MAX_SLOTS];
+    size_t bytes[MAX_SLOTS];
+    int n;
+} slots;
+
+/* A new slot of exactly so many floats (so that a sanitizer sees one read too many): noise, or zeros. */
+int floats(slots *s, int64_t n);
+int zeros(slots *s, int64_t n);
+int integers(slots *s, int64_t n);
+static inline float *at(const slots *s, int slot) { return s->data[slot]; }
+void release(slots *s);
+
+/* Relative RMS difference of n floats from an oracle's doubles. */
+double difference(const float *got, const double *want, int64_t n);
+
+/* Runs the op with 1, 2 and 5 threads; fails unless the slot comes out the same to the bit, which it is filled with
+ * junk before each run to make sure of. */
+void run_everywhere(const sige_op *op, slots *s, const int *outputs, int n_outputs);
+
+void test_conv(void);
+void test_conv_tiles(void);
+void test_conv_deep(void);
+void test_exact(void);
+void test_norm(void);
+void test_pointwise(void);
+void test_attention(void);
+void test_paste(void);
+void test_timestep(void);
+void test_check(void);
+void test_pool(void);
+
+#endif

@@ -1,0 +1,30 @@
+#include <string.h>
+
+#include "harness.h"
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} tests[] = {
+    {"conv", test_conv},         {"conv_tiles", test_conv_tiles}, {"conv_deep", test_conv_deep}, {"exact", test_exact},
+    {"norm", test_norm},         {"pointwise", test_pointwise},   {"attention", test_attention}, {"paste", test_paste},
+    {"timestep", test_timestep}, {"check", test_check},           {"pool", test_pool},
+};
+
+/* Runs the tests named, or all. */
+int main(int argc, char **argv) {
+    int ran = 0;
+    CHECK(sige_simd(), "this processor lacks the instruction set of this build");
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+        bool wanted = argc == 1;
+        for (int k = 1; k < argc; k++)
+            wanted |= !strcmp(argv[k], tests[i].name);
+        if (!wanted)
+            continue;
+        seed(1);
+        tests[i].run();
+        printf("%s: passed\n", tests[i].name);
+        ran++;
+    }
+    return ran ? 0 : 1;
+}

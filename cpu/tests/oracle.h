@@ -1,0 +1,16 @@
+/* What a convolution means: the loops of the header's comments, in double precision. */
+#ifndef ORACLE_H
+#define ORACLE_H
+
+#include "harness.h"
+
+/* The value of pixel (y, x), channel c of a tensor; 0 where it holds none. */
+double oracle_pixel(const slots *s, const sige_tensor *t, int image, int y, int x, int c);
+
+/* value at output pixel (y, x), channel o, before the outputs. */
+double oracle_conv(const slots *s, const sige_conv *conv, const sige_weights *weights, int image, int y, int x, int o);
+
+/* dst of an output, given value. */
+double oracle_output(const slots *s, const sige_output *output, int image, int c, double value);
+
+#endif

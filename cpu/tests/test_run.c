@@ -1,0 +1,222 @@
+#include <string.h>
+
+#include "oracle.h"
+
+/* A small, sound convolution that the malformed ones are made from: slot 0 input, 1 weights, 2 output, 3 list, 4 grid.
+ */
+static sige_op sound(slots *s, int with_list) {
+    sige_op op = {.kind = SIGE_CONV};
+    sige_conv *c = &op.u.conv;
+    *c = (sige_conv){.out = {1, 8, 8, 4, 2, SIGE_NONE}, .c_out = 8, .weight = 1, .n_sources = 1, .n_outputs = 1};
+    c->bias = c->vec = c->sums = SIGE_NONE;
+    c->source[0] = (sige_source){.x = {1, 8, 8, 8, 4, 0, SIGE_NONE, SIGE_NONE},
+                                 .kh = 3,
+                                 .kw = 3,
+                                 .stride = 1,
+                                 .pad_top = 1,
+                                 .pad_left = 1,
+                                 .scale = SIGE_NONE,
+                                 .shift = SIGE_NONE};
+    c->output[0] = (sige_output){.dst = 2, .scale = SIGE_NONE, .shift = SIGE_NONE};
+    floats(s, 512), zeros(s, (int64_t)sige_pack_size(c)), zeros(s, 512);
+    int list = integers(s, 6);
+    memcpy(s->data[list], (int32_t[]){0, 0, 1, 0, 1, 1}, 24);
+    memset(s->data[integers(s, 4)], 0xff, 16);
+    if (with_list)
+        c->out.list = list;
+    return op;
+}
+
+/* Runs the op, after a sound one, and expects a refusal that names it before anything is written. */
+static void refused(sige_pool *pool, slots *s, const sige_op *op, int line) {
+    sige_op program[2] = {{.kind = SIGE_TIMESTEP}, *op};
+    program[0].u.timestep = (sige_timestep){.n = 1, .dim = 8, .t = 1, .out = 2, .max_period = 10};
+    memset(s->data[2], 0, s->bytes[2]);
+    int failed = sige_run(pool, program, 2, s->data, s->n, NULL);
+    CHECK(failed == -2, "line %d: returned %d", line, failed);
+    CHECK(!strncmp(sige_last_error(), "op 1: ", 6) && strlen(sige_last_error()) > 12, "line %d: %s", line,
+          sige_last_error());
+    for (int i = 0; i < 512; i++)
+        CHECK(at(s, 2)[i] == 0, "line %d: something ran", line);
+}
+
+#define REFUSED(...)                                                                                                   \
+    do {                                                                                                               \
+        sige_op op = whole;                                                                                            \
+        sige_conv *c = &op.u.conv;                                                                                     \
+        (void)c;                                                                                                       \
+        __VA_ARGS__;                                                                                                   \
+        refused(pool, &s, &op, __LINE__);                                                                              \
+    } while (0)
+
+static void malformed_convs(sige_pool *pool) {
+    slots s = {.n = 0};
+    sige_op whole = sound(&s, 1);
+    CHECK(sige_run(pool, &whole, 1, s.data, s.n, NULL) == 0, "%s", sige_last_error());
+    REFUSED(op.kind = SIGE_KINDS);
+    REFUSED(op.kind = -1);
+    REFUSED(c->c_out = 0);
+    REFUSED(c->out.h = 0);
+    REFUSED(c->out.n = 1 << 24; c->out.h = 1 << 24);
+    REFUSED(c->out.tile = 0);
+    REFUSED(c->out.tiles = -1);
+    REFUSED(c->out.list = 99);
+    REFUSED(c->out.h = 4);
+    REFUSED(c->n_sources = 0);
+    REFUSED(c->n_sources = SIGE_MAX_SOURCES + 1);
+    REFUSED(c->n_outputs = SIGE_MAX_OUTPUTS + 1);
+    REFUSED(c->n_outputs = -1);
+    REFUSED(c->weight = SIGE_NONE);
+    REFUSED(c->weight = 5);
+    REFUSED(c->bias = -2);
+    REFUSED(c->vec = 5);
+    REFUSED(c->sums = 5);
+    REFUSED(c->output[0].dst = SIGE_NONE);
+    REFUSED(c->output[0].act = SIGE_ACTIVATIONS);
+    REFUSED(c->output[0].scale = 0);
+    REFUSED(c->output[0].scale = c->output[0].shift = 7);
+    REFUSED(c->output[0].stride = -1);
+    REFUSED(c->source[0].x.base = SIGE_NONE);
+    REFUSED(c->source[0].x.grid = 4);
+    REFUSED(c->source[0].x.grid = 4; c->source[0].x.blocks = 9);
+    REFUSED(c->source[0].x.grid = 4; c->source[0].x.blocks = 0; c->source[0].x.tile = 0);
+    REFUSED(c->source[0].x.c = -3);
+    REFUSED(c->source[0].x.n = 2);
+    REFUSED(c->source[0].kh = 8);
+    REFUSED(c->source[0].kw = 0);
+    REFUSED(c->source[0].stride = 0);
+    REFUSED(c->source[0].pad_top = -1);
+    REFUSED(c->source[0].pad_left = 4);
+    REFUSED(c->source[0].upsample = 2);
+    REFUSED(c->source[0].scale = 0);
+    REFUSED(c->source[0].scale = c->source[0].shift = 7);
+    REFUSED(c->source[0].stride_affine = -1);
+    REFUSED(c->source[0].act = SIGE_ACTIVATIONS);
+    REFUSED(c->has_residual = 1; c->residual = c->source[0].x; c->residual.w = 7);
+    REFUSED(c->has_residual = 1; c->residual = c->source[0].x; c->residual.base = 77);
+    s.data[0] = (free(s.data[0]), NULL);
+    REFUSED((void)0);
+    release(&s);
+}
+
+static void malformed_others(sige_pool *pool) {
+    slots s = {.n = 0};
+    sige_op whole = sound(&s, 0);
+    sige_norm norm = {.n = 1, .pixels = 4, .groups = 2, .n_sources = 1, .tiles = {1}, .c = {4}, .eps = 1e-6f};
+#define NORM(change) REFUSED(op = (sige_op){.kind = SIGE_NORM, .u.norm = norm}; sige_norm *m = &op.u.norm; change)
+    NORM(m->groups = 3);
+    NORM(m->groups = 0);
+    NORM(m->n_sources = 5);
+    NORM(m->tiles[0] = 0);
+    NORM(m->scale = 5);
+    NORM(m->sums[0] = SIGE_NONE);
+    NORM(m->eps = -1);
+    sige_pointwise pointwise = {
+        .n = 1, .rows = 4, .c = 4, .residual = SIGE_NONE, .n_outputs = 1, .output = {{2, -1, -1, 0, 0}}};
+#define POINTWISE(change)                                                                                              \
+    REFUSED(op = (sige_op){.kind = SIGE_POINTWISE, .u.pointwise = pointwise}; sige_pointwise *p = &op.u.pointwise;     \
+            change)
+    POINTWISE(p->rows = -1);
+    POINTWISE(p->c = 0);
+    POINTWISE(p->src = 5);
+    POINTWISE(p->output[0].act = -1);
+    POINTWISE(p->residual = 5);
+    sige_attention attention = {.n = 1,
+                                .queries = 2,
+                                .keys = 2,
+                                .heads = 1,
+                                .head_dim = 4,
+                                .q_stride = 4,
+                                .k_stride = 4,
+                                .v_stride = 4,
+                                .scale = 1};
+#define ATTENTION(change)                                                                                              \
+    REFUSED(op = (sige_op){.kind = SIGE_ATTENTION, .u.attention = attention}; sige_attention *a = &op.u.attention;     \
+            change)
+    ATTENTION(a->keys = 0);
+    ATTENTION(a->queries = -1);
+    ATTENTION(a->q_stride = 3);
+    ATTENTION(a->heads = 0);
+    ATTENTION(a->out = 5);
+    ATTENTION(a->scale = -1);
+    REFUSED(op = (sige_op){.kind = SIGE_PASTE}; op.u.paste.x = whole.u.conv.source[0].x; op.u.paste.dst = 5);
+    REFUSED(op = (sige_op){.kind = SIGE_PASTE}; op.u.paste.x = whole.u.conv.source[0].x; op.u.paste.x.h = 0);
+    REFUSED(op = (sige_op){.kind = SIGE_TIMESTEP}; op.u.timestep = (sige_timestep){1, 3, 0, 2, 10000});
+    REFUSED(op = (sige_op){.kind = SIGE_TIMESTEP}; op.u.timestep = (sige_timestep){1, 2, 0, 2, 10000});
+    REFUSED(op = (sige_op){.kind = SIGE_TIMESTEP}; op.u.timestep = (sige_timestep){1, 4, 0, 2, 0});
+    release(&s);
+}
+
+void test_check(void) {
+    sige_pool *pool = sige_pool_create(2);
+    CHECK(sige_abi() == SIGE_ABI && sige_op_size() == sizeof(sige_op), "the library is of another version");
+    malformed_convs(pool);
+    malformed_others(pool);
+
+    slots s = {.n = 0}; /* no tiles: nothing is read, so nothing need be there */
+    sige_op op = sound(&s, 1);
+    op.u.conv.out.tiles = 0;
+    for (int i = 0; i < s.n; i++)
+        s.data[i] = (free(s.data[i]), NULL);
+    CHECK(sige_run(pool, &op, 1, s.data, s.n, NULL) == 0, "%s", sige_last_error());
+    sige_pool_destroy(pool);
+}
+
+/* A dense domain and the list of all its tiles are the same arithmetic. */
+void test_exact(void) {
+    slots s = {.n = 0};
+    sige_op op = {.kind = SIGE_CONV};
+    sige_conv *c = &op.u.conv;
+    *c = (sige_conv){.out = {1, 24, 20, 4, 30, SIGE_NONE}, .c_out = 48, .n_sources = 1, .n_outputs = 1};
+    c->bias = c->vec = c->sums = SIGE_NONE;
+    c->source[0] = (sige_source){
+        .kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_left = 1, .scale = SIGE_NONE, .shift = SIGE_NONE};
+    c->source[0].x = (sige_tensor){1, 24, 20, 64, 4, floats(&s, 24 * 20 * 64), SIGE_NONE, SIGE_NONE};
+    c->weight = zeros(&s, (int64_t)sige_pack_size(c));
+    sige_weights w = {.data = at(&s, floats(&s, 48 * 9 * 64)), .c_total = 64};
+    sige_pack(c, &w, at(&s, c->weight));
+    const int dense = zeros(&s, 24 * 20 * 48), tiles = zeros(&s, 24 * 20 * 48), list = integers(&s, 90);
+    for (int i = 0; i < 30; i++)
+        memcpy((int32_t *)s.data[list] + 3 * i, (int32_t[]){0, i / 5, i % 5}, 12);
+    c->output[0] = (sige_output){.dst = dense, .scale = SIGE_NONE, .shift = SIGE_NONE};
+    run_everywhere(&op, &s, &dense, 1);
+    c->out.list = list, c->output[0].dst = tiles;
+    run_everywhere(&op, &s, &tiles, 1);
+    for (int i = 0; i < 24 * 20 * 48; i++) {
+        int y = i / 48 / 20, x = i / 48 % 20, tile = y / 4 * 5 + x / 4;
+        CHECK(at(&s, dense)[i] == at(&s, tiles)[((tile * 4 + y % 4) * 4 + x % 4) * 48 + i % 48], "float %d", i);
+    }
+    release(&s);
+}
+
+/* Many short ops on many threads, again and again: what one op writes the next one reads. */
+void test_pool(void) {
+    for (int threads = 1; threads <= 5; threads += 2) {
+        slots s = {.n = 0};
+        enum { ROWS = 3000, OPS = 40 };
+        int x = zeros(&s, ROWS * 16), one = zeros(&s, 16);
+        for (int i = 0; i < 16; i++)
+            at(&s, one)[i] = 1;
+        sige_op ops[OPS];
+        for (int i = 0; i < OPS; i++) {
+            ops[i] = (sige_op){.kind = SIGE_POINTWISE};
+            ops[i].u.pointwise =
+                (sige_pointwise){.n = 1, .rows = ROWS, .c = 16, .src = x, .residual = SIGE_NONE, .n_outputs = 1};
+            ops[i].u.pointwise.output[0] = (sige_output){x, one, one, 0, SIGE_IDENTITY};
+        }
+        double seconds[OPS];
+        for (int round = 0; round < repeats(20); round++) {
+            sige_pool *pool = sige_pool_create(threads);
+            CHECK(pool, "no pool");
+            for (int run = 0; run < 5; run++) {
+                memset(at(&s, x), 0, s.bytes[x]);
+                CHECK(!sige_run(pool, ops, OPS, s.data, s.n, run ? seconds : NULL), "%s", sige_last_error());
+                for (int i = 0; i < ROWS * 16; i++)
+                    CHECK(at(&s, x)[i] == (float)OPS, "float %d is %g", i, (double)at(&s, x)[i]);
+            }
+            sige_pool_destroy(pool);
+        }
+        release(&s);
+    }
+    sige_pool_destroy(NULL);
+}

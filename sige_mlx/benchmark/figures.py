@@ -1,0 +1,188 @@
+"""One benchmark of a model on this machine: everything that is published about it comes from the same run."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+
+from sige_mlx.benchmark.blob import blob_mask
+from sige_mlx.benchmark.isolated import peak_memory, sgemm_gflops
+from sige_mlx.benchmark.profile import Profile, profile
+from sige_mlx.benchmark.protocol import QUICK, Progress, Protocol, Timing, measure
+from sige_mlx.benchmark.workload import Inputs, engine_for, workload
+from sige_mlx.engine import Engine, PreparedEdit
+from sige_mlx.errors import SigeError
+from sige_mlx.graph.tiling import Size
+
+PROFILED_RUNS = 5
+
+
+@dataclass(frozen=True)
+class EditFigures:
+    """An edit of about `percent` % of the pixels. `edit_ms` computes the output at every pixel, for its normalisation
+    is fresh; `tiles_only_ms` only in the active tiles, which is all that an `EditSession` needs."""
+
+    percent: float
+    edited: float
+    """Share of the pixels under the dilated mask, 0 to 1."""
+    tiles: dict[Size, tuple[int, int]]
+    """Active and all tiles by plane size."""
+    macs: int
+    tiles_only_macs: int
+    edit_ms: float
+    tiles_only_ms: float
+    prepare_ms: float
+    """Masks, tiles and the program: the price of selecting what to compute, once an edit."""
+    speedup: float
+    """Dense over edit, both of this run."""
+    tiles_only_speedup: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A model's figures; times in milliseconds for one pass, memory in bytes."""
+
+    model: str
+    device: str
+    simd: str | None
+    threads: int
+    image_size: Size
+    protocol: Protocol
+    dense_ms: float
+    dense_repeats_ms: tuple[float, ...]
+    record_ms: float
+    empty_edit_ms: float
+    macs: int
+    edits: tuple[EditFigures, ...]
+    recorded_nbytes: int
+    """Kept of one sampler step."""
+    peak_nbytes: int
+    """Of a process that loads the weights, records one step and makes the first edit."""
+    sgemm_gflops: float | None = None
+    profiles: tuple[Profile, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """An edit made ready to run, both ways."""
+
+    percent: float
+    inputs: Inputs
+    everywhere: PreparedEdit
+    tiles_only: PreparedEdit
+    prepare: Timing
+
+
+def run(
+    model: str,
+    percents: Sequence[float],
+    *,
+    device: str = "cpu",
+    threads: int = 0,
+    random: bool = False,
+    protocol: Protocol,
+    profiled: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Figures:
+    """Benchmarks a named model or a model folder on edits of each size; `random` weights need no checkpoint. Raises
+    `SigeError` for a model, device or size that is not there."""
+    if not percents:
+        raise SigeError("there is no edit to measure: give at least one size, such as 1.2")
+    engine = engine_for(model, device, threads, random)
+    if profiled and device != "cpu":
+        raise SigeError(f"device {device!r} cannot be profiled: only 'cpu' runs one op at a time")
+    work = workload(engine, seed)
+    original = work.original
+    size = engine.plan.image_size
+    masks = [blob_mask(size, percent, engine.config.mask_dilate_radius, seed) for percent in percents]
+    empty = engine.prepare(np.zeros(size, np.bool_))
+    record = measure({"record": _evaluated(lambda: engine.record(**original))}, QUICK)["record"]
+    edits = [_prepared(engine, p, m, work.edited(m)) for p, m in zip(percents, masks, strict=True)]
+
+    calls = {
+        "dense": _evaluated(lambda: engine(**edits[0].inputs)),
+        "empty": _evaluated(lambda: engine.edit(empty, **original)),
+    }
+    for i, edit in enumerate(edits):
+        calls[f"edit {i}"] = _edit_call(engine, edit.everywhere, edit.inputs)
+        calls[f"tiles {i}"] = _edit_call(engine, edit.tiles_only, edit.inputs)
+    times = measure(calls, protocol, progress=progress)
+
+    count = _threads(engine)
+    return Figures(
+        model=model,
+        device=device,
+        simd=_simd(device),
+        threads=count,
+        image_size=size,
+        protocol=protocol,
+        dense_ms=times["dense"].ms,
+        dense_repeats_ms=times["dense"].repeats,
+        record_ms=record.ms,
+        empty_edit_ms=times["empty"].ms,
+        macs=engine.macs,
+        edits=tuple(
+            _figures(edit, times["dense"], times[f"edit {i}"], times[f"tiles {i}"]) for i, edit in enumerate(edits)
+        ),
+        recorded_nbytes=engine.recorded_nbytes,
+        peak_nbytes=peak_memory(model, device, threads, random, percents[0], seed),
+        sgemm_gflops=sgemm_gflops(count) if profiled else None,
+        profiles=_profiles(engine, edits) if profiled else (),
+    )
+
+
+def _prepared(engine: Engine, percent: float, mask: np.ndarray, inputs: Inputs) -> _Edit:
+    prepare = measure({"prepare": lambda: engine.prepare(mask)}, QUICK)["prepare"]
+    return _Edit(percent, inputs, engine.prepare(mask), engine.prepare(mask, everywhere=False), prepare)
+
+
+def _figures(edit: _Edit, dense: Timing, everywhere: Timing, tiles_only: Timing) -> EditFigures:
+    levels = edit.everywhere.edit.tiling.levels
+    return EditFigures(
+        percent=edit.percent,
+        edited=edit.everywhere.edit.tiling.edited,
+        tiles={size: (len(levels[size]), levels[size].grid.size) for size in edit.tiles_only.edit.program.tiles()},
+        macs=edit.everywhere.edit.macs,
+        tiles_only_macs=edit.tiles_only.edit.macs,
+        edit_ms=everywhere.ms,
+        tiles_only_ms=tiles_only.ms,
+        prepare_ms=edit.prepare.ms,
+        speedup=dense.ms / everywhere.ms,
+        tiles_only_speedup=dense.ms / tiles_only.ms,
+    )
+
+
+def _profiles(engine: Engine, edits: Sequence[_Edit]) -> tuple[Profile, ...]:
+    passes: dict[str, tuple[PreparedEdit | None, Inputs]] = {"dense": (None, edits[0].inputs)}
+    for edit in edits:
+        passes[f"edit {edit.percent:g} %"] = (edit.everywhere, edit.inputs)
+    profiles = []
+    for what, (prepared, inputs) in passes.items():
+        runs = [engine.profile(prepared, **inputs) for _ in range(PROFILED_RUNS)]
+        profiles.append(profile(what, runs[0][0], np.mean([seconds for _, seconds in runs], axis=0)))
+    return tuple(profiles)
+
+
+def _evaluated(call: Callable[[], mx.array]) -> Callable[[], None]:
+    """MLX is lazy: a result has cost nothing until it is asked for."""
+    return lambda: mx.eval(call())
+
+
+def _edit_call(engine: Engine, prepared: PreparedEdit, inputs: Inputs) -> Callable[[], None]:
+    return _evaluated(lambda: engine.edit(prepared, **inputs))
+
+
+def _threads(engine: Engine) -> int:
+    threads: int = getattr(engine.executor, "threads", 0)
+    return threads or os.cpu_count() or 1
+
+
+def _simd(device: str) -> str | None:
+    if device != "cpu":
+        return None
+    from sige_mlx.engine.native.library import simd
+
+    return simd()

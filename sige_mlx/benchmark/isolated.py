@@ -1,0 +1,25 @@
+"""What is measured in a process that does nothing else."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def peak_memory(model: str, device: str, threads: int, random: bool, percent: float, seed: int) -> int:
+    """Bytes resident at most while a process loads the weights, records one step and edits it."""
+    return int(_run("peak_memory", [json.dumps([model, device, threads, random, percent, seed])], {}))
+
+
+def sgemm_gflops(threads: int) -> float:
+    """What NumPy's matrix product reaches on so many threads; its BLAS reads their number when it is loaded."""
+    return float(_run("sgemm", [], dict.fromkeys(BLAS_THREADS, str(threads))))
+
+
+def _run(module: str, arguments: list[Any], environment: dict[str, str]) -> str:
+    command = [sys.executable, "-m", f"sige_mlx.benchmark.processes.{module}", *arguments]
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -1,0 +1,1 @@
+"""Measurements that need a process of their own; each module is one, and prints a number."""

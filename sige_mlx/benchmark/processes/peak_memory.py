@@ -1,0 +1,35 @@
+"""Loads weights, records one step and edits it; prints the bytes that were resident at most, interpreter included."""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import mlx.core as mx
+
+from sige_mlx.benchmark.blob import blob_mask
+from sige_mlx.benchmark.workload import engine_for, workload
+
+
+def main(arguments: str) -> None:
+    model, device, threads, random, percent, seed = json.loads(arguments)
+    engine = engine_for(model, device, threads, random)
+    work = workload(engine, seed)
+    mask = blob_mask(engine.plan.image_size, percent, engine.config.mask_dilate_radius, seed)
+    mx.eval(engine.record(**work.original))
+    mx.eval(engine.edit(engine.prepare(mask), **work.edited(mask)))
+    print(_peak())
+
+
+def _peak() -> int:
+    """Linux hands ru_maxrss down from the process that started this one, so that it would tell of whichever was larger;
+    VmHWM begins anew with the program."""
+    if sys.platform == "linux":
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

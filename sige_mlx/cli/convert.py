@@ -1,0 +1,52 @@
+"""`sige-mlx convert`: a published checkpoint in, a model folder out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sige_mlx.cli import options, terminal
+
+STAGES = {"checksum": "reading the checkpoint", "write": "writing the model"}
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .pt, .ckpt or .safetensors file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder for the model.", show_default="the weight cache, by the model's name"
+        ),
+    ] = None,
+    family: Annotated[str | None, typer.Option(help="Family of networks.", show_default="told by the tensors")] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(help="Height and width in pixels, if no published size.", show_default="told by the tensors"),
+    ] = None,
+    dtype: Annotated[str, typer.Option(metavar="float32|float16", help="float16 halves the file.")] = "float32",
+    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there already.")] = False,
+    json: options.AsJson = False,
+) -> None:
+    """Turn a published PyTorch checkpoint into a model that sige-mlx loads.
+
+    Needs no PyTorch and executes nothing that the file holds. A failed conversion leaves no half of a model.
+    The cache is ~/.cache/sige-mlx, or the folder that SIGE_MLX_CACHE names.
+
+    Into the cache, to be used as --model ddpm-church-256; and into a folder of its own, half as large:
+
+        sige-mlx convert church256-ddpm-unet.pth
+        sige-mlx convert church256-ddpm-unet.pth --dtype float16 --out church
+    """
+    from sige_mlx.converters import convert as run
+
+    with terminal.progress_bars(STAGES) as tell:
+        made = run(file, out, family=family, dtype=dtype, image_size=image_size, force=force, progress=tell)
+    if json:
+        described = {"folder": str(made.folder), "family": made.family, "parameters": made.parameters}
+        terminal.print_json({**described, "bytes": made.nbytes, "sha256": made.sha256, "notes": list(made.notes)})
+        return
+    for note in made.notes:
+        typer.echo(f"Note: {note}")
+    size = f"{made.parameters / 1e6:.1f} million parameters, {made.nbytes / 1e6:.0f} MB"
+    typer.echo(f"{made.folder} is written: {made.family}, {size}, from a file with SHA-256 {made.sha256[:16]}…")
+    typer.echo(f"Use it with --model {made.folder if out else made.folder.name}")

@@ -1,0 +1,103 @@
+"""`sige-mlx info`: what a model and an edit cost, before running them. Needs no weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sige_mlx.cli import options, terminal
+from sige_mlx.errors import SigeError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from sige_mlx.graph.plan import Plan
+
+
+def info(
+    model: options.Model = None,
+    original: options.OriginalFile = None,
+    edited: options.EditedFile = None,
+    mask: options.MaskFile = None,
+    edit: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Cost an edit of this share of the pixels, a blob."),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Sampler steps for which the cache is counted.")] = options.STEPS,
+    graph: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the network's graph: .mmd for Mermaid, .dot for Graphviz."),
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="List every layer: its multiply-accumulates and bytes moved.")
+    ] = False,
+    json: options.AsJson = False,
+) -> None:
+    """Show what a model and an edit cost before running them.
+
+    An edit is described by two pictures, by a mask, or by its size; it is drawn with the tiles that it makes active.
+    The share that is edited counts the mask as the network sees it, grown by a few pixels.
+
+    The model in the package; an edit of 1.2 % of a published one, layer by layer, for which no weights are needed; an
+    edit of your own, and the network as a graph:
+
+        sige-mlx info
+        sige-mlx info -m ddpm-church-256 --edit 1.2 --layers
+        sige-mlx info --original a.png --edited b.png --graph model.dot
+    """
+    from sige_mlx import zoo
+    from sige_mlx.cli.costs import Described
+    from sige_mlx.editing.images import check_parent
+    from sige_mlx.graph.plan import Plan
+    from sige_mlx.graph.trace import trace
+
+    if graph and graph.suffix not in (".mmd", ".dot"):
+        raise SigeError(f"{graph}: the extension is {graph.suffix!r}; .mmd (Mermaid) or .dot (Graphviz) would be right")
+    if graph:
+        check_parent(graph)
+    if steps < 1:
+        raise SigeError(f"the cache is counted for {steps} steps: there must be 1 or more")
+    name = zoo.DEFAULT if model is None else model
+    family, network = zoo.network(name)
+    plan = Plan(trace(network, network.inputs()), network.config.sparse_resolution_threshold)
+    region = _region(plan, network.config, original, edited, mask, edit)
+    described = Described(name, family, plan, None if region is None else plan.edit(region, everywhere=False), steps)
+    if graph:
+        from sige_mlx.graph.draw import graphviz, mermaid
+
+        graph.write_text(mermaid(plan.graph) if graph.suffix == ".mmd" else graphviz(plan.graph))
+    if json:
+        terminal.print_json(described.as_json(layers))
+        return
+    described.print(layers)
+    if graph:
+        typer.echo(f"\n{graph} is written")
+
+
+def _region(
+    plan: "Plan", config: Any, original: Path | None, edited: Path | None, mask: Path | None, share: float | None
+) -> "npt.NDArray[np.bool_] | None":
+    """The edit that the options describe, bool (H, W); None when they describe none."""
+    from sige_mlx.benchmark.blob import blob_mask
+    from sige_mlx.editing import open_image
+    from sige_mlx.editing.images import picture
+    from sige_mlx.editing.session import edited_region
+    from sige_mlx.masks import user_mask
+
+    described = [original is not None or edited is not None, mask is not None, share is not None]
+    if sum(described) > 1:
+        raise SigeError(
+            "an edit is described by --original and --edited, by --mask, or by --edit: give only one of them"
+        )
+    size = plan.image_size
+    if share is not None:
+        return blob_mask(size, share, config.mask_dilate_radius)
+    if mask is not None:
+        return user_mask(open_image(mask), size)
+    if original is None and edited is None:
+        return None
+    if original is None or edited is None:
+        raise SigeError("--original and --edited go together: an edit is where the two differ")
+    before, after = picture(open_image(original), size, str(original)), picture(open_image(edited), size, str(edited))
+    return edited_region(before, after, None, config.eps, config.mask_dilate_radius)

@@ -1,0 +1,43 @@
+"""The options that several verbs have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+STEPS, STRENGTH = 20, 0.5
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|PATH",
+        help="A model's name, or its folder (config.json and model.safetensors).",
+        show_default="the small one in the package",
+    ),
+]
+Steps = Annotated[int, typer.Option(help="Sampler steps. More are slower and keep more memory; 10 to 50 are usual.")]
+Strength = Annotated[
+    float,
+    typer.Option(help="How much noise the painting is given, above 0 and at most 1: low keeps strokes, high invents."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of all noise: the same seed gives the same picture.")]
+Sampler = Annotated[
+    str, typer.Option(metavar="ddim|ddpm", help="ddim is deterministic, ddpm adds noise at every step.")
+]
+Device = Annotated[
+    str, typer.Option(metavar="cpu|reference", help="cpu: the native engine; reference: plain MLX, a slow oracle.")
+]
+Threads = Annotated[int, typer.Option(help="Threads of the native engine.", show_default="one per processor")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print numbers as JSON, and nothing else, on standard output.")]
+OriginalFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The picture before the edit.")]
+EditedFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The same picture, painted into.")]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What to re-render: white, or opaque where the file has transparency.",
+        show_default="where the pictures differ, grown a little",
+    ),
+]

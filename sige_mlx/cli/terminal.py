@@ -1,0 +1,82 @@
+"""What verbs print: results on stdout, progress on stderr, and JSON when asked, alone."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from sige_mlx.editing.figures import Figure
+    from sige_mlx.editing.session import Progress
+
+
+def console() -> Console:
+    """Standard output; as wide as need be where it is no terminal."""
+    out = Console()
+    return out if out.is_terminal else Console(width=200)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """A JSON object on stdout."""
+    typer.echo(json.dumps(value, indent=1))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout, first column left, all others right."""
+    drawn = Table(box=None, pad_edge=False, header_style="dim")
+    for i, name in enumerate(columns):
+        drawn.add_column(name, justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*row)
+    console().print(drawn)
+
+
+def pairs(rows: Sequence[tuple[str, str]]) -> None:
+    """Names and what they are, on stdout."""
+    drawn = Table(box=None, pad_edge=False, show_header=False)
+    drawn.add_column(style="dim", no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    console().print(drawn)
+
+
+def print_figures(rows: "Sequence[Figure]") -> None:
+    """The table of an edit."""
+    from sige_mlx.editing.figures import HEAD
+
+    table(["", *HEAD], [row[:4] for row in rows])
+
+
+@contextmanager
+def progress_bars(labels: Mapping[str, str]) -> "Iterator[Progress]":
+    """A function (what, done, total) that draws a bar for each `what`, labelled from `labels`, on stderr if that is a
+    terminal; the bars go away at the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda what, done, total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(labels[what], total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield tell
+
+
+STAGES = {
+    "record": "recording the original",
+    "edit": "recomputing the edit",
+    "dense": "recomputing everything",
+}
+"""Labels of what an `EditSession` reports."""

@@ -1,0 +1,78 @@
+"""What an edit cost, in the words and units that people read: one list for the terminal and for pictures."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sige_mlx.editing.session import DenseResult, EditResult
+from sige_mlx.graph.tiling import Size
+
+HEAD = ("the edit", "everything", "times less")
+"""What the columns of the figures are called."""
+
+
+class Figure(NamedTuple):
+    """One row of the table: a quantity for the edit, for the whole picture, and how many times less that is."""
+
+    name: str
+    edit: str
+    dense: str
+    ratio: str
+    plane: Size | None = None
+    """The plane whose tiles the row counts."""
+
+
+def figures(result: EditResult, dense: DenseResult | None = None) -> list[Figure]:
+    """The rows for an edit, GMACs and seconds the last two. Dense seconds are those of `dense` if it was run, else of
+    recording the original."""
+    edited, pixels = int(result.mask.sum()), result.mask.size
+    rows = [Figure("edited pixels", f"{edited} ({result.edited:.1%})", f"{pixels}", _times(pixels, edited))]
+    for (h, w), (active, count) in result.tiles.items():
+        rows.append(Figure(f"tiles at {w} × {h}", f"{active}", f"{count}", _times(count, active), (h, w)))
+    steps = f"{result.steps} step{'s' if result.steps > 1 else ''}"
+    macs, dense_macs = result.macs, result.dense_macs
+    rows.append(Figure(f"GMACs, {steps}", _digits(macs / 1e9), _digits(dense_macs / 1e9), _times(dense_macs, macs)))
+    seconds = dense.seconds if dense else result.dense_seconds
+    if seconds is None:
+        return [*rows, Figure(f"seconds, {steps}", _digits(result.seconds), "not run", "")]
+    less = _times(seconds, result.seconds)
+    return [*rows, Figure(f"seconds, {steps}", _digits(result.seconds), _digits(seconds), less)]
+
+
+def headline(result: EditResult, dense: DenseResult | None = None) -> str:
+    """What was saved, in one line; nothing for an empty edit."""
+    *_, macs, seconds = figures(result, dense)
+    saved = ((macs.ratio, "less arithmetic"), (seconds.ratio, "less time"))
+    return ", ".join(f"{ratio} {what}" for ratio, what in saved if ratio)
+
+
+def as_json(result: EditResult, dense: DenseResult | None = None) -> dict[str, Any]:
+    """The same numbers for programs: MACs and seconds of all steps, shares 0 to 1, tiles as "HxW": [active, all]."""
+    numbers: dict[str, Any] = {
+        "edited": result.edited,
+        "steps": result.steps,
+        "tiles": {f"{h}x{w}": list(counts) for (h, w), counts in result.tiles.items()},
+        "macs": result.macs,
+        "dense_macs": result.dense_macs,
+        "seconds": result.seconds,
+        "recorded_seconds": result.dense_seconds,
+    }
+    if dense:
+        numbers["dense_seconds"] = dense.seconds
+        numbers["difference"] = difference(result, dense)
+    return numbers
+
+
+def difference(result: EditResult, dense: DenseResult) -> float:
+    """How far the two results are apart in the mask: grey levels (of 255) a channel, on average; 0 for an empty one."""
+    off = np.abs(result.image.astype(np.int16) - dense.image)[result.mask]
+    return float(off.mean()) if off.size else 0.0
+
+
+def _digits(value: float) -> str:
+    """Three digits, more before the point if need be."""
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _times(whole: float, part: float) -> str:
+    return f"{whole / part:.1f}×" if part else ""

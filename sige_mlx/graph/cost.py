@@ -1,0 +1,159 @@
+"""What a program costs before it is run: multiply-accumulates, bytes moved, bytes kept.
+
+Bytes moved are those of an ideal machine that reads each operand of an op from memory once per op and writes each
+result once, and keeps nothing in a cache from one op to the next:
+
+    weights, biases, scales, vectors   once per op
+    a dense source or residual         its whole plane
+    a tiled source                     for each output tile, the window it sees, halo included, borders not cut off
+    a residual in tiles                the tile
+    outputs and sums                   every pixel of every form that is written; partial tiles count as whole ones
+
+Real traffic is lower where a cache holds an operand and higher where a kernel reads it again; ratios of two costs are
+what the model is for.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sige_mlx.graph import program as p
+from sige_mlx.graph.plan import Edit, Plan
+from sige_mlx.graph.program import NONE, Kind, Program, ProgramOp
+from sige_mlx.graph.tiling import Size
+
+FLOAT = 4
+"""Bytes of a float32."""
+
+
+@dataclass(frozen=True)
+class OpCost:
+    """One op. `plane` is the size it writes, None for the statistics of a norm and what is made of them; `channels` are
+    those it reads and writes; `tiles` is None when every pixel is computed."""
+
+    layer: str
+    kind: str
+    plane: Size | None
+    channels: tuple[int, int]
+    tiles: int | None
+    macs: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A program: its ops, and in bytes what its weights take and what recording one step keeps for edits."""
+
+    ops: tuple[OpCost, ...]
+    weight_nbytes: int
+    recorded_nbytes: int
+    tiles: Mapping[Size, int]
+    """Active tiles by plane; empty for a dense pass."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run."""
+        return sum(op.macs for op in self.ops)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes moved by one run."""
+        return sum(op.nbytes for op in self.ops)
+
+
+def dense_cost(plan: Plan) -> Cost:
+    """The dense pass."""
+    return _cost(plan.dense, plan.recorded_nbytes)
+
+
+def edit_cost(plan: Plan, edit: Edit) -> Cost:
+    """One step of an edit. An empty edit runs nothing and costs nothing."""
+    return _cost(Program() if edit.tiling.empty else edit.program, plan.recorded_nbytes)
+
+
+def _cost(program: Program, recorded_nbytes: int) -> Cost:
+    ops = tuple(_op_cost(program, op, layer) for op, layer in zip(program.ops, program.names, strict=True))
+    weights = {op.weight: _weights(op) for op in program.ops if isinstance(op, p.Conv)}
+    vectors = sum(math.prod(s.shape) for s in program.slots if s.kind in (Kind.BIAS, Kind.PARAM))
+    tiles = {s.key: s.shape[0] for s in program.slots if s.kind is Kind.ROWS}
+    return Cost(ops, FLOAT * (sum(weights.values()) + vectors), recorded_nbytes, tiles)
+
+
+def _op_cost(program: Program, op: ProgramOp, layer: str) -> OpCost:
+    plane, channels, tiles = _extent(program, op)
+    macs = op.macs if isinstance(op, p.Conv | p.Attention) else 0
+    return OpCost(layer, type(op).__name__.lower(), plane, channels, tiles, macs, FLOAT * _floats(op))
+
+
+def _extent(program: Program, op: ProgramOp) -> tuple[Size | None, tuple[int, int], int | None]:
+    """The plane an op writes, its channels in and out, and its tiles."""
+    if isinstance(op, p.Conv):
+        tiles = None if op.out.list == NONE else op.out.tiles
+        return (op.out.h, op.out.w), (sum(s.x.c for s in op.source), op.c_out), tiles
+    if isinstance(op, p.Paste):
+        return (op.x.h, op.x.w), (op.x.c, op.x.c), None if op.x.grid == NONE else program.slots[op.x.blocks].shape[0]
+    if isinstance(op, p.Attention):
+        _, h, w, c = program.slots[op.out].shape
+        return (h, w), (c, c), None
+    if isinstance(op, p.Pointwise):
+        return None, (op.c, op.c), program.slots[op.src].shape[0]
+    if isinstance(op, p.Norm):
+        return None, (sum(op.c), sum(op.c)), None
+    return (1, 1), (1, op.dim), None
+
+
+def _floats(op: ProgramOp) -> int:
+    """Floats read and written."""
+    if isinstance(op, p.Conv):
+        return _conv_floats(op)
+    if isinstance(op, p.Norm):
+        sums = sum(op.n * tiles * 2 * c for tiles, c in zip(op.tiles, op.c, strict=True))
+        return sums + 2 * sum(op.c) * (1 + op.n)
+    if isinstance(op, p.Pointwise):
+        pixels = op.n * op.rows * (1 + (op.residual != NONE) + len(op.output))
+        return pixels * op.c + _affine_floats(op.output, op.n, op.c)
+    if isinstance(op, p.Attention):
+        return 2 * op.n * (op.queries + op.keys) * op.heads * op.head_dim
+    if isinstance(op, p.Paste):
+        return 2 * op.x.n * op.x.h * op.x.w * op.x.c
+    return op.n * (1 + op.dim)
+
+
+def _conv_floats(op: p.Conv) -> int:
+    c, out = op.c_out, op.out
+    read = sum(_source_floats(s, out) for s in op.source) + _weights(op)
+    read += (op.bias != NONE) * c + (op.vec != NONE) * c * out.n + (op.residual is not None) * out.pixels * c
+    written = out.pixels * c * len(op.output) + (op.sums != NONE) * 2 * c * _tiles(out)
+    return read + written + _affine_floats(op.output, out.n, c)
+
+
+def _source_floats(source: p.Source, out: p.Domain) -> int:
+    x = source.x
+    affine = 2 * x.c * x.n if source.scale != NONE else 0
+    if out.list == NONE:
+        return x.n * x.h * x.w * x.c + affine
+    window = _window(source, out.tile, source.kh) * _window(source, out.tile, source.kw)
+    return out.tiles * window * x.c + affine
+
+
+def _window(source: p.Source, tile: int, kernel: int) -> int:
+    """Pixels of x that a tile sees along one axis."""
+    seen = (tile - 1) * source.stride + kernel
+    if not source.upsample:
+        return seen
+    return seen // 2 + 1 if kernel > 1 else -(-seen // 2)
+
+
+def _affine_floats(outputs: tuple[p.Output, ...], n: int, c: int) -> int:
+    return sum(2 * c * n for o in outputs if o.scale != NONE)
+
+
+def _tiles(domain: p.Domain) -> int:
+    """Tiles that a domain computes."""
+    if domain.list != NONE:
+        return domain.tiles
+    return domain.n * -(-domain.h // domain.tile) * -(-domain.w // domain.tile)
+
+
+def _weights(op: p.Conv) -> int:
+    return op.c_out * sum(s.kh * s.kw * s.x.c for s in op.source)

@@ -1,0 +1,1 @@
+"""The suite; `tests.reference` and `tests.openblas` are what its files share."""

@@ -1,0 +1,120 @@
+"""`sige-mlx bench`, and the figures behind it, on a tiny network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from sige_mlx import benchmark
+from sige_mlx.benchmark.profile import kind, profile
+from sige_mlx.benchmark.workload import engine_for, workload
+from sige_mlx.cli.bench import bench
+from sige_mlx.errors import SigeError
+from sige_mlx.graph import program as p
+from tests.tiny import write_tiny_model
+
+EMPTY_EDIT_SHARE = 0.01  # of a dense pass
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def figures(tiny: str) -> benchmark.Figures:
+    return benchmark.run(tiny, [5, 30], random=True, threads=1, protocol=benchmark.QUICK, profiled=True)
+
+
+def test_figures_belong_together(figures: benchmark.Figures) -> None:
+    small, large = figures.edits
+    assert small.edited == pytest.approx(0.05, abs=0.01) and large.edited == pytest.approx(0.3, abs=0.01)
+    assert 0 < small.tiles_only_macs < small.macs < large.macs < figures.macs
+    assert small.speedup == pytest.approx(figures.dense_ms / small.edit_ms)
+    assert small.tiles[32, 32][0] < large.tiles[32, 32][0] <= large.tiles[32, 32][1] == 64
+    assert figures.empty_edit_ms < EMPTY_EDIT_SHARE * figures.dense_ms
+    assert figures.threads == 1 and min(small.prepare_ms, figures.record_ms) > 0
+
+
+def test_peak_memory_is_that_of_a_process_with_an_interpreter_and_a_record(figures: benchmark.Figures) -> None:
+    assert 20 * 2**20 + figures.recorded_nbytes < figures.peak_nbytes < 2**30
+
+
+def test_profiles_account_for_every_op_and_mac(figures: benchmark.Figures) -> None:
+    assert [taken.what for taken in figures.profiles] == ["dense", "edit 5 %", "edit 30 %"]
+    dense = figures.profiles[0]
+    assert sum(row.macs for row in dense.by_kind) == figures.macs
+    assert sum(row.share for row in dense.by_kind) == pytest.approx(1)
+    assert {row.name for row in dense.convolutions} == {"32x32 dense", "16x16 dense", "1x1 dense"}
+    assert "32x32 tiles" in {row.name for row in figures.profiles[1].convolutions}
+    assert figures.sgemm_gflops and figures.sgemm_gflops > 0.1
+
+
+def test_a_profile_adds_up_seconds_by_kind() -> None:
+    timestep, paste = p.Timestep(1, 4, 0, 1, 1e4), p.Paste(p.Tensor(1, 8, 8, 4, 4, 0), 1)
+    program = p.Program(ops=[timestep, paste, timestep])
+    rows = profile("both", program, np.array([1.0, 4.0, 2.0])).by_kind
+    assert [(row.name, row.ops, row.ms, row.share) for row in rows] == [
+        ("paste", 1, 4000.0, pytest.approx(4 / 7)),
+        ("timestep", 2, 3000.0, pytest.approx(3 / 7)),
+    ]
+
+
+def test_a_convolution_is_named_after_its_largest_kernel(tiny: str) -> None:
+    dense = engine_for(tiny, "cpu", random=True).plan.dense
+    names = dict(zip(dense.names, map(kind, dense.ops), strict=True))
+    assert names["down.0.downsample.conv"] == "conv 3x3/2 dense"
+    assert names["up.1.upsample.conv"] == "conv 3x3 after x2 dense"
+    assert names["temb.dense.0"] == "linear"
+    assert [kind(op) for op in dense.ops if isinstance(op, p.Conv) and len({s.kh for s in op.source}) == 2] == [
+        "conv 3x3 dense"
+    ] * 5
+
+
+def test_an_edit_changes_the_image_under_its_mask_only(tiny: str) -> None:
+    engine = engine_for(tiny, "cpu", random=True)
+    work = workload(engine)
+    mask = benchmark.blob_mask((32, 32), 10)
+    edited, original = np.asarray(work.edited(mask)["x"]), np.asarray(work.original["x"])
+    assert ((edited != original).any(-1)[0] == mask).all()
+    assert np.asarray(work.edited(mask)["t"]) == np.asarray(work.original["t"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"percents": []}, "no edit to measure"),
+        ({"percents": [0]}, "above 0 and at most 100"),
+        ({"device": "reference", "profiled": True}, "cannot be profiled"),
+        ({"device": "abacus"}, "not available"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(tiny: str, changes: dict[str, object], sentence: str) -> None:
+    options = {"percents": [1.2], "random": True, "protocol": benchmark.QUICK, **changes}
+    with pytest.raises(SigeError, match=sentence):
+        benchmark.run(tiny, **options)
+
+
+def test_the_command_prints_json_and_a_table(tiny: str) -> None:
+    app = typer.Typer()
+    app.command()(bench)
+    arguments = ["-m", tiny, "--weights", "random", "--edit", "5", "--edit", "30", "--quick", "--profile"]
+    ran = CliRunner().invoke(app, [*arguments, "--json"])
+    assert ran.exit_code == 0, ran.output
+    numbers = json.loads(ran.stdout)
+    assert numbers["weights"] == "random" and numbers["protocol"] == {"warmup": 1, "runs": 3, "repeats": 1}
+    assert [edit["percent"] for edit in numbers["edits"]] == [5, 30]
+    assert numbers["edits"][0]["tiles"]["32x32"][1] == 64
+    assert numbers["profiles"][0]["by_kind"][0]["gflops"] > 0
+    table = CliRunner().invoke(app, arguments).stdout
+    assert "dense" in table and "choosing its tiles" in table and "Peak memory" in table and "GFLOPS" in table
+
+
+def test_own_weights_that_are_not_there_are_one_sentence(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "tiny")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(SigeError, match=r"model\.safetensors"):
+        benchmark.run(str(folder), [1.2], protocol=benchmark.QUICK)

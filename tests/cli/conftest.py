@@ -1,0 +1,65 @@
+"""Verbs run in this process, on a small model and pictures of its size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sige_mlx.cli import app
+from tests.tiny import original, painted, write_tiny_model
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self.out)
+        return parsed
+
+    @property
+    def sentence(self) -> str:
+        """What was said of bad input: one line on stderr, nothing on stdout, status 1."""
+        assert (self.status, self.out) == (1, ""), self
+        assert self.err.startswith("sige-mlx: ") and self.err.count("\n") == 1, self.err
+        return self.err.strip()
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def command(*arguments: object) -> Ended:
+        with pytest.raises(SystemExit) as left:
+            app([str(argument) for argument in arguments], prog_name="sige-mlx")
+        said = capsys.readouterr()
+        return Ended(int(left.value.code or 0), said.out, said.err)
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with `a.png`, the original, and `b.png`, painted into."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.fromarray(original()).save(folder / "a.png")
+    Image.fromarray(painted()).save(folder / "b.png")
+    return folder

@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sige_mlx.cli.mask_picture import COLOURS, mask_picture
+from tests.cli.conftest import Run
+from tests.tiny import SIZE
+
+
+def test_the_published_network_costs_what_was_published(run: Run) -> None:
+    numbers = run("info", "-m", "ddpm-church-256", "--edit", 1.2, "--steps", 50, "--json").json
+    assert numbers["macs"] / 1e9 == pytest.approx(248.5, abs=0.2)
+    assert numbers["parameters"] == 113_673_219
+    assert numbers["cache_bytes"] == 50 * numbers["cache_bytes_per_step"]
+    edit = numbers["edit"]
+    assert edit["edited"] == pytest.approx(0.012, abs=1e-4)
+    assert edit["macs"] / 1e9 == pytest.approx(30, abs=4)
+    assert edit["bytes_moved"] < numbers["bytes_moved"] / 3
+    assert edit["tiles"]["256x256"][1] == 4096
+
+
+def test_layers_add_up(run: Run, model: Path) -> None:
+    numbers = run("info", "-m", model, "--edit", 5, "--layers", "--json").json
+    for total, part in {"macs": "macs", "bytes_moved": "bytes_moved"}.items():
+        assert sum(layer[part] for layer in numbers["layers"]) == numbers[total]
+        assert sum(layer[f"edit_{part}"] for layer in numbers["layers"]) == numbers["edit"][total]
+
+
+def test_an_edit_by_pictures_and_by_mask(run: Run, model: Path, pictures: Path) -> None:
+    by_pictures = run("info", "-m", model, "--original", pictures / "a.png", "--edited", pictures / "b.png", "--json")
+    assert by_pictures.json["edit"]["edited"] == 60 / SIZE**2
+    assert by_pictures.json["edit"]["tiles"]["32x32"] == [15, 64]
+    by_mask = run("info", "-m", model, "--mask", pictures / "b.png", "--json").json
+    assert 0 < by_mask["edit"]["edited"] < 1
+
+
+def test_an_empty_edit_costs_nothing(run: Run, model: Path, pictures: Path) -> None:
+    same = ["--original", pictures / "a.png", "--edited", pictures / "a.png"]
+    edit = run("info", "-m", model, *same, "--json").json["edit"]
+    assert (edit["macs"], edit["bytes_moved"]) == (0, 0)
+    assert run("info", "-m", model, *same).status == 0
+
+
+def test_the_summary_and_the_drawing(run: Run, model: Path, pictures: Path) -> None:
+    ended = run("info", "-m", model, "--original", pictures / "a.png", "--edited", pictures / "b.png", "--layers")
+    for words in ("parameters", "cache", "tiles at 32 × 32", "GMACs a step", "MB moved", "up.0.block.0.conv1"):
+        assert words in ended.out
+    drawn = [line for line in ended.out.splitlines() if line and set(line.strip()) <= set("·░█")]
+    assert len(drawn) == SIZE // 2
+    assert drawn[5].strip() == "·" * 4 + "░" * 5 + "█" * 8 + "░" * 3 + "·" * 12
+
+
+@pytest.mark.parametrize(("name", "first"), [("graph.mmd", "flowchart"), ("graph.dot", "digraph")])
+def test_the_graph_is_written(run: Run, model: Path, tmp_path: Path, name: str, first: str) -> None:
+    assert "is written" in run("info", "-m", model, "--graph", tmp_path / name).out
+    assert (tmp_path / name).read_text().startswith(first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--edit", "0"], "an edit of 0 %"),
+        (["--edit", "101"], "an edit of 101 %"),
+        (["--edit", "nan"], "an edit of nan %"),
+        (["--edit", "1", "--mask", "a.png"], "give only one of them"),
+        (["--original", "a.png"], "--original and --edited go together"),
+        (["--mask", "typo.png"], "there is no such file"),
+        (["--graph", "graph.svg"], ".mmd (Mermaid) or .dot (Graphviz) would be right"),
+        (["--graph", "missing/graph.dot"], "there is no folder missing"),
+        (["--steps", "0"], "there must be 1 or more"),
+        (["-m", "nosuch"], "neither a model's name"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    run: Run, model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    monkeypatch.chdir(pictures)
+    assert words in run("info", "-m", model, *arguments).sentence
+    assert {path.name for path in pictures.iterdir()} == {"a.png", "b.png"}
+
+
+def test_the_drawing_in_colour() -> None:
+    mask = np.zeros((3, 200), np.bool_)
+    tiles = mask.copy()
+    tiles[:, :8] = True
+    mask[2, 5] = True
+    drawn = mask_picture(mask, tiles, colour=True)
+    assert drawn.plain == "▀" * 50  # 4 pixels a column, two cells a line, the second beyond the plane
+    assert [str(span.style) for span in drawn.spans[:3]] == [
+        f"{COLOURS[1]} on {COLOURS[0]}",
+        f"{COLOURS[2]} on {COLOURS[0]}",
+        f"{COLOURS[0]} on {COLOURS[0]}",
+    ]

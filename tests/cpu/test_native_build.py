@@ -1,0 +1,104 @@
+"""The C library: compiles without a warning for every platform, and its own tests pass, also under sanitizers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+CPU = Path(__file__).parents[2] / "cpu"
+COMPILERS = [compiler for compiler in ("gcc", "clang", "clang-19") if shutil.which(compiler)]
+ZIG = [sys.executable, "-m", "ziglang", "cc"]
+
+needs_zig = pytest.mark.skipif(find_spec("ziglang") is None, reason="needs ziglang (extra: cross)")
+
+
+def tool(name: str) -> str | None:
+    """A program of this environment, or else of the system."""
+    return shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+
+pytestmark = pytest.mark.skipif(tool("cmake") is None, reason="needs CMake")
+
+
+def run(*command: str | Path, **environment: str) -> None:
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+
+
+def build(folder: Path, preset: str, compiler: str) -> Path:
+    """Configures and builds cpu/ into `folder`; returns its test program."""
+    run(
+        tool("cmake") or "cmake", "-S", CPU, "-B", folder, "--preset", preset,
+        f"-DCMAKE_C_COMPILER={compiler}", "-DSIGE_BENCH=ON", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
+    )  # fmt: skip
+    run(tool("cmake") or "cmake", "--build", folder, "--parallel", "2")
+    return folder / "tests" / "sige_cpu_tests"
+
+
+@pytest.mark.skipif(not COMPILERS, reason="needs a C compiler")
+def test_c_tests_pass_in_a_release_build(tmp_path: Path) -> None:
+    run(build(tmp_path, "release", COMPILERS[0]), SIGE_TEST_PERCENT="20")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", COMPILERS[1:])
+def test_c_tests_pass_with_other_compilers(compiler: str, tmp_path: Path) -> None:
+    run(build(tmp_path, "release", compiler))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPILERS, reason="needs a C compiler")
+@pytest.mark.parametrize("preset", ["address", "thread"])
+def test_c_tests_pass_under_sanitizers(preset: str, tmp_path: Path) -> None:
+    run(build(tmp_path, preset, COMPILERS[-1]), SIGE_TEST_PERCENT="30")
+
+
+@cache
+def compile_flags(folder: Path) -> tuple[str, ...]:
+    """The flags CMake gave the library's sources, less those of one machine."""
+    build(folder, "release", COMPILERS[0])
+    commands = json.loads((folder / "compile_commands.json").read_text())
+    flags = next(entry["command"].split() for entry in commands if entry["file"].endswith("src/gemm.c"))
+    return tuple(flag for flag in flags[1 : flags.index("-o")] if flag not in ("-mavx2", "-mfma", "-mcpu=apple-m1"))
+
+
+def cross_compile(tmp_path: Path, target: str, sources: list[Path], *flags: str) -> Path:
+    output = tmp_path / target
+    run(*ZIG, "-target", target, *compile_flags(tmp_path / "build"), *flags, *sources, "-o", output, "-lm")
+    return output
+
+
+@needs_zig
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPILERS, reason="needs a C compiler")
+@pytest.mark.parametrize(
+    ("target", "magic"),
+    [
+        ("aarch64-linux-gnu.2.28", b"\x7fELF"),
+        ("aarch64-macos.12.0", b"\xcf\xfa\xed\xfe"),
+        ("x86_64-linux-musl", b"\x7fELF"),
+    ],
+)
+def test_library_cross_compiles(target: str, magic: bytes, tmp_path: Path) -> None:
+    """x86-64 is compiled for its first processors, without AVX2: the generic face of simd.h."""
+    library = cross_compile(tmp_path, target, sorted(CPU.glob("src/*.c")), "-shared")
+    assert library.read_bytes().startswith(magic)
+
+
+@needs_zig
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPILERS or not shutil.which("qemu-aarch64"), reason="needs a C compiler and qemu-aarch64")
+def test_c_tests_pass_on_neon(tmp_path: Path) -> None:
+    sources = sorted(CPU.glob("src/*.c")) + sorted(CPU.glob("tests/*.c"))
+    program = cross_compile(tmp_path, "aarch64-linux-musl", sources, "-static")
+    run(shutil.which("qemu-aarch64") or "", program, SIGE_TEST_PERCENT="4")

@@ -1,0 +1,1 @@
+"""Tests of the executors: against each other, against PyTorch, and against the frozen cases."""

@@ -1,0 +1,65 @@
+"""One executor against another on the same network, image and edit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.engine import Engine
+from tests.graph.networks import Mask
+
+Floats = npt.NDArray[np.float32]
+
+
+def nmse(found: Any, expected: Any) -> float:
+    """Normalised mean squared error: the measure of ggml's backend tests."""
+    a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    assert a.shape == b.shape
+    return float(((a - b) ** 2).sum() / (b**2).sum())
+
+
+def image(engine: Engine, seed: int = 0) -> dict[str, Floats]:
+    """Inputs of order one; time steps differ from image to image."""
+    rng = np.random.default_rng(seed)
+    given = {}
+    for name, index in engine.plan.graph.inputs.items():
+        shape = engine.plan.graph.nodes[index].shape
+        drawn = rng.standard_normal(shape) if len(shape) > 1 else 17.0 + 100 * np.arange(shape[0])
+        given[name] = drawn.astype(np.float32)
+    return given
+
+
+def edited(inputs: dict[str, Floats], mask: Mask, seed: int = 1) -> dict[str, Floats]:
+    """The inputs with other pixels under the mask [H, W] or [B, H, W]."""
+    rng = np.random.default_rng(seed)
+    x = inputs["x"]
+    other = rng.standard_normal(x.shape).astype(np.float32)
+    return {**inputs, "x": np.where(np.broadcast_to(mask, x.shape[:3])[..., None], other, x)}
+
+
+def engines(model: mlx.nn.Module, **options: Any) -> tuple[Engine, Engine]:
+    """The native engine and the reference; `options` are the engine's."""
+    return Engine(model, "cpu", **options), Engine(model, "reference", **options)
+
+
+def run_edit(engine: Engine, mask: Mask, everywhere: bool = True) -> mx.array:
+    """Records an image and edits it under the mask."""
+    inputs = image(engine)
+    engine.record(**inputs)
+    return engine.edit(engine.prepare(mask, everywhere), **edited(inputs, mask))
+
+
+def assert_agree(model: mlx.nn.Module, mask: Mask, bound: float, **options: Any) -> None:
+    """The executors agree on the dense pass and on both kinds of edit."""
+    native, reference = engines(model, **options)
+    inputs = image(native)
+    error = nmse(native.record(**inputs), reference.record(**inputs))
+    assert error <= bound, f"dense: {error:.2e}"
+    for everywhere in (True, False):
+        results = [e.edit(e.prepare(mask, everywhere), **edited(inputs, mask)) for e in (native, reference)]
+        error = nmse(*results)
+        assert error <= bound, f"edit, everywhere={everywhere}: {error:.2e}"

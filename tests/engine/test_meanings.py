@@ -1,0 +1,153 @@
+"""What "correct" means, for both executors: edits of everything, edits of nothing, and what an edit leaves alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sige_mlx import nn
+from sige_mlx.engine import DEVICES, Engine
+from sige_mlx.graph.lowering import DenseLowering, EditLowering
+from sige_mlx.graph.plan import Edit, Plan
+from sige_mlx.nn.ops import GroupNorm
+from tests.engine.compare import edited, image, nmse, run_edit
+from tests.graph.networks import Net, RandomUNet, Spec, conv, masks, specs
+
+ROUNDING = 1e-11
+
+WITHOUT_NORMS = Net((16, 24, 3), lambda m, x: m.b(m.a(x)) + m.c(x), a=conv(3, 7), b=conv(7, 5, 5), c=conv(3, 5, 1))
+
+
+def unet(norm_out: bool = True) -> RandomUNet:
+    return RandomUNet(Spec(16, 24, 3, (("block", 8), ("down", 12), ("attention", 0), ("up", 7)), norm_out, time=True))
+
+
+def all_pixels(engine: Engine) -> np.ndarray:
+    return np.ones(engine.plan.image_size, np.bool_)
+
+
+# ---- a model called with arrays is the dense network
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@given(specs(), st.sampled_from([1, 2]))
+def test_the_dense_pass_is_the_model(device: str, spec: Spec, batch: int) -> None:
+    model = RandomUNet(spec)
+    engine = Engine(model, device, batch=batch)
+    inputs = image(engine)
+    expected = model(**{name: mx.array(x) for name, x in inputs.items()})
+    assert nmse(engine(**inputs), expected) <= ROUNDING
+    assert nmse(engine.record(**inputs), expected) <= ROUNDING
+
+
+# ---- every tile active
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@given(specs(), st.sampled_from([1, 8, 21]), st.booleans())
+def test_recomputing_the_original_everywhere_gives_the_original(
+    device: str, spec: Spec, threshold: int, everywhere: bool
+) -> None:
+    """The recorded statistics are then the true ones."""
+    engine = Engine(RandomUNet(spec), device, threshold=threshold)
+    inputs = image(engine)
+    original = engine.record(**inputs)
+    prepared = engine.prepare(all_pixels(engine), everywhere)
+    assert nmse(engine.edit(prepared, **inputs), original) <= ROUNDING
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_without_norms_an_edit_of_everything_is_the_dense_run(device: str, everywhere: bool) -> None:
+    engine = Engine(WITHOUT_NORMS, device, threshold=8)
+    result = run_edit(engine, all_pixels(engine), everywhere)
+    assert nmse(result, engine(**edited(image(engine), all_pixels(engine)))) <= ROUNDING
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_below_the_threshold_every_edit_is_the_dense_run(device: str) -> None:
+    """Nothing is tiled there, so all statistics are fresh and the mask does not matter."""
+    engine = Engine(unet(), device, threshold=1000)
+    corner = np.zeros((16, 24), np.bool_)
+    corner[:3, :3] = True
+    assert nmse(run_edit(engine, corner), engine(**edited(image(engine), corner))) <= ROUNDING
+
+
+def with_fresh_statistics(plan: Plan, edit: Edit) -> Edit:
+    """The same edit, every norm of which takes its statistics from the edited image."""
+    norms = {n.index for n in plan.graph.nodes if isinstance(n.op, GroupNorm)}
+    regions = replace(edit.regions, fresh=frozenset(norms))
+    program = EditLowering(plan.graph, plan.fused, plan.tile, regions, edit.tiling).lower()
+    # What such an edit reads is not what the plan's own edits read, so it needs a recording of its own.
+    plan.__dict__["recording"] = DenseLowering(plan.graph, plan.fused, plan.tile, program.recorded).lower()
+    return Edit(edit.tiling, regions, program)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@given(specs(), st.sampled_from([1, 8, 21]), st.booleans())
+def test_with_fresh_statistics_an_edit_of_everything_is_the_dense_run(
+    device: str, spec: Spec, threshold: int, everywhere: bool
+) -> None:
+    engine = Engine(RandomUNet(spec), device, threshold=threshold)
+    edit = with_fresh_statistics(engine.plan, engine.plan.edit(all_pixels(engine), everywhere))
+    inputs, other = image(engine), edited(image(engine), all_pixels(engine))
+    _, record = engine.executor.record({name: mx.array(x) for name, x in inputs.items()})
+    result = engine.executor.edit(engine.executor.prepare(edit), record, {n: mx.array(x) for n, x in other.items()})
+    assert nmse(result, engine(**other)) <= ROUNDING
+
+
+# ---- no tile active
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("everywhere", [True, False])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_an_empty_edit_returns_the_recorded_output(device: str, everywhere: bool, batch: int) -> None:
+    engine = Engine(unet(), device, batch=batch)
+    inputs = image(engine)
+    original = engine.record(**inputs)
+    prepared = engine.prepare(~all_pixels(engine), everywhere)
+    assert prepared.edit.macs == 0
+    assert mx.array_equal(engine.edit(prepared, **inputs), original)
+
+
+# ---- pixels that are not edited
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@given(st.data(), specs(), st.sampled_from([1, 8]))
+def test_outside_the_tiles_the_output_is_recorded_to_the_bit(
+    device: str, data: st.DataObject, spec: Spec, threshold: int
+) -> None:
+    engine = Engine(RandomUNet(spec), device, threshold=threshold)
+    mask = data.draw(masks(spec.height, spec.width))
+    result = np.asarray(run_edit(engine, mask, everywhere=False))
+    inside = engine.plan.edit(mask).tiling.at((spec.height, spec.width)).pixels()
+    original = np.asarray(engine(**image(engine)))
+    np.testing.assert_array_equal(result[~inside], original[~inside])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_within_the_tiles_the_edit_is_seen(device: str) -> None:
+    engine = Engine(unet(), device)
+    mask = np.zeros((16, 24), np.bool_)
+    mask[5:8, 6:9] = True
+    result, original = np.asarray(run_edit(engine, mask)), np.asarray(engine(**image(engine)))
+    assert nmse(result[:, mask], original[:, mask]) > 1e-2
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_convolution_on_tiles_is_exact_where_its_tiles_see_all_of_the_edit(device: str) -> None:
+    """Without norms, an edit that stays two convolutions away from a tile's border is no approximation."""
+    layers = {"a": conv(3, 6), "b": conv(6, 3)}
+    engine = Engine(Net((24, 24, 3), lambda m, x: m.b(nn.silu(m.a(x))), **layers), device, threshold=8)
+    mask = np.zeros((24, 24), np.bool_)
+    mask[8:12, 8:12] = True
+    result = np.asarray(run_edit(engine, mask))
+    dense = np.asarray(engine(**edited(image(engine), mask)))
+    np.testing.assert_allclose(result, dense, atol=2e-5)

@@ -1,0 +1,17 @@
+"""Executors agree on whole networks of random shape."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.engine.compare import assert_agree
+from tests.graph.networks import RandomUNet, Spec, masks, specs
+
+BOUND = 1e-11
+
+
+@given(st.data(), specs(), st.sampled_from([1, 2]), st.sampled_from([1, 5, 8, 10, 21]), st.sampled_from([2, 3, 4, 8]))
+def test_random_networks(data: st.DataObject, spec: Spec, batch: int, threshold: int, tile: int) -> None:
+    mask = data.draw(masks(spec.height, spec.width))
+    assert_agree(RandomUNet(spec), mask, BOUND, batch=batch, threshold=threshold, tile=tile)

@@ -1,0 +1,126 @@
+"""Records stay as they are, and results depend on nothing but the inputs: to the bit."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sige_mlx.engine import DEVICES, Engine
+from sige_mlx.engine.native.executor import NativeExecutor, NativeRecord
+from sige_mlx.errors import SigeError
+from tests.engine.compare import edited, image, run_edit
+from tests.graph.networks import Mask, RandomUNet, Spec, masks, specs
+
+SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("attention", 0), ("up", 7)), norm_out=True, time=True)
+
+
+def spot(rows: slice, columns: slice) -> Mask:
+    mask = np.zeros((16, 24), np.bool_)
+    mask[rows, columns] = True
+    return mask
+
+
+SPOT, STRIP = spot(slice(4, 7), slice(9, 13)), spot(slice(15, 16), slice(None))
+
+
+def digest(record: Any) -> str:
+    """A hash of every recorded array."""
+    native = isinstance(record, NativeRecord)
+    arrays = [record.arrays[k] for k in sorted(record.arrays, key=str)] if native else record.values
+    return hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in arrays)).hexdigest()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@given(st.data(), specs(), st.booleans())
+def test_edits_write_nothing_recorded(device: str, data: st.DataObject, spec: Spec, everywhere: bool) -> None:
+    engine = Engine(RandomUNet(spec), device, threshold=8)
+    inputs = image(engine)
+    engine.record(**inputs)
+    record, _ = engine._records[0]
+    before = digest(record)
+    mask = data.draw(masks(spec.height, spec.width))
+    engine.edit(engine.prepare(mask, everywhere), **edited(inputs, mask))
+    assert digest(record) == before
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_edits_in_any_order_give_the_same_bits(device: str, everywhere: bool) -> None:
+    engine = Engine(RandomUNet(SPEC), device)
+    inputs = image(engine)
+    engine.record(**inputs)
+    one, other = engine.prepare(SPOT, everywhere), engine.prepare(STRIP, everywhere)
+    first = engine.edit(one, **edited(inputs, SPOT))
+    second = engine.edit(other, **edited(inputs, STRIP))
+    engine(**edited(inputs, STRIP))  # another program in the same scratch memory
+    assert mx.array_equal(engine.edit(one, **edited(inputs, SPOT)), first)
+    assert mx.array_equal(engine.edit(other, **edited(inputs, STRIP)), second)
+    assert not mx.array_equal(first, second)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_what_a_caller_does_to_a_result_does_not_reach_the_record(device: str) -> None:
+    engine = Engine(RandomUNet(SPEC), device)
+    inputs = image(engine)
+    recorded = engine.record(**inputs)
+    expected = np.array(recorded)
+    nothing = engine.prepare(np.zeros((16, 24), np.bool_))
+    recorded += 1
+    unchanged = engine.edit(nothing, **inputs)
+    np.testing.assert_array_equal(np.array(unchanged), expected)
+    unchanged[:] = 0
+    np.testing.assert_array_equal(np.array(engine.edit(nothing, **inputs)), expected)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_what_a_caller_does_to_an_input_does_not_reach_the_record(device: str) -> None:
+    engine = Engine(RandomUNet(SPEC), device)
+    inputs = image(engine)
+    given_twice = {name: mx.array(x) for name, x in inputs.items()}
+    engine.record(**given_twice)
+    expected = run_edit(Engine(RandomUNet(SPEC), device), SPOT)
+    given_twice["x"] += 1
+    assert mx.array_equal(engine.edit(engine.prepare(SPOT), **edited(inputs, SPOT)), expected)
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_any_number_of_threads_gives_the_same_bits(everywhere: bool) -> None:
+    results = []
+    for threads in (1, 2, 3):
+        engine = Engine(RandomUNet(SPEC), threads=threads)
+        assert isinstance(engine.executor, NativeExecutor) and engine.executor.threads == threads
+        results.append((engine(**image(engine)), run_edit(engine, SPOT, everywhere)))
+    for dense, edit in results[1:]:
+        assert mx.array_equal(dense, results[0][0])
+        assert mx.array_equal(edit, results[0][1])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_steps_are_recorded_apart(device: str) -> None:
+    engine = Engine(RandomUNet(SPEC), device)
+    for step in ("first", "second"):
+        engine.record(step, **image(engine, seed=len(step)))
+    prepared = engine.prepare(SPOT)
+    results = [engine.edit(prepared, s, **edited(image(engine, seed=len(s)), SPOT)) for s in ("first", "second")]
+    assert not mx.array_equal(*results)
+    both = engine.recorded_nbytes
+    engine.forget("first")
+    assert 0 < engine.recorded_nbytes == both / 2
+    with pytest.raises(SigeError, match=r"^step 'first' was not recorded: call record\('first', …\) on the original"):
+        engine.edit(prepared, "first", **image(engine))
+    engine.record("second", **image(engine, seed=5))
+    assert mx.array_equal(engine.edit(prepared, "second", **edited(image(engine, seed=5), SPOT)), results[0])
+    engine.forget()
+    assert engine.recorded_nbytes == 0
+
+
+def test_recorded_bytes_are_what_the_plan_says() -> None:
+    engine = Engine(RandomUNet(SPEC))
+    output = engine.record(**image(engine))
+    assert engine.recorded_nbytes == engine.plan.recorded_nbytes + output.nbytes

@@ -1,0 +1,1 @@
+"""Tests of the graph, its lowering, its cost and its pictures."""

@@ -1,0 +1,38 @@
+"""Which slots an op of a program reads and which it writes, as `cpu/sige_cpu.h` defines the ops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sige_mlx.graph import program as p
+from sige_mlx.graph.program import NONE, Kind, Program, slots_of
+
+
+@dataclass(frozen=True)
+class Access:
+    """Slots, a part counted as the slot it belongs to."""
+
+    reads: frozenset[int]
+    writes: frozenset[int]
+
+
+def access(program: Program, op: p.ProgramOp) -> Access:
+    """What `op` touches."""
+    if isinstance(op, p.Conv):
+        written = [o.dst for o in op.output] + [op.sums]
+    elif isinstance(op, p.Norm):
+        written = [op.scale, op.shift]
+    elif isinstance(op, p.Pointwise):
+        written = [o.dst for o in op.output]
+    elif isinstance(op, p.Attention | p.Timestep):
+        written = [op.out]
+    else:
+        written = [op.dst]
+    writes = {owner(program, slot) for slot in written if slot != NONE}
+    touched = {owner(program, slot) for slot in slots_of(op)}
+    return Access(frozenset(touched - writes), frozenset(writes))
+
+
+def owner(program: Program, slot: int) -> int:
+    described = program.slots[slot]
+    return int(described.key[0]) if described.kind is Kind.PART else slot

@@ -1,0 +1,133 @@
+"""The cost model: sums worked out by hand on small networks, published figures on the large one."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sige_mlx import nn
+from sige_mlx.graph.cost import Cost, dense_cost, edit_cost
+from sige_mlx.graph.plan import Plan
+from sige_mlx.graph.trace import trace
+from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from tests.graph.networks import Net, RandomUNet, conv, masks, specs
+
+
+def plan_of(model: Net | RandomUNet | DDPMUNet, threshold: int = 8) -> Plan:
+    return Plan(trace(model, model.inputs()), threshold)
+
+
+def one_pixel(size: int, y: int, x: int) -> np.ndarray:
+    mask = np.zeros((size, size), np.bool_)
+    mask[y, x] = True
+    return mask
+
+
+def test_a_dense_convolution_reads_and_writes_every_value_once() -> None:
+    plan = plan_of(Net((16, 16, 3), lambda m, x: m.a(x), a=conv(3, 5)))
+    cost = dense_cost(plan)
+    (op,) = cost.ops
+    assert (op.layer, op.kind, op.plane, op.channels, op.tiles) == ("a", "conv", (16, 16), (3, 5), None)
+    assert cost.macs == 256 * 5 * 27
+    assert cost.weight_nbytes == 4 * (5 * 27 + 5)
+    assert cost.nbytes == 4 * (256 * 3 + 5 * 27 + 5 + 256 * 5)
+    assert cost.tiles == {}
+
+
+def test_a_tile_reads_its_window_and_writes_its_forms() -> None:
+    """Two tiles see the pixel; b's blocks go to one reader, and a's output in tiles is pasted for the caller."""
+    plan = plan_of(Net((16, 16, 3), lambda m, x: m.b(m.a(x)), a=conv(3, 5), b=conv(5, 2)))
+    edit = plan.edit(one_pixel(16, 5, 2), everywhere=False)
+    cost = edit_cost(plan, edit)
+    tiles = cost.tiles[16, 16]
+    assert tiles == len(edit.tiling.at((16, 16)))
+    a, b, paste = cost.ops
+    assert a.nbytes == 4 * (tiles * 36 * 3 + 5 * 27 + 5 + tiles * 16 * 5)
+    assert b.nbytes == 4 * (tiles * 36 * 5 + 2 * 45 + 2 + tiles * 16 * 2)
+    assert (paste.kind, paste.nbytes, paste.macs) == ("paste", 4 * 2 * 256 * 2, 0)
+    assert cost.macs == a.macs + b.macs == tiles * 16 * (5 * 27 + 2 * 45)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "upsample", "window"),
+    [(1, 1, False, 4), (3, 1, False, 6), (5, 1, False, 8), (3, 2, False, 9), (3, 1, True, 4), (1, 1, True, 2)],
+)
+def test_windows(kernel: int, stride: int, upsample: bool, window: int) -> None:
+    def forward(m: Net, x: object) -> object:
+        return m.b(nn.upsample_nearest(m.a(x)) if upsample else m.a(x))
+
+    layers = {"a": conv(3, 4, 3, 2 if upsample else 1), "b": conv(4, 2, kernel, stride)}
+    plan = plan_of(Net((16, 16, 3), forward, **layers))
+    edit = plan.edit(one_pixel(16, 8, 8), everywhere=False)
+    op = next(op for op in edit_cost(plan, edit).ops if op.layer == "b" and op.kind == "conv")
+    assert op.tiles is not None
+    assert op.nbytes == 4 * (op.tiles * (window**2 * 4 + 16 * 2) + 2 * 4 * kernel**2 + 2)
+
+
+def test_an_empty_edit_costs_nothing() -> None:
+    plan = plan_of(small())
+    cost = edit_cost(plan, plan.edit(np.zeros(plan.image_size, np.bool_)))
+    assert (cost.macs, cost.nbytes, cost.ops) == (0, 0, ())
+
+
+def small() -> DDPMUNet:
+    return DDPMUNet(DDPMConfig(image_size=32, ch=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(16,)))
+
+
+@given(st.data(), specs(), st.booleans())
+def test_sums_are_the_programs(data: st.DataObject, spec: object, everywhere: bool) -> None:
+    plan = plan_of(RandomUNet(spec))  # type: ignore[arg-type]
+    edit = plan.edit(data.draw(masks(*plan.image_size)), everywhere)
+    dense, sparse = dense_cost(plan), edit_cost(plan, edit)
+    assert dense.macs == plan.dense.macs and sparse.macs == edit.macs
+    assert len(sparse.ops) == len(edit.program.ops)
+    assert all(op.nbytes > 0 for op in (*dense.ops, *sparse.ops))
+    assert sparse.recorded_nbytes == dense.recorded_nbytes == plan.recorded_nbytes
+    assert sparse.tiles == {size: len(edit.tiling.at(size)) for size in sparse.tiles}
+    parameters = sum(int(np.prod(s)) for n in plan.graph.nodes for s in n.param_shapes.values())
+    assert sparse.weight_nbytes <= dense.weight_nbytes <= 4 * parameters
+
+
+def church() -> Plan:
+    """LSUN church, as published. Its weights are never evaluated."""
+    model = DDPMUNet(DDPMConfig())
+    return plan_of(model, model.config.sparse_resolution_threshold)
+
+
+@pytest.fixture(scope="module")
+def church_plan() -> Plan:
+    return church()
+
+
+def blob(size: int, side: int) -> np.ndarray:
+    mask = np.zeros((size, size), np.bool_)
+    mask[size // 2 : size // 2 + side, size // 4 : size // 4 + side] = True
+    return mask
+
+
+def test_the_published_network(church_plan: Plan) -> None:
+    cost = dense_cost(church_plan)
+    assert cost.macs == pytest.approx(248.5e9, abs=0.2e9)
+    parameters = sum(int(np.prod(s)) for n in church_plan.graph.nodes for s in n.param_shapes.values())
+    assert cost.weight_nbytes == pytest.approx(4 * parameters, rel=1e-4)  # biases of a sum of convolutions are one
+    assert cost.recorded_nbytes < 641 * 2**20  # what SIGE keeps
+    assert {op.layer for op in cost.ops} >= {"conv_in", "down.0.block.0.conv1", "up.0.block.2.conv2", "norm_out"}
+
+
+def test_larger_edits_cost_more(church_plan: Plan) -> None:
+    costs: list[Cost] = [dense_cost(church_plan)]
+    costs += [edit_cost(church_plan, church_plan.edit(blob(256, side))) for side in (100, 28, 8)]
+    for larger, smaller in pairwise(costs):
+        assert smaller.macs < larger.macs
+        assert smaller.nbytes < larger.nbytes
+
+
+def test_the_papers_edit_saves_what_the_paper_says(church_plan: Plan) -> None:
+    """1.2 % of the pixels: 33.4 of 248 GMACs (Li et al. 2022, table 1)."""
+    edit = church_plan.edit(blob(256, 28))
+    assert edit.tiling.edited == pytest.approx(0.012, abs=5e-4)
+    assert edit_cost(church_plan, edit).macs <= 33.4e9
