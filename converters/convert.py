@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +24,8 @@ from sige_mlx.converters.checkpoint.tensor import FLOATING, itemsize
 from sige_mlx.converters.families import FAMILIES, Match, recognise
 from sige_mlx.converters.folder import staged_folder
 from sige_mlx.errors import SigeError
+from sige_mlx.models import build
+from sige_mlx.nn.module import parameters
 
 FORMAT = 1  # of config.json
 CONFIG_FILE = "config.json"
@@ -54,6 +56,7 @@ def convert(
     family: str | None = None,
     dtype: str = "float32",
     image_size: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     prefer: str = "ema",
     force: bool = False,
     progress: Progress | None = None,
@@ -62,7 +65,8 @@ def convert(
     into the weight cache, under the name that `zoo.load` knows the network by.
 
     The network is recognised by its tensors, unless `family` names it; `image_size` is its nominal height and width
-    where they are not the published ones; `dtype` is "float32" or "float16"; `prefer` is "ema" or "model" (see
+    where they are not the published ones; `settings` are fields of its configuration that no tensor tells, such as
+    `sparse_resolution_threshold`; `dtype` is "float32" or "float16"; `prefer` is "ema" or "model" (see
     `checkpoint.state_dict`). An existing model is only replaced with `force`, and whatever interrupts the conversion,
     the folder is either as it was or complete. `progress(stage, done, total)` is told of the bytes read (stage
     "checksum") and written ("write").
@@ -73,14 +77,15 @@ def convert(
         raise SigeError(f"dtype is {dtype!r}; it is one of {', '.join(DTYPES)}")
     weights, notes = _open(source, prefer)
     match = _recognise(source, weights, family, image_size)
+    configuration = _configured(source, match, settings or {})
     if destination is None:
-        destination = zoo.cache_folder() / zoo.name_for(match.family, match.config, source)
+        destination = zoo.cache_folder() / zoo.name_for(match.family, configuration, source)
     destination = Path(destination)
     if destination.resolve() in source.resolve().parents:
         raise SigeError(f"{destination}: the checkpoint lies in it; give another folder for the model")
     shapes = {name: origin.built_shape for name, origin in match.layout.items()}
-    parameters = sum(map(math.prod, shapes.values()))
-    nbytes = parameters * itemsize(dtype)
+    count = sum(map(math.prod, shapes.values()))
+    nbytes = count * itemsize(dtype)
 
     def tell(stage: str, done: int, total: int) -> None:
         if progress is not None:
@@ -89,7 +94,7 @@ def convert(
     with staged_folder(destination, (CONFIG_FILE, WEIGHTS_FILE), nbytes, force) as folder:
         sha256 = _sha256(source, tell)
         provenance = {"file": source.name.encode(errors="replace").decode(), "sha256": sha256}
-        network = dataclasses.asdict(match.config)
+        network = dataclasses.asdict(configuration)
         config = {"format": FORMAT, "family": match.family, "config": network, "source": provenance}
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
         metadata = {
@@ -99,12 +104,12 @@ def convert(
             "source_sha256": sha256,
             "sige_mlx_version": _version(),
         }
-        build = partial(_build, source, weights.tensors, match, dtype)
+        tensor = partial(_build, source, weights.tensors, match, dtype)
         done = 0
-        for written in safetensors_file.write(folder / WEIGHTS_FILE, shapes, dtype, build, metadata):
+        for written in safetensors_file.write(folder / WEIGHTS_FILE, shapes, dtype, tensor, metadata):
             done += written
             tell("write", done, nbytes)
-    return ConvertedModel(destination, match.family, match.config, parameters, nbytes, sha256, (*notes, *match.remarks))
+    return ConvertedModel(destination, match.family, configuration, count, nbytes, sha256, (*notes, *match.remarks))
 
 
 def _open(source: Path, prefer: str) -> tuple[StateDict, tuple[str, ...]]:
@@ -134,6 +139,20 @@ def _recognise(source: Path, weights: StateDict, family: str | None, image_size:
         if (dtype := weights.tensors[origin.name].dtype) not in FLOATING:
             raise CheckpointError(f"{source}: its tensor {origin.name} is {dtype}; weights are floating-point numbers")
     return match
+
+
+def _configured(source: Path, match: Match, settings: Mapping[str, Any]) -> Any:
+    """The recognised configuration with `settings` in it, which must not make it another network."""
+    known = [f.name for f in dataclasses.fields(match.config)]
+    for name in settings:
+        if name not in known:
+            raise SigeError(f"{name!r} is no setting of family {match.family!r}: it must be one of {', '.join(known)}")
+    described = {**dataclasses.asdict(match.config), **settings}
+    built = {name: tuple(array.shape) for name, array in parameters(build(match.family, described)).items()}
+    if built != {name: origin.built_shape for name, origin in match.layout.items()}:
+        given = ", ".join(f"{name}={value}" for name, value in settings.items())
+        raise SigeError(f"{source}: its tensors are those of another network than {given} asks for")
+    return dataclasses.replace(match.config, **{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
 
 
 def _build(source: Path, tensors: dict[str, Tensor], match: Match, dtype: str, name: str) -> np.ndarray:

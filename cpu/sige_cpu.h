@@ -8,8 +8,9 @@
  *
  * Ops hold slot numbers, never pointers, so one program serves every sampler step: only the slots change.
  *
- * Values are float32, NHWC. Nothing here allocates for the caller, keeps a slot's pointer after the call, or knows of
- * Python. Results do not depend on the number of threads, to the bit.
+ * Values are float32, NHWC. What an op writes must not overlap what it reads, unless said otherwise. Nothing here
+ * allocates for the caller, keeps a slot's pointer after the call, or knows of Python. Results do not depend on the
+ * number of threads, to the bit.
  */
 #ifndef SIGE_CPU_H
 #define SIGE_CPU_H

@@ -85,8 +85,12 @@ def main(engine: str, task: str) -> None:
     os.dup2(2, 1)  # what the engines print must not get among the answers
     try:
         calls: Calls = importlib.import_module(f"benchmarks.against.engines.{engine}").load(Task(**json.loads(task)))
-    except (SigeError, ModuleNotFoundError) as error:
+    except SigeError as error:
         answers.write(json.dumps({"error": str(error)}) + "\n")
+        return
+    except ModuleNotFoundError as error:
+        hint = f"{error}: pip install 'sige-mlx[bench]' brings what the other engines need"
+        answers.write(json.dumps({"error": hint}) + "\n")
         return
     answers.write(json.dumps({"calls": list(calls)}) + "\n")
     for line in sys.stdin:

@@ -60,5 +60,6 @@ void test_paste(void);
 void test_timestep(void);
 void test_check(void);
 void test_pool(void);
+void test_memory(void);
 
 #endif

@@ -2,13 +2,22 @@
 
 #include "harness.h"
 
+/* Under a sanitizer, too, an allocation that fails returns NULL. */
+const char *__asan_default_options(void);
+const char *__tsan_default_options(void);
+const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
+const char *__tsan_default_options(void) { return "allocator_may_return_null=1"; }
+
 static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
-    {"conv", test_conv},         {"conv_tiles", test_conv_tiles}, {"conv_deep", test_conv_deep}, {"exact", test_exact},
-    {"norm", test_norm},         {"pointwise", test_pointwise},   {"attention", test_attention}, {"paste", test_paste},
-    {"timestep", test_timestep}, {"check", test_check},           {"pool", test_pool},
+    {"conv", test_conv},           {"conv_tiles", test_conv_tiles},
+    {"conv_deep", test_conv_deep}, {"exact", test_exact},
+    {"norm", test_norm},           {"pointwise", test_pointwise},
+    {"attention", test_attention}, {"paste", test_paste},
+    {"timestep", test_timestep},   {"check", test_check},
+    {"pool", test_pool},           {"memory", test_memory},
 };
 
 /* Runs the tests named, or all. */

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 
 #include "oracle.h"
@@ -219,4 +220,30 @@ void test_pool(void) {
         release(&s);
     }
     sige_pool_destroy(NULL);
+}
+
+/* An op whose scratch memory no machine has: nothing runs, and the pool goes on working. */
+void test_memory(void) {
+    slots s = {.n = 0};
+    sige_op ops[2] = {{.kind = SIGE_TIMESTEP}, {.kind = SIGE_ATTENTION}};
+    ops[0].u.timestep = (sige_timestep){1, 8, floats(&s, 1), zeros(&s, 8), 10000};
+    const int dim = 1 << 14;
+    ops[1].u.attention = (sige_attention){.n = 1,
+                                          .queries = 1,
+                                          .keys = 1 << 24,
+                                          .heads = 1,
+                                          .head_dim = dim,
+                                          .q_stride = dim,
+                                          .k_stride = dim,
+                                          .v_stride = dim};
+    sige_pool *pool = sige_pool_create(2);
+    CHECK(sige_run(pool, ops, 2, s.data, s.n, NULL) == ENOMEM, "%s", sige_last_error());
+    CHECK(strstr(sige_last_error(), "bytes"), "%s", sige_last_error());
+    for (int i = 0; i < 8; i++)
+        CHECK(at(&s, 1)[i] == 0, "something ran");
+    sige_op small = sound(&s, 0);
+    small.u.conv.source[0].x.base = 2, small.u.conv.weight = 3, small.u.conv.output[0].dst = 4;
+    CHECK(sige_run(pool, &small, 1, s.data, s.n, NULL) == 0, "%s", sige_last_error());
+    sige_pool_destroy(pool);
+    release(&s);
 }

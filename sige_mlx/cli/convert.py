@@ -1,13 +1,25 @@
 """`sige-mlx convert`: a published checkpoint in, a model folder out."""
 
+from json import loads
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sige_mlx.cli import options, terminal
+from sige_mlx.errors import SigeError
 
 STAGES = {"checksum": "reading the checkpoint", "write": "writing the model"}
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """`name=value`, the value as JSON has it."""
+    name, equals, value = text.partition("=")
+    try:
+        return name, loads(value)
+    except ValueError:
+        wrong = "has no value" if not equals else f"has the value {value!r}"
+        raise SigeError(f"--set {text}: it {wrong}; NAME=NUMBER or NAME=[NUMBER, …] would be right") from None
 
 
 def convert(
@@ -23,6 +35,10 @@ def convert(
         int | None,
         typer.Option(help="Height and width in pixels, if no published size.", show_default="told by the tensors"),
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A field of config.json that no tensor tells; repeatable."),
+    ] = None,
     dtype: Annotated[str, typer.Option(metavar="float32|float16", help="float16 halves the file.")] = "float32",
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there already.")] = False,
     json: options.AsJson = False,
@@ -36,11 +52,24 @@ def convert(
 
         sige-mlx convert church256-ddpm-unet.pth
         sige-mlx convert church256-ddpm-unet.pth --dtype float16 --out church
+
+    A network that pays in tiles from planes of 32 pixels on, not from 64:
+
+        sige-mlx convert small.pth --set sparse_resolution_threshold=32 --out small
     """
     from sige_mlx.converters import convert as run
 
     with terminal.progress_bars(STAGES) as tell:
-        made = run(file, out, family=family, dtype=dtype, image_size=image_size, force=force, progress=tell)
+        made = run(
+            file,
+            out,
+            family=family,
+            dtype=dtype,
+            image_size=image_size,
+            settings=dict(map(_setting, setting or [])),
+            force=force,
+            progress=tell,
+        )
     if json:
         described = {"folder": str(made.folder), "family": made.family, "parameters": made.parameters}
         terminal.print_json({**described, "bytes": made.nbytes, "sha256": made.sha256, "notes": list(made.notes)})

@@ -75,8 +75,7 @@ def _cost(program: Program, recorded_nbytes: int) -> Cost:
     ops = tuple(_op_cost(program, op, layer) for op, layer in zip(program.ops, program.names, strict=True))
     weights = {op.weight: _weights(op) for op in program.ops if isinstance(op, p.Conv)}
     vectors = sum(math.prod(s.shape) for s in program.slots if s.kind in (Kind.BIAS, Kind.PARAM))
-    tiles = {s.key: s.shape[0] for s in program.slots if s.kind is Kind.ROWS}
-    return Cost(ops, FLOAT * (sum(weights.values()) + vectors), recorded_nbytes, tiles)
+    return Cost(ops, FLOAT * (sum(weights.values()) + vectors), recorded_nbytes, program.tiles())
 
 
 def _op_cost(program: Program, op: ProgramOp, layer: str) -> OpCost:

@@ -74,3 +74,19 @@ def test_weights_of_a_type_that_nobody_reads(run: Run, model: Path, tmp_path: Pa
     save_file(arrays, integers / "model.safetensors")
     with pytest.raises(ValueError, match="is I32 where F32 or F16 would be right"):
         zoo.load(integers)
+
+
+def test_settings_go_into_the_configuration(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    arguments = ["convert", checkpoint, "--out", tmp_path / "model", "--image-size", 32]
+    assert run(*arguments, "--set", "sparse_resolution_threshold=16", "--set", "eps=0.5").status == 0
+    config = zoo.load(tmp_path / "model").model.config
+    assert (config.sparse_resolution_threshold, config.eps) == (16, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong"),
+    [("warp=9", "no setting"), ("eps", "no value"), ("eps=x", "'x'"), ("ch=64", "another network")],
+)
+def test_settings_that_are_none(run: Run, checkpoint: Path, tmp_path: Path, setting: str, wrong: str) -> None:
+    assert wrong in run("convert", checkpoint, "--out", tmp_path / "model", "--set", setting).sentence
+    assert not (tmp_path / "model").exists()

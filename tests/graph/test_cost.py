@@ -39,7 +39,7 @@ def test_a_dense_convolution_reads_and_writes_every_value_once() -> None:
 
 
 def test_a_tile_reads_its_window_and_writes_its_forms() -> None:
-    """Two tiles see the pixel; b's blocks go to one reader, and a's output in tiles is pasted for the caller."""
+    """Each convolution writes one form; the output's tiles are pasted for the caller."""
     plan = plan_of(Net((16, 16, 3), lambda m, x: m.b(m.a(x)), a=conv(3, 5), b=conv(5, 2)))
     edit = plan.edit(one_pixel(16, 5, 2), everywhere=False)
     cost = edit_cost(plan, edit)

@@ -26,8 +26,10 @@ def nhwc(image: torch.Tensor) -> Floats:
 
 def load(task: Task) -> Calls:
     torch.set_num_threads(task.threads)
-    plain = network(task)
-    last = network(task).to(memory_format=torch.channels_last)
+    plain, last = network(task), network(task)
+    for weight in last.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.to(memory_format=torch.channels_last)
     t = torch.tensor([task.timestep])
     x = nchw(task.edited)
     x_last = x.to(memory_format=torch.channels_last)

@@ -1,0 +1,185 @@
+"""`python -m benchmarks.against`: what engines are given, how they take turns, and what is made of their seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from benchmarks.against import __main__ as command
+from benchmarks.against import rounds
+from benchmarks.against.task import Task
+from benchmarks.against.worker import Worker
+from sige_mlx.errors import SigeError
+from sige_mlx.nn.module import parameters
+from tests.tiny import CONFIG, write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    return Task(str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")), False, 10, 0, 1)
+
+
+class FakeWorker:
+    """An engine whose calls take as long as `seconds` says, in turn; every dense pass gives `image`."""
+
+    log: ClassVar[list[tuple[str, str]]] = []
+    seconds: ClassVar[dict[tuple[str, str], list[float]]] = {}
+    image: ClassVar[dict[str, np.ndarray]] = {}
+
+    def __init__(self, engine: str, task: Task):
+        self.engine = engine
+        self.calls = [call for name, call in self.seconds if name == engine]
+        self.left = {call: iter(self.seconds[engine, call]) for call in self.calls}
+
+    def run(self, call: str) -> float:
+        self.log.append((self.engine, call))
+        return next(self.left[call])
+
+    def output(self, call: str, folder: Path) -> np.ndarray:
+        return self.image[self.engine]
+
+    def close(self) -> None:
+        self.log.append((self.engine, "close"))
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeWorker]]:
+    """Three rounds after one that warms up, on a machine that is twice as slow in the second of them."""
+    image = np.linspace(0, 1, 12, dtype=np.float32)
+    slow = np.array([99.0, 1, 2, 1])
+    FakeWorker.log = []
+    FakeWorker.image = {"ours": image, "torch": image + 1e-6, "sige": image}
+    FakeWorker.seconds = {
+        ("ours", "dense"): list(2 * slow),
+        ("ours", "record"): list(2 * slow),
+        ("ours", "edit"): list(0.25 * slow),
+        ("ours", "edit, tiles only"): list(0.2 * slow),
+        ("torch", "dense"): list(5 * slow),
+        ("torch", "dense, channels last"): list(3 * slow),
+        ("sige", "record"): list(4 * slow),
+        ("sige", "edit"): list(1 * slow),
+    }
+    monkeypatch.setattr(rounds, "Worker", FakeWorker)
+    yield FakeWorker
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    pass
+
+
+def test_ratios_hold_where_the_machine_drifts(fakes: type[FakeWorker], task: Task) -> None:
+    comparison = rounds.compare(task, ["ours", "torch", "sige"], 3, quiet)
+    ratios = {(r.theirs, r.ours): (r.times.least, r.times.median, r.times.most) for r in comparison.ratios}
+    best = ("torch", "dense, channels last")
+    assert ratios == {
+        (best, ("ours", "dense")): (1.5, 1.5, 1.5),
+        (best, ("ours", "edit")): (12, 12, 12),
+        (("sige", "record"), ("ours", "record")): (2, 2, 2),
+        (("sige", "edit"), ("ours", "edit")): (4, 4, 4),
+        (("ours", "dense"), ("ours", "edit")): (8, 8, 8),
+        (("ours", "dense"), ("ours", "edit, tiles only")): pytest.approx((10, 10, 10)),
+    }
+    assert comparison.ms["ours", "dense"] == rounds.Spread(2000, 2000, 4000)
+
+
+def test_engines_take_turns_and_are_ended(fakes: type[FakeWorker], task: Task) -> None:
+    rounds.compare(task, ["ours", "torch"], 3, quiet)
+    one_round = [key for key in fakes.seconds if key[0] != "sige"]
+    assert fakes.log == one_round * 4 + [("torch", "close"), ("ours", "close")]
+
+
+def test_an_engine_that_computes_something_else_is_refused(fakes: type[FakeWorker], task: Task) -> None:
+    fakes.image["torch"] = fakes.image["ours"] * 1.1
+    with pytest.raises(SigeError, match="torch computes something else"):
+        rounds.compare(task, ["ours", "torch"], 3, quiet)
+    assert fakes.log == [("torch", "close"), ("ours", "close")]
+
+
+def test_the_published_names_in_pytorchs_layout(task: Task) -> None:
+    ours = parameters(task.pretrained.model)
+    state = task.state_dict()
+    assert state.keys() == ours.keys()
+    weight = task.pretrained.load("down.1.block.0.conv1.weight")
+    assert (state["down.1.block.0.conv1.weight"] == weight.transpose(0, 3, 1, 2)).all()
+
+
+def test_the_fused_names_hold_the_same_weights(task: Task) -> None:
+    state, fused = task.state_dict(), task.state_dict(fused=True)
+    q, k, v = (state[f"mid.attn_1.{x}.weight"] for x in "qkv")
+    assert (fused["mid.attn_1.qkv.weight"] == np.concatenate([q, k, v])).all()
+    assert sum(w.size for w in fused.values()) == sum(w.size for w in state.values())
+
+
+def test_the_edit_is_under_the_mask(task: Task) -> None:
+    assert task.mask.shape == (CONFIG.image_size,) * 2
+    assert ((task.edited != task.original).any(-1)[0] == task.mask).all()
+
+
+def test_our_engine_in_a_process_of_its_own(task: Task, tmp_path: Path) -> None:
+    worker = Worker("ours", task)
+    try:
+        assert worker.calls == ["dense", "record", "prepare", "edit", "edit, tiles only"]
+        assert all(worker.run(call) > 0 for call in worker.calls)
+        dense = worker.output("dense", tmp_path)
+        expected = task.pretrained.engine("cpu", threads=1)(x=task.edited, t=[task.timestep])
+        assert (dense == np.asarray(expected)).all()
+    finally:
+        worker.close()
+
+
+def invoke(*arguments: Any) -> Any:
+    app = typer.Typer()
+    app.command()(command.main)
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--peers", "abacus"], "the peer 'abacus' is not known: choose of torch, onnxruntime"),
+        (["-m", "nowhere", "--peers", ""], "neither a model's name"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments: list[str], sentence: str) -> None:
+    ended = invoke(*arguments)
+    assert ended.exit_code == 1 and sentence in ended.stderr and ended.stdout == ""
+
+
+def test_json_and_table_tell_the_same(fakes: type[FakeWorker], task: Task) -> None:
+    arguments = ["-m", task.model, "--peers", "torch", "--edit", 10, "--rounds", 3, "--sige", "CLONE"]
+    numbers = json.loads(invoke(*arguments, "--json").stdout)
+    assert numbers["ms"]["ours edit"] == {"median": 250, "least": 250, "most": 500}
+    assert numbers["ratios"]["sige edit / ours edit"]["median"] == 4
+    assert numbers["dense_difference"]["torch dense"] < 1e-4
+    table = invoke(*arguments).stdout
+    assert "sige edit / ours edit" in table and "4.00x" in table
+
+
+@pytest.mark.slow
+def test_pytorch_computes_the_same_network(task: Task) -> None:
+    pytest.importorskip("torch")
+    comparison = rounds.compare(task, ["ours", "torch"], 1, quiet)
+    assert comparison.differences["torch", "dense"] < 1e-5
+
+
+@pytest.mark.slow
+def test_onnx_runtime_computes_the_same_network(task: Task) -> None:
+    for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(module)
+    comparison = rounds.compare(task, ["ours", "onnxruntime"], 1, quiet)
+    assert comparison.differences["onnxruntime", "dense"] < 1e-5
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_no_clone_is_one_sentence(task: Task, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    lost = Task(task.model, False, 10, 0, 1, sige=str(tmp_path))
+    with pytest.raises(SigeError, match="is no clone of SIGE"):
+        Worker("sige", lost)
