@@ -5,7 +5,6 @@ import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,9 @@ from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.models import build
 from sige_mlx.nn.module import parameters
+
+ASSETS = Path(__file__).parent / "assets"
+"""What ships inside the package: the default model and the pictures of the demo."""
 
 DEFAULT = "blue-marble-128"
 """The model that ships inside the package; its configuration lies beside its weights."""
@@ -121,7 +123,7 @@ def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
 
 def _folder(name: str | Path) -> Path:
     if str(name) == DEFAULT:
-        return Path(str(resources.files("sige_mlx"))) / "assets" / DEFAULT
+        return ASSETS / DEFAULT
     folder, cached = Path(name), cache_folder() / name
     if str(name) in KNOWN:
         if not cached.is_dir():

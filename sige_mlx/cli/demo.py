@@ -1,6 +1,5 @@
 """`sige-mlx demo`: an island is painted on open sea, and the model in the package renders it."""
 
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +31,7 @@ def demo(
     from sige_mlx.editing.report import report
 
     check_destination(out)
-    pictures = Path(str(resources.files("sige_mlx"))) / "assets" / "demo"
+    pictures = zoo.ASSETS / "demo"
     painted = open_image(pictures / "painted.png")
     engine = zoo.load(zoo.DEFAULT).engine(device, threads=threads)
     session = EditSession(engine, open_image(pictures / "original.png"), steps=steps, strength=strength, seed=seed)

@@ -99,11 +99,12 @@ def _path() -> Path:
     override = os.environ.get("SIGE_CPU_LIBRARY")
     if override:
         return Path(override)
-    folder = Path(str(resources.files("sige_mlx"))) / "_native"
-    found = sorted(folder.glob("libsige_cpu.*"))
-    if not found:
+    # In an editable install the package is two folders, the checkout and the one that holds what was compiled.
+    folder = resources.files("sige_mlx").joinpath("_native")
+    files = [f for f in folder.iterdir() if f.name.startswith("libsige_cpu.")] if folder.is_dir() else []
+    if not files:
         raise SigeError(f"the CPU library is missing from {folder}: install sige-mlx with pip, which builds it")
-    return found[0]
+    return Path(str(files[0]))
 
 
 @functools.cache
