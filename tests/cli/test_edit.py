@@ -189,6 +189,10 @@ def test_memory_that_runs_out_on_the_way(edit: Edit, tmp_path: Path, monkeypatch
 def test_ctrl_c_leaves_one_sentence_and_no_file(model: Path, pictures: Path, tmp_path: Path) -> None:
     """A real process and a real signal, sent while the original is being recorded."""
     script = """
+import signal
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
+
 from sige_mlx.engine import Engine
 
 record = Engine.record
