@@ -47,6 +47,15 @@ class PreparedEdit:
     prepared: Any
 
 
+@dataclass(frozen=True)
+class _Step:
+    """What is kept of one step: the executor's record, the output, and the inputs that are no images."""
+
+    record: Record
+    output: mx.array
+    conditions: Mapping[str, mx.array]
+
+
 class Engine:
     """A network on a device.
 
@@ -78,7 +87,7 @@ class Engine:
         self.config = model.config
         self.plan = Plan(trace(model, model.inputs(batch)), threshold, tile)
         self.executor = _executor(self.plan, model, device, load, threads)
-        self._records: dict[Hashable, tuple[Record, mx.array]] = {}
+        self._records: dict[Hashable, _Step] = {}
 
     @property
     def macs(self) -> int:
@@ -88,7 +97,7 @@ class Engine:
     @property
     def recorded_nbytes(self) -> int:
         """Bytes held for all recorded steps."""
-        return sum(record.nbytes for record, _ in self._records.values())
+        return sum(step.record.nbytes for step in self._records.values())
 
     def __call__(self, **inputs: Any) -> mx.array:
         """The dense output; nothing is kept."""
@@ -99,7 +108,8 @@ class Engine:
         given = self._checked(inputs)
         self._records.pop(step, None)  # before, not after: two recordings of a step need not fit
         output, record = self.executor.record(given)
-        self._records[step] = (record, output)
+        conditions = {name: x for name, x in given.items() if x.ndim != 4}
+        self._records[step] = _Step(record, output, conditions)
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
 
     def prepare(self, mask: npt.NDArray[np.bool_], everywhere: bool = True) -> PreparedEdit:
@@ -110,10 +120,18 @@ class Engine:
         return PreparedEdit(self.plan, edit, None if edit.tiling.empty else self.executor.prepare(edit))
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
-        """The output on edited inputs, from what was recorded under `step`, which stays as it is."""
-        record, output = self._recorded(prepared, step)
+        """The output on edited images, from what was recorded under `step`, which stays as it is. Raises `SigeError` when
+        an input that is no image, such as the timestep, is not the recorded one."""
+        recorded = self._recorded(prepared, step)
         given = self._checked(inputs)
-        return mx.array(output) if prepared.edit.tiling.empty else self.executor.edit(prepared.prepared, record, given)
+        for name, x in recorded.conditions.items():
+            if not mx.array_equal(given[name], x).item():
+                raise SigeError(
+                    f"{name} is {given[name].tolist()}, but step {step!r} was recorded with {x.tolist()}: they must agree"
+                )
+        if prepared.edit.tiling.empty:
+            return mx.array(recorded.output)
+        return self.executor.edit(prepared.prepared, recorded.record, given)
 
     def profile(
         self, prepared: PreparedEdit | None = None, step: Hashable = 0, **inputs: Any
@@ -127,7 +145,7 @@ class Engine:
         given = self._checked(inputs)
         if prepared is None:
             return self.executor.profile(given)
-        return self.executor.profile(given, prepared.prepared, self._recorded(prepared, step)[0])
+        return self.executor.profile(given, prepared.prepared, self._recorded(prepared, step).record)
 
     def forget(self, step: Hashable | None = None) -> None:
         """Drops what was recorded under `step`, or everything."""
@@ -136,7 +154,7 @@ class Engine:
         else:
             self._records.pop(step, None)
 
-    def _recorded(self, prepared: PreparedEdit, step: Hashable) -> tuple[Any, mx.array]:
+    def _recorded(self, prepared: PreparedEdit, step: Hashable) -> _Step:
         if prepared.plan is not self.plan:
             raise SigeError("the edit was prepared by another engine: prepare it with this one")
         if step not in self._records:

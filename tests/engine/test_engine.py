@@ -178,3 +178,11 @@ def test_a_malformed_program_names_its_layer(monkeypatch: pytest.MonkeyPatch) ->
     engine = Engine(Net((16, 16, 3), lambda m, x: m.wide(x), wide=conv(3, 4, 9)))
     with pytest.raises(RuntimeError, match=r"^op 0 \(wide\): .*kernel"):
         engine(**image(engine))
+
+
+def test_an_edit_at_another_timestep_is_refused(engine: Engine) -> None:
+    inputs = image(engine)
+    engine.record("a", **inputs)
+    prepared = engine.prepare(np.ones(engine.plan.image_size, np.bool_))
+    with pytest.raises(SigeError, match="they must agree"):
+        engine.edit(prepared, "a", **{**inputs, "t": inputs["t"] + 1})

@@ -42,7 +42,7 @@ def test_edits_write_nothing_recorded(device: str, data: st.DataObject, spec: Sp
     engine = Engine(RandomUNet(spec), device, threshold=8)
     inputs = image(engine)
     engine.record(**inputs)
-    record, _ = engine._records[0]
+    record = engine._records[0].record
     before = digest(record)
     mask = data.draw(masks(spec.height, spec.width))
     engine.edit(engine.prepare(mask, everywhere), **edited(inputs, mask))

@@ -190,7 +190,7 @@ class Lowering(ABC):
 
     def timestep(self, op: FusedTimestep) -> None:
         n, _, _, dim = op.shape
-        out = self.build.scratch(n, 1, 1, dim)
+        out = self.keep("value", op.value, op.shape)
         t = self.values[self.graph.inputs[op.input]].base
         self.values[op.value] = Stored(out)
         self.build.emit(p.Timestep(n, dim, t, out, op.max_period), self.name(op.value))

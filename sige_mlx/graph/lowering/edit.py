@@ -60,7 +60,8 @@ class EditLowering(Lowering):
             self.build.emit(pasted, self.name(conv.value))
 
     def timestep(self, op: FusedTimestep) -> None:
-        """Nothing: a time embedding does not depend on the image, and what is made of it was recorded."""
+        """A time embedding does not depend on the image: the recorded one serves."""
+        self.values[op.value] = Stored(self.keep("value", op.value, op.shape))
 
     def keep(self, what: str, value: int, shape: Shape) -> int:
         return self.build.slot(Kind.RECORDED, (what, value), shape)
