@@ -51,7 +51,7 @@ class PreparedEdit:
 class _Step:
     """What is kept of one step: the executor's record, the output, and the inputs that are no images."""
 
-    record: Record
+    record: Any
     output: mx.array
     conditions: Mapping[str, mx.array]
 
@@ -120,15 +120,14 @@ class Engine:
         return PreparedEdit(self.plan, edit, None if edit.tiling.empty else self.executor.prepare(edit))
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
-        """The output on edited images, from what was recorded under `step`, which stays as it is. Raises `SigeError` when
-        an input that is no image, such as the timestep, is not the recorded one."""
+        """The output on edited images, from what was recorded under `step`, which stays as it is. Raises `SigeError`
+        when an input that is no image, such as the timestep, is not the recorded one."""
         recorded = self._recorded(prepared, step)
         given = self._checked(inputs)
         for name, x in recorded.conditions.items():
             if not mx.array_equal(given[name], x).item():
-                raise SigeError(
-                    f"{name} is {given[name].tolist()}, but step {step!r} was recorded with {x.tolist()}: they must agree"
-                )
+                values = given[name].tolist()
+                raise SigeError(f"{name} is {values}, step {step!r} was recorded with {x.tolist()}: they must agree")
         if prepared.edit.tiling.empty:
             return mx.array(recorded.output)
         return self.executor.edit(prepared.prepared, recorded.record, given)
