@@ -10,6 +10,7 @@ import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from platform import machine
 
 import pytest
 
@@ -35,11 +36,11 @@ def run(*command: str | Path, **environment: str) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
 
 
-def build(folder: Path, preset: str, compiler: str) -> Path:
+def build(folder: Path, preset: str, compiler: str, *options: str) -> Path:
     """Configures and builds cpu/ into `folder`; returns its test program."""
     run(
         tool("cmake") or "cmake", "-S", CPU, "-B", folder, "--preset", preset,
-        f"-DCMAKE_C_COMPILER={compiler}", "-DSIGE_BENCH=ON", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
+        f"-DCMAKE_C_COMPILER={compiler}", "-DSIGE_BENCH=ON", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *options,
     )  # fmt: skip
     run(tool("cmake") or "cmake", "--build", folder, "--parallel", "2")
     return folder / "tests" / "sige_cpu_tests"
@@ -61,6 +62,13 @@ def test_c_tests_pass_with_other_compilers(compiler: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("preset", ["address", "thread"])
 def test_c_tests_pass_under_sanitizers(preset: str, tmp_path: Path) -> None:
     run(build(tmp_path, preset, COMPILERS[-1]), SIGE_TEST_PERCENT="30")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPILERS or machine() not in ("x86_64", "AMD64"), reason="needs a C compiler for x86-64")
+def test_c_tests_pass_without_avx2(tmp_path: Path) -> None:
+    """The generic face of simd.h."""
+    run(build(tmp_path, "release", COMPILERS[0], "-DSIGE_MARCH=-march=x86-64"), SIGE_TEST_PERCENT="30")
 
 
 @cache
@@ -90,7 +98,6 @@ def cross_compile(tmp_path: Path, target: str, sources: list[Path], *flags: str)
     ],
 )
 def test_library_cross_compiles(target: str, magic: bytes, tmp_path: Path) -> None:
-    """x86-64 is compiled for its first processors, without AVX2: the generic face of simd.h."""
     library = cross_compile(tmp_path, target, sorted(CPU.glob("src/*.c")), "-shared")
     assert library.read_bytes().startswith(magic)
 
