@@ -143,8 +143,9 @@ class Engine:
             raise SigeError("only the dense pass and edits that are not empty can be profiled, on device 'cpu'")
         given = self._checked(inputs)
         if prepared is None:
-            return self.executor.profile(given)
-        return self.executor.profile(given, prepared.prepared, self._recorded(prepared, step).record)
+            return self.plan.dense, self.executor.profile(given)
+        record = self._recorded(prepared, step).record
+        return prepared.edit.program, self.executor.profile_edit(prepared.prepared, record, given)
 
     def forget(self, step: Hashable | None = None) -> None:
         """Drops what was recorded under `step`, or everything."""

@@ -17,11 +17,16 @@ from sige_mlx.graph.tiling import Tiling, tiling
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit, lowered: the same for every sampler step."""
+    """One edit: the same for every sampler step. `template` is the program that all edits of a plan share."""
 
     tiling: Tiling
     regions: Regions
-    program: Program
+    template: Program
+
+    @cached_property
+    def program(self) -> Program:
+        """The template on the edit's tiles."""
+        return self.template.on(self.tiling)
 
     @property
     def macs(self) -> int:
@@ -50,11 +55,17 @@ class Plan:
     @cached_property
     def recording(self) -> Program:
         """The dense pass that keeps what any edit may read: which arrays those are does not depend on the mask."""
-        keys: set[object] = set()
-        everything = np.ones(self.image_size, np.bool_)
-        for everywhere in (True, False):
-            keys |= set(self.edit(everything, everywhere).program.recorded)
+        keys = {key for template in self._templates.values() for key in template[1].recorded}
         return DenseLowering(self.graph, self.fused, self.tile, keys).lower()
+
+    @cached_property
+    def _templates(self) -> dict[bool, tuple[Regions, Program]]:
+        """The regions and the program of every edit, by `everywhere`."""
+        made = {}
+        for everywhere in (True, False):
+            parts = regions(self.graph, self.threshold, everywhere)
+            made[everywhere] = (parts, EditLowering(self.graph, self.fused, self.tile, parts).lower())
+        return made
 
     @property
     def recorded_nbytes(self) -> int:
@@ -71,8 +82,7 @@ class Plan:
                 f"the mask is {mask.shape[-2]}x{mask.shape[-1]} and the network's image {h}x{w}: they must agree"
             )
         tiles = tiling(mask, self.batch, self.tile)
-        parts = regions(self.graph, self.threshold, everywhere)
-        return Edit(tiles, parts, EditLowering(self.graph, self.fused, self.tile, parts, tiles).lower())
+        return Edit(tiles, *self._templates[everywhere])
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -5,14 +5,17 @@ Ops name their arrays by slot, an index into `Program.slots`; it says what belon
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any
 
-from sige_mlx.graph.tiling import Size
+from sige_mlx.graph.tiling import Size, Tiling
 
 NONE = -1
 """The slot that is not there."""
+
+NOT_NATIVE = {"native": False}
+"""Marks a field that the C struct does not have."""
 
 MAX_SOURCES = 4
 MAX_OUTPUTS = 4
@@ -39,6 +42,8 @@ class Slot:
     key: Any
     shape: tuple[int, ...]
     """Of float32 values, except ROWS and GRID; () where only the owner of the array knows."""
+    tiles: Size | None = None
+    """The plane whose active tiles are the array's first axis."""
 
     @property
     def nbytes(self) -> int:
@@ -136,6 +141,8 @@ class Pointwise:
     src: int
     residual: int
     output: tuple[Output, ...]
+    plane: Size | None = field(default=None, metadata=NOT_NATIVE)
+    """The plane whose blocks these are; None for pixels that are always as many."""
 
 
 @dataclass(frozen=True)
@@ -194,12 +201,30 @@ def slots_of(op: Any) -> Iterator[int]:
 
 @dataclass
 class Program:
-    """Ops in order over slots."""
+    """Ops in order over slots. An edit's program is lowered once, for one active tile in every plane, and then made
+    that of a mask by `on`: the number of tiles is all that depends on the mask."""
 
     ops: list[ProgramOp] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     """For each op, the layer it belongs to."""
+
+    def on(self, tiling: Tiling) -> "Program":
+        """This program on the tiles of an edit; raises `SigeError` when a plane of it has none, or when the images of a
+        batch are edited in different numbers of tiles where statistics per image are fresh."""
+        slots = []
+        for slot in self.slots:
+            if slot.tiles is not None:
+                slot = replace(slot, shape=(len(tiling.at(slot.tiles)), *slot.shape[1:]))
+            slots.append(slot)
+        ops: list[ProgramOp] = []
+        for op in self.ops:
+            if isinstance(op, Conv) and op.out.list != NONE:
+                op = replace(op, out=replace(op.out, tiles=len(tiling.at((op.out.h, op.out.w)))))
+            elif isinstance(op, Pointwise) and op.plane is not None:
+                op = replace(op, rows=op.rows * tiling.at(op.plane).per_image)
+            ops.append(op)
+        return Program(ops, slots, self.names)
 
     @property
     def macs(self) -> int:

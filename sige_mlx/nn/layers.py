@@ -11,8 +11,8 @@ from sige_mlx.nn.ops import Padding
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> mx.array:
-    # The weights stay lazy, for most models never draw theirs, but not the generator: a chain of thousands of draws that
-    # nobody evaluated overflows MLX's stack when a gradient is taken.
+    # The weights stay lazy, for most models never draw theirs, but not the generator: a chain of thousands of draws
+    # that nobody evaluated overflows MLX's stack when a gradient is taken.
     mx.eval(mx.random.state)
     bound = 1 / math.sqrt(fan_in)
     return mx.random.uniform(-bound, bound, shape)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sige_mlx.engine.native.arena import ALIGNMENT, Lifetime, plan
-from sige_mlx.engine.native.runner import BoundProgram, Runner
+from sige_mlx.engine.native.runner import Binding, Runner
 from sige_mlx.engine.native.weights import PackedWeights
 from sige_mlx.graph.plan import Plan
 from sige_mlx.graph.program import Kind, Program
@@ -76,7 +76,9 @@ def test_programs_find_what_they_wrote(data: st.DataObject, spec: Spec, everywhe
     shapes = {path: n.param_shapes[p] for n in network.graph.nodes for p, path in n.params.items()}
     weights = PackedWeights(network.fused, network.dense, lambda name: np.zeros(shapes[name], np.float32))
     runner = Runner(1)
-    for program, tiles in ((network.dense, {}), (edit.program, edit.tiling.levels)):
-        arrays = {(kind, s): getattr(t, kind.value) for s, t in tiles.items() for kind in (Kind.ROWS, Kind.GRID)}
-        bound = BoundProgram(program, runner, weights, arrays)
-        assert_nothing_alive_is_overwritten(program, bound._offsets)
+    for template, tiles, program in (
+        (network.dense, None, network.dense),
+        (edit.template, edit.tiling, edit.program),
+    ):
+        offsets, _ = Binding(template, runner, weights).offsets(tiles)
+        assert_nothing_alive_is_overwritten(program, offsets)

@@ -82,7 +82,7 @@ def with_fresh_statistics(plan: Plan, edit: Edit) -> Edit:
     """The same edit, every norm of which takes its statistics from the edited image."""
     norms = {n.index for n in plan.graph.nodes if isinstance(n.op, GroupNorm)}
     regions = replace(edit.regions, fresh=frozenset(norms))
-    program = EditLowering(plan.graph, plan.fused, plan.tile, regions, edit.tiling).lower()
+    program = EditLowering(plan.graph, plan.fused, plan.tile, regions).lower()
     # What such an edit reads is not what the plan's own edits read, so it needs a recording of its own.
     plan.__dict__["recording"] = DenseLowering(plan.graph, plan.fused, plan.tile, program.recorded).lower()
     return Edit(edit.tiling, regions, program)

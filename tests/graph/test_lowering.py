@@ -197,7 +197,7 @@ def test_images_of_a_batch_must_have_as_many_tiles_where_statistics_are_fresh() 
     mask = np.zeros((2, 32, 32), np.bool_)
     mask[0, 3:9, 4] = mask[1, 20, 20] = True
     with pytest.raises(SigeError, match=r"different numbers of tiles: edit them one at a time$"):
-        plan.edit(mask)
+        _ = plan.edit(mask).program
     mask[1] = np.roll(mask[0], 8, axis=0)
     assert plan.edit(mask).macs > 0
 
@@ -230,7 +230,7 @@ def test_planes_that_are_no_halving_of_the_image_are_refused() -> None:
     model = Net((18, 16, 3), lambda m, x: m.b(m.a(x)), a=nn.Conv2d(3, 4, 3), b=conv(4, 4))
     plan = Plan(trace(model, model.inputs()), threshold=8)
     with pytest.raises(SigeError, match=r"^a plane of 16x14 is no halving of the 18x16 image"):
-        plan.edit(np.ones((18, 16), np.bool_))
+        _ = plan.edit(np.ones((18, 16), np.bool_)).program
 
 
 def test_the_same_edit_lowers_to_the_same_program() -> None:
@@ -238,5 +238,4 @@ def test_the_same_edit_lowers_to_the_same_program() -> None:
     mask = np.eye(32, dtype=np.bool_)
     first, second = plan.edit(mask).program, plan.edit(mask).program
     assert first == second
-    parts = regions(plan.graph, 32)
-    assert EditLowering(plan.graph, plan.fused, 4, parts, tiling(mask)).lower() == first
+    assert EditLowering(plan.graph, plan.fused, 4, regions(plan.graph, 32)).lower().on(tiling(mask)) == first

@@ -9,11 +9,10 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.native.runner import Array, BoundProgram, Runner
+from sige_mlx.engine.native.runner import Array, Binding, BoundProgram, Runner
 from sige_mlx.engine.native.weights import Floats, Loader, PackedWeights
 from sige_mlx.graph.plan import Edit, Plan
-from sige_mlx.graph.program import Kind, Program
-from sige_mlx.graph.tiling import Tiling
+from sige_mlx.graph.program import Program
 
 Inputs = Mapping[str, mx.array]
 
@@ -38,6 +37,7 @@ class NativeExecutor:
         self._runner = Runner(threads)
         self.threads = self._runner.threads
         self.weights = PackedWeights(plan.fused, plan.dense, load)
+        self._bindings: dict[int, Binding] = {}
 
     def run(self, inputs: Inputs) -> mx.array:
         """The dense output."""
@@ -45,7 +45,7 @@ class NativeExecutor:
 
     def record(self, inputs: Inputs) -> tuple[mx.array, NativeRecord]:
         """The dense output, and the arrays that edits need."""
-        kept = self._recording.program.recorded
+        kept = self.plan.recording.recorded
         arrays: dict[Any, Floats] = {key: np.empty(slot.shape, np.float32) for key, slot in kept.items()}
         output = self._run(self._recording, inputs, arrays)
         arrays["value", self.plan.graph.output] = output
@@ -53,35 +53,37 @@ class NativeExecutor:
 
     def prepare(self, edit: Edit) -> BoundProgram:
         """An edit's program, bound to this executor's threads and weights."""
-        return self._bind(edit.program, edit.tiling)
+        return self._bound(edit.template).on(edit.tiling)
 
     def edit(self, bound: BoundProgram, record: NativeRecord, inputs: Inputs) -> mx.array:
         """The output for edited inputs."""
         return mx.array(self._run(bound, inputs, record.arrays))
 
-    def profile(
-        self, inputs: Inputs, bound: BoundProgram | None = None, record: NativeRecord | None = None
-    ) -> tuple[Program, npt.NDArray[np.float64]]:
-        """Runs an edit, or the dense pass without one; the program that ran and each op's seconds."""
-        bound = bound or self._dense
-        seconds = np.zeros(len(bound.program.ops))
-        self._run(bound, inputs, record.arrays if record else {}, seconds)
-        return bound.program, seconds
+    def profile(self, inputs: Inputs) -> npt.NDArray[np.float64]:
+        """Runs the dense pass; each op's seconds."""
+        seconds = np.zeros(len(self.plan.dense.ops))
+        self._run(self._dense, inputs, {}, seconds)
+        return seconds
+
+    def profile_edit(self, bound: BoundProgram, record: NativeRecord, inputs: Inputs) -> npt.NDArray[np.float64]:
+        """Runs an edit; each op's seconds."""
+        seconds = np.zeros(len(bound.binding.program.ops))
+        self._run(bound, inputs, record.arrays, seconds)
+        return seconds
 
     @cached_property
     def _dense(self) -> BoundProgram:
-        return self._bind(self.plan.dense)
+        return self._bound(self.plan.dense).on()
 
     @cached_property
     def _recording(self) -> BoundProgram:
-        return self._bind(self.plan.recording)
+        return self._bound(self.plan.recording).on()
 
-    def _bind(self, program: Program, tiling: Tiling | None = None) -> BoundProgram:
-        tiles: dict[tuple[Kind, Any], Array] = {}
-        for size, level in tiling.levels.items() if tiling else ():
-            tiles[Kind.ROWS, size] = level.rows
-            tiles[Kind.GRID, size] = level.grid
-        return BoundProgram(program, self._runner, self.weights, tiles)
+    def _bound(self, program: Program) -> Binding:
+        """The binding of a program, made once; it holds the program, so that its id stays its own."""
+        if id(program) not in self._bindings:
+            self._bindings[id(program)] = Binding(program, self._runner, self.weights)
+        return self._bindings[id(program)]
 
     def _run(
         self,

@@ -30,6 +30,8 @@ def marshal(ops: Sequence[p.ProgramOp]) -> "ctypes.Array[c.Op]":
 def _fill(struct: Any, op: Any) -> None:
     """Copies a dataclass into the struct of the same field names; a tuple also sets its count, `n_…`."""
     for f in fields(op):
+        if f.metadata == p.NOT_NATIVE:
+            continue
         value = getattr(op, f.name)
         if isinstance(value, tuple):
             _fill_array(struct, f.name, value)

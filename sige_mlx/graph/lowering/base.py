@@ -11,7 +11,7 @@ from sige_mlx.graph.fusion import Fused, FusedAttention, FusedConv, FusedNorm, F
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.lowering.builder import ProgramBuilder
 from sige_mlx.graph.program import NONE, Kind, Program
-from sige_mlx.graph.tiling import ActiveTiles
+from sige_mlx.graph.tiling import Size
 from sige_mlx.nn.ops import Shape
 
 ACTIVATIONS = {None: 0, "silu": 1}
@@ -35,10 +35,10 @@ RAW = Form()
 
 @dataclass
 class Stored:
-    """Where a value is: a base, and blocks by form when only its tiles were recomputed."""
+    """Where a value is: a base, and blocks by form when only tiles of `plane` were recomputed."""
 
     base: int
-    tiles: ActiveTiles | None = None
+    plane: Size | None = None
     blocks: dict[Form, int] = field(default_factory=dict)
 
 
@@ -144,7 +144,7 @@ class Lowering(ABC):
         """A stored value as an op that computes `domain` reads it; with `halo`, also beyond its own pixels."""
         n, h, w, c = self.graph.nodes[value].shape
         stored = self.values[value]
-        if stored.tiles is None:
+        if stored.plane is None:
             return p.Tensor(n, h, w, c, self.tile, stored.base)
         # An op over the same tiles that reads no halo never reads the base, so the base need not be recorded for it.
         within = domain.list != NONE and (domain.h, domain.w) == (h, w) and not halo
@@ -180,7 +180,7 @@ class Lowering(ABC):
     def whole(self, value: int) -> int:
         """The slot of a value as one array."""
         stored = self.values[value]
-        if stored.tiles is None:
+        if stored.plane is None:
             return stored.base
         n, h, w, c = self.graph.nodes[value].shape
         pasted = self.build.scratch(n, h, w, c)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sige_mlx.graph.program import Kind, Program, ProgramOp, Slot
+from sige_mlx.graph.tiling import Size
 
 
 class ProgramBuilder:
@@ -12,17 +13,21 @@ class ProgramBuilder:
         self.program = Program()
         self._slots: dict[tuple[Kind, Any], int] = {}
 
-    def slot(self, kind: Kind, key: Any, shape: tuple[int, ...] = ()) -> int:
+    def slot(self, kind: Kind, key: Any, shape: tuple[int, ...] = (), tiles: Size | None = None) -> int:
         """The slot of `key`, made when it is new."""
         index = self._slots.get((kind, key))
         if index is None:
             index = self._slots[kind, key] = len(self.program.slots)
-            self.program.slots.append(Slot(kind, key, shape))
+            self.program.slots.append(Slot(kind, key, shape, tiles))
         return index
 
     def scratch(self, *shape: int) -> int:
         """A new array that lives from the first op that names it to the last."""
         return self.slot(Kind.SCRATCH, len(self.program.slots), shape)
+
+    def blocks(self, plane: Size, *shape: int) -> int:
+        """A new array of `shape` for every active tile of a plane."""
+        return self.slot(Kind.SCRATCH, len(self.program.slots), (1, *shape), plane)
 
     def part(self, slot: int, first: int) -> int:
         """The array of `slot` from float `first` on."""

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from sige_mlx.errors import SigeError
 from sige_mlx.graph import program as p
 from sige_mlx.graph.fusion import Fused, FusedAttention, FusedConv, FusedNorm, FusedTimestep, Read
@@ -11,17 +9,16 @@ from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.lowering.base import ACTIVATIONS, RAW, Form, Lowering, Stored
 from sige_mlx.graph.program import NONE, Kind
 from sige_mlx.graph.regions import Region, Regions
-from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.ops import Shape
 
 
 class EditLowering(Lowering):
-    """What `regions` says, on the tiles of `tiling`. Arrays of the record are read, never written."""
+    """What `regions` says, for one active tile in every plane (see `Program.on`). Arrays of the record are read, never
+    written."""
 
-    def __init__(self, graph: Graph, fused: Sequence[Fused], tile: int, regions: Regions, tiling: Tiling):
+    def __init__(self, graph: Graph, fused: Sequence[Fused], tile: int, regions: Regions):
         super().__init__(graph, fused, tile)
         self.regions = regions
-        self.tiling = tiling
         self._reads = self._read_forms()
         fresh = [op for op in fused if isinstance(op, FusedNorm) and op.value in regions.fresh]
         self._normed = {v for op in fresh for v in op.parts}
@@ -70,9 +67,8 @@ class EditLowering(Lowering):
         n, h, w, _ = conv.shape
         if self.regions.of[conv.value] is Region.DENSE:
             return p.Domain(n, h, w, self.tile)
-        tiles = self.tiling.at((h, w))
-        self.build.slot(Kind.GRID, (h, w), tiles.grid.shape)
-        return p.Domain(n, h, w, self.tile, len(tiles), self.build.slot(Kind.ROWS, (h, w), tiles.rows.shape))
+        self.build.slot(Kind.GRID, (h, w), (n, -(-h // self.tile), -(-w // self.tile)))
+        return p.Domain(n, h, w, self.tile, 1, self.build.slot(Kind.ROWS, (h, w), (1, 3), (h, w)))
 
     def store(self, conv: FusedConv, domain: p.Domain) -> tuple[p.Output, ...]:
         if domain.list == NONE:
@@ -80,8 +76,7 @@ class EditLowering(Lowering):
             dst = self.build.slot(Kind.OUTPUT, None, conv.shape) if output else self.build.scratch(*conv.shape)
             self.values[conv.value] = Stored(dst)
             return (p.Output(dst),)
-        tiles = self.tiling.at((domain.h, domain.w))
-        stored = self.values[conv.value] = Stored(NONE, tiles)
+        stored = self.values[conv.value] = Stored(NONE, (domain.h, domain.w))
         # With fresh statistics the blocks can be normalised only when they are known, from the raw ones: see `norm`.
         forms = dict.fromkeys(RAW if f.norm in self.regions.fresh else f for f in self._reads[conv.value])
         if len(forms) > p.MAX_OUTPUTS:
@@ -90,8 +85,8 @@ class EditLowering(Lowering):
 
     def block_output(self, stored: Stored, form: Form, c: int) -> p.Output:
         """Blocks of a value in a form, as an epilogue writes them."""
-        assert stored.tiles is not None
-        stored.blocks[form] = self.build.scratch(len(stored.tiles), self.tile, self.tile, c)
+        assert stored.plane is not None
+        stored.blocks[form] = self.build.blocks(stored.plane, self.tile, self.tile, c)
         scale, shift, stride = self.affine_part(form)
         return p.Output(stored.blocks[form], scale, shift, stride, ACTIVATIONS[form.act])
 
@@ -108,10 +103,11 @@ class EditLowering(Lowering):
         if conv.value not in self._normed:
             return NONE
         n, h, w, c = conv.shape
-        if domain.list != NONE:
+        if domain.list == NONE:
+            self.sums[conv.value] = self.build.scratch(n * self.tiles_in((h, w)), 2, c)
+        else:
             self._partial.add(conv.value)
-        tiles = n * self.tiles_in((h, w)) if domain.list == NONE else domain.tiles
-        self.sums[conv.value] = self.build.scratch(tiles, 2, c)
+            self.sums[conv.value] = self.build.blocks((h, w), 2, c)
         return self.sums[conv.value]
 
     def norm(self, norm: FusedNorm) -> None:
@@ -140,13 +136,9 @@ class EditLowering(Lowering):
     def normalise_blocks(self, norm: int, value: int) -> None:
         stored = self.values[value]
         forms = [f for f in self._reads.get(value, ()) if f.norm == norm]
-        if stored.tiles is None or not forms:
+        if stored.plane is None or not forms:
             return
-        batch = len(stored.tiles.grid)
-        counts = np.bincount(stored.tiles.rows[:, 0], minlength=batch)
-        if counts.min() != counts.max():
-            raise SigeError("the images of a batch are edited in different numbers of tiles: edit them one at a time")
-        c = self.graph.nodes[value].shape[-1]
+        n, _, _, c = self.graph.nodes[value].shape
         outputs = tuple(self.block_output(stored, form, c) for form in forms)
-        rows = int(counts[0]) * self.tile**2
-        self.build.emit(p.Pointwise(batch, rows, c, stored.blocks[RAW], NONE, outputs), self.name(norm))
+        op = p.Pointwise(n, self.tile**2, c, stored.blocks[RAW], NONE, outputs, stored.plane)
+        self.build.emit(op, self.name(norm))
