@@ -35,7 +35,7 @@ from .training_report import write_loss_curve, write_samples
 
 PLAN = Plan(
     net=DDPMConfig(ch=32, ch_mult=(1, 2, 2, 4, 4), num_res_blocks=1, attn_resolutions=(16,), image_size=128),
-    phases=(Phase(size=64, batch=16, steps=9_000), Phase(size=128, batch=8, steps=5_000)),
+    phases=(Phase(size=64, batch=16, steps=5_000), Phase(size=128, batch=8, steps=3_500)),
 )
 SAMPLE_EVERY = 1000
 
