@@ -31,7 +31,8 @@ def main(
 
     All engines are given the same weights and images, and checked to compute the same. They take turns, call by call,
     each in a process of its own with the same number of threads; ratios are formed within a round, and their median
-    and extremes over the rounds are printed. A dense peer counts with the better of its memory layouts.
+    and extremes over the rounds are printed, and the ratio of the fastest calls. Quote the medians of a quiet machine
+    only: where they are far from the fastest, other programs ran. A dense peer counts with the better memory layout.
     """
     count = threads or os.cpu_count() or 1
     task = Task(str(model), own_weights, edit, seed, count, sige)
@@ -69,8 +70,11 @@ def _print(comparison: Comparison) -> None:
     )
     typer.echo()
     terminal.table(
-        ["", "times as long", "from", "to"],
-        [(f"{_name(r.theirs)} / {_name(r.ours)}", *(f"{v:.2f}x" for v in _values(r.times))) for r in comparison.ratios],
+        ["", "times as long", "from", "to", "at the fastest"],
+        [
+            (f"{_name(r.theirs)} / {_name(r.ours)}", *(f"{v:.2f}x" for v in (*_values(r.times), r.fastest)))
+            for r in comparison.ratios
+        ],
     )
 
 
@@ -82,7 +86,10 @@ def _as_json(comparison: Comparison) -> dict[str, Any]:
         "rounds": comparison.rounds,
         "edited": float(task.mask.mean()),
         "ms": {_name(key): _spread(s) for key, s in comparison.ms.items()},
-        "ratios": {f"{_name(r.theirs)} / {_name(r.ours)}": _spread(r.times) for r in comparison.ratios},
+        "ratios": {
+            f"{_name(r.theirs)} / {_name(r.ours)}": {**_spread(r.times), "fastest": r.fastest}
+            for r in comparison.ratios
+        },
         "dense_difference": {_name(key): value for key, value in comparison.differences.items()},
     }
 

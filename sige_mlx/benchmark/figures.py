@@ -1,6 +1,7 @@
 """One benchmark of a model on this machine: everything that is published about it comes from the same run."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ class EditFigures:
     edit_ms: float
     tiles_only_ms: float
     prepare_ms: float
-    """Masks, tiles and the program: the price of selecting what to compute, once an edit."""
+    """Masks and tiles: the price of selecting what to compute, once an edit."""
     speedup: float
     """Dense over edit, both of this run."""
     tiles_only_speedup: float
@@ -54,6 +55,10 @@ class Figures:
     dense_repeats_ms: tuple[float, ...]
     record_ms: float
     empty_edit_ms: float
+    first_prepare_ms: float
+    """Of an engine's first edit, which also lowers the program that later ones share."""
+    cores: float
+    """Processors that this process had on average while it was timed; far below `threads`, other programs took them."""
     macs: int
     edits: tuple[EditFigures, ...]
     recorded_nbytes: int
@@ -98,6 +103,9 @@ def run(
     original = work.original
     size = engine.plan.image_size
     masks = [blob_mask(size, percent, engine.config.mask_dilate_radius, seed) for percent in percents]
+    start = time.perf_counter()
+    engine.prepare(masks[0])
+    first_prepare_ms = 1e3 * (time.perf_counter() - start)
     empty = engine.prepare(np.zeros(size, np.bool_))
     record = measure({"record": _evaluated(lambda: engine.record(**original))}, QUICK)["record"]
     edits = [_prepared(engine, p, m, work.edited(m)) for p, m in zip(percents, masks, strict=True)]
@@ -109,7 +117,9 @@ def run(
     for i, edit in enumerate(edits):
         calls[f"edit {i}"] = _edit_call(engine, edit.everywhere, edit.inputs)
         calls[f"tiles {i}"] = _edit_call(engine, edit.tiles_only, edit.inputs)
+    start, used = time.perf_counter(), time.process_time()
     times = measure(calls, protocol, progress=progress)
+    cores = (time.process_time() - used) / (time.perf_counter() - start)
 
     count = _threads(engine)
     return Figures(
@@ -123,6 +133,8 @@ def run(
         dense_repeats_ms=times["dense"].repeats,
         record_ms=record.ms,
         empty_edit_ms=times["empty"].ms,
+        first_prepare_ms=first_prepare_ms,
+        cores=cores,
         macs=engine.macs,
         edits=tuple(
             _figures(edit, times["dense"], times[f"edit {i}"], times[f"tiles {i}"]) for i, edit in enumerate(edits)

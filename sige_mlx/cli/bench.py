@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from sige_mlx.benchmark.profile import Profile, ProfileRow
 
 
+DISTURBED = 0.85  # of the threads: alone on a machine, passes keep them 99 % busy
+
+
 class Weights(str, Enum):
     """Where the weights of a benchmark come from."""
 
@@ -97,8 +100,14 @@ def _print(figures: "Figures", weights: Weights) -> None:
             ),
             ("  choosing its tiles", _ms(e.prepare_ms), "", ""),
         ]
+    rows.append(("choosing tiles the first time", _ms(figures.first_prepare_ms), "", ""))
     rows.append(("empty edit", _ms(figures.empty_edit_ms), "", "0"))
     terminal.table(["", "ms", "against dense", "GMACs"], rows)
+    if figures.cores < DISTURBED * figures.threads:
+        typer.echo(
+            f"\nOther programs were running: {figures.threads} threads had {figures.cores:.1f} processors."
+            " Measure again on a quiet machine before you quote this."
+        )
     for e in figures.edits:
         tiles = ", ".join(f"{active} of {count} at {h} x {w}" for (h, w), (active, count) in e.tiles.items())
         typer.echo(f"\nTiles of the edit of {e.edited:.2%}: {tiles}")
@@ -111,7 +120,8 @@ def _print(figures: "Figures", weights: Weights) -> None:
 
 
 def _print_profile(profile: "Profile", ceiling: float) -> None:
-    typer.echo(f"\n{profile.what}, where the time goes; NumPy's matrix product reaches {ceiling:.0f} GFLOPS here")
+    spent = _ms(sum(row.ms for row in profile.by_kind))
+    typer.echo(f"\n{profile.what}, where {spent} ms go; NumPy's matrix product reaches {ceiling:.0f} GFLOPS here")
     for title, rows in (("op", profile.by_kind), ("convolutions writing", profile.convolutions)):
         terminal.table(
             [title, "ops", "ms", "share", "GMACs", "GFLOPS", "of SGEMM"], [_profile_row(r, ceiling) for r in rows]

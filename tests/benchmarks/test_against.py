@@ -86,6 +86,7 @@ def test_ratios_hold_where_the_machine_drifts(fakes: type[FakeWorker], task: Tas
         (("ours", "dense"), ("ours", "edit")): (8, 8, 8),
         (("ours", "dense"), ("ours", "edit, tiles only")): pytest.approx((10, 10, 10)),
     }
+    assert [r.fastest for r in comparison.ratios] == pytest.approx([1.5, 12, 2, 4, 8, 10])
     assert comparison.ms["ours", "dense"] == rounds.Spread(2000, 2000, 4000)
 
 

@@ -1,5 +1,6 @@
 """`sige-mlx bench`, and the figures behind it, on a tiny network."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from sige_mlx import benchmark
 from sige_mlx.benchmark.profile import kind, profile
 from sige_mlx.benchmark.workload import engine_for, workload
-from sige_mlx.cli.bench import bench
+from sige_mlx.cli.bench import Weights, _print, bench
 from sige_mlx.errors import SigeError
 from sige_mlx.graph import program as p
 from tests.tiny import write_tiny_model
@@ -34,7 +35,8 @@ def test_figures_belong_together(figures: benchmark.Figures) -> None:
     assert small.speedup == pytest.approx(figures.dense_ms / small.edit_ms)
     assert small.tiles[32, 32][0] < large.tiles[32, 32][0] <= large.tiles[32, 32][1] == 64
     assert figures.empty_edit_ms > 0
-    assert figures.threads == 1 and min(small.prepare_ms, figures.record_ms) > 0
+    assert figures.threads == 1 and min(small.prepare_ms, figures.record_ms, figures.first_prepare_ms) > 0
+    assert 0 < figures.cores < 1.5
 
 
 def test_peak_memory_is_that_of_a_process_with_an_interpreter_and_a_record(figures: benchmark.Figures) -> None:
@@ -70,6 +72,12 @@ def test_a_convolution_is_named_after_its_largest_kernel(tiny: str) -> None:
     assert [kind(op) for op in dense.ops if isinstance(op, p.Conv) and len({s.kh for s in op.source}) == 2] == [
         "conv 3x3 dense"
     ] * 5
+
+
+def test_a_disturbed_run_says_so(figures: benchmark.Figures, capsys: pytest.CaptureFixture[str]) -> None:
+    for cores, said in ((0.99, False), (0.5, True)):
+        _print(dataclasses.replace(figures, cores=cores), Weights.own)
+        assert ("Other programs were running" in capsys.readouterr().out) == said
 
 
 def test_an_edit_changes_the_image_under_its_mask_only(tiny: str) -> None:
