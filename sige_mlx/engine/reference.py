@@ -11,7 +11,7 @@ import mlx.core as mx
 from sige_mlx.graph.ir import Graph, Input
 from sige_mlx.graph.plan import Edit
 from sige_mlx.graph.regions import Region
-from sige_mlx.nn.ops import GroupNorm
+from sige_mlx.nn.ops import Norm
 
 Arrays = Mapping[str, mx.array]
 
@@ -62,7 +62,7 @@ class ReferenceExecutor:
                 continue
             read = [values[i] for i in node.inputs]
             given = {name: self.params[path] for name, path in node.params.items()}
-            if isinstance(node.op, GroupNorm) and node.index not in edit.regions.fresh:
+            if isinstance(node.op, Norm) and node.index not in edit.regions.fresh:
                 scale, shift = node.op.affine(record.values[node.inputs[0]], given)
                 value = read[0] * scale + shift
             else:

@@ -129,8 +129,8 @@ class _Fusion:
                 self.fused.append(FusedAttention(node.index, node.shape, q, k, v, op.heads))
             elif isinstance(op, ops.TimestepEmbedding):
                 source = self.graph.nodes[node.inputs[0]].op
-                if not isinstance(source, Input):
-                    raise self.unsupported(node, "embeds what is no input")
+                if not isinstance(source, Input) or op.of != "timestep":
+                    raise self.unsupported(node, "embeds what is no timestep")
                 self.fused.append(FusedTimestep(node.index, node.shape, source.name, op.max_period))
         if self.graph.output not in self.convs:
             raise self.unsupported(self.graph.nodes[self.graph.output], "is the output but no convolution")
@@ -151,6 +151,8 @@ class _Fusion:
     def conv(self, node: Node) -> FusedConv:
         op, weight = node.op, node.param_shapes["weight"]
         if isinstance(op, ops.Conv2d):
+            if op.groups > 1 or op.pad_mode != "zero":
+                raise self.unsupported(node, "is no plain convolution")
             stride, padding = op.stride, op.padding
         else:  # a linear layer is a 1x1 convolution
             stride, padding, weight = 1, ((0, 0), (0, 0)), (weight[0], 1, 1, weight[1])

@@ -8,6 +8,7 @@ import mlx.core as mx
 from sige_mlx.errors import SigeError
 from sige_mlx.nn import ops
 from sige_mlx.nn.ops import Op, Padding, Shape
+from sige_mlx.nn.ops.conv import PadMode
 
 
 @runtime_checkable
@@ -38,10 +39,21 @@ def apply(op: Op, inputs: Sequence[Tensor], **params: mx.array | None) -> Tensor
 
 
 def conv2d(
-    x: Tensor, weight: mx.array, bias: mx.array | None = None, stride: int = 1, padding: Padding = ((0, 0), (0, 0))
+    x: Tensor,
+    weight: mx.array,
+    bias: mx.array | None = None,
+    stride: int = 1,
+    padding: Padding = ((0, 0), (0, 0)),
+    groups: int = 1,
+    pad_mode: PadMode = "zero",
 ) -> Tensor:
-    """Convolution of `(B, H, W, I)` with weight `(O, kH, kW, I)`."""
-    return apply(ops.Conv2d(stride, padding), [x], weight=weight, bias=bias)
+    """Convolution of `(B, H, W, I)` with weight `(O, kH, kW, I / groups)`; `groups` is 1 or the channels."""
+    return apply(ops.Conv2d(stride, padding, groups, pad_mode), [x], weight=weight, bias=bias)
+
+
+def conv_transpose2d(x: Tensor, weight: mx.array, bias: mx.array | None = None) -> Tensor:
+    """Transposed 3x3 convolution to twice the size, weight `(O, 3, 3, I)` (see `ops.ConvTranspose2d`)."""
+    return apply(ops.ConvTranspose2d(), [x], weight=weight, bias=bias)
 
 
 def linear(x: Tensor, weight: mx.array, bias: mx.array | None = None) -> Tensor:
@@ -51,12 +63,42 @@ def linear(x: Tensor, weight: mx.array, bias: mx.array | None = None) -> Tensor:
 
 def group_norm(x: Tensor, groups: int, weight: mx.array, bias: mx.array, eps: float) -> Tensor:
     """Group normalisation with an affine map."""
-    return apply(ops.GroupNorm(groups, eps), [x], weight=weight, bias=bias)
+    return apply(ops.GroupNorm(eps, groups), [x], weight=weight, bias=bias)
+
+
+def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
+    """Every channel of every image to mean 0 and variance 1."""
+    return apply(ops.InstanceNorm(eps), [x])
+
+
+def batch_norm(x: Tensor, running_mean: mx.array, running_var: mx.array, eps: float = 1e-5) -> Tensor:
+    """Normalisation by kept statistics, `(C,)` each."""
+    return apply(ops.BatchNorm(eps), [x], running_mean=running_mean, running_var=running_var)
+
+
+def modulate(x: Tensor, scale_shift: Tensor) -> Tensor:
+    """`x * (1 + scale) + shift`; `scale_shift` holds both in 2 C channels, for every pixel or for one per image."""
+    return apply(ops.Modulate(), [x, scale_shift])
 
 
 def silu(x: Tensor) -> Tensor:
     """`x * sigmoid(x)`."""
     return apply(ops.SiLU(), [x])
+
+
+def relu(x: Tensor) -> Tensor:
+    """`max(x, 0)`."""
+    return apply(ops.ReLU(), [x])
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """`max(x, 0.2 x)`."""
+    return apply(ops.LeakyReLU(), [x])
+
+
+def tanh(x: Tensor) -> Tensor:
+    """`tanh(x)`."""
+    return apply(ops.Tanh(), [x])
 
 
 def concat(xs: Sequence[Tensor]) -> Tensor:
@@ -69,6 +111,16 @@ def upsample_nearest(x: Tensor) -> Tensor:
     return apply(ops.UpsampleNearest(), [x])
 
 
+def downsample_nearest(x: Tensor, factor: int) -> Tensor:
+    """Every `factor`-th pixel along both axes, from the first on."""
+    return apply(ops.DownsampleNearest(factor), [x])
+
+
+def avg_pool2d(x: Tensor) -> Tensor:
+    """Means of 2x2 pixels."""
+    return apply(ops.AvgPool2d(), [x])
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor, heads: int = 1) -> Tensor:
     """Scaled dot-product attention over all pixels of `(B, H, W, C)`."""
     return apply(ops.Attention(heads), [q, k, v])
@@ -77,3 +129,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, heads: int = 1) -> Tensor:
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     """The sinusoidal embedding of `(B,)` time steps, `(B, 1, 1, dim)`."""
     return apply(ops.TimestepEmbedding(dim), [t])
+
+
+def log_snr_embedding(log_snr: Tensor, dim: int) -> Tensor:
+    """The sinusoidal embedding of `(B,)` log signal-to-noise ratios, `(B, 1, 1, dim)` (see `ops.TimestepEmbedding`)."""
+    return apply(ops.TimestepEmbedding(dim, of="log_snr"), [log_snr])

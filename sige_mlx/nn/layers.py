@@ -8,6 +8,7 @@ import mlx.nn
 from sige_mlx.nn import functional as F
 from sige_mlx.nn.functional import Tensor
 from sige_mlx.nn.ops import Padding
+from sige_mlx.nn.ops.conv import PadMode
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> mx.array:
@@ -19,20 +20,44 @@ def _uniform(shape: tuple[int, ...], fan_in: int) -> mx.array:
 
 
 class Conv2d(mlx.nn.Module):
-    """Convolution with weight `(O, k, k, I)`, bias `(O,)`; `padding` is a number or ((top, bottom), (left, right))."""
+    """Convolution with weight `(O, k, k, I / groups)`, bias `(O,)`; `padding` is a number or ((top, bottom),
+    (left, right)); `groups` is 1 or the channels."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int | Padding = 0
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int | Padding = 0,
+        groups: int = 1,
+        bias: bool = True,
+        pad_mode: PadMode = "zero",
     ):
         super().__init__()
-        fan_in = in_channels * kernel_size**2
-        self.weight = _uniform((out_channels, kernel_size, kernel_size, in_channels), fan_in)
-        self.bias = _uniform((out_channels,), fan_in)
+        fan_in = in_channels // groups * kernel_size**2
+        self.weight = _uniform((out_channels, kernel_size, kernel_size, in_channels // groups), fan_in)
+        if bias:
+            self.bias = _uniform((out_channels,), fan_in)
         self.stride = stride
         self.padding = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
+        self.groups = groups
+        self.pad_mode = pad_mode
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        return F.conv2d(x, self.weight, self.get("bias"), self.stride, self.padding, self.groups, self.pad_mode)
+
+
+class ConvTranspose2d(mlx.nn.Module):
+    """Transposed 3x3 convolution to twice the size, with weight `(O, 3, 3, I)`, bias `(O,)`."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.weight = _uniform((out_channels, 3, 3, in_channels), 9 * in_channels)
+        self.bias = _uniform((out_channels,), 9 * in_channels)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, self.weight, self.bias)
 
 
 class Linear(mlx.nn.Module):
@@ -59,3 +84,27 @@ class GroupNorm(mlx.nn.Module):
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class InstanceNorm(mlx.nn.Module):
+    """Instance normalisation without parameters."""
+
+    def __init__(self, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.instance_norm(x, self.eps)
+
+
+class BatchNorm(mlx.nn.Module):
+    """Batch normalisation by its kept statistics, `running_mean` and `running_var` `(C,)`, without an affine map."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5):
+        super().__init__()
+        self.running_mean = mx.zeros((num_features,))
+        self.running_var = mx.ones((num_features,))
+        self.eps = eps
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.eps)

@@ -46,6 +46,13 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda m, x: nn.concat([x, nn.upsample_nearest(x)]),
         r"^concat: shapes .* differ in more than channels$",
     ),
+    "groups of a convolution": (lambda m, x: m.grouped(x), r"^conv2d: 2 groups for 4 channels and 4 outputs"),
+    "a reflection wider than the image": (lambda m, x: m.mirror(x), r"^conv2d: a 8x8 image cannot be reflected"),
+    "a transposed convolution's channels": (lambda m, x: m.transposed(x), r"^conv_transpose2d: 4 channels"),
+    "channels of running statistics": (lambda m, x: m.batch_norm(x), r"^batch_norm: 4 channels with a running_mean of"),
+    "a modulation of too few channels": (lambda m, x: nn.modulate(x, x), r"^modulate: .* it takes 8 channels"),
+    "a factor that is no power of two": (lambda m, x: nn.downsample_nearest(x, 3), r"^downsample_nearest: 8x8 by 3"),
+    "means of an odd image": (lambda m, x: nn.avg_pool2d(m.odd(x)), r"^avg_pool2d: the image is 7x7"),
     "heads that do not divide": (lambda m, x: nn.attention(x, x, x, 3), r"^attention: .* for 3 heads$"),
     "queries and keys of two widths": (lambda m, x: nn.attention(x, nn.concat([x, x]), x), r"^attention: "),
     "an embedding of odd width": (lambda m, x: nn.timestep_embedding(x, 5), r"^timestep_embedding: 5 channels"),
@@ -62,6 +69,11 @@ def layers() -> Net:
         linear=nn.Linear(5, 4),
         norm=nn.GroupNorm(3, 6),
         norm3=nn.GroupNorm(3, 4),
+        grouped=nn.Conv2d(4, 4, 3, groups=2),
+        mirror=nn.Conv2d(4, 4, 3, padding=8, pad_mode="reflect"),
+        transposed=nn.ConvTranspose2d(5, 4),
+        batch_norm=nn.BatchNorm(5),
+        odd=nn.Conv2d(4, 4, 2),
     )
 
 
