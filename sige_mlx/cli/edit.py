@@ -15,10 +15,10 @@ def edit(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the result goes; the extension says the format.")],
     model: options.Model = None,
     mask: options.MaskFile = None,
-    steps: options.Steps = options.STEPS,
-    strength: options.Strength = options.STRENGTH,
+    steps: options.Steps = None,
+    strength: options.Strength = None,
     seed: options.Seed = 0,
-    sampler: options.Sampler = "ddim",
+    sampler: options.Sampler = None,
     device: options.Device = "cpu",
     threads: options.Threads = 0,
     report: Annotated[
@@ -40,6 +40,11 @@ def edit(
 
         sige-mlx edit --original sea.png --edited island.png --out new.png --report report.png
         sige-mlx edit -m ddpm-church-256 --original a.png --edited b.png --mask m.png --strength 0.6 --out c.png
+
+    In half the steps, and by a network distilled to 8 steps, of which an edit takes 5:
+
+        sige-mlx edit -m ddpm-church-256 --sampler dpm-solver --original a.png --edited b.png --out c.png
+        sige-mlx edit -m pd-church-128 --original a.png --edited b.png --out c.png
     """
     from PIL import Image
 
@@ -65,7 +70,7 @@ def edit(
         from sige_mlx.editing.report import report as draw
 
         name = Path(pretrained.name).name
-        settings = f"{name} · {sampler}, {steps} steps, strength {strength:g}, seed {seed} · {device}"
+        settings = f"{name} · {session.denoising}, seed {seed} · {device}"
         painted = picture(pictures[1], engine.plan.image_size)
         save_image(draw(session.original, painted, result, dense, title=out.name, subtitle=settings), report)
     save_image(Image.fromarray(result.image), out)

@@ -7,8 +7,12 @@ import mlx.nn
 
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.pd import PDConfig, PDUNet
 
-FAMILIES: dict[str, tuple[type, Callable[[Any], mlx.nn.Module]]] = {"ddpm": (DDPMConfig, DDPMUNet)}
+FAMILIES: dict[str, tuple[type, Callable[[Any], mlx.nn.Module]]] = {
+    "ddpm": (DDPMConfig, DDPMUNet),
+    "pd": (PDConfig, PDUNet),
+}
 """Configuration and module by the name that `config.json` gives."""
 
 
