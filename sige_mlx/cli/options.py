@@ -18,7 +18,7 @@ Model = Annotated[
 Steps = Annotated[
     int | None,
     typer.Option(
-        help="Sampler steps: more are slower and keep more memory. 10 to 50 are usual; a distilled network takes fewer.",
+        help="Sampler steps: more are slower and keep more memory. 10 to 50 are usual; distilled networks take fewer.",
         show_default="20; 10 of dpm-solver, 5 of pd",
     ),
 ]
