@@ -224,9 +224,9 @@ typedef struct sige_weights {
     int32_t c_total, c_first;
 } sige_weights;
 
-/* Floats of the packed weights of a convolution; depends on c_out, and each source's c, kernel, stride, pad_mode,
- * resample and zeros, and whether an upsampled one is modulated, only: so the dense pass and every edit share one
- * packing. */
+/* Floats of the packed weights of a convolution; depends on c_out, the size of the plane, each source's c, kernel,
+ * stride, pad_mode, resample and zeros, and whether an upsampled one is modulated, only: so the dense pass and every
+ * edit share one packing. */
 SIGE_API size_t sige_pack_size(const sige_conv *conv);
 
 /* Packs `weights[n_sources]` into `packed` (64-byte aligned), ready for `conv.weight`. Slots are not looked at. */
