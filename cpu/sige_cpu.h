@@ -77,7 +77,8 @@ typedef struct sige_modulation {
     int32_t gamma_first, beta_first;
 } sige_modulation;
 
-/* One result of an epilogue: dst = act((value * scale[image][channel] + shift[image][channel]) * (1 + gamma) + beta). */
+/* One result of an epilogue: dst = act((value * scale[image][channel] + shift[image][channel]) * (1 + gamma) + beta).
+ */
 typedef struct sige_output {
     int32_t dst;
     int32_t scale, shift; /* slots of float[n][...]: both, or both SIGE_NONE for value itself */
