@@ -61,6 +61,8 @@ def info(
     family, network = zoo.network(name)
     plan = Plan.of(network)
     region = _region(plan, network.config, original, edited, mask, edit)
+    if "t" not in plan.graph.inputs:  # one pass makes the picture
+        steps = 1
     described = Described(name, family, plan, None if region is None else plan.edit(region, everywhere=False), steps)
     if graph:
         from sige_mlx.graph.draw import graphviz, mermaid

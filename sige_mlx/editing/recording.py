@@ -17,9 +17,9 @@ Progress = Callable[[str, int, int], None]
 
 
 class Recording:
-    """Recorded passes over an original, one for each of `steps`. An engine may serve several sessions: what it keeps for
-    this one has names of its own, and goes with the session. Raises `SigeError` when the steps would not fit in memory.
-    """
+    """Recorded passes over an original, one for each of `steps`. An engine may serve several sessions: what it keeps
+    for this one has names of its own, and goes with the session. Raises `SigeError` when the steps would not fit in
+    memory."""
 
     def __init__(self, engine: Engine, steps: Sequence[int]):
         _check_memory(len(steps), engine)
