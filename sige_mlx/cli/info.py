@@ -54,7 +54,6 @@ def info(
     from sige_mlx.editing.denoising import default_steps
     from sige_mlx.editing.images import check_parent
     from sige_mlx.graph.plan import Plan
-    from sige_mlx.graph.trace import trace
 
     if graph and graph.suffix not in (".mmd", ".dot"):
         raise SigeError(f"{graph}: the extension is {graph.suffix!r}; .mmd (Mermaid) or .dot (Graphviz) would be right")
@@ -64,7 +63,7 @@ def info(
         raise SigeError(f"the cache is counted for {steps} steps: there must be 1 or more")
     name = zoo.DEFAULT if model is None else model
     family, network = zoo.network(name)
-    plan = Plan(trace(network, network.inputs()), network.config.sparse_resolution_threshold)
+    plan = Plan.of(network)
     region = _region(plan, network.config, original, edited, mask, edit)
     edit_plan = None if region is None else plan.edit(region, everywhere=False)
     described = Described(name, family, plan, edit_plan, steps or default_steps(network.config))
