@@ -78,10 +78,12 @@ class Task:
         """The weights under the published names, in PyTorch's layout; `fused` as in the fused checkpoint."""
         original, joined = ddpm.layouts(self.config)
         state: dict[str, Floats] = {}
-        for name, source in (joined if fused else original).items():
+        for name, source in (joined if fused else original).sources.items():
             ours = np.asarray(self.pretrained.load(name), np.float32)
-            tensor = state.setdefault(source.name, np.empty(source.shape, np.float32))
-            tensor[source.start : source.stop] = ours.transpose(0, 3, 1, 2) if ours.ndim == 4 else ours
+            ours = ours.transpose(0, 3, 1, 2) if ours.ndim == 4 else ours
+            for rows in source.rows:
+                tensor = state.setdefault(rows.name, np.empty(rows.shape, np.float32))
+                tensor[rows.start : rows.stop], ours = np.split(ours, [rows.stop - rows.start])
         return state
 
     def _noise(self, which: int) -> Floats:

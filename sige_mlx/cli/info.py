@@ -50,7 +50,6 @@ def info(
     from sige_mlx.cli.costs import Described
     from sige_mlx.editing.images import check_parent
     from sige_mlx.graph.plan import Plan
-    from sige_mlx.graph.trace import trace
 
     if graph and graph.suffix not in (".mmd", ".dot"):
         raise SigeError(f"{graph}: the extension is {graph.suffix!r}; .mmd (Mermaid) or .dot (Graphviz) would be right")
@@ -60,8 +59,10 @@ def info(
         raise SigeError(f"the cache is counted for {steps} steps: there must be 1 or more")
     name = zoo.DEFAULT if model is None else model
     family, network = zoo.network(name)
-    plan = Plan(trace(network, network.inputs()), network.config.sparse_resolution_threshold)
+    plan = Plan.of(network)
     region = _region(plan, network.config, original, edited, mask, edit)
+    if "t" not in plan.graph.inputs:  # one pass makes the picture
+        steps = 1
     described = Described(name, family, plan, None if region is None else plan.edit(region, everywhere=False), steps)
     if graph:
         from sige_mlx.graph.draw import graphviz, mermaid

@@ -33,6 +33,22 @@ Threads = Annotated[int, typer.Option(help="Threads of the native engine.", show
 AsJson = Annotated[bool, typer.Option("--json", help="Print numbers as JSON, and nothing else, on standard output.")]
 OriginalFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The picture before the edit.")]
 EditedFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The same picture, painted into.")]
+LabelsFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The label map before the edit.")]
+EditedLabelsFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The same label map, edited.")]
+InstancesFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Which object each pixel of the label map belongs to, grey.",
+        show_default="one for each area of a class",
+    ),
+]
+EditedInstancesFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="The same after the edit.", show_default="the original's, where the class is the same"
+    ),
+]
 MaskFile = Annotated[
     Path | None,
     typer.Option(

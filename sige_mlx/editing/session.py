@@ -5,13 +5,8 @@ What makes them incremental is that the original's own trajectory does not depen
 closed form with one fixed noise, so the network can be recorded on it ahead of any edit.
 """
 
-import os
-import statistics
 import time
-import weakref
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import mlx.core as mx
 import numpy as np
@@ -20,53 +15,14 @@ from PIL import Image
 
 from sige_mlx import samplers
 from sige_mlx.editing.images import Picture, from_model, picture, to_model
+from sige_mlx.editing.recording import Progress, Recording
+from sige_mlx.editing.result import DenseResult, EditResult, edit_result
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.tiling import ActiveTiles, Size
 from sige_mlx.masks import difference_mask, dilate, user_mask
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what, steps done, steps in all); what is "record", "edit" or "dense"."""
 
 ImageLike = Image.Image | npt.ArrayLike
 SAMPLERS = ("ddim", "ddpm")
-
-
-class DenseResult(NamedTuple):
-    """An edit for which nothing was reused."""
-
-    image: Picture
-    seconds: float
-
-
-@dataclass(frozen=True)
-class EditResult:
-    """A picture and what it cost. MACs and seconds are for all steps together."""
-
-    image: Picture
-    """(H, W, 3) uint8; outside `mask` it is the original, exactly."""
-    mask: npt.NDArray[np.bool_]
-    """(H, W): the edit, as the network saw it."""
-    levels: Mapping[Size, ActiveTiles]
-    """The active tiles of the planes that the network computes in tiles."""
-    steps: int
-    macs: int
-    dense_macs: int
-    seconds: float
-    """Of choosing the tiles and of all steps; the recording was there already."""
-    dense_seconds: float | None
-    """What as many dense steps take: the median time of recording one, times the steps. None when nothing was recorded,
-    because the edit was empty."""
-
-    @property
-    def tiles(self) -> dict[Size, tuple[int, int]]:
-        """Active and all tiles by plane size."""
-        return {size: (len(level), level.grid.size) for size, level in self.levels.items()}
-
-    @property
-    def edited(self) -> float:
-        """Share of the pixels under the mask, 0 to 1."""
-        return float(self.mask.mean())
 
 
 class EditSession:
@@ -108,11 +64,7 @@ class EditSession:
         shape = (1, *engine.plan.image_size, 3)
         self._noise = mx.random.normal(shape, key=keys[0])
         self._step_keys = keys[1:]
-        self._recorded: dict[int, float] = {}  # seconds by timestep
-        # An engine may serve several sessions: what it keeps for this one has a name of its own, and goes with it.
-        self._name = object()
-        weakref.finalize(self, _forget, engine, [self._key(t) for t in self.timesteps])
-        _check_memory(steps, engine)
+        self._recording = Recording(engine, self.timesteps)
 
     def record(self, progress: Progress | None = None) -> None:
         """Records the original at every step; done by the first edit when it was not done before. Can be interrupted
@@ -121,11 +73,8 @@ class EditSession:
         for done, t in enumerate(self.timesteps):
             if progress:
                 progress("record", done, len(self.timesteps))
-            if t not in self._recorded:
-                x = samplers.q_sample(x0, t, self._noise, self._schedule)
-                start = time.perf_counter()
-                self.engine.record(self._key(t), x=x, t=_vector(t))
-                self._recorded[t] = time.perf_counter() - start
+            if t not in self._recording:
+                self._recording.add(t, x=samplers.q_sample(x0, t, self._noise, self._schedule), t=_vector(t))
         if progress:
             progress("record", len(self.timesteps), len(self.timesteps))
 
@@ -145,22 +94,13 @@ class EditSession:
         if region.any():
 
             def network(t: int, x: mx.array) -> mx.array:
-                return self.engine.edit(prepared, self._key(t), x=x, t=_vector(t))
+                return self.engine.edit(prepared, self._recording.key(t), x=x, t=_vector(t))
 
             image = self._denoise("edit", pixels, region, network, progress)
         seconds = time.perf_counter() - start
+        dense_seconds = self._recording.dense_seconds
         steps = len(self.timesteps)
-        levels = prepared.edit.tiling.levels
-        self.pending = EditResult(
-            image=image,
-            mask=region,
-            levels={size: levels[size] for size in sorted(prepared.edit.program.tiles(), reverse=True)},
-            steps=steps,
-            macs=prepared.edit.macs * steps,
-            dense_macs=self.engine.macs * steps,
-            seconds=seconds,
-            dense_seconds=statistics.median(self._recorded.values()) * steps if self._recorded else None,
-        )
+        self.pending = edit_result(self.engine, prepared, image, region, steps, seconds, dense_seconds)
         return self.pending
 
     def dense(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> DenseResult:
@@ -178,8 +118,7 @@ class EditSession:
             raise SigeError("there is nothing to commit: call edit() first")
         self.original = self.pending.image.copy()
         self.pending = None
-        self._recorded.clear()
-        _forget(self.engine, map(self._key, self.timesteps))
+        self._recording.drop()
 
     def revert(self) -> None:
         """Drops the pending result. The recording was never touched by it."""
@@ -188,9 +127,6 @@ class EditSession:
     def mask(self, edited: Picture, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
         return edited_region(self.original, edited, mask, self.eps, self.dilation)
-
-    def _key(self, t: int) -> Hashable:
-        return self._name, t
 
     def _denoise(
         self,
@@ -235,27 +171,8 @@ def _vector(t: int) -> mx.array:
     return mx.array([float(t)])
 
 
-def _forget(engine: Engine, keys: Iterable[Hashable]) -> None:
-    for key in keys:
-        engine.forget(key)
-
-
 def _check_channels(engine: Engine) -> None:
     graph = engine.plan.graph
     read, written = (graph.nodes[i].shape[-1] for i in (graph.inputs["x"], graph.output))
     if (read, written) != (3, 3):
         raise SigeError(f"this network reads {read} channels and writes {written}: pictures need 3 and 3")
-
-
-def _check_memory(steps: int, engine: Engine) -> None:
-    each, memory = engine.plan.recorded_nbytes, _physical_memory()
-    left = int(0.7 * memory) - engine.recorded_nbytes
-    if steps * each > left:
-        raise SigeError(
-            f"{steps} steps of this model keep {steps * each / 2**30:.1f} GiB of activations, and of this machine's"
-            f" {memory / 2**30:.0f} GiB {max(left, 0) / 2**30:.1f} may be used: take at most {max(left, 0) // each}"
-        )
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

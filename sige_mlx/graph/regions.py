@@ -55,7 +55,7 @@ def regions(graph: Graph, threshold: int, everywhere: bool = True) -> Regions:
     fresh = {
         node.index
         for node in graph.nodes
-        if isinstance(node.op, ops.GroupNorm)
+        if isinstance(node.op, ops.GroupNorm | ops.InstanceNorm)
         and edited[node.index]
         and (node.index in head or max(node.shape[1:3]) < threshold)
     }
