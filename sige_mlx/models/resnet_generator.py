@@ -39,7 +39,9 @@ class ResnetGeneratorConfig:
     def __post_init__(self) -> None:
         size = self.image_size
         if not isinstance(size, tuple) or len(size) != 2 or any(side < MULTIPLE or side % MULTIPLE for side in size):
-            raise SigeError(f"ResNet generator: image_size is {size}; it takes (height, width), multiples of {MULTIPLE}")
+            raise SigeError(
+                f"ResNet generator: image_size is {size}; it takes (height, width), multiples of {MULTIPLE}"
+            )
         if min(self.input_nc, self.output_nc, self.ngf) < 1:
             raise SigeError(
                 f"ResNet generator: input_nc is {self.input_nc}, output_nc {self.output_nc} and ngf {self.ngf};"
@@ -84,9 +86,7 @@ class ResnetGenerator(mlx.nn.Module):
         widths = [config.ngf << i for i in range(HALVINGS + 1)]
         stem = nn.Conv2d(config.input_nc, config.ngf, 7, padding=3, pad_mode="reflect")
         self.stem = ConvBlock(stem, config.ngf, config.affine)
-        self.down = [
-            ConvBlock(nn.Conv2d(i, o, 3, stride=2, padding=1), o, config.affine) for i, o in pairwise(widths)
-        ]
+        self.down = [ConvBlock(nn.Conv2d(i, o, 3, stride=2, padding=1), o, config.affine) for i, o in pairwise(widths)]
         self.blocks = [ResnetBlock(widths[-1], config.affine) for _ in range(config.n_blocks)]
         self.up = [ConvBlock(nn.ConvTranspose2d(i, o), o, config.affine) for i, o in pairwise(reversed(widths))]
         self.conv_out = nn.Conv2d(config.ngf, config.output_nc, 7, padding=3, pad_mode="reflect")
