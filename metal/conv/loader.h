@@ -1,0 +1,80 @@
+// The loader: brings the pixels that a threadgroup's tiles see, its windows, into threadgroup memory, BK channels at a
+// time. A pixel is fetched and normalised once for all taps and all tiles of output channels of the threadgroup.
+
+#pragma once
+
+#include "../activation.h"
+#include "../plane.h"
+#include "../vectors.h"
+
+namespace sige {
+
+/// A pixel of a window: its place, and its image, whose scale and shift it is normalised with.
+using WindowPixel = int2;
+
+/// Loads `chunk` after `chunk`. What `fetch` asked for is in registers until `put` writes it to threadgroup memory, so
+/// that the arithmetic on one chunk hides the latency of the next.
+template <typename T, int BK, int PITCH, int PIXELS, int THREADS, bool VEC>
+struct WindowLoader {
+  static constant constexpr const int VECTORS = BK / 4;
+  static constant constexpr const int LOADS = (PIXELS * VECTORS + THREADS - 1) / THREADS;
+
+  const device Source* source;
+  const PlaneArrays<T> arrays;
+  const device float* affine;
+  const threadgroup WindowPixel* pixels;
+  const int count, thread_index;
+  Vec4<T> fetched[LOADS];
+
+  METAL_FUNC WindowLoader(
+      const device Source& source_,
+      PlaneArrays<T> arrays_,
+      const device float* affine_,
+      const threadgroup WindowPixel* pixels_,
+      int count_,
+      int thread_index_)
+      : source(&source_),
+        arrays(arrays_),
+        affine(affine_),
+        pixels(pixels_),
+        count(count_ * VECTORS),
+        thread_index(thread_index_) {}
+
+  METAL_FUNC void fetch(int first_channel) {
+    const int channels = source->x.c;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < LOADS; i++) {
+      const int load = thread_index + i * THREADS;
+      const int c = first_channel + load % VECTORS * 4;
+      fetched[i] = Vec4<T>{T(0), T(0), T(0), T(0)};
+      if (load < count && c < channels) {
+        const Place place = pixels[load / VECTORS].x;
+        if (place != NOWHERE) {
+          fetched[i] = load4<VEC>(at(arrays, place, channels) + c, channels - c);
+        }
+      }
+    }
+  }
+
+  METAL_FUNC void put(threadgroup T* window, int first_channel) const {
+    const int channels = source->x.c;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < LOADS; i++) {
+      const int load = thread_index + i * THREADS;
+      const int c = first_channel + load % VECTORS * 4;
+      if (load < count) {
+        const Place place = pixels[load / VECTORS].x;
+        Vec4<T> v = fetched[i];
+        if (normalises() && place != NOWHERE && in_base(place) && c < channels) {
+          const float4 x = affine4<VEC>(widened<T>(v), source->affine, affine, pixels[load / VECTORS].y, c, channels - c);
+          v = narrowed<T>(activate(x, source->act));
+        }
+        *reinterpret_cast<threadgroup Vec4<T>*>(window + load / VECTORS * PITCH + load % VECTORS * 4) = v;
+      }
+    }
+  }
+
+  METAL_FUNC bool normalises() const { return source->affine.present || source->act != IDENTITY; }
+};
+
+}  // namespace sige

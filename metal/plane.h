@@ -1,0 +1,103 @@
+// Where pixels are: coordinates, the tile table, and the arrays behind a plane.
+
+#pragma once
+
+#include "params.h"
+
+namespace sige {
+
+/// The arrays of a plane; those that `Plane` says are absent are never read.
+template <typename T>
+struct PlaneArrays {
+  const device T* base;
+  const device T* blocks;
+  const device int* grid;
+};
+
+/// Where a pixel is stored: NOWHERE (it is zero), or twice its number in its array, plus one when that is the base.
+using Place = int;
+constant constexpr Place NOWHERE = -1;
+
+METAL_FUNC bool in_base(Place place) { return place & 1; }
+
+/// Where pixel (y, x) of an image is; it must lie inside the plane.
+METAL_FUNC Place locate(const device Plane& p, const device int* grid, int image, int y, int x) {
+  if (p.has_blocks) {
+    const int block = grid[(image * p.grid_h + y / p.tile) * p.grid_w + x / p.tile];
+    if (block >= 0) {
+      return 2 * ((block * p.tile + y % p.tile) * p.tile + x % p.tile);
+    }
+  }
+  return p.has_base ? 2 * ((image * p.h + y) * p.w + x) + 1 : NOWHERE;
+}
+
+/// The first channel of a pixel that is somewhere.
+template <typename T>
+METAL_FUNC const device T* at(const thread PlaneArrays<T>& arrays, Place place, int channels) {
+  return (in_base(place) ? arrays.base : arrays.blocks) + (place >> 1) * channels;
+}
+
+/// A coordinate on a plane seen through `resample`, as one on the plane of `size` that is stored; -1: outside.
+METAL_FUNC int resampled(int at, int size, int resample, bool reflect) {
+  const int shown = resample < 0 ? size >> -resample : size << resample;
+  if (reflect) {
+    at = at < 0 ? -at : at;
+    at = at >= shown ? 2 * (shown - 1) - at : at;
+  }
+  if (at < 0 || at >= shown) {
+    return -1;
+  }
+  return resample < 0 ? at << -resample : at >> resample;
+}
+
+/// Where a source's pixel (y, x), in the coordinates it is seen in, is stored.
+METAL_FUNC Place locate(const device Source& s, const device int* grid, int image, int y, int x) {
+  y = resampled(y, s.x.h, s.resample, s.reflect);
+  x = resampled(x, s.x.w, s.resample, s.reflect);
+  return y < 0 || x < 0 ? NOWHERE : locate(s.x, grid, image, y, x);
+}
+
+/// A tile of a domain: its number, its image, and its first pixel.
+struct Tile {
+  int index, image, y, x;
+
+  /// A tile that only fills up the list, or lies beyond its end.
+  METAL_FUNC bool absent() const { return image < 0; }
+};
+
+METAL_FUNC Tile tile_of(const device Domain& d, const device int* list, int index) {
+  if (index >= d.tiles) {
+    return {index, -1, 0, 0};
+  }
+  if (d.listed) {
+    return {index, list[3 * index], list[3 * index + 1] * d.tile, list[3 * index + 2] * d.tile};
+  }
+  const int row = index / d.grid_w;
+  return {index, row / d.grid_h, row % d.grid_h * d.tile, index % d.grid_w * d.tile};
+}
+
+/// A pixel that an op computes: its number in the array that is written (negative: it is not written), and where it
+/// is. A pixel of a tile that lies outside the image has y = OUTSIDE: it is written as zero.
+struct Pixel {
+  int index, image, y, x;
+
+  METAL_FUNC bool outside() const { return y < 0; }
+};
+
+constant constexpr int OUTSIDE = -1;
+
+/// A pixel as threadgroup memory keeps it.
+METAL_FUNC int4 packed(Pixel p) { return {p.index, p.image, p.y, p.x}; }
+METAL_FUNC Pixel unpacked(int4 p) { return {p.x, p.y, p.z, p.w}; }
+
+METAL_FUNC Pixel pixel_of(const device Domain& d, Tile tile, int row, int column) {
+  const int y = tile.y + row, x = tile.x + column;
+  const bool outside = y >= d.h || x >= d.w;
+  if (tile.absent() || (outside && !d.listed)) {
+    return {-1, 0, OUTSIDE, 0};
+  }
+  const int index = d.listed ? (tile.index * d.tile + row) * d.tile + column : (tile.image * d.h + y) * d.w + x;
+  return {index, tile.image, outside ? OUTSIDE : y, x};
+}
+
+}  // namespace sige
