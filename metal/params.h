@@ -52,16 +52,54 @@ struct Output {
   int act;
 };
 
-/// value = sum of the sources' convolutions + bias + vec[image] + residual, then the outputs.
-/// `k_groups` counts the groups of 8 rows of the packed weights (see conv/weights.h).
-struct ConvParams {
+/// What the epilogue of a convolution does: value + bias + vec[image] + residual, then the outputs.
+struct EpilogueParams {
   Domain out;
-  int c_out, panels, k_groups;
+  int c_out;
   int has_bias, has_vec, vec_image;
   int has_residual;
   Plane residual;
-  Source source[4];
   Output output[4];
+};
+
+/// value = sum of the sources' convolutions, then the epilogue. `panels` and `k_groups` are those of the packed weights
+/// (conv/mma.h): of 32 output channels, and of 8 rows.
+struct ConvParams {
+  EpilogueParams epilogue;
+  int panels, k_groups;
+  Source source[4];
+};
+
+/// value[c] = sum over taps of weight[tap][c] * source[c], or their mean without a weight, then the epilogue.
+struct DepthwiseParams {
+  EpilogueParams epilogue;
+  int has_weight;
+  Source source;
+};
+
+/// dst [n][h][w][c] = x, its blocks over its base.
+struct PasteParams {
+  int n;
+  Plane x;
+};
+
+/// A normalisation of groups of channels as an affine map, from sums over tiles: `sums` are planes of one pixel a tile,
+/// each of 2 c channels, the sums of c channels and the sums of their squares. With a `mod` [n][2 * channels], s then t,
+/// the map is followed by x * (1 + s) + t.
+struct NormParams {
+  int n, pixels, groups, channels;
+  int has_weight, has_bias, has_mod, mod_image;
+  float eps;
+  Plane sums[4];
+};
+
+/// out = softmax(scale * q k^T) v, by heads of head_dim channels. Queries are every pixel of n images, `queries` each, or
+/// the pixels of listed tiles, `pixels` each; keys and values are all pixels of their image.
+struct AttentionParams {
+  int n, queries, keys, heads, head_dim;
+  int listed, tiles, pixels;
+  int q_stride, k_stride, v_stride, out_stride;
+  float scale;
 };
 
 }  // namespace sige

@@ -33,7 +33,7 @@ METAL_FUNC Place locate(const device Plane& p, const device int* grid, int image
 
 /// The first channel of a pixel that is somewhere.
 template <typename T>
-METAL_FUNC const device T* at(const thread PlaneArrays<T>& arrays, Place place, int channels) {
+METAL_FUNC const device T* at_place(const thread PlaneArrays<T>& arrays, Place place, int channels) {
   return (in_base(place) ? arrays.base : arrays.blocks) + (place >> 1) * channels;
 }
 

@@ -1,13 +1,9 @@
-// The sparse convolution (conv.h). SOURCES and OUTPUTS are how many there are; RESIDUAL, SUMS and MODULATED are 1 where
-// those arrays are given.
+// The sparse convolution (conv.h) of SOURCES sources.
 //
-// Inputs, in this order:  params, list, weight, bias, vec,
-//                         source<i>_base, source<i>_blocks, source<i>_grid, source<i>_affine    for each source,
-//                         residual_base, residual_blocks, residual_grid                         if RESIDUAL,
-//                         output<i>_affine                                                      for each output,
-//                         output<i>_mod_base, output<i>_mod_blocks, output<i>_mod_grid          likewise, if MODULATED
-// Outputs:                dst<i> for each output, sums if SUMS
-// Grid:                   (panels of BN channels, groups of tiles); one threadgroup each
+// Inputs:  params, list, weight,
+//          source<i>_base, source<i>_blocks, source<i>_grid, source<i>_affine     for each source,
+//          then those of ../outputs.metal, whose outputs it has
+// Grid:    (panels of BN output channels, groups of tiles); one threadgroup each
 
 using Conv = sige::Conv<T, WM, WN, WK, BK, PIXELS, VEC_IN, VEC_OUT>;
 
@@ -34,27 +30,4 @@ conv.accumulate(p->source[3], {source3_base, source3_blocks, source3_grid}, sour
 #endif
 
 const auto epilogue = conv.finish();
-#if RESIDUAL
-epilogue.add(bias, vec, {residual_base, residual_blocks, residual_grid});
-#else
-epilogue.add(bias, vec, {});
-#endif
-#if SUMS
-epilogue.sums(conv.first_tile, conv.tiles, p->out.tile * p->out.tile, sums);
-#endif
-
-#if MODULATED
-#define MOD(i) {output##i##_mod_base, output##i##_mod_blocks, output##i##_mod_grid}
-#else
-#define MOD(i) {}
-#endif
-epilogue.write(p->output[0], output0_affine, MOD(0), dst0);
-#if OUTPUTS > 1
-epilogue.write(p->output[1], output1_affine, MOD(1), dst1);
-#endif
-#if OUTPUTS > 2
-epilogue.write(p->output[2], output2_affine, MOD(2), dst2);
-#endif
-#if OUTPUTS > 3
-epilogue.write(p->output[3], output3_affine, MOD(3), dst3);
-#endif
+#include "../outputs.metal"

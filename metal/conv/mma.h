@@ -9,6 +9,8 @@
 
 #include <metal_simdgroup_matrix>
 
+#include "../fragment.h"
+
 namespace sige {
 
 constant constexpr int FRAGMENT = 64;     // numbers in an 8x8 matrix
@@ -30,10 +32,6 @@ struct TileMMA {
       }
     }
   }
-
-  /// The row and the first of the two columns of a fragment that a lane holds.
-  static METAL_FUNC int lane_row(int lane) { return (lane / 4 & 4) + lane / 2 % 4; }
-  static METAL_FUNC int lane_column(int lane) { return (lane / 4 & 2) * 2 + lane % 2 * 2; }
 
   /// Starts to load the weights that are `k` groups of 8 rows away from the first.
   METAL_FUNC void fetch(int k) {

@@ -29,9 +29,15 @@ class Source:
         return hashlib.sha256(f"{self.header}\0{self.body}".encode()).hexdigest()[:12]
 
 
+def source(name: str, defines: Mapping[str, int]) -> Source:
+    """The kernel `name`, whose files are `name/name.h` and `name/name.metal`."""
+    defined = "".join(f"#define {macro} {value}\n" for macro, value in defines.items())
+    return Source(defined + _expanded(f"{name}/{name}.h"), _expanded(f"{name}/{name}.metal"))
+
+
 @functools.cache
-def header(path: str) -> str:
-    """A header with the headers it includes in place of their names, each once."""
+def _expanded(path: str) -> str:
+    """A file with the files it includes in place of their names, each once."""
     seen: set[str] = set()
 
     def expand(path: str) -> str:
@@ -42,9 +48,3 @@ def header(path: str) -> str:
         return _INCLUDE.sub(lambda m: expand(normpath(join(dirname(path), m[1]))), text)
 
     return expand(path)
-
-
-def source(name: str, defines: Mapping[str, int]) -> Source:
-    """The kernel `name`, whose files are `name/name.h` and `name/name.metal`."""
-    defined = "".join(f"#define {macro} {value}\n" for macro, value in defines.items())
-    return Source(defined + header(f"{name}/{name}.h"), read(f"{name}/{name}.metal"))

@@ -1,30 +1,52 @@
-// The epilogue: from the sums of a threadgroup's pixels, in threadgroup memory, to the outputs. A thread keeps the same
-// pixels and channels throughout, so only the sums over tiles need a barrier.
+// The epilogue: from the values of a threadgroup's pixels, in threadgroup memory, to the outputs. A thread keeps the same
+// pixels and channels throughout (`value` of thread_index, thread_index + THREADS, …), so only the sums over tiles need
+// a barrier.
 
 #pragma once
 
-#include "../activation.h"
-#include "../plane.h"
-#include "../vectors.h"
+#include "activation.h"
+#include "plane.h"
+#include "vectors.h"
 
 namespace sige {
 
-template <typename T, int BM, int BN, int PITCH, int THREADS, bool VEC>
+/// BM pixels, of which `tiles` whole tiles are used, by BN output channels.
+template <typename T, int BM, int BN, int THREADS, bool VEC>
 struct Epilogue {
   static constant constexpr const int VECTORS = BN / 4;
+  static constant constexpr const int PITCH = BN + 4;  // padded: fewer bank conflicts
+  static constant constexpr const int BYTES = BM * PITCH * sizeof(float);
 
-  const device ConvParams* p;
+  const device EpilogueParams* p;
   threadgroup float* values;        // [BM][PITCH]
   const threadgroup int4* pixels;  // [BM], packed
-  const int first_channel, thread_index;
+  const int first_tile, tiles, first_channel, thread_index;
 
   METAL_FUNC Epilogue(
-      const device ConvParams& p_,
+      const device EpilogueParams& p_,
       threadgroup float* values_,
       const threadgroup int4* pixels_,
+      int first_tile_,
       int first_channel_,
       int thread_index_)
-      : p(&p_), values(values_), pixels(pixels_), first_channel(first_channel_), thread_index(thread_index_) {}
+      : p(&p_),
+        values(values_),
+        pixels(pixels_),
+        first_tile(first_tile_),
+        tiles(BM / (p_.out.tile * p_.out.tile)),
+        first_channel(first_channel_),
+        thread_index(thread_index_) {}
+
+  /// Which pixels a threadgroup computes, for the epilogue.
+  static METAL_FUNC void find(
+      threadgroup int4* pixels, const device Domain& out, const device int* list, int first_tile, int thread_index) {
+    const int pixels_of_tile = out.tile * out.tile;
+    for (int i = thread_index; i < BM; i += THREADS) {
+      const bool used = i / pixels_of_tile < BM / pixels_of_tile;
+      const Tile tile = used ? tile_of(out, list, first_tile + i / pixels_of_tile) : Tile{0, -1, 0, 0};
+      pixels[i] = packed(pixel_of(out, tile, i % pixels_of_tile / out.tile, i % pixels_of_tile % out.tile));
+    }
+  }
 
   /// Four channels of a pixel.
   METAL_FUNC threadgroup float4& value(int item) const {
@@ -52,7 +74,7 @@ struct Epilogue {
       if (inside && p->has_residual) {
         const Place place = locate(p->residual, residual.grid, at_pixel.image, at_pixel.y, at_pixel.x);
         if (place != NOWHERE) {
-          v += widened<T>(load4<VEC>(at(residual, place, p->c_out) + c, left));
+          v += widened<T>(load4<VEC>(at_place(residual, place, p->c_out) + c, left));
         }
       }
       value(item) = inside ? v : float4(0.0f);
@@ -60,7 +82,8 @@ struct Epilogue {
   }
 
   /// Writes sum and sum of squares of each tile's values: [tile][2][c_out].
-  METAL_FUNC void sums(int first_tile, int tiles, int pixels_of_tile, device float* to) const {
+  METAL_FUNC void sums(device float* to) const {
+    const int pixels_of_tile = p->out.tile * p->out.tile;
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     for (int item = thread_index; item < tiles * BN; item += THREADS) {
       const int tile = item / BN, c = first_channel + item % BN;
@@ -105,7 +128,7 @@ struct Epilogue {
     if (place == NOWHERE) {
       return v;
     }
-    const device T* gamma = at(mod, place, o.mod.c) + c;
+    const device T* gamma = at_place(mod, place, o.mod.c) + c;
     return v * (1.0f + widened<T>(load4<VEC>(gamma, left))) + widened<T>(load4<VEC>(gamma + p->c_out, left));
   }
 };

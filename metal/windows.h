@@ -1,19 +1,46 @@
-// The loader: brings the pixels that a threadgroup's tiles see, its windows, into threadgroup memory, BK channels at a
-// time. A pixel is fetched and normalised once for all taps and all tiles of output channels of the threadgroup.
+// The loader: brings the pixels that a threadgroup's tiles see, their windows, into threadgroup memory, BK channels at a
+// time. A pixel is fetched and normalised once for all taps that read it.
 
 #pragma once
 
-#include "../activation.h"
-#include "../plane.h"
-#include "../vectors.h"
+#include "activation.h"
+#include "plane.h"
+#include "vectors.h"
 
 namespace sige {
 
 /// A pixel of a window: its place, and its image, whose scale and shift it is normalised with.
 using WindowPixel = int2;
 
-/// Loads `chunk` after `chunk`. What `fetch` asked for is in registers until `put` writes it to threadgroup memory, so
-/// that the arithmetic on one chunk hides the latency of the next.
+/// The windows of `tiles` tiles, one after the other, row by row.
+struct Windows {
+  int tiles, height, width;
+
+  METAL_FUNC Windows(const device Source& s, int tile, int tiles_)
+      : tiles(tiles_), height((tile - 1) * s.stride + s.kh), width((tile - 1) * s.stride + s.kw) {}
+
+  METAL_FUNC int count() const { return tiles * height * width; }
+
+  /// The pixel that tap (0, 0) of a tile's pixel reads.
+  METAL_FUNC int pixel(const device Source& s, int tile, int row, int column) const {
+    return (tile * height + row * s.stride) * width + column * s.stride;
+  }
+
+  /// Where every pixel is; `first_tile` is the first of the tiles in the domain.
+  METAL_FUNC void find(
+      threadgroup WindowPixel* pixels, const device Source& s, const device int* grid, const device Domain& domain,
+      const device int* list, int first_tile, int thread_index, int threads) const {
+    for (int i = thread_index; i < count(); i += threads) {
+      const Tile tile = tile_of(domain, list, first_tile + i / (height * width));
+      const int at = i % (height * width);
+      const int y = tile.y * s.stride - s.pad_top + at / width, x = tile.x * s.stride - s.pad_left + at % width;
+      pixels[i] = WindowPixel{tile.absent() ? NOWHERE : locate(s, grid, tile.image, y, x), tile.image};
+    }
+  }
+};
+
+/// Loads channels [first, first + BK) of all pixels of windows. What `fetch` asked for is in registers until `put` writes
+/// it to threadgroup memory, so that the arithmetic on one set of channels hides the latency of the next.
 template <typename T, int BK, int PITCH, int PIXELS, int THREADS, bool VEC>
 struct WindowLoader {
   static constant constexpr const int VECTORS = BK / 4;
@@ -50,7 +77,7 @@ struct WindowLoader {
       if (load < count && c < channels) {
         const Place place = pixels[load / VECTORS].x;
         if (place != NOWHERE) {
-          fetched[i] = load4<VEC>(at(arrays, place, channels) + c, channels - c);
+          fetched[i] = load4<VEC>(at_place(arrays, place, channels) + c, channels - c);
         }
       }
     }
