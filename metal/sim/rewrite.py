@@ -1,0 +1,267 @@
+"""From the text a Mac compiles to text that clang compiles for the host, with the same lines.
+
+Four things differ in the language itself: a kernel's threadgroup variables belong to the threadgroup, a floating
+literal is a float, vectors are built and converted by constructors, and the kernel is instantiated under a host name.
+"""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from .errors import SimError
+from .tokens import Token, closing, directives, tokens
+
+VECTORS = frozenset(
+    f"{packed}{scalar}{n}"
+    for packed in ("", "packed_")
+    for scalar in ("bfloat", "char", "float", "half", "int", "long", "short", "uchar", "uint", "ulong", "ushort")
+    for n in (2, 3, 4)
+)
+
+_BUILTINS = {
+    "thread_index_in_quadgroup": "b.thread_index_in_threadgroup % 4",
+    "quadgroup_index_in_threadgroup": "b.thread_index_in_threadgroup / 4",
+    "quadgroups_per_threadgroup": "b.simdgroups_per_threadgroup * 8",
+    "threads_per_simdgroup": "32u",
+    "thread_execution_width": "32u",
+    "grid_size": "b.threads_per_grid",
+}
+
+Edit = tuple[int, int, str]
+"""What replaces the text from start to end."""
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    text: str
+    arrays: tuple[str, ...]
+    """Names of the threadgroup variables, by number."""
+    buffers: int
+    """Number of buffer arguments."""
+    kernel: str
+    """The kernel function's name."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Where a kernel function is among the tokens of its program."""
+
+    name: str
+    parameters: range
+    body: range
+
+
+def find_kernel(code: Sequence[Token]) -> Kernel:
+    """The one kernel function of a program that MLX generated."""
+    for i, token in enumerate(code):
+        if token.text == "kernel" and code[i - 1].text == "[[" and code[i + 2].text == "void":
+            opening = i + 4
+            end = closing(code, opening)
+            if end is not None and code[end + 1].text == "{":
+                body_end = closing(code, end + 1)
+                if body_end is None:
+                    raise SimError(f"kernel {code[i + 3].text}: its braces do not match")
+                return Kernel(code[i + 3].text, range(opening + 1, end), range(end + 2, body_end))
+    raise SimError("the text holds no [[kernel]] function")
+
+
+def rewrite(source: str) -> Rewritten:
+    """The host's text of a captured kernel, with a function `sim_entry` that calls it."""
+    code = tokens(source)
+    kernel = find_kernel(code)
+    arrays, edits = _threadgroup_variables(source, code, kernel)
+    types = VECTORS | _type_names(code)
+    edits += _casts(source, code, types)
+    edits += _literals(code)
+    edits += _array_parameters(source, code)
+    for line in directives(source):
+        inner = [Token(t.kind, t.text, t.line, t.start + line.start, t.end + line.start) for t in _inside(line)]
+        edits += _casts(source, inner, types)
+        edits += _literals(inner)
+    instantiation = re.search(
+        r"^template \[\[host_name\(.*?\)\]\] \[\[kernel\]\] decltype\((.*?)\) .*?;$", source, re.M | re.S
+    )
+    callee = kernel.name
+    if instantiation:
+        callee = instantiation.group(1)
+        edits.append((instantiation.start(), instantiation.end(), ""))
+    arguments, buffers = _arguments(source, code, kernel)
+    entry = (
+        'extern "C" void sim_entry(const metal_sim::u64 *handles, const metal_sim::Builtins &b) {\n'
+        f"  {callee}({', '.join(arguments)});\n}}\n"
+    )
+    text = f'#line 1 "{kernel.name}.metal"\n{_apply(source, edits)}\n{entry}'
+    return Rewritten(text, tuple(arrays), buffers, kernel.name)
+
+
+def rewrite_header(source: str) -> str:
+    """The host's text of a header without a kernel in it."""
+    return _apply(source, _array_parameters(source, tokens(source)))
+
+
+def _array_parameters(source: str, code: Sequence[Token]) -> Iterator[Edit]:
+    """`constant int a[2]` as a parameter becomes `constant int *a`, which it means: clang takes no address space there."""
+    for i, token in enumerate(code):
+        if token.text not in ("device", "constant", "threadgroup"):
+            continue
+        j = i + 1
+        while code[j].kind == "name" or code[j].text == "::":
+            j += 1
+        end = closing(code, j) if code[j].text == "[" else None
+        if end is not None and code[end + 1].text in (",", ")"):
+            yield code[j - 1].start, code[j - 1].start, "*"
+            yield code[j].start, code[end].end, ""
+
+
+def _apply(source: str, edits: Iterable[Edit]) -> str:
+    pieces, at = [], 0
+    for start, end, text in sorted(edits, key=lambda e: e[:2]):
+        pieces += [source[at:start], text]
+        at = end
+    return "".join([*pieces, source[at:]])
+
+
+def _inside(directive: Token) -> list[Token]:
+    """The tokens of a macro's body; of other preprocessor lines, none."""
+    if not re.match(r"\s*#\s*define\b", directive.text):
+        return []
+    blank = re.sub(r"#|\\\n", lambda m: " " * len(m.group()), directive.text)
+    return tokens(blank)
+
+
+def _text(source: str, code: Sequence[Token]) -> str:
+    return source[code[0].start : code[-1].end] if code else ""
+
+
+def parts(code: Sequence[Token], separator: str = ",") -> list[list[Token]]:
+    """Tokens split at the separators that stand in no bracket."""
+    result: list[list[Token]] = [[]]
+    depth = 0
+    for token in code:
+        if token.text in ("(", "[", "{", "[[", "<"):
+            depth += 1
+        elif token.text in (")", "]", "}", "]]", ">"):
+            depth -= 1
+        if token.text == separator and depth == 0:
+            result.append([])
+        else:
+            result[-1].append(token)
+    return result if result != [[]] else []
+
+
+def outside_brackets(code: Sequence[Token]) -> list[Token]:
+    """The tokens that stand in no `[]` or `<>`."""
+    result: list[Token] = []
+    i = 0
+    while i < len(code):
+        end = closing(code, i) if code[i].text in ("[", "<", "[[") else None
+        if end is None:
+            result.append(code[i])
+        i = i + 1 if end is None else end + 1
+    return result
+
+
+def _arguments(source: str, code: Sequence[Token], kernel: Kernel) -> tuple[list[str], int]:
+    arguments = []
+    buffers = 0
+    for parameter in parts([code[i] for i in kernel.parameters]):
+        bracket = next(i for i, t in enumerate(parameter) if t.text == "[[")
+        attribute = parameter[bracket + 1].text
+        if attribute == "buffer":
+            kind = parameter[: bracket - 1]
+            if kind[-1].text == "&":
+                arguments.append(f"*({_text(source, kind[:-1])} *)handles[{buffers}]")
+            else:
+                arguments.append(f"({_text(source, kind)})handles[{buffers}]")
+            buffers += 1
+        else:
+            value = _BUILTINS.get(attribute, f"b.{attribute}")
+            arguments.append(f"metal_sim::builtin({value})")
+    return arguments, buffers
+
+
+def _threadgroup_variables(source: str, code: Sequence[Token], kernel: Kernel) -> tuple[list[str], list[Edit]]:
+    """`threadgroup T a[N], b;` in the kernel's body becomes a reference to an array of the threadgroup's."""
+    names: list[str] = []
+    edits: list[Edit] = []
+    for i in kernel.body:
+        if code[i].text != "threadgroup" or code[i - 1].text not in (";", "{", "}", ")"):
+            continue
+        end = next(j for j in itertools.count(i) if code[j].text == ";")
+        statement = code[i + 1 : end]
+        if any(t.text in ("*", "&", "=", "(") for t in outside_brackets(statement)):
+            continue  # a pointer or a reference to threadgroup memory; lint.py refuses initialisers
+        start = _declarator(statement)
+        kind = _text(source, statement[:start])
+        declared = []
+        for declarator in parts(statement[start:]):
+            name, size = declarator[0].text, _text(source, declarator[1:])
+            declared.append(
+                f"threadgroup {kind} (&{name}){size} = metal_sim::threadgroup_array<{kind}{size}, {len(names)}>();"
+            )
+            names.append(name)
+        lines = source[code[i].start : code[end].end].count("\n")
+        edits.append((code[i].start, code[end].end, " ".join(declared) + "\n" * lines))
+    return names, edits
+
+
+def _declarator(statement: Sequence[Token]) -> int:
+    """Where the first declared name stands: the last name before an array size, a comma or the end, outside `<>`."""
+    i = 0
+    while i < len(statement):
+        if statement[i].text == "<":
+            i = (closing(statement, i) or i) + 1
+            continue
+        if statement[i].kind == "name" and (i + 1 == len(statement) or statement[i + 1].text in ("[", ",")):
+            return i
+        i += 1
+    raise SimError(f"line {statement[0].line}: a threadgroup declaration that cannot be read")
+
+
+def _type_names(code: Sequence[Token]) -> frozenset[str]:
+    """Template type parameters, and aliases of vectors: names that may stand for a vector."""
+    names = {b.text for a, b in itertools.pairwise(code) if a.text in ("typename", "class") and b.kind == "name"}
+    for i, token in enumerate(code):
+        if token.text == "using" and code[i + 2].text == "=":
+            end = next(j for j in itertools.count(i) if code[j].text == ";")
+            if any(t.text == "vec" or t.text in VECTORS or t.text in names for t in code[i + 3 : end]):
+                names.add(code[i + 1].text)
+        elif token.text == "typedef":
+            end = next(j for j in itertools.count(i) if code[j].text == ";")
+            if any(t.text == "vec" or t.text in VECTORS for t in code[i + 1 : end - 1]):
+                names.add(code[end - 1].text)
+    return frozenset(names)
+
+
+def _casts(source: str, code: Sequence[Token], types: frozenset[str]) -> Iterator[Edit]:
+    """`T(…)` and `static_cast<T>(…)`, where T may be a vector, become calls of `make`."""
+    for i, token in enumerate(code):
+        if token.text == "static_cast" and i + 1 < len(code) and code[i + 1].text == "<":
+            end = closing(code, i + 1)
+            if end is not None and any(t.text == "vec" or t.text in types for t in code[i + 2 : end]):
+                if code[end - 1].text not in ("*", "&"):
+                    yield token.start, token.end, "::metal_sim::make"
+        elif token.text in types or token.text == "vec":
+            end = i
+            if token.text == "vec":
+                if i + 1 >= len(code) or code[i + 1].text != "<":
+                    continue
+                end = closing(code, i + 1) or i
+            if end + 1 >= len(code) or code[end + 1].text != "(":
+                continue
+            start = i
+            while start >= 2 and code[start - 1].text == "::" and code[start - 2].kind == "name":
+                start -= 2
+            if start >= 1 and code[start - 1].text in ("operator", ".", "->", "define"):
+                continue
+            first = start - 1 if start >= 1 and code[start - 1].text == "typename" else start
+            yield code[first].start, code[first].start, "::metal_sim::make<"
+            yield code[end].end, code[end].end, ">"
+
+
+def _literals(code: Sequence[Token]) -> Iterator[Edit]:
+    for token in code:
+        if token.kind == "number" and re.fullmatch(r"(\d[\d']*\.?[\d']*|\.\d+)([eE][+-]?\d+)?", token.text):
+            if "." in token.text or "e" in token.text.lower():
+                yield token.end, token.end, "f"
