@@ -4,10 +4,10 @@
 // Outputs: out
 // Grid:    (blocks of 32 queries, heads, images, or 1 where tiles are listed); one threadgroup of 128 each
 
-using Attention = sige::Attention<T, D, VEC>;
+using Kernel = sige::Attention<T, D, VEC>;
 
-threadgroup float4 memory[Attention::MEMORY];
+threadgroup float4 memory[Kernel::MEMORY];
 
 const device sige::AttentionParams* p = reinterpret_cast<const device sige::AttentionParams*>(params);
-Attention attention(*p, list, memory, threadgroup_position_in_grid, thread_index_in_threadgroup);
+Kernel attention(*p, list, memory, threadgroup_position_in_grid, thread_index_in_threadgroup);
 attention.run(q, k, v, out);

@@ -127,7 +127,8 @@ struct Conv {
       }
       metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     }
-    return Finish(p->epilogue, values, shared.pixels, first_tile, first_channel, thread_index);
+    const Finish finish(p->epilogue, values, shared.pixels, first_tile, first_channel, thread_index);
+    return finish;
   }
 
   /// Where the window of the i-th pixel of the threadgroup begins; of one that no tile has, anywhere.

@@ -5,15 +5,15 @@
 //          then those of ../outputs.metal, whose outputs it has
 // Grid:    (panels of BN output channels, groups of tiles); one threadgroup each
 
-using Conv = sige::Conv<T, WM, WN, WK, BK, PIXELS, VEC_IN, VEC_OUT>;
+using Kernel = sige::Conv<T, WM, WN, WK, BK, PIXELS, VEC_IN, VEC_OUT>;
 
-threadgroup float4 memory[Conv::MEMORY];
+threadgroup float4 memory[Kernel::MEMORY];
 threadgroup sige::WindowPixel windows[PIXELS];
-threadgroup int4 pixels[Conv::BM];
-threadgroup int taps[Conv::MAX_TAPS];
+threadgroup int4 pixels[Kernel::BM];
+threadgroup int taps[Kernel::MAX_TAPS];
 
 const device sige::ConvParams* p = reinterpret_cast<const device sige::ConvParams*>(params);
-Conv conv(*p, list, weight, {memory, windows, pixels, taps}, threadgroup_position_in_grid, thread_index_in_threadgroup);
+Kernel conv(*p, list, weight, {memory, windows, pixels, taps}, threadgroup_position_in_grid, thread_index_in_threadgroup);
 if (conv.idle()) {
   return;
 }

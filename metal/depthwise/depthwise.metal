@@ -4,15 +4,15 @@
 //          then those of ../outputs.metal, whose outputs it has
 // Grid:    (blocks of BC channels, groups of tiles); one threadgroup each
 
-using Depthwise = sige::Depthwise<T, BM, BC, PIXELS, VEC>;
+using Kernel = sige::Depthwise<T, BM, BC, PIXELS, VEC>;
 
-threadgroup float4 window[Depthwise::WINDOW_SIZE];
-threadgroup float4 values[Depthwise::VALUES_SIZE];
+threadgroup float4 window[Kernel::WINDOW_SIZE];
+threadgroup float4 values[Kernel::VALUES_SIZE];
 threadgroup sige::WindowPixel windows[PIXELS];
 threadgroup int4 pixels[BM];
 
 const device sige::DepthwiseParams* p = reinterpret_cast<const device sige::DepthwiseParams*>(params);
-const Depthwise depthwise(*p, threadgroup_position_in_grid, thread_index_in_threadgroup);
+const Kernel depthwise(*p, threadgroup_position_in_grid, thread_index_in_threadgroup);
 if (depthwise.idle()) {
   return;
 }

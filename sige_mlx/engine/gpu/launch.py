@@ -116,19 +116,22 @@ class Metal:
 
 @dataclass
 class Simulated:
-    """The model of Metal: the kernel's text compiled for this processor and run thread by thread."""
+    """The model of Metal: the kernel's text compiled for this processor and run thread by thread, in the order of
+    `seed`; `count` asks it for counters, which takes longer."""
 
     dispatches: list[Dispatch] | None = field(default=None)
+    seed: int = 0
+    count: bool = False
 
     def run(self, launch: Launch) -> list[mx.array]:
         from sige_mlx.metal.sim import simulate
 
-        outputs, counters = simulate(launch.compiled(), **launch.arguments())
+        run = simulate(launch.compiled(), **launch.arguments(), seed=self.seed, count=self.count)
         if self.dispatches is not None:
             self.dispatches.append(
-                Dispatch(launch.kernel.specialisation, launch.groups, launch.threads, counters)
+                Dispatch(launch.kernel.specialisation, launch.groups, launch.threads, run.counted)
             )
-        return [mx.array(o) for o in outputs]
+        return run.outputs
 
 
 def device() -> Device:
