@@ -6,12 +6,13 @@
 
 #include "activation.h"
 #include "plane.h"
+#include "rows.h"
 #include "vectors.h"
 
 namespace sige {
 
-/// BM pixels, of which `tiles` whole tiles are used, by BN output channels.
-template <typename T, int BM, int BN, int THREADS, bool VEC>
+/// BM pixels, in the order of Rows, by BN output channels.
+template <typename T, typename Rows, int BM, int BN, int THREADS, bool VEC>
 struct Epilogue {
   static constant constexpr const int VECTORS = BN / 4;
   static constant constexpr const int PITCH = BN + 4;  // padded: fewer bank conflicts
@@ -20,31 +21,33 @@ struct Epilogue {
   const device EpilogueParams* p;
   threadgroup float* values;        // [BM][PITCH]
   const threadgroup int4* pixels;  // [BM], packed
-  const int first_tile, tiles, first_channel, thread_index;
+  const Rows rows;
+  const int first_tile, first_channel, thread_index;
 
   METAL_FUNC Epilogue(
       const device EpilogueParams& p_,
       threadgroup float* values_,
       const threadgroup int4* pixels_,
+      Rows rows_,
       int first_tile_,
       int first_channel_,
       int thread_index_)
       : p(&p_),
         values(values_),
         pixels(pixels_),
+        rows(rows_),
         first_tile(first_tile_),
-        tiles(BM / (p_.out.tile * p_.out.tile)),
         first_channel(first_channel_),
         thread_index(thread_index_) {}
 
   /// Which pixels a threadgroup computes, for the epilogue.
   static METAL_FUNC void find(
-      threadgroup int4* pixels, const device Domain& out, const device int* list, int first_tile, int thread_index) {
-    const int pixels_of_tile = out.tile * out.tile;
+      threadgroup int4* pixels, Rows rows, const device Domain& out, const device int* list, int first_tile,
+      int thread_index) {
     for (int i = thread_index; i < BM; i += THREADS) {
-      const bool used = i / pixels_of_tile < BM / pixels_of_tile;
-      const Tile tile = used ? tile_of(out, list, first_tile + i / pixels_of_tile) : Tile{0, -1, 0, 0};
-      pixels[i] = packed(pixel_of(out, tile, i % pixels_of_tile / out.tile, i % pixels_of_tile % out.tile));
+      const bool used = rows.used(i);
+      const Tile tile = used ? tile_of(out, list, first_tile + rows.tile(i)) : Tile{0, -1, 0, 0};
+      pixels[i] = packed(pixel_of(out, tile, rows.y(i), rows.x(i)));
     }
   }
 
@@ -85,12 +88,12 @@ struct Epilogue {
   METAL_FUNC void sums(device float* to) const {
     const int pixels_of_tile = p->out.tile * p->out.tile;
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    for (int item = thread_index; item < tiles * BN; item += THREADS) {
+    for (int item = thread_index; item < rows.tiles() * BN; item += THREADS) {
       const int tile = item / BN, c = first_channel + item % BN;
       if (first_tile + tile < p->out.tiles && c < p->c_out) {
         float sum = 0.0f, squares = 0.0f;
         for (int i = 0; i < pixels_of_tile; i++) {
-          const float v = values[(tile * pixels_of_tile + i) * PITCH + item % BN];
+          const float v = values[rows.row(tile, i) * PITCH + item % BN];
           sum += v;
           squares += v * v;
         }

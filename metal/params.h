@@ -63,10 +63,11 @@ struct EpilogueParams {
 };
 
 /// value = sum of the sources' convolutions, then the epilogue. `panels` and `k_groups` are those of the packed weights
-/// (conv/mma.h): of 32 output channels, and of 8 rows.
+/// (conv/mma.h): of 32 output channels, and of 8 rows. `phase_shift` is that of a phased convolution (conv/conv.h).
 struct ConvParams {
   EpilogueParams epilogue;
   int panels, k_groups;
+  int phase_shift;
   Source source[4];
 };
 

@@ -57,9 +57,9 @@ METAL_FUNC Place locate(const device Source& s, const device int* grid, int imag
   return y < 0 || x < 0 ? NOWHERE : locate(s.x, grid, image, y, x);
 }
 
-/// A tile of a domain: its number, its image, and its first pixel.
+/// A tile of a domain: its number, its image, and its place among the tiles.
 struct Tile {
-  int index, image, y, x;
+  int index, image, row, column;
 
   /// A tile that only fills up the list, or lies beyond its end.
   METAL_FUNC bool absent() const { return image < 0; }
@@ -70,10 +70,10 @@ METAL_FUNC Tile tile_of(const device Domain& d, const device int* list, int inde
     return {index, -1, 0, 0};
   }
   if (d.listed) {
-    return {index, list[3 * index], list[3 * index + 1] * d.tile, list[3 * index + 2] * d.tile};
+    return {index, list[3 * index], list[3 * index + 1], list[3 * index + 2]};
   }
   const int row = index / d.grid_w;
-  return {index, row / d.grid_h, row % d.grid_h * d.tile, index % d.grid_w * d.tile};
+  return {index, row / d.grid_h, row % d.grid_h, index % d.grid_w};
 }
 
 /// A pixel that an op computes: its number in the array that is written (negative: it is not written), and where it
@@ -91,7 +91,7 @@ METAL_FUNC int4 packed(Pixel p) { return {p.index, p.image, p.y, p.x}; }
 METAL_FUNC Pixel unpacked(int4 p) { return {p.x, p.y, p.z, p.w}; }
 
 METAL_FUNC Pixel pixel_of(const device Domain& d, Tile tile, int row, int column) {
-  const int y = tile.y + row, x = tile.x + column;
+  const int y = tile.row * d.tile + row, x = tile.column * d.tile + column;
   const bool outside = y >= d.h || x >= d.w;
   if (tile.absent() || (outside && !d.listed)) {
     return {-1, 0, OUTSIDE, 0};

@@ -12,19 +12,17 @@ namespace sige {
 /// A pixel of a window: its place, and its image, whose scale and shift it is normalised with.
 using WindowPixel = int2;
 
-/// The windows of `tiles` tiles, one after the other, row by row.
+/// The windows of `tiles` tiles, one after the other, row by row. Those of neighbouring tiles lie `step` pixels apart.
 struct Windows {
-  int tiles, height, width;
+  int tiles, step, height, width;
 
   METAL_FUNC Windows(const device Source& s, int tile, int tiles_)
-      : tiles(tiles_), height((tile - 1) * s.stride + s.kh), width((tile - 1) * s.stride + s.kw) {}
+      : tiles(tiles_), step(tile * s.stride), height(step - s.stride + s.kh), width(step - s.stride + s.kw) {}
 
   METAL_FUNC int count() const { return tiles * height * width; }
 
-  /// The pixel that tap (0, 0) of a tile's pixel reads.
-  METAL_FUNC int pixel(const device Source& s, int tile, int row, int column) const {
-    return (tile * height + row * s.stride) * width + column * s.stride;
-  }
+  /// The number of pixel (y, x) of a tile's window.
+  METAL_FUNC int pixel(int tile, int y, int x) const { return (tile * height + y) * width + x; }
 
   /// Where every pixel is; `first_tile` is the first of the tiles in the domain.
   METAL_FUNC void find(
@@ -33,7 +31,7 @@ struct Windows {
     for (int i = thread_index; i < count(); i += threads) {
       const Tile tile = tile_of(domain, list, first_tile + i / (height * width));
       const int at = i % (height * width);
-      const int y = tile.y * s.stride - s.pad_top + at / width, x = tile.x * s.stride - s.pad_left + at % width;
+      const int y = tile.row * step - s.pad_top + at / width, x = tile.column * step - s.pad_left + at % width;
       pixels[i] = WindowPixel{tile.absent() ? NOWHERE : locate(s, grid, tile.image, y, x), tile.image};
     }
   }

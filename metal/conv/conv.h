@@ -8,6 +8,11 @@
 //   MMA loop  windows x packed weights -> sums in registers         (mma.h)
 //
 // and at the end, once, the epilogue: sums -> outputs                (../epilogue.h).
+//
+// A PHASED convolution is one of a plane that is seen twice as large, as a nearest-neighbour upsampling or a transposed
+// convolution sees it. Pixels of equal parity then meet the same few taps, on the small plane: phase (a, b) of pixel
+// (2 y + a, 2 x + b) reads pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx - pad_left), with weights
+// of its own. Each phase has a quarter of the rows, and so simdgroups of its own.
 
 #pragma once
 
@@ -19,8 +24,10 @@ namespace sige {
 
 /// PIXELS: pixels of the windows of a threadgroup's tiles, for the largest source. VEC_IN and VEC_OUT: all sources', and
 /// the output's, channels come in fours.
-template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool VEC_IN, bool VEC_OUT>
+template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, bool VEC_IN, bool VEC_OUT>
 struct Conv {
+  static_assert(!PHASED || WM == 4, "a phase is a row of simdgroups");
+
   static constant constexpr const int TM = 4, TN = 4;
   static constant constexpr const int BM = WM * TM * 8, BN = WN * TN * 8;
   static constant constexpr const int THREADS = WM * WN * WK * 32;
@@ -29,7 +36,8 @@ struct Conv {
 
   using Loader = WindowLoader<T, BK, PITCH, PIXELS, THREADS, VEC_IN>;
   using MMA = TileMMA<T, TM, TN>;
-  using Finish = Epilogue<T, BM, BN, THREADS, VEC_OUT>;
+  using Rows = metal::conditional_t<PHASED, PhaseRows<BM>, TileRows<BM>>;
+  using Finish = Epilogue<T, Rows, BM, BN, THREADS, VEC_OUT>;
 
   // The windows lie where later the values do.
   static constant constexpr const int WINDOW_BYTES = PIXELS * PITCH * sizeof(T);
@@ -50,7 +58,8 @@ struct Conv {
   const Shared shared;
   const int thread_index, lane;
   const int slice, row, column;  // of this simdgroup: its share of K, its first pixel and output channel
-  const int tiles, first_tile, first_channel;
+  const Rows rows;
+  const int first_tile, first_channel;
   int k;  // the source's first group of 8 rows of weights
   MMA mma;
 
@@ -66,12 +75,20 @@ struct Conv {
         slice(thread_index_ / 32 / (WM * WN)),
         row(thread_index_ / 32 / WN % WM * TM * 8),
         column(thread_index_ / 32 % WN * TN * 8),
-        tiles(BM / (p_.epilogue.out.tile * p_.epilogue.out.tile)),
-        first_tile(group.y * tiles),
+        rows(p_.epilogue.out.tile),
+        first_tile(group.y * rows.tiles()),
         first_channel(group.x * BN),
         k(0),
-        mma(weight + metal::min((first_channel + column) / PANEL, p_.panels - 1) * p_.k_groups * K_STEP) {
-    Finish::find(shared.pixels, *out, list, first_tile, thread_index);
+        mma(weight + panel() * p_.k_groups * K_STEP) {
+    Finish::find(shared.pixels, rows, *out, list, first_tile, thread_index);
+  }
+
+  /// This simdgroup's phase, 2 a + b.
+  METAL_FUNC int phase() const { return PHASED ? row / (TM * 8) : 0; }
+
+  /// This simdgroup's panel of weights; beyond the last one, where nothing is written, that.
+  METAL_FUNC int panel() const {
+    return phase() * p->panels + metal::min((first_channel + column) / PANEL, p->panels - 1);
   }
 
   /// Whether no tile of the list is this threadgroup's.
@@ -79,7 +96,12 @@ struct Conv {
 
   /// Adds a source's convolution.
   METAL_FUNC void accumulate(const device Source& s, PlaneArrays<T> arrays, const device float* affine) {
-    const Windows windows(s, out->tile, tiles);
+    Windows windows(s, out->tile, rows.tiles());
+    if (PHASED) {
+      windows.step = out->tile / 2;
+      windows.height = windows.step - 1 + p->phase_shift + s.kh;
+      windows.width = windows.step - 1 + p->phase_shift + s.kw;
+    }
     const int taps = s.kh * s.kw, groups = (s.x.c + 7) / 8, steps = groups * taps;
     threadgroup T* window = reinterpret_cast<threadgroup T*>(shared.memory);
     Loader loader(s, arrays, affine, shared.windows, windows.count(), thread_index);
@@ -127,14 +149,21 @@ struct Conv {
       }
       metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     }
-    const Finish finish(p->epilogue, values, shared.pixels, first_tile, first_channel, thread_index);
+    const Finish finish(p->epilogue, values, shared.pixels, rows, first_tile, first_channel, thread_index);
     return finish;
   }
 
-  /// Where the window of the i-th pixel of the threadgroup begins; of one that no tile has, anywhere.
+  /// Where the pixels that row i reads begin in the windows; of a row that is not used, anywhere.
   METAL_FUNC int window_row(Windows windows, const device Source& s, int i) const {
-    const int tile = i / (out->tile * out->tile), at = i % (out->tile * out->tile);
-    return tile < tiles ? windows.pixel(s, tile, at / out->tile, at % out->tile) * PITCH : 0;
+    if (!rows.used(i)) {
+      return 0;
+    }
+    const int y = rows.y(i), x = rows.x(i);
+    if (PHASED) {
+      const int shift = p->phase_shift;
+      return windows.pixel(rows.tile(i), y / 2 + y % 2 * shift, x / 2 + x % 2 * shift) * PITCH;
+    }
+    return windows.pixel(rows.tile(i), y * s.stride, x * s.stride) * PITCH;
   }
 };
 

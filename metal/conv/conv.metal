@@ -5,7 +5,7 @@
 //          then those of ../outputs.metal, whose outputs it has
 // Grid:    (panels of BN output channels, groups of tiles); one threadgroup each
 
-using Kernel = sige::Conv<T, WM, WN, WK, BK, PIXELS, VEC_IN, VEC_OUT>;
+using Kernel = sige::Conv<T, WM, WN, WK, BK, PIXELS, PHASED, VEC_IN, VEC_OUT>;
 
 threadgroup float4 memory[Kernel::MEMORY];
 threadgroup sige::WindowPixel windows[PIXELS];

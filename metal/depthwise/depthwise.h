@@ -18,7 +18,8 @@ struct Depthwise {
   static constant constexpr const int PITCH = BC;
 
   using Loader = WindowLoader<T, BC, PITCH, PIXELS, THREADS, VEC>;
-  using Finish = Epilogue<T, BM, BC, THREADS, VEC>;
+  using Rows = TileRows<BM>;
+  using Finish = Epilogue<T, Rows, BM, BC, THREADS, VEC>;
 
   static constant constexpr const int WINDOW_SIZE = (PIXELS * PITCH * sizeof(T) + 15) / 16;
   static constant constexpr const int VALUES_SIZE = (Finish::BYTES + 15) / 16;
@@ -28,7 +29,7 @@ struct Depthwise {
 
   METAL_FUNC Depthwise(const device DepthwiseParams& p_, uint3 group, int thread_index_)
       : p(&p_),
-        first_tile(group.y * (BM / (p_.epilogue.out.tile * p_.epilogue.out.tile))),
+        first_tile(group.y * Rows(p_.epilogue.out.tile).tiles()),
         first_channel(group.x * BC),
         thread_index(thread_index_) {}
 
@@ -42,14 +43,16 @@ struct Depthwise {
       threadgroup int4* pixels) const {
     const device Source& s = p->source;
     const device Domain& out = p->epilogue.out;
-    const int pixels_of_tile = out.tile * out.tile, tiles = BM / pixels_of_tile, taps = s.kh * s.kw;
-    const Windows windows(s, out.tile, tiles);
+    const int taps = s.kh * s.kw;
+    const Rows rows(out.tile);
+    const Windows windows(s, out.tile, rows.tiles());
     threadgroup T* window = reinterpret_cast<threadgroup T*>(window_memory);
     const Finish finish(
-        p->epilogue, reinterpret_cast<threadgroup float*>(value_memory), pixels, first_tile, first_channel, thread_index);
+        p->epilogue, reinterpret_cast<threadgroup float*>(value_memory), pixels, rows, first_tile, first_channel,
+        thread_index);
 
     windows.find(window_pixels, s, arrays.grid, out, list, first_tile, thread_index, THREADS);
-    Finish::find(pixels, out, list, first_tile, thread_index);
+    Finish::find(pixels, rows, out, list, first_tile, thread_index);
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     Loader loader(s, arrays, affine, window_pixels, windows.count(), thread_index);
     loader.fetch(first_channel);
@@ -57,11 +60,10 @@ struct Depthwise {
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
 
     for (int item = thread_index; item < BM * Finish::VECTORS; item += THREADS) {
-      const int i = item / Finish::VECTORS, tile = i / pixels_of_tile, at = i % pixels_of_tile;
-      const int c = finish.channel(item), left = p->epilogue.c_out - c;
+      const int i = item / Finish::VECTORS, c = finish.channel(item), left = p->epilogue.c_out - c;
       float4 sum = float4(0.0f);
-      if (tile < tiles && left > 0) {
-        const int first = windows.pixel(s, tile, at / out.tile, at % out.tile);
+      if (rows.used(i) && left > 0) {
+        const int first = windows.pixel(rows.tile(i), rows.y(i) * s.stride, rows.x(i) * s.stride);
         for (int tap = 0; tap < taps; tap++) {
           const int pixel = first + tap / s.kw * windows.width + tap % s.kw;
           const threadgroup T* from = window + pixel * PITCH + item % Finish::VECTORS * 4;

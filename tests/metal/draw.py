@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -133,8 +134,29 @@ def convs(draw: st.DrawFn, dtype: mx.Dtype = mx.float32) -> Conv:
     out = draw(domains(arrays, draw(st.integers(1, 2)), draw(TILES)))
     c_out = draw(st.sampled_from([1, 3, 4, 12, 33, 40, 68]))
     read = tuple(draw(sources(arrays, out)) for _ in range(draw(st.sampled_from([1, 1, 2, 3]))))
-    weights = [arrays.normal(c_out, s.kh, s.kw, s.x.c) / (s.kh * s.kw * s.x.c) ** 0.5 for s in read]
-    return Conv(draw(epilogues(arrays, out, c_out)), pack([w.astype(dtype) for w in weights]), read)
+    return Conv(draw(epilogues(arrays, out, c_out)), pack(weights(arrays, c_out, read)), read)
+
+
+@st.composite
+def phased(draw: st.DrawFn, dtype: mx.Dtype = mx.float32) -> Conv:
+    arrays = Arrays(draw(st.integers(0, 2**16)), dtype)
+    out = draw(domains(arrays, draw(st.integers(1, 2)), draw(st.sampled_from([2, 4, 6, 8]))))
+    shift, k = draw(st.sampled_from([(0, 2), (1, 2), (1, 1), (0, 3)]))
+    c_out, read = draw(st.sampled_from([3, 12, 40])), []
+    for _ in range(draw(st.sampled_from([1, 1, 2]))):
+        c = draw(CHANNELS)
+        plane = draw(planes(arrays, out.n, -(-out.h // 2), -(-out.w // 2), c, draw(st.sampled_from([1, 2, 4]))))
+        affine = arrays.affine(out.n, 4, c) if draw(st.booleans()) else None
+        read.append(Source(plane, k, k, 1, draw(st.integers(0, 1)), draw(st.integers(0, 1)), affine=affine, act=1))
+    packed = mx.concatenate([pack(weights(arrays, c_out, read)) for _ in range(4)])
+    return Conv(draw(epilogues(arrays, out, c_out)), packed, tuple(read), shift)
+
+
+def weights(arrays: Arrays, c_out: int, read: Sequence[Source]) -> list[mx.array]:
+    """That keep values of order one."""
+    shapes = [(s.kh, s.kw, s.x.c) for s in read]
+    scale = sum(kh * kw * c for kh, kw, c in shapes) ** -0.5
+    return [arrays.normal(c_out, *shape) * mx.array(scale, arrays.dtype) for shape in shapes]
 
 
 @st.composite
@@ -158,7 +180,7 @@ def pastes(draw: st.DrawFn, dtype: mx.Dtype = mx.float32) -> Paste:
 def norms(draw: st.DrawFn, dtype: mx.Dtype = mx.float32) -> Norm:
     """Sums are those of random values with a mean far from zero."""
     arrays = Arrays(draw(st.integers(0, 2**16)), dtype)
-    n, h, w, tile = draw(st.integers(1, 2)), draw(st.integers(1, 11)), draw(st.integers(1, 11)), draw(TILES)
+    n, h, w, tile = draw(st.integers(1, 2)), draw(st.integers(4, 11)), draw(st.integers(4, 11)), draw(TILES)
     groups, sums = draw(st.sampled_from([1, 2, 4])), []
     widths = draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
     widths[-1] += -sum(widths) % groups

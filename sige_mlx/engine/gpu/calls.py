@@ -100,11 +100,16 @@ class Epilogue:
 
 @dataclass(frozen=True)
 class Conv:
-    """The sum of the sources' convolutions, then the epilogue. `weight` T is packed (`weights.py`)."""
+    """The sum of the sources' convolutions, then the epilogue. `weight` T is packed (`weights.py`).
+
+    With a `phase_shift` it is phased: the sources' planes have half the sides of the domain, and output pixel (2 y + a,
+    2 x + b) reads, for tap (ky, kx), pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx - pad_left), by
+    weights of its phase, 2 a + b; `weight` holds the four one after the other."""
 
     epilogue: Epilogue
     weight: mx.array
     sources: tuple[Source, ...]
+    phase_shift: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Every call in plain MLX: what checks the kernels, replaces one that fails, and runs dense passes."""
 
+from dataclasses import replace
+
 import mlx.core as mx
 
 from sige_mlx.engine.gpu import reading
@@ -22,6 +24,8 @@ def run(call: Call) -> list[mx.array]:
 
 def conv(call: Conv) -> list[mx.array]:
     e = call.epilogue
+    if call.phase_shift is not None:
+        return epilogue(_phased(call, call.phase_shift), e, call.weight.dtype)
     parts = unpack(call.weight, e.c_out, [(s.kh, s.kw, s.x.c) for s in call.sources])
     value = mx.array(0.0)
     for source, weight in zip(call.sources, parts, strict=True):
@@ -104,6 +108,29 @@ def epilogue(value: mx.array, e: Epilogue, dtype: mx.Dtype) -> list[mx.array]:
         value = mx.where(inside[..., None], value, 0.0)
     results = reading.outputs(value, e.out, e.outputs, dtype)
     return [*results, reading.tile_sums(value, e.out)] if e.sums else results
+
+
+def _phased(call: Conv, shift: int) -> mx.array:
+    """The value of a phased convolution: each phase is a plain one on the planes' own pixels."""
+    out, dtype = call.epilogue.out, call.weight.dtype
+    small = replace(out, h=-(-out.h // 2), w=-(-out.w // 2), tile=out.tile // 2)
+    packed = mx.split(call.weight, 4)
+    rows = []
+    for a in range(2):
+        columns = []
+        for b in range(2):
+            parts = unpack(packed[2 * a + b], call.epilogue.c_out, [(s.kh, s.kw, s.x.c) for s in call.sources])
+            value = mx.array(0.0)
+            for s, weight in zip(call.sources, parts, strict=True):
+                moved = replace(s, pad_top=s.pad_top - a * shift, pad_left=s.pad_left - b * shift)
+                seen = reading.windows(moved, small).astype(dtype)
+                value = value + mx.conv2d(seen, weight).astype(mx.float32)
+            columns.append(value)
+        rows.append(mx.stack(columns, axis=3))
+    value = mx.stack(rows, axis=2)
+    n, h, _, w, _, c = value.shape
+    value = value.reshape(n, 2 * h, 2 * w, c)
+    return value[:, : out.h, : out.w] if out.list is None else value
 
 
 def _convolved(s: Source, weight: mx.array, out: Domain) -> mx.array:

@@ -16,7 +16,13 @@ SIMDGROUP = 32
 
 MAX_TAPS = 49
 WINDOW_MEMORY = 14336
-"""Bytes of windows beyond which fewer channels are staged at a time: two threadgroups should fit on a core."""
+"""Bytes of windows beyond which fewer channels are staged at a time: several threadgroups should fit on a core."""
+
+CORES = 16
+STEP_CYCLES = 16 * 17
+"""Of 16 products of 8x8 matrices, one after the other."""
+LOAD_CYCLES, BARRIER_CYCLES, THREADGROUP_CYCLES = 40, 100, 3000
+"""Of fetching and putting four channels, of the barriers around them, of finding windows and of the epilogue."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +47,60 @@ class Shape:
 
 
 def shape_of(call: Conv) -> Shape | None:
-    """The shape for a call; None when its tiles or kernels are larger than the kernel takes."""
-    itemsize = call.weight.dtype.size
-    if any(s.kh * s.kw > MAX_TAPS for s in call.sources):
-        return None
-    for wm, wn, wk in _divisions(call):
-        tiles = wm * SIMDGROUP // call.epilogue.out.tile**2
-        pixels = max(tiles * _window(s, call.epilogue.out.tile) for s in call.sources)
-        channels = max(s.x.c for s in call.sources)
-        for bk in (32, 16, 8):
-            found = Shape(wm, wn, wk, bk, pixels)
-            staged = pixels * (bk + 16 // itemsize) * itemsize
-            small = bk == 8 or (staged <= WINDOW_MEMORY and bk < channels + 8)
-            if tiles and small and found.memory(itemsize) <= THREADGROUP_MEMORY:
-                return found
-    return None
+    """The shape that should be fastest; None when the tiles or kernels are larger than the kernel takes."""
+    shapes = [s for division in _divisions(call) if (s := _divided(call, *division)) is not None]
+    return min(shapes, key=lambda s: _cycles(call, s), default=None)
 
 
 def _divisions(call: Conv) -> list[tuple[int, int, int]]:
-    """Simdgroups along pixels, output channels and taps: the first that fits into memory is taken."""
-    return [(2, 2, 1), (1, 1, 4)]
+    """Ways to divide a threadgroup's simdgroups between pixels, output channels and taps."""
+    if call.phase_shift is not None:
+        return [(4, 1, 1), (4, 1, 2), (4, 2, 1)]
+    return [(2, 2, 1), (1, 4, 1), (1, 2, 2), (2, 1, 2), (1, 1, 4)]
 
 
-def _window(s: Source, tile: int) -> int:
-    side = (tile - 1) * s.stride
+def _divided(call: Conv, wm: int, wn: int, wk: int) -> Shape | None:
+    """The shape of a division with as many channels staged at a time as leave room for other threadgroups."""
+    itemsize = call.weight.dtype.size
+    tiles = _tiles(call, wm)
+    pixels = tiles * max(_window(call, s) for s in call.sources)
+    channels = max(s.x.c for s in call.sources)
+    if not tiles or any(s.kh * s.kw > MAX_TAPS for s in call.sources):
+        return None
+    for bk in (32, 16, 8):
+        shape = Shape(wm, wn, wk, bk, pixels)
+        staged = pixels * (bk + 16 // itemsize) * itemsize
+        if bk > 8 and (staged > WINDOW_MEMORY or bk >= channels + 8):
+            continue
+        if shape.memory(itemsize) <= THREADGROUP_MEMORY:
+            return shape
+    return None
+
+
+def _tiles(call: Conv, wm: int) -> int:
+    """Tiles of a threadgroup."""
+    tile, rows = call.epilogue.out.tile, wm * SIMDGROUP
+    if call.phase_shift is not None:
+        return 0 if tile % 2 else rows // 4 // (tile // 2) ** 2
+    return rows // tile**2
+
+
+def _window(call: Conv, s: Source) -> int:
+    """Pixels that a tile sees of a source."""
+    tile = call.epilogue.out.tile
+    side = (tile - 1) * s.stride if call.phase_shift is None else tile // 2 - 1 + call.phase_shift
     return (side + s.kh) * (side + s.kw)
+
+
+def _cycles(call: Conv, shape: Shape) -> float:
+    """What a call takes, roughly, in cycles of a core that runs four simdgroups: enough to choose between shapes."""
+    out = call.epilogue.out
+    threadgroups = -(-out.tiles // _tiles(call, shape.wm)) * -(-call.epilogue.c_out // (shape.wn * SIMDGROUP))
+    waves = -(-threadgroups * shape.threads // (CORES * 128))
+    loads = -(-shape.pixels * shape.bk // 4 // shape.threads)
+    steps = sum(k_groups(s.kh, s.kw, s.x.c) for s in call.sources) / shape.wk
+    chunks = sum(-(-s.x.c // shape.bk) for s in call.sources)
+    return waves * (steps * STEP_CYCLES + chunks * (loads * LOAD_CYCLES + BARRIER_CYCLES) + THREADGROUP_CYCLES)
 
 
 def launch(call: Conv) -> Launch | None:
@@ -100,12 +135,12 @@ def launch_as(call: Conv, shape: Shape) -> Launch:
             ("WK", shape.wk),
             ("BK", shape.bk),
             ("PIXELS", shape.pixels),
+            ("PHASED", call.phase_shift is not None),
             ("VEC_IN", vec_in),
             ("VEC_OUT", outputs.in_fours(e)),
         ),
     )
-    tiles = shape.wm * SIMDGROUP // e.out.tile**2
-    groups = (-(-e.c_out // (shape.wn * SIMDGROUP)), -(-e.out.tiles // tiles), 1)
+    groups = (-(-e.c_out // (shape.wn * SIMDGROUP)), -(-e.out.tiles // _tiles(call, shape.wm)), 1)
     return Launch(kernel, [*inputs.values()], groups, shape.threads, [*made.values()])
 
 
@@ -113,6 +148,7 @@ def _params(call: Conv) -> dict[str, Any]:
     return {
         "epilogue": outputs.params(call.epilogue),
         "panels": -(-call.epilogue.c_out // PANEL),
+        "phase_shift": call.phase_shift or 0,
         "k_groups": sum(k_groups(s.kh, s.kw, s.x.c) for s in call.sources),
         "source": [arguments.source(s) for s in call.sources],
     }
