@@ -1,6 +1,7 @@
 """From a captured kernel to a function that the runtime calls."""
 
 import ctypes
+import functools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,12 +52,10 @@ def runtime() -> ctypes.CDLL:
 
 
 def _load(kernel: Captured, count: bool) -> Module:
-    lint(kernel.name, kernel.source)
-    host = rewrite(kernel.source)
-    stem = toolchain.digest(host.text, toolchain.headers_digest(), _TRANSLATION, str(count))
+    stem = toolchain.digest(kernel.source, toolchain.headers_digest(), _translation(), str(count))
     library, notes = toolchain.folder() / f"{stem}.so", toolchain.folder() / f"{stem}.json"
     if not (library.exists() and notes.exists()):
-        _compile(kernel.name, host.text, count, library, notes)
+        _compile(kernel, count, library, notes)
     found = json.loads(notes.read_text())
     runtime()
     loaded = ctypes.CDLL(str(library))
@@ -67,34 +66,42 @@ def _load(kernel: Captured, count: bool) -> Module:
         kernel.name,
         kernel.source,
         entry,
-        host.buffers,
-        host.arrays,
+        found["buffers"],
+        tuple(found["arrays"]),
         tuple(Place(**p) for p in found["sites"]),
         tuple(Block(**b) for b in found["blocks"]),
     )
 
 
-_TRANSLATION = "".join((Path(__file__).parent / f).read_text() for f in ("instrument.py", "ir.py", "compile.py"))
+@functools.cache
+def _translation() -> str:
+    """The text of what translates a kernel: what is compiled depends on it."""
+    names = ("compile", "instrument", "ir", "lint", "rewrite", "statements", "tokens")
+    return "".join((Path(__file__).parent / f"{name}.py").read_text() for name in names)
 
 
-def _compile(name: str, text: str, count: bool, library: Path, notes: Path) -> None:
-    source = library.with_suffix(".cpp")
-    toolchain.write(source, text)
+def _compile(kernel: Captured, count: bool, library: Path, notes: Path) -> None:
+    name = kernel.name
+    lint(name, kernel.source)
+    host = rewrite(kernel.source)
+    source, ir = library.with_suffix(".cpp"), library.with_suffix(".ll")
+    toolchain.write(source, host.text)
     try:
         flags = toolchain.precompiled_prelude(count)
-        ir = toolchain.build(
-            library.with_suffix(".ll"), [*flags, "-S", "-emit-llvm", str(source)], f"kernel {name} does not compile"
-        )
+        toolchain.build(ir, [*flags, "-S", "-emit-llvm", str(source)], f"kernel {name} does not compile")
         result = instrument(ir.read_text(), name, count)
         toolchain.write(ir, result.text)
-        toolchain.write(
-            notes,
-            json.dumps({"sites": [asdict(s) for s in result.sites], "blocks": [asdict(b) for b in result.blocks]}),
-        )
         toolchain.build(library, ["-O2", "-fPIC", "-shared", str(ir)], f"kernel {name} does not assemble")
     finally:
-        for rest in (source, library.with_suffix(".ll")):
-            rest.unlink(missing_ok=True)
+        source.unlink(missing_ok=True)
+        ir.unlink(missing_ok=True)
+    found = {
+        "buffers": host.buffers,
+        "arrays": host.arrays,
+        "sites": [asdict(s) for s in result.sites],
+        "blocks": [asdict(b) for b in result.blocks],
+    }
+    toolchain.write(notes, json.dumps(found))
 
 
 def check_threads(name: str, threads: int) -> None:

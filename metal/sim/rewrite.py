@@ -75,8 +75,10 @@ def rewrite(source: str) -> Rewritten:
     edits += _casts(source, code, types)
     edits += _literals(code)
     edits += _array_parameters(source, code)
+    edits += _attributes(code)
+    edits += _copies(code)
     for line in directives(source):
-        inner = [Token(t.kind, t.text, t.line, t.start + line.start, t.end + line.start) for t in _inside(line)]
+        inner = inside_directive(line)
         edits += _casts(source, inner, types)
         edits += _literals(inner)
     instantiation = re.search(
@@ -114,20 +116,58 @@ def _array_parameters(source: str, code: Sequence[Token]) -> Iterator[Edit]:
             yield code[j].start, code[end].end, ""
 
 
+def _attributes(code: Sequence[Token]) -> Iterator[Edit]:
+    """Attributes go: clang does not know them, and one is called threadgroup."""
+    for i, token in enumerate(code):
+        if token.text == "[[" and code[i - 1].text != "template" and (end := closing(code, i)) is not None:
+            yield token.start, code[end].end, "\n" * (code[end].line - token.line)
+
+
+def _copies(code: Sequence[Token]) -> Iterator[Edit]:
+    """`*to = *from;` becomes a call of `assign`, which can copy structs."""
+    for i, token in enumerate(code):
+        if token.text != "*" or code[i - 1].text not in (";", "{", "}", ")"):
+            continue
+        equals = _operand_end(code, i + 1)
+        if [t.text for t in code[equals : equals + 2]] != ["=", "*"]:
+            continue
+        end = _operand_end(code, equals + 2)
+        if end < len(code) and code[end].text == ";":
+            yield token.start, token.end, "::metal_sim::assign("
+            yield code[equals].start, code[equals + 1].end, ","
+            yield code[end].start, code[end].start, ")"
+
+
+def _operand_end(code: Sequence[Token], i: int) -> int:
+    """Behind the operand of a unary operator: names, calls, indices, members and casts in parentheses."""
+    while i < len(code):
+        if code[i].text in ("(", "["):
+            i = (closing(code, i) or len(code)) + 1
+        elif code[i].kind in ("name", "number") or code[i].text in ("::", ".", "->"):
+            i += 1
+        else:
+            break
+    return i
+
+
 def _apply(source: str, edits: Iterable[Edit]) -> str:
     pieces, at = [], 0
     for start, end, text in sorted(edits, key=lambda e: e[:2]):
-        pieces += [source[at:start], text]
-        at = end
+        if start >= at:  # else it is inside of what another edit replaced
+            pieces += [source[at:start], text]
+            at = end
     return "".join([*pieces, source[at:]])
 
 
-def _inside(directive: Token) -> list[Token]:
+def inside_directive(directive: Token) -> list[Token]:
     """The tokens of a macro's body; of other preprocessor lines, none."""
     if not re.match(r"\s*#\s*define\b", directive.text):
         return []
     blank = re.sub(r"#|\\\n", lambda m: " " * len(m.group()), directive.text)
-    return tokens(blank)
+    return [
+        Token(t.kind, t.text, t.line + directive.line - 1, t.start + directive.start, t.end + directive.start)
+        for t in tokens(blank)
+    ]
 
 
 def _text(source: str, code: Sequence[Token]) -> str:
@@ -150,12 +190,12 @@ def parts(code: Sequence[Token], separator: str = ",") -> list[list[Token]]:
     return result if result != [[]] else []
 
 
-def outside_brackets(code: Sequence[Token]) -> list[Token]:
-    """The tokens that stand in no `[]` or `<>`."""
+def outside_brackets(code: Sequence[Token], brackets: Sequence[str] = ("[", "<", "[[")) -> list[Token]:
+    """The tokens that stand in no `[]` or `<>`, or in none of the brackets given."""
     result: list[Token] = []
     i = 0
     while i < len(code):
-        end = closing(code, i) if code[i].text in ("[", "<", "[[") else None
+        end = closing(code, i) if code[i].text in brackets else None
         if end is None:
             result.append(code[i])
         i = i + 1 if end is None else end + 1
@@ -239,9 +279,9 @@ def _casts(source: str, code: Sequence[Token], types: frozenset[str]) -> Iterato
     for i, token in enumerate(code):
         if token.text == "static_cast" and i + 1 < len(code) and code[i + 1].text == "<":
             end = closing(code, i + 1)
-            if end is not None and any(t.text == "vec" or t.text in types for t in code[i + 2 : end]):
-                if code[end - 1].text not in ("*", "&"):
-                    yield token.start, token.end, "::metal_sim::make"
+            inner = code[i + 2 : end] if end is not None else []
+            if any(t.text == "vec" or t.text in types for t in inner) and inner[-1].text not in ("*", "&"):
+                yield token.start, token.end, "::metal_sim::make"
         elif token.text in types or token.text == "vec":
             end = i
             if token.text == "vec":
@@ -262,6 +302,6 @@ def _casts(source: str, code: Sequence[Token], types: frozenset[str]) -> Iterato
 
 def _literals(code: Sequence[Token]) -> Iterator[Edit]:
     for token in code:
-        if token.kind == "number" and re.fullmatch(r"(\d[\d']*\.?[\d']*|\.\d+)([eE][+-]?\d+)?", token.text):
-            if "." in token.text or "e" in token.text.lower():
-                yield token.end, token.end, "f"
+        decimal = re.fullmatch(r"(\d[\d']*\.?[\d']*|\.\d+)([eE][+-]?\d+)?", token.text)
+        if token.kind == "number" and decimal and re.search(r"[.eE]", token.text):
+            yield token.end, token.end, "f"

@@ -1,8 +1,9 @@
 """C++ text as tokens: enough to find declarations and casts, not a parser."""
 
+import functools
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 _TOKEN = re.compile(
     r"""
@@ -18,8 +19,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     kind: str
     text: str
     line: int  # from 1
@@ -30,7 +30,7 @@ class Token:
 def tokens(text: str) -> list[Token]:
     """The tokens of a program, without white space, comments and preprocessor lines. `>>` comes as two tokens, so that
     template arguments close."""
-    return [t for t in _all(text) if t.kind not in ("space", "comment", "directive")]
+    return [t for t in _all(text) if t.kind not in ("comment", "directive")]
 
 
 def directives(text: str) -> list[Token]:
@@ -38,11 +38,17 @@ def directives(text: str) -> list[Token]:
     return [t for t in _all(text) if t.kind == "directive"]
 
 
-def _all(text: str) -> Iterator[Token]:
-    line = 1
+@functools.lru_cache(maxsize=8)
+def _all(text: str) -> tuple[Token, ...]:
+    found = []
+    line, at = 1, 0
     for match in _TOKEN.finditer(text):
-        yield Token(str(match.lastgroup), match.group(), line, match.start(), match.end())
-        line += match.group().count("\n")
+        kind, start, end = str(match.lastgroup), match.start(), match.end()
+        if kind != "space":
+            line += text.count("\n", at, start)
+            at = start
+            found.append(Token(kind, match.group(), line, start, end))
+    return tuple(found)
 
 
 _CLOSING = {"(": ")", "[": "]", "{": "}", "[[": "]]", "<": ">"}

@@ -36,7 +36,20 @@ template <class... B> struct conjunction : bool_constant<(B::value && ...)> {};
 template <class... B> struct disjunction : bool_constant<(B::value || ...)> {};
 template <class B> struct negation : bool_constant<!B::value> {};
 template <class... B> using _disjunction = disjunction<B...>;
-template <class... T> using void_t = void;
+
+template <class T> struct remove_addrspace {
+    using type = T;
+};
+template <class T> struct remove_addrspace<device T> {
+    using type = T;
+};
+template <class T> struct remove_addrspace<constant T> {
+    using type = T;
+};
+template <class T> struct remove_addrspace<threadgroup T> {
+    using type = T;
+};
+template <class T> using remove_addrspace_t = typename remove_addrspace<T>::type;
 
 template <class T> struct remove_const {
     using type = T;
