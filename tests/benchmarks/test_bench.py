@@ -54,7 +54,7 @@ def test_profiles_account_for_every_op_and_mac(figures: benchmark.Figures) -> No
 
 
 def test_a_profile_adds_up_seconds_by_kind() -> None:
-    timestep, paste = p.Timestep(1, 4, 0, 1, 1e4), p.Paste(p.Tensor(1, 8, 8, 4, 4, 0), 1)
+    timestep, paste = p.Timestep(1, 4, 0, 1, 0, 1e4), p.Paste(p.Tensor(1, 8, 8, 4, 4, 0), 1)
     program = p.Program(ops=[timestep, paste, timestep])
     rows = profile("both", program, np.array([1.0, 4.0, 2.0])).by_kind
     assert [(row.name, row.ops, row.ms, row.share) for row in rows] == [

@@ -18,13 +18,11 @@ class Access:
 
 def access(program: Program, op: p.ProgramOp) -> Access:
     """What `op` touches."""
-    if isinstance(op, p.Conv):
+    if isinstance(op, p.Conv | p.Depthwise):
         written = [o.dst for o in op.output] + [op.sums]
     elif isinstance(op, p.Norm):
         written = [op.scale, op.shift]
-    elif isinstance(op, p.Pointwise):
-        written = [o.dst for o in op.output]
-    elif isinstance(op, p.Attention | p.Timestep):
+    elif isinstance(op, p.Timestep):
         written = [op.out]
     else:
         written = [op.dst]

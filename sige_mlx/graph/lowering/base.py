@@ -105,6 +105,7 @@ class Lowering(ABC):
             vec_stride=c,
             sums=self.partial_sums(conv, domain),
             residual=None if conv.residual is None else self.tensor(conv.residual, RAW, domain, halo=False),
+            residual_resample=0,
             source=tuple(sources),
             output=self.store(conv, domain),
         )
@@ -125,7 +126,7 @@ class Lowering(ABC):
                 stride=source.stride,
                 pad_top=top,
                 pad_left=left,
-                upsample=source.view.upsample,
+                resample=source.view.upsample,
                 scale=scale,
                 shift=shift,
                 stride_affine=stride,
@@ -163,6 +164,7 @@ class Lowering(ABC):
             c=tuple(self.graph.nodes[v].shape[-1] for v in norm.parts),
             weight=self.build.slot(Kind.PARAM, norm.weight, (c,)),
             bias=self.build.slot(Kind.PARAM, norm.bias, (c,)),
+            mod=NONE,
             scale=scale,
             shift=shift,
             eps=norm.eps,
@@ -175,7 +177,8 @@ class Lowering(ABC):
         out = self.build.scratch(n, h, w, c)
         self.values[op.value] = Stored(out)
         d = c // op.heads
-        self.build.emit(p.Attention(n, h * w, h * w, op.heads, d, q, k, v, out, c, c, c, d**-0.5), self.name(op.value))
+        domain = p.Domain(n, h, w, self.tile)
+        self.build.emit(p.Attention(domain, h * w, op.heads, d, q, k, v, out, c, c, c, d**-0.5), self.name(op.value))
 
     def whole(self, value: int) -> int:
         """The slot of a value as one array."""
@@ -193,7 +196,7 @@ class Lowering(ABC):
         out = self.keep("value", op.value, op.shape)
         t = self.values[self.graph.inputs[op.input]].base
         self.values[op.value] = Stored(out)
-        self.build.emit(p.Timestep(n, dim, t, out, op.max_period), self.name(op.value))
+        self.build.emit(p.Timestep(n, dim, t, out, 0, op.max_period), self.name(op.value))
 
     def tiles_in(self, size: tuple[int, int]) -> int:
         """Tiles of a plane, active or not."""

@@ -138,7 +138,8 @@ class EditLowering(Lowering):
         forms = [f for f in self._reads.get(value, ()) if f.norm == norm]
         if stored.plane is None or not forms:
             return
-        n, _, _, c = self.graph.nodes[value].shape
+        n, h, w, c = self.graph.nodes[value].shape
+        domain = p.Domain(n, h, w, self.tile, 1, self.build.slot(Kind.ROWS, (h, w)))
+        source = p.Source(self.tensor(value, RAW, domain, halo=False), 1, 1, 1, 0, 0)
         outputs = tuple(self.block_output(stored, form, c) for form in forms)
-        op = p.Pointwise(n, self.tile**2, c, stored.blocks[RAW], NONE, outputs, stored.plane)
-        self.build.emit(op, self.name(norm))
+        self.build.emit(p.Depthwise(domain, c, NONE, NONE, NONE, None, 0, source, outputs), self.name(norm))
