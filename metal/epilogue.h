@@ -75,7 +75,9 @@ struct Epilogue {
         v += widened<T>(load4<VEC>(vec + at_pixel.image * p->vec_image + c, left));
       }
       if (inside && p->has_residual) {
-        const Place place = locate(p->residual, residual.grid, at_pixel.image, at_pixel.y, at_pixel.x);
+        const Place place = locate(
+            p->residual, residual.grid, at_pixel.image, stored(at_pixel.y, p->residual_resample),
+            stored(at_pixel.x, p->residual_resample));
         if (place != NOWHERE) {
           v += widened<T>(load4<VEC>(at_place(residual, place, p->c_out) + c, left));
         }
@@ -106,7 +108,7 @@ struct Epilogue {
 
   /// Writes one output.
   METAL_FUNC void write(
-      const device Output& o, const device float* affine, PlaneArrays<T> mod, device T* dst) const {
+      const device Output& o, const device float* affine, ModulationArrays<T> mod, device T* dst) const {
     for (int item = thread_index; item < BM * VECTORS; item += THREADS) {
       const int c = channel(item), left = p->c_out - c;
       const Pixel at_pixel = pixel(item);
@@ -116,23 +118,15 @@ struct Epilogue {
       float4 v = float4(0.0f);
       if (!at_pixel.outside()) {
         v = affine4<VEC>(value(item), o.affine, affine, at_pixel.image, c, left);
-        if (o.modulated) {
-          v = modulated(v, o, mod, at_pixel, c, left);
+        if (o.mod.present) {
+          const Place gamma = locate(o.mod.gamma, mod.gamma.grid, at_pixel.image, at_pixel.y, at_pixel.x);
+          const Place beta = locate(o.mod.beta, mod.beta.grid, at_pixel.image, at_pixel.y, at_pixel.x);
+          v = modulated4<VEC>(v, o.mod, mod, gamma, beta, c, left);
         }
         v = activate(v, o.act);
       }
       store4<VEC>(dst + at_pixel.index * p->c_out + c, v, left);
     }
-  }
-
-  METAL_FUNC float4
-  modulated(float4 v, const device Output& o, PlaneArrays<T> mod, Pixel at_pixel, int c, int left) const {
-    const Place place = locate(o.mod, mod.grid, at_pixel.image, at_pixel.y, at_pixel.x);
-    if (place == NOWHERE) {
-      return v;
-    }
-    const device T* gamma = at_place(mod, place, o.mod.c) + c;
-    return v * (1.0f + widened<T>(load4<VEC>(gamma, left))) + widened<T>(load4<VEC>(gamma + p->c_out, left));
   }
 };
 

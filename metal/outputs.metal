@@ -1,14 +1,15 @@
 // The end of a kernel that has an `epilogue` (epilogue.h): its outputs. OUTPUTS is how many there are; RESIDUAL, SUMS and
-// MODULATED are 1 where those arrays are given.
+// OUTPUTS_MODULATED are 1 where those arrays are given. PLANE(x) is defined by the kernel.
 //
 // Inputs, after the kernel's own:  bias, vec,
-//                                  residual_base, residual_blocks, residual_grid                     if RESIDUAL,
-//                                  output<i>_affine                                                  for each output,
-//                                  output<i>_mod_base, output<i>_mod_blocks, output<i>_mod_grid      and if MODULATED
+//                                  residual_base, residual_blocks, residual_grid                            if RESIDUAL,
+//                                  output<i>_affine                                                 for each output, and
+//                                  output<i>_gamma_base, output<i>_gamma_blocks, output<i>_gamma_grid,
+//                                  output<i>_beta_base, output<i>_beta_blocks, output<i>_beta_grid  if OUTPUTS_MODULATED
 // Outputs:                         dst<i> for each output, sums if SUMS
 
 #if RESIDUAL
-epilogue.add(bias, vec, {residual_base, residual_blocks, residual_grid});
+epilogue.add(bias, vec, PLANE(residual));
 #else
 epilogue.add(bias, vec, {});
 #endif
@@ -16,18 +17,18 @@ epilogue.add(bias, vec, {});
 epilogue.sums(sums);
 #endif
 
-#if MODULATED
-#define MOD(i) {output##i##_mod_base, output##i##_mod_blocks, output##i##_mod_grid}
+#if OUTPUTS_MODULATED
+#define OUTPUT_MOD(i) {PLANE(output##i##_gamma), PLANE(output##i##_beta)}
 #else
-#define MOD(i) {}
+#define OUTPUT_MOD(i) {}
 #endif
-epilogue.write(p->epilogue.output[0], output0_affine, MOD(0), dst0);
+epilogue.write(p->epilogue.output[0], output0_affine, OUTPUT_MOD(0), dst0);
 #if OUTPUTS > 1
-epilogue.write(p->epilogue.output[1], output1_affine, MOD(1), dst1);
+epilogue.write(p->epilogue.output[1], output1_affine, OUTPUT_MOD(1), dst1);
 #endif
 #if OUTPUTS > 2
-epilogue.write(p->epilogue.output[2], output2_affine, MOD(2), dst2);
+epilogue.write(p->epilogue.output[2], output2_affine, OUTPUT_MOD(2), dst2);
 #endif
 #if OUTPUTS > 3
-epilogue.write(p->epilogue.output[3], output3_affine, MOD(3), dst3);
+epilogue.write(p->epilogue.output[3], output3_affine, OUTPUT_MOD(3), dst3);
 #endif

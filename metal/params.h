@@ -23,6 +23,14 @@ struct Affine {
   int present, first, image, shift;
 };
 
+/// What pixels are modulated with (SPADE): channel c becomes value * (1 + gamma) + beta, by channel gamma_first + c of one
+/// plane and beta_first + c of another, often the same one.
+struct Modulation {
+  int present;
+  Plane gamma, beta;
+  int gamma_first, beta_first;
+};
+
 /// What an op computes: every pixel of [n][h][w], written as such, or the tiles of a list of (image, row, column),
 /// written as [tiles][tile][tile]. Rows of the list with a negative image fill it up and compute nothing.
 struct Domain {
@@ -33,31 +41,33 @@ struct Domain {
 
 /// One input of a convolution. Output pixel (y, x) reads, for tap (ky, kx), pixel (y * stride + ky - pad_top,
 /// x * stride + kx - pad_left) of the plane seen through `resample`: +1 shows every pixel as 2x2, -k every 2^k-th pixel
-/// of every 2^k-th row. Beyond its borders the plane is zero, or mirrored with `reflect`. Pixels from the base become
-/// act(pixel * scale + shift) as they are read; pixels from blocks are ready.
+/// of every 2^k-th row; with `zeros`, +1 shows pixels at even coordinates and zeros between. Beyond its borders the plane
+/// is zero, or mirrored with `reflect`. Pixels from the base become act(pixel * scale + shift) as they are read; pixels
+/// from blocks are ready. With a modulation, by planes of the size that is seen, all pixels become
+/// act((pixel * scale + shift) * (1 + gamma) + beta).
 struct Source {
   Plane x;
   int kh, kw, stride, pad_top, pad_left;
-  int resample, reflect;
+  int resample, zeros, reflect;
   Affine affine;
   int act;
+  Modulation mod;
 };
 
-/// One result of an epilogue: dst = act((value * scale + shift) * (1 + gamma) + beta), where gamma and beta are the
-/// first and second half of the channels of `mod`.
+/// One result of an epilogue: dst = act((value * scale + shift) * (1 + gamma) + beta).
 struct Output {
   Affine affine;
-  int modulated;
-  Plane mod;
+  Modulation mod;
   int act;
 };
 
-/// What the epilogue of a convolution does: value + bias + vec[image] + residual, then the outputs.
+/// What the epilogue of a convolution does: value + bias + vec[image] + residual, then the outputs. The residual is seen
+/// through a resampling of 0 or +1.
 struct EpilogueParams {
   Domain out;
   int c_out;
   int has_bias, has_vec, vec_image;
-  int has_residual;
+  int has_residual, residual_resample;
   Plane residual;
   Output output[4];
 };
@@ -94,12 +104,12 @@ struct NormParams {
   Plane sums[4];
 };
 
-/// out = softmax(scale * q k^T) v, by heads of head_dim channels. Queries are every pixel of n images, `queries` each, or
-/// the pixels of listed tiles, `pixels` each; keys and values are all pixels of their image.
+/// dst = softmax(scale * q k^T) v, by heads of head_dim channels, for the pixels of `out`, which lie in q as they are
+/// written. Keys and values are those of a pixel's image. Pixels of a tile beyond the image become zero.
 struct AttentionParams {
-  int n, queries, keys, heads, head_dim;
-  int listed, tiles, pixels;
-  int q_stride, k_stride, v_stride, out_stride;
+  Domain out;
+  int keys, heads, head_dim;
+  int q_stride, k_stride, v_stride;
   float scale;
 };
 

@@ -14,6 +14,11 @@ struct PlaneArrays {
   const device int* grid;
 };
 
+template <typename T>
+struct ModulationArrays {
+  PlaneArrays<T> gamma, beta;
+};
+
 /// Where a pixel is stored: NOWHERE (it is zero), or twice its number in its array, plus one when that is the base.
 using Place = int;
 constant constexpr Place NOWHERE = -1;
@@ -37,25 +42,19 @@ METAL_FUNC const device T* at_place(const thread PlaneArrays<T>& arrays, Place p
   return (in_base(place) ? arrays.base : arrays.blocks) + (place >> 1) * channels;
 }
 
-/// A coordinate on a plane seen through `resample`, as one on the plane of `size` that is stored; -1: outside.
-METAL_FUNC int resampled(int at, int size, int resample, bool reflect) {
-  const int shown = resample < 0 ? size >> -resample : size << resample;
-  if (reflect) {
+/// The coordinate that a source is read at, on the plane as it is seen, for one that may lie beyond its borders; -1:
+/// there is nothing but zero. `size` is that of the plane as it is stored.
+METAL_FUNC int seen(const device Source& s, int at, int size) {
+  const int shown = s.resample < 0 ? size >> -s.resample : size << s.resample;
+  if (s.reflect) {
     at = at < 0 ? -at : at;
     at = at >= shown ? 2 * (shown - 1) - at : at;
   }
-  if (at < 0 || at >= shown) {
-    return -1;
-  }
-  return resample < 0 ? at << -resample : at >> resample;
+  return at < 0 || at >= shown || (s.zeros && at % 2) ? -1 : at;
 }
 
-/// Where a source's pixel (y, x), in the coordinates it is seen in, is stored.
-METAL_FUNC Place locate(const device Source& s, const device int* grid, int image, int y, int x) {
-  y = resampled(y, s.x.h, s.resample, s.reflect);
-  x = resampled(x, s.x.w, s.resample, s.reflect);
-  return y < 0 || x < 0 ? NOWHERE : locate(s.x, grid, image, y, x);
-}
+/// The coordinate where what is seen at `at` is stored.
+METAL_FUNC int stored(int at, int resample) { return resample < 0 ? at << -resample : at >> resample; }
 
 /// A tile of a domain: its number, its image, and its place among the tiles.
 struct Tile {

@@ -3,7 +3,7 @@
 
 #pragma once
 
-#include "params.h"
+#include "plane.h"
 
 namespace sige {
 
@@ -50,6 +50,20 @@ METAL_FUNC float4 affine4(float4 x, const device Affine& a, const device float* 
   }
   const device float* scale = affine + a.first + image * a.image + c;
   return x * load4<VEC>(scale, left) + load4<VEC>(scale + a.shift, left);
+}
+
+/// x * (1 + gamma) + beta.
+template <bool VEC, typename T>
+METAL_FUNC float4 modulated4(
+    float4 x, const device Modulation& m, ModulationArrays<T> arrays, Place gamma, Place beta, int c, int left) {
+  const float4 zero = float4(0.0f);
+  const float4 g = gamma == NOWHERE
+      ? zero
+      : widened<T>(load4<VEC>(at_place(arrays.gamma, gamma, m.gamma.c) + m.gamma_first + c, left));
+  const float4 b = beta == NOWHERE
+      ? zero
+      : widened<T>(load4<VEC>(at_place(arrays.beta, beta, m.beta.c) + m.beta_first + c, left));
+  return x * (1.0f + g) + b;
 }
 
 }  // namespace sige

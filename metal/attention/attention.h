@@ -10,7 +10,7 @@
 #include <metal_simdgroup_matrix>
 
 #include "../fragment.h"
-#include "../params.h"
+#include "../plane.h"
 #include "../vectors.h"
 
 namespace sige {
@@ -27,8 +27,10 @@ struct Attention {
   const device int* list;
   threadgroup T* staged;  // [BK][PITCH]: keys, then values
   const int head, thread_index, lane;
-  const int first_row, row;  // among all queries: the threadgroup's first, and this lane's
+  const int first_row;  // the threadgroup's first query
   const int grid_image;
+  const Pixel own;      // of this lane's query
+  const int own_image;
 
   metal::simdgroup_matrix<T, 8, 8> query[FRAGMENTS];
   metal::simdgroup_matrix<float, 8, 8> sum[FRAGMENTS];
@@ -44,28 +46,32 @@ struct Attention {
         thread_index(thread_index_),
         lane(thread_index_ % 32),
         first_row(group.x * BQ),
-        row(group.x * BQ + thread_index_ / 32 * 8 + lane_row(thread_index_ % 32)),
         grid_image(group.z),
+        own(pixel(group.x * BQ + thread_index_ / 32 * 8 + lane_row(thread_index_ % 32))),
+        own_image(own.index < 0 || own.outside() ? -1 : own.image),
         largest(-INFINITY),
         total(0.0f) {}
 
-  /// How many queries there are along the grid.
-  METAL_FUNC int rows() const { return p->listed ? p->tiles * p->pixels : p->queries; }
-
-  /// The image of a query, negative for one that is none.
-  METAL_FUNC int image_of(int at) const {
-    if (at >= rows()) {
-      return -1;
+  /// The pixel of a query; its number is that of its token. In a list they follow one another, else by image.
+  METAL_FUNC Pixel pixel(int at) const {
+    const device Domain& d = p->out;
+    if (d.listed) {
+      const int area = d.tile * d.tile;
+      return pixel_of(d, tile_of(d, list, at / area), at % area / d.tile, at % area % d.tile);
     }
-    return p->listed ? list[3 * (at / p->pixels)] : grid_image;
+    const bool there = at < d.h * d.w;
+    return there ? Pixel{grid_image * d.h * d.w + at, grid_image, 0, 0} : Pixel{-1, 0, OUTSIDE, 0};
   }
 
-  /// Where a query lies among the tokens of all images.
-  METAL_FUNC int token(int at) const { return p->listed ? at : grid_image * p->queries + at; }
+  /// The image of a query, negative for one that attends to nothing.
+  METAL_FUNC int image_of(int at) const {
+    const Pixel of_query = pixel(at);
+    return of_query.index < 0 || of_query.outside() ? -1 : of_query.image;
+  }
 
-  METAL_FUNC void run(const device T* q, const device T* k, const device T* v, device T* out) {
+  METAL_FUNC void run(const device T* q, const device T* k, const device T* v, device T* dst) {
     load_queries(q);
-    int image = p->n, last = -1;
+    int image = p->out.n, last = -1;
     for (int i = 0; i < BQ; i++) {
       const int of_row = image_of(first_row + i);
       image = of_row < 0 ? image : metal::min(image, of_row);
@@ -76,12 +82,12 @@ struct Attention {
         attend(image, first, k, v);
       }
     }
-    write(out);
+    write(dst);
   }
 
   METAL_FUNC void load_queries(const device T* q) {
-    const bool there = image_of(row) >= 0;
-    const device T* from = q + token(row) * p->q_stride + head * p->head_dim;
+    const bool there = own_image >= 0;
+    const device T* from = q + own.index * p->q_stride + head * p->head_dim;
 #pragma clang loop unroll(full)
     for (int i = 0; i < FRAGMENTS; i++) {
       const int c = 8 * i + lane_column(lane);
@@ -109,7 +115,7 @@ struct Attention {
     stage(k, p->k_stride, image, first);
     float score[KEY_FRAGMENTS][2];
     float block_largest = -INFINITY;
-    const bool own = image_of(row) == image;
+    const bool attends = own_image == image;
 #pragma clang loop unroll(full)
     for (int j = 0; j < KEY_FRAGMENTS; j++) {
       metal::simdgroup_matrix<float, 8, 8> s = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
@@ -121,7 +127,7 @@ struct Attention {
       }
 #pragma clang loop unroll(full)
       for (int e = 0; e < 2; e++) {
-        const bool there = own && first + 8 * j + lane_column(lane) + e < p->keys;
+        const bool there = attends && first + 8 * j + lane_column(lane) + e < p->keys;
         score[j][e] = there ? p->scale * s.thread_elements()[e] : -INFINITY;
         block_largest = metal::max(block_largest, score[j][e]);
       }
@@ -162,18 +168,18 @@ struct Attention {
     }
   }
 
-  METAL_FUNC void write(device T* out) {
-    if (image_of(row) < 0) {
+  METAL_FUNC void write(device T* dst) {
+    if (own.index < 0) {
       return;
     }
-    device T* to = out + token(row) * p->out_stride + head * p->head_dim;
+    device T* to = dst + own.index * p->heads * p->head_dim + head * p->head_dim;
 #pragma clang loop unroll(full)
     for (int i = 0; i < FRAGMENTS; i++) {
       const int c = 8 * i + lane_column(lane);
 #pragma clang loop unroll(full)
       for (int e = 0; e < 2; e++) {
         if (c + e < p->head_dim) {
-          to[c + e] = T(sum[i].thread_elements()[e] / total);
+          to[c + e] = own.outside() ? T(0) : T(sum[i].thread_elements()[e] / total);
         }
       }
     }

@@ -1,7 +1,7 @@
 // Attention of all pixels, or of those of active tiles, to all keys (attention.h).
 //
 // Inputs:  params, list, q, k, v
-// Outputs: out
+// Outputs: dst
 // Grid:    (blocks of 32 queries, heads, images, or 1 where tiles are listed); one threadgroup of 128 each
 
 using Kernel = sige::Attention<T, D, VEC>;
@@ -10,4 +10,4 @@ threadgroup float4 memory[Kernel::MEMORY];
 
 const device sige::AttentionParams* p = reinterpret_cast<const device sige::AttentionParams*>(params);
 Kernel attention(*p, list, memory, threadgroup_position_in_grid, thread_index_in_threadgroup);
-attention.run(q, k, v, out);
+attention.run(q, k, v, dst);

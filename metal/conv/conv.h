@@ -95,7 +95,7 @@ struct Conv {
   METAL_FUNC bool idle() const { return first_tile >= out->tiles; }
 
   /// Adds a source's convolution.
-  METAL_FUNC void accumulate(const device Source& s, PlaneArrays<T> arrays, const device float* affine) {
+  METAL_FUNC void accumulate(const device Source& s, SourceArrays<T> arrays) {
     Windows windows(s, out->tile, rows.tiles());
     if (PHASED) {
       windows.step = out->tile / 2;
@@ -104,10 +104,10 @@ struct Conv {
     }
     const int taps = s.kh * s.kw, groups = (s.x.c + 7) / 8, steps = groups * taps;
     threadgroup T* window = reinterpret_cast<threadgroup T*>(shared.memory);
-    Loader loader(s, arrays, affine, shared.windows, windows.count(), thread_index);
+    Loader loader(s, arrays, shared.windows, windows.count(), thread_index);
 
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);  // the tables of the source before are done with
-    windows.find(shared.windows, s, arrays.grid, *out, list, first_tile, thread_index, THREADS);
+    windows.find(shared.windows, s, arrays, *out, list, first_tile, thread_index, THREADS);
     for (int tap = thread_index; tap < taps; tap += THREADS) {
       shared.taps[tap] = (tap / s.kw * windows.width + tap % s.kw) * PITCH;
     }

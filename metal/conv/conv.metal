@@ -1,7 +1,9 @@
 // The sparse convolution (conv.h) of SOURCES sources.
 //
 // Inputs:  params, list, weight,
-//          source<i>_base, source<i>_blocks, source<i>_grid, source<i>_affine     for each source,
+//          source<i>_base, source<i>_blocks, source<i>_grid, source<i>_affine       for each source,
+//          source<i>_gamma_base, source<i>_gamma_blocks, source<i>_gamma_grid       if SOURCES_MODULATED,
+//          source<i>_beta_base, source<i>_beta_blocks, source<i>_beta_grid          likewise,
 //          then those of ../outputs.metal, whose outputs it has
 // Grid:    (panels of BN output channels, groups of tiles); one threadgroup each
 
@@ -18,15 +20,23 @@ if (conv.idle()) {
   return;
 }
 
-conv.accumulate(p->source[0], {source0_base, source0_blocks, source0_grid}, source0_affine);
+#define PLANE(x) {x##_base, x##_blocks, x##_grid}
+#if SOURCES_MODULATED
+#define SOURCE_MOD(i) {PLANE(source##i##_gamma), PLANE(source##i##_beta)}
+#else
+#define SOURCE_MOD(i) {}
+#endif
+#define SOURCE(i) {PLANE(source##i), source##i##_affine, SOURCE_MOD(i)}
+
+conv.accumulate(p->source[0], SOURCE(0));
 #if SOURCES > 1
-conv.accumulate(p->source[1], {source1_base, source1_blocks, source1_grid}, source1_affine);
+conv.accumulate(p->source[1], SOURCE(1));
 #endif
 #if SOURCES > 2
-conv.accumulate(p->source[2], {source2_base, source2_blocks, source2_grid}, source2_affine);
+conv.accumulate(p->source[2], SOURCE(2));
 #endif
 #if SOURCES > 3
-conv.accumulate(p->source[3], {source3_base, source3_blocks, source3_grid}, source3_affine);
+conv.accumulate(p->source[3], SOURCE(3));
 #endif
 
 const auto epilogue = conv.finish();

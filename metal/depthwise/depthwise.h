@@ -38,7 +38,7 @@ struct Depthwise {
 
   /// Loads the windows, sums the taps, and gives the epilogue.
   METAL_FUNC Finish run(
-      const device int* list, PlaneArrays<T> arrays, const device float* affine, const device T* weight,
+      const device int* list, SourceArrays<T> arrays, const device T* weight,
       threadgroup float4* window_memory, threadgroup float4* value_memory, threadgroup WindowPixel* window_pixels,
       threadgroup int4* pixels) const {
     const device Source& s = p->source;
@@ -51,10 +51,10 @@ struct Depthwise {
         p->epilogue, reinterpret_cast<threadgroup float*>(value_memory), pixels, rows, first_tile, first_channel,
         thread_index);
 
-    windows.find(window_pixels, s, arrays.grid, out, list, first_tile, thread_index, THREADS);
+    windows.find(window_pixels, s, arrays, out, list, first_tile, thread_index, THREADS);
     Finish::find(pixels, rows, out, list, first_tile, thread_index);
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    Loader loader(s, arrays, affine, window_pixels, windows.count(), thread_index);
+    Loader loader(s, arrays, window_pixels, windows.count(), thread_index);
     loader.fetch(first_channel);
     loader.put(window, first_channel);
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);

@@ -1,6 +1,8 @@
 // The depthwise convolution (depthwise.h).
 //
 // Inputs:  params, list, weight, source_base, source_blocks, source_grid, source_affine,
+//          source_gamma_base, source_gamma_blocks, source_gamma_grid                if SOURCES_MODULATED,
+//          source_beta_base, source_beta_blocks, source_beta_grid                   likewise,
 //          then those of ../outputs.metal, whose outputs it has
 // Grid:    (blocks of BC channels, groups of tiles); one threadgroup each
 
@@ -16,6 +18,13 @@ const Kernel depthwise(*p, threadgroup_position_in_grid, thread_index_in_threadg
 if (depthwise.idle()) {
   return;
 }
-const auto epilogue = depthwise.run(
-    list, {source_base, source_blocks, source_grid}, source_affine, weight, window, values, windows, pixels);
+
+#define PLANE(x) {x##_base, x##_blocks, x##_grid}
+#if SOURCES_MODULATED
+#define SOURCE {PLANE(source), source_affine, {PLANE(source_gamma), PLANE(source_beta)}}
+#else
+#define SOURCE {PLANE(source), source_affine, {}}
+#endif
+
+const auto epilogue = depthwise.run(list, SOURCE, weight, window, values, windows, pixels);
 #include "../outputs.metal"

@@ -31,5 +31,5 @@ def _written(a: mx.array, call: Call) -> np.ndarray:
     if isinstance(call, Conv | Depthwise):
         tiles = call.epilogue.out.list
     elif isinstance(call, Attention):
-        tiles = call.list
+        tiles = call.out.list
     return values if tiles is None else values[np.asarray(tiles)[:, 0] >= 0]

@@ -17,6 +17,7 @@ from sige_mlx.engine.gpu.calls import (
     Depthwise,
     Domain,
     Epilogue,
+    Modulation,
     Norm,
     Output,
     Paste,
@@ -92,7 +93,9 @@ def sources(draw: st.DrawFn, arrays: Arrays, out: Domain, kernels: Any = (1, 2, 
         pad_left, (out.w - 1) * stride + kw - pad_left - far[1]
     )
     reflect = draw(st.booleans()) and beyond[0] < far[0] and beyond[1] < far[1]
-    c = draw(CHANNELS)
+    c, mod = draw(CHANNELS), None
+    if draw(st.sampled_from([False, False, True])):
+        mod = draw(modulations(arrays, out.n, *far, c, out.tile))
     return Source(
         draw(planes(arrays, out.n, h, w, c, out.tile)),
         kh,
@@ -101,29 +104,45 @@ def sources(draw: st.DrawFn, arrays: Arrays, out: Domain, kernels: Any = (1, 2, 
         pad_top,
         pad_left,
         resample,
+        resample == 1 and mod is None and not reflect and draw(st.booleans()),
         reflect,
         arrays.affine(out.n, draw(st.sampled_from([0, 4, 3])), c) if draw(st.booleans()) else None,
         draw(st.integers(0, 4)),
+        mod,
     )
 
 
 @st.composite
+def modulations(draw: st.DrawFn, arrays: Arrays, n: int, h: int, w: int, c: int, tile: int) -> Modulation:
+    """One plane for both, or two."""
+    first = draw(st.sampled_from([0, 4, 3]))
+    gamma = draw(planes(arrays, n, h, w, first + 2 * c, tile))
+    if draw(st.booleans()):
+        return Modulation(gamma, gamma, first, first + c)
+    return Modulation(gamma, draw(planes(arrays, n, h, w, first + c, tile)), 0, first)
+
+
+@st.composite
 def outputs(draw: st.DrawFn, arrays: Arrays, out: Domain, c: int) -> Output:
-    mod = draw(planes(arrays, out.n, out.h, out.w, 2 * c, out.tile)) if draw(st.booleans()) else None
+    mod = draw(modulations(arrays, out.n, out.h, out.w, c, out.tile)) if draw(st.booleans()) else None
     affine = arrays.affine(out.n, draw(st.sampled_from([0, 4, 3])), c) if draw(st.booleans()) else None
     return Output(affine, mod, draw(st.integers(0, 4)))
 
 
 @st.composite
 def epilogues(draw: st.DrawFn, arrays: Arrays, out: Domain, c: int) -> Epilogue:
-    n = out.n
+    n, residual, resample = out.n, None, 0
+    if draw(st.booleans()):
+        resample = int(out.h % 2 == out.w % 2 == 0 and draw(st.booleans()))
+        residual = draw(planes(arrays, n, out.h >> resample, out.w >> resample, c, out.tile))
     return Epilogue(
         out,
         c,
         tuple(draw(outputs(arrays, out, c)) for _ in range(draw(st.integers(1, 3)))),
         arrays.normal(c, dtype=mx.float32) if draw(st.booleans()) else None,
         arrays.normal(draw(st.sampled_from([1, n])), c) if draw(st.booleans()) else None,
-        draw(planes(arrays, n, out.h, out.w, c, out.tile)) if draw(st.booleans()) else None,
+        residual,
+        resample,
         draw(st.booleans()),
     )
 
@@ -213,9 +232,6 @@ def attentions(draw: st.DrawFn, dtype: mx.Dtype = mx.float32) -> Attention:
     n, h, w, tile = draw(st.integers(1, 3)), draw(st.integers(1, 9)), draw(st.integers(1, 9)), draw(TILES)
     heads, d = draw(st.integers(1, 3)), draw(st.sampled_from([1, 3, 8, 16, 20, 64]))
     k, v = arrays.normal(n, h * w, heads * d), arrays.normal(n, h * w, heads * d)
-    if draw(st.booleans()):
-        return Attention(arrays.normal(n, draw(st.integers(1, 40)), heads * d), k, v, heads, d, d**-0.5)
-    out = draw(domains(arrays, n, tile).filter(lambda out: out.list is not None))
-    assert out.list is not None
-    q = arrays.normal(out.tiles, tile**2, heads * d)
-    return Attention(q, k, v, heads, d, d**-0.5, out.list)
+    out = draw(st.sampled_from([Domain(n, h, w, tile), draw(domains(arrays, n, tile))]))
+    shape = (n, out.h * out.w) if out.list is None else (out.tiles, tile**2)
+    return Attention(out, arrays.normal(*shape, heads * d), k, v, heads, d, d**-0.5)

@@ -60,8 +60,19 @@ class Domain:
 
 
 @dataclass(frozen=True)
+class Modulation:
+    """What pixels are modulated with: channel c becomes value * (1 + gamma) + beta, by channel gamma_first + c of one
+    plane and beta_first + c of another."""
+
+    gamma: Plane
+    beta: Plane
+    gamma_first: int = 0
+    beta_first: int = 0
+
+
+@dataclass(frozen=True)
 class Source:
-    """One input of a convolution and how it is read."""
+    """One input of a convolution and how it is read: `metal/params.h` tells."""
 
     x: Plane
     kh: int
@@ -70,9 +81,11 @@ class Source:
     pad_top: int = 0
     pad_left: int = 0
     resample: int = 0
+    zeros: bool = False
     reflect: bool = False
     affine: Affine | None = None
     act: int = 0
+    mod: Modulation | None = None
 
 
 @dataclass(frozen=True)
@@ -80,14 +93,15 @@ class Output:
     """One result of an epilogue: act((value * scale + shift) * (1 + gamma) + beta)."""
 
     affine: Affine | None = None
-    mod: Plane | None = None
+    mod: Modulation | None = None
     act: int = 0
 
 
 @dataclass(frozen=True)
 class Epilogue:
     """What follows a convolution: + bias + vec + residual, then the outputs. `bias` float32 [c_out], `vec` T [n, c_out]
-    or [1, c_out]; with `sums`, also each tile's sum of value and of value squared, float32 [tiles, 2, c_out]."""
+    or [1, c_out]; the residual is upsampled by a `residual_resample` of 1. With `sums`, also each tile's sum of value
+    and of value squared, float32 [tiles, 2, c_out]."""
 
     out: Domain
     c_out: int
@@ -95,6 +109,7 @@ class Epilogue:
     bias: mx.array | None = None
     vec: mx.array | None = None
     residual: Plane | None = None
+    residual_resample: int = 0
     sums: bool = False
 
 
@@ -152,16 +167,16 @@ class Norm:
 
 @dataclass(frozen=True)
 class Attention:
-    """softmax(scale * q k^T) v by heads. `k` and `v` T [n, keys, heads * head_dim] hold every pixel of their image; `q` is
-    [n, queries, …], or blocks [tiles, pixels, …] of the tiles of `list`. Gives an array like `q`."""
+    """softmax(scale * q k^T) v by heads, for the pixels of `out`. `k` and `v` T [n, keys, heads * head_dim] hold every
+    pixel of their image; `q` is [n, h * w, …], or blocks [tiles, tile * tile, …]. Gives an array like `q`."""
 
+    out: Domain
     q: mx.array
     k: mx.array
     v: mx.array
     heads: int
     head_dim: int
     scale: float
-    list: mx.array | None = None
 
 
 Call = Conv | Depthwise | Paste | Norm | Attention

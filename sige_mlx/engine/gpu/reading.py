@@ -1,9 +1,9 @@
-"""Reading planes through tile tables, in plain MLX: what `metal/plane.h` does."""
+"""Reading planes and writing outputs in plain MLX: what `metal/plane.h`, `windows.h` and `epilogue.h` do."""
 
 import mlx.core as mx
 import mlx.nn
 
-from sige_mlx.engine.gpu.calls import Affine, Domain, Output, Plane, Source
+from sige_mlx.engine.gpu.calls import Affine, Domain, Modulation, Output, Plane, Source
 
 
 def activate(x: mx.array, act: int) -> mx.array:
@@ -33,31 +33,71 @@ def affine(x: mx.array, a: Affine | None, image: mx.array | None = None) -> mx.a
 
 
 def pasted(x: Plane, a: Affine | None = None, act: int = 0) -> mx.array:
-    """The whole plane [n, h, w, c], pixels of the base normalised as they are read."""
-    whole = Domain(x.n, x.h, x.w, x.tile)
+    """The whole plane [n, h, w, c] in float32, pixels of the base normalised."""
     if x.blocks is None:
         assert x.base is not None
         return activate(affine(x.base, a), act)
-    return windows(Source(x, 1, 1, affine=a, act=act), whole)
+    image, row, column, inside = coordinates(Domain(x.n, x.h, x.w, x.tile))
+    return pixels(x, image, row, column, inside, a, act)
+
+
+def seen(s: Source) -> mx.array:
+    """The whole of a source's plane, read and resampled, in float32."""
+    if s.mod is None:
+        return resampled(pasted(s.x, s.affine, s.act), s.resample, s.zeros)
+    x = resampled(affine(pasted(s.x), s.affine), s.resample)
+    c = s.x.c
+    gamma = pasted(s.mod.gamma)[..., s.mod.gamma_first : s.mod.gamma_first + c]
+    beta = pasted(s.mod.beta)[..., s.mod.beta_first : s.mod.beta_first + c]
+    return activate(x * (1 + gamma) + beta, s.act)
+
+
+def resampled(x: mx.array, resample: int, zeros: bool = False) -> mx.array:
+    """[n, h, w, c] twice as large, every pixel fourfold or with zeros between, or with every 2^-resample-th pixel."""
+    if resample == 0:
+        return x
+    if resample < 0:
+        return x[:, :: 1 << -resample, :: 1 << -resample]
+    n, h, w, c = x.shape
+    x = x[:, :, None, :, None]
+    if zeros:
+        x = mx.pad(x, [(0, 0), (0, 0), (0, 1), (0, 0), (0, 1), (0, 0)])
+    return mx.broadcast_to(x, (n, h, 2, w, 2, c)).reshape(n, 2 * h, 2 * w, c)
 
 
 def windows(s: Source, out: Domain) -> mx.array:
-    """What the pixels of `out` see of a source, in float32: for a list of tiles [tiles, height, width, c], for a dense
-    domain [n, height, width, c] of the padded image; pixels beyond a border are zero, or mirrored."""
+    """What the pixels of `out` read of a source, in float32: for a list of tiles [tiles, height, width, c], for a dense
+    domain [n, height, width, c]; pixels beyond a border are zero, or mirrored."""
     if out.list is None:
-        images = mx.arange(out.n)[:, None, None]
-        rows, columns = mx.zeros((1,), mx.int32), mx.zeros((1,), mx.int32)
-        height, width = (out.h - 1) * s.stride + s.kh, (out.w - 1) * s.stride + s.kw
-    else:
-        images, rows, columns = out.list[:, 0][:, None, None], out.list[:, 1], out.list[:, 2]
-        height, width = (out.tile - 1) * s.stride + s.kh, (out.tile - 1) * s.stride + s.kw
-    step = out.tile * s.stride
-    y = (rows * step - s.pad_top)[:, None, None] + mx.arange(height)[:, None]
-    x = (columns * step - s.pad_left)[:, None, None] + mx.arange(width)
-    y, y_inside = _resampled(y, s.x.h, s)
-    x, x_inside = _resampled(x, s.x.w, s)
-    inside = y_inside & x_inside & (images >= 0)
-    return pixels(s.x, mx.maximum(images, 0), y, x, inside, s.affine, s.act)
+        x = _extended(seen(s), 1, s.pad_top, (out.h - 1) * s.stride + s.kh, s.reflect)
+        return _extended(x, 2, s.pad_left, (out.w - 1) * s.stride + s.kw, s.reflect)
+    side, step = (out.tile - 1) * s.stride, out.tile * s.stride
+    image, rows, columns = (out.list[:, i][:, None, None] for i in range(3))
+    y = rows * step - s.pad_top + mx.arange(side + s.kh)[:, None]
+    x = columns * step - s.pad_left + mx.arange(side + s.kw)
+    y, y_inside = _within(y, s.x.h << s.resample if s.resample > 0 else s.x.h >> -s.resample, s.reflect)
+    x, x_inside = _within(x, s.x.w << s.resample if s.resample > 0 else s.x.w >> -s.resample, s.reflect)
+    inside = y_inside & x_inside & (image >= 0)
+    if s.zeros:
+        inside = inside & (y % 2 == 0) & (x % 2 == 0)
+    image = mx.maximum(image, 0)
+    if s.mod is None:
+        return pixels(s.x, image, _stored(y, s.resample), _stored(x, s.resample), inside, s.affine, s.act)
+    value = pixels(s.x, image, _stored(y, s.resample), _stored(x, s.resample), inside)
+    value = affine(value, s.affine, mx.broadcast_to(image, value.shape[:3]))
+    there = _recorded(s.x, image, _stored(y, s.resample), _stored(x, s.resample), inside)
+    value = activate(modulated(value, s.mod, image, y, x, inside), s.act)
+    return mx.where(there[..., None], value, 0.0)
+
+
+def modulated(
+    value: mx.array, m: Modulation, image: mx.array, y: mx.array, x: mx.array, inside: mx.array
+) -> mx.array:
+    """value * (1 + gamma) + beta at the given pixels."""
+    c = value.shape[-1]
+    gamma = pixels(m.gamma, image, y, x, inside)[..., m.gamma_first : m.gamma_first + c]
+    beta = pixels(m.beta, image, y, x, inside)[..., m.beta_first : m.beta_first + c]
+    return value * (1 + gamma) + beta
 
 
 def pixels(
@@ -83,11 +123,18 @@ def outputs(value: mx.array, out: Domain, of: tuple[Output, ...], dtype: mx.Dtyp
     for o in of:
         result = affine(value, o.affine, None if out.list is None else image)
         if o.mod is not None:
-            gamma, beta = mx.split(pixels(o.mod, image, y, x, inside), 2, axis=-1)
-            result = result * (1 + gamma) + beta
+            result = modulated(result, o.mod, image, y, x, inside)
         result = activate(result, o.act)
         results.append((result if out.list is None else mx.where(inside[..., None], result, 0.0)).astype(dtype))
     return results
+
+
+def residual(p: Plane, resample: int, out: Domain) -> mx.array:
+    """A residual at the pixels of `out`."""
+    image, y, x, inside = coordinates(out)
+    if out.list is None:
+        return resampled(pasted(p), resample)
+    return pixels(p, image, _stored(y, resample), _stored(x, resample), inside)
 
 
 def coordinates(out: Domain) -> tuple[mx.array, mx.array, mx.array, mx.array]:
@@ -113,12 +160,35 @@ def tile_sums(value: mx.array, out: Domain) -> mx.array:
     return mx.stack([value.sum(1), value.square().sum(1)], axis=1)
 
 
-def _resampled(at: mx.array, size: int, s: Source) -> tuple[mx.array, mx.array]:
-    """Coordinates on the plane that is stored, clamped into it, and whether they lie inside."""
-    shown = size << s.resample if s.resample > 0 else size >> -s.resample
-    if s.reflect:
+def _stored(at: mx.array, resample: int) -> mx.array:
+    return at >> resample if resample > 0 else at << -resample
+
+
+def _within(at: mx.array, size: int, reflect: bool) -> tuple[mx.array, mx.array]:
+    """Coordinates on a plane of `size`, mirrored where that is asked for, clamped into it; and whether they were in."""
+    if reflect:
         at = mx.abs(at)
-        at = mx.where(at >= shown, 2 * (shown - 1) - at, at)
-    inside = (at >= 0) & (at < shown)
-    at = mx.clip(at, 0, shown - 1)
-    return at >> s.resample if s.resample > 0 else at << -s.resample, inside
+        at = mx.where(at >= size, 2 * (size - 1) - at, at)
+    return mx.clip(at, 0, size - 1), (at >= 0) & (at < size)
+
+
+def _extended(x: mx.array, axis: int, before: int, total: int, reflect: bool) -> mx.array:
+    """`total` rows of a plane, of which `before` lie before its first."""
+    size = x.shape[axis]
+    after = total - before - size
+    if before >= 0 and not reflect:
+        x = x if after >= 0 else mx.split(x, [size + after], axis)[0]
+        widths = [(0, 0)] * x.ndim
+        widths[axis] = (before, max(after, 0))
+        return mx.pad(x, widths)
+    at, inside = _within(mx.arange(total) - before, size, reflect)
+    shape = [1] * x.ndim
+    shape[axis] = total
+    return mx.where(inside.reshape(shape), mx.take(x, at, axis), 0.0)
+
+
+def _recorded(p: Plane, image: mx.array, y: mx.array, x: mx.array, inside: mx.array) -> mx.array:
+    """Whether a plane holds the pixels at all: without a base it has those of its blocks only."""
+    if p.base is not None or p.grid is None:
+        return mx.broadcast_arrays(image, y, x, inside)[3]
+    return inside & (p.grid[image, y // p.tile, x // p.tile] >= 0)

@@ -78,32 +78,34 @@ def norm(call: Norm) -> mx.array:
 
 
 def attention(call: Attention) -> mx.array:
-    images = mx.arange(call.q.shape[0]) if call.list is None else mx.maximum(call.list[:, 0], 0)
+    q, k, v, listed = call.q, call.k, call.v, call.out.list
+    if listed is not None and k.shape[0] == 1:  # one image: the queries of its tiles are one list
+        q = q.reshape(1, -1, q.shape[-1])
+    elif listed is not None:
+        image = mx.maximum(listed[:, 0], 0)
+        k, v = k[image], v[image]
 
     def by_head(x: mx.array) -> mx.array:
         return x.reshape(*x.shape[:2], call.heads, call.head_dim).transpose(0, 2, 1, 3)
 
-    q, k, v = by_head(call.q), by_head(call.k), by_head(call.v)
-    if call.list is not None and k.shape[0] == 1:  # one image: its tiles' queries are one list
-        q = q.transpose(1, 0, 2, 3).reshape(1, call.heads, -1, call.head_dim)
-    elif call.list is not None:
-        k, v = k[images], v[images]
-    out = mx.fast.scaled_dot_product_attention(q, k, v, scale=call.scale)
-    if call.list is not None and k.shape[0] == 1:
-        out = out.reshape(call.heads, *call.q.shape[:2], call.head_dim).transpose(1, 0, 2, 3)
-    return out.transpose(0, 2, 1, 3).reshape(call.q.shape)
+    result = mx.fast.scaled_dot_product_attention(by_head(q), by_head(k), by_head(v), scale=call.scale)
+    result = result.transpose(0, 2, 1, 3).reshape(call.q.shape)
+    if listed is None:
+        return result
+    inside = reading.coordinates(call.out)[3].reshape(*call.q.shape[:2], 1)
+    return mx.where(inside, result, mx.array(0.0, result.dtype))
 
 
 def epilogue(value: mx.array, e: Epilogue, dtype: mx.Dtype) -> list[mx.array]:
     """The outputs, and the sums where they are wanted, of a float32 value shaped as the domain is written."""
     if e.bias is not None:
         value = value + e.bias
-    image, y, x, inside = reading.coordinates(e.out)
+    image, _, _, inside = reading.coordinates(e.out)
     if e.vec is not None:
         vec = e.vec.astype(mx.float32)
         value = value + (vec[0] if vec.shape[0] == 1 else vec[image])
     if e.residual is not None:
-        value = value + reading.pixels(e.residual, image, y, x, inside)
+        value = value + reading.residual(e.residual, e.residual_resample, e.out)
     if e.out.list is not None:
         value = mx.where(inside[..., None], value, 0.0)
     results = reading.outputs(value, e.out, e.outputs, dtype)
@@ -134,12 +136,4 @@ def _phased(call: Conv, shift: int) -> mx.array:
 
 
 def _convolved(s: Source, weight: mx.array, out: Domain) -> mx.array:
-    plain = s.resample == 0 and not s.reflect and out.list is None
-    if not plain:
-        return mx.conv2d(reading.windows(s, out).astype(weight.dtype), weight, s.stride)
-    x = reading.pasted(s.x, s.affine, s.act).astype(weight.dtype)
-    bottom = (out.h - 1) * s.stride + s.kh - s.pad_top - s.x.h
-    right = (out.w - 1) * s.stride + s.kw - s.pad_left - s.x.w
-    x = x[:, : s.x.h + min(bottom, 0), : s.x.w + min(right, 0)]
-    padding = ([s.pad_top, s.pad_left], [max(bottom, 0), max(right, 0)])
-    return mx.conv_general(x, weight, stride=s.stride, padding=padding)
+    return mx.conv2d(reading.windows(s, out).astype(weight.dtype), weight, s.stride)

@@ -5,7 +5,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from sige_mlx.engine.gpu.calls import Affine, Domain, Plane, Source
+from sige_mlx.engine.gpu.calls import Affine, Domain, Modulation, Plane, Source
 
 
 @functools.cache
@@ -81,12 +81,43 @@ def source(s: Source) -> dict[str, Any]:
         "pad_top": s.pad_top,
         "pad_left": s.pad_left,
         "resample": s.resample,
+        "zeros": s.zeros,
         "reflect": s.reflect,
         "affine": affine(s.affine),
         "act": s.act,
+        "mod": modulation(s.mod),
     }
 
 
-def in_fours(a: Affine | None) -> bool:
-    """Whether four channels of a map can be read at once."""
-    return a is None or (a.first % 4 == 0 and a.array.shape[-1] % 4 == 0)
+def source_arrays(name: str, s: Source, modulated: bool, dtype: mx.Dtype) -> dict[str, mx.array]:
+    """A source's arrays; `modulated`: the kernel takes those of a modulation, whether this source has one or not."""
+    arrays = {**plane_arrays(name, s.x, dtype), f"{name}_affine": affine_array(s.affine)}
+    return arrays | modulation_arrays(name, s.mod, dtype) if modulated else arrays
+
+
+def modulation(m: Modulation | None) -> dict[str, Any]:
+    if m is None:
+        return {}
+    return {
+        "present": 1,
+        "gamma": plane(m.gamma),
+        "beta": plane(m.beta),
+        "gamma_first": m.gamma_first,
+        "beta_first": m.beta_first,
+    }
+
+
+def modulation_arrays(name: str, m: Modulation | None, dtype: mx.Dtype) -> dict[str, mx.array]:
+    gamma, beta = (None, None) if m is None else (m.gamma, m.beta)
+    return {**plane_arrays(f"{name}_gamma", gamma, dtype), **plane_arrays(f"{name}_beta", beta, dtype)}
+
+
+def source_in_fours(s: Source) -> bool:
+    """Whether four channels of a source, and what they are normalised with, can be read at once."""
+    return s.x.c % 4 == 0 and in_fours(s.affine, s.mod)
+
+
+def in_fours(a: Affine | None, m: Modulation | None) -> bool:
+    """The same of maps and modulations."""
+    mapped = a is None or (a.first % 4 == 0 and a.array.shape[-1] % 4 == 0)
+    return mapped and (m is None or all(v % 4 == 0 for v in (m.gamma.c, m.beta.c, m.gamma_first, m.beta_first)))

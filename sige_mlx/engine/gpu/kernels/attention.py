@@ -17,35 +17,27 @@ def launch(call: Attention) -> Launch | None:
     """None for heads that are too wide."""
     if call.head_dim > MAX_HEAD_DIM:
         return None
-    dtype, listed, c = call.q.dtype, call.list is not None, call.heads * call.head_dim
-    n, keys, _ = call.k.shape
-    rows, pixels = call.q.shape[:2]
+    out, c = call.out, call.heads * call.head_dim
     params = {
-        "n": n,
-        "queries": pixels,
-        "keys": keys,
+        "out": arguments.domain(out),
+        "keys": call.k.shape[1],
         "heads": call.heads,
         "head_dim": call.head_dim,
-        "listed": listed,
-        "tiles": rows,
-        "pixels": pixels,
         "q_stride": c,
         "k_stride": c,
         "v_stride": c,
-        "out_stride": c,
         "scale": call.scale,
     }
     inputs = {
         "params": pack("AttentionParams", params),
-        "list": arguments.given(call.list, mx.int32),
+        "list": arguments.given(out.list, mx.int32),
         "q": call.q,
         "k": call.k,
         "v": call.v,
     }
     d = -(-call.head_dim // 8) * 8
-    kernel = Kernel(
-        "attention", tuple(inputs), ("out",), (), (("T", dtype), ("D", d), ("VEC", call.head_dim % 4 == 0))
-    )
-    queries = rows * pixels if listed else pixels
-    groups = (-(-queries // QUERIES), call.heads, 1 if listed else n)
-    return Launch(kernel, [*inputs.values()], groups, THREADS, [(call.q.shape, dtype)])
+    template = (("T", call.q.dtype), ("D", d), ("VEC", call.head_dim % 4 == 0))
+    kernel = Kernel("attention", tuple(inputs), ("dst",), (), template)
+    images, queries = (out.n, out.h * out.w) if out.list is None else (1, out.tiles * out.tile**2)
+    groups = (-(-queries // QUERIES), call.heads, images)
+    return Launch(kernel, [*inputs.values()], groups, THREADS, [(call.q.shape, call.q.dtype)])

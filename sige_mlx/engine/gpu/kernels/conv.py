@@ -43,7 +43,7 @@ class Shape:
         """Bytes of threadgroup memory."""
         windows = self.pixels * (self.bk + 16 // itemsize) * itemsize
         values = self.wm * SIMDGROUP * (self.wn * SIMDGROUP + 4) * 4
-        return max(windows, values) + 8 * self.pixels + 16 * self.wm * SIMDGROUP + 4 * MAX_TAPS
+        return max(windows, values) + 16 * self.pixels + 16 * self.wm * SIMDGROUP + 4 * MAX_TAPS
 
 
 def shape_of(call: Conv) -> Shape | None:
@@ -112,22 +112,21 @@ def launch(call: Conv) -> Launch | None:
 def launch_as(call: Conv, shape: Shape) -> Launch:
     """The launch in a shape of one's choice."""
     dtype, e = call.weight.dtype, call.epilogue
-    vec_in = all(s.x.c % 4 == 0 and arguments.in_fours(s.affine) for s in call.sources)
+    modulated = any(s.mod is not None for s in call.sources)
     inputs = {
         "params": pack("ConvParams", _params(call)),
         "list": arguments.given(e.out.list, mx.int32),
         "weight": call.weight,
     }
     for i, s in enumerate(call.sources):
-        inputs |= arguments.plane_arrays(f"source{i}", s.x, dtype)
-        inputs[f"source{i}_affine"] = arguments.affine_array(s.affine)
+        inputs |= arguments.source_arrays(f"source{i}", s, modulated, dtype)
     inputs |= outputs.inputs(e, dtype)
     made = outputs.made(e, dtype)
     kernel = Kernel(
         "conv",
         tuple(inputs),
         tuple(made),
-        (("SOURCES", len(call.sources)), *outputs.defines(e)),
+        (("SOURCES", len(call.sources)), ("SOURCES_MODULATED", int(modulated)), *outputs.defines(e)),
         (
             ("T", dtype),
             ("WM", shape.wm),
@@ -136,7 +135,7 @@ def launch_as(call: Conv, shape: Shape) -> Launch:
             ("BK", shape.bk),
             ("PIXELS", shape.pixels),
             ("PHASED", call.phase_shift is not None),
-            ("VEC_IN", vec_in),
+            ("VEC_IN", all(map(arguments.source_in_fours, call.sources))),
             ("VEC_OUT", outputs.in_fours(e)),
         ),
     )

@@ -18,12 +18,12 @@ def launch(call: Depthwise) -> Launch | None:
     side = (e.out.tile - 1) * s.stride
     pixels = bm // area * (side + s.kh) * (side + s.kw)
     for bc in (64, 32, 16, 8):
-        memory = pixels * bc * itemsize + bm * (bc + 4) * 4 + 8 * pixels + 16 * bm
+        memory = pixels * bc * itemsize + bm * (bc + 4) * 4 + 16 * pixels + 16 * bm
         if memory <= THREADGROUP_MEMORY and (bc == 8 or bc < 2 * e.c_out):
             break
     else:
         return None
-    vec = outputs.in_fours(e) and arguments.in_fours(s.affine)
+    vec = outputs.in_fours(e) and arguments.source_in_fours(s)
     inputs = {
         "params": pack(
             "DepthwiseParams",
@@ -35,8 +35,7 @@ def launch(call: Depthwise) -> Launch | None:
         ),
         "list": arguments.given(e.out.list, mx.int32),
         "weight": arguments.given(call.weight, call.dtype),
-        **arguments.plane_arrays("source", s.x, call.dtype),
-        "source_affine": arguments.affine_array(s.affine),
+        **arguments.source_arrays("source", s, s.mod is not None, call.dtype),
         **outputs.inputs(e, call.dtype),
     }
     made = outputs.made(e, call.dtype)
@@ -44,7 +43,7 @@ def launch(call: Depthwise) -> Launch | None:
         "depthwise",
         tuple(inputs),
         tuple(made),
-        outputs.defines(e),
+        (("SOURCES_MODULATED", int(s.mod is not None)), *outputs.defines(e)),
         (("T", call.dtype), ("BM", bm), ("BC", bc), ("PIXELS", pixels), ("VEC", vec)),
     )
     groups = (-(-e.c_out // bc), -(-e.out.tiles // (bm // area)), 1)

@@ -13,7 +13,7 @@ def defines(e: Epilogue) -> tuple[tuple[str, int], ...]:
         ("OUTPUTS", len(e.outputs)),
         ("RESIDUAL", int(e.residual is not None)),
         ("SUMS", int(e.sums)),
-        ("MODULATED", int(_modulated(e))),
+        ("OUTPUTS_MODULATED", int(_modulated(e))),
     )
 
 
@@ -24,7 +24,7 @@ def inputs(e: Epilogue, dtype: mx.Dtype) -> dict[str, mx.array]:
     for i, o in enumerate(e.outputs):
         arrays[f"output{i}_affine"] = arguments.affine_array(o.affine)
         if _modulated(e):
-            arrays |= arguments.plane_arrays(f"output{i}_mod", o.mod, dtype)
+            arrays |= arguments.modulation_arrays(f"output{i}", o.mod, dtype)
     return arrays
 
 
@@ -42,12 +42,12 @@ def params(e: Epilogue) -> dict[str, Any]:
         "has_vec": e.vec is not None,
         "vec_image": 0 if e.vec is None or e.vec.shape[0] == 1 else e.c_out,
         "has_residual": e.residual is not None,
+        "residual_resample": e.residual_resample,
         "residual": arguments.plane(e.residual),
         "output": [
             {
                 "affine": arguments.affine(o.affine),
-                "modulated": o.mod is not None,
-                "mod": arguments.plane(o.mod),
+                "mod": arguments.modulation(o.mod),
                 "act": o.act,
             }
             for o in e.outputs
@@ -57,7 +57,7 @@ def params(e: Epilogue) -> dict[str, Any]:
 
 def in_fours(e: Epilogue) -> bool:
     """Whether four channels can be written, and what they need read, at once."""
-    return e.c_out % 4 == 0 and all(arguments.in_fours(o.affine) for o in e.outputs)
+    return e.c_out % 4 == 0 and all(arguments.in_fours(o.affine, o.mod) for o in e.outputs)
 
 
 def _modulated(e: Epilogue) -> bool:
