@@ -1,17 +1,18 @@
 """From the ops of a program to calls: arrays take the place of slots while the program runs."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import mlx.core as mx
 
 from sige_mlx.engine.gpu import calls
-from sige_mlx.engine.gpu.calls import Affine, Call, Domain, Epilogue, Output, Plane, Source
+from sige_mlx.engine.gpu.calls import Affine, Call, Domain, Epilogue, Modulation, Output, Plane, Source
 from sige_mlx.graph import program as p
 from sige_mlx.graph.program import NONE, Kind, Program, slots_of
+from sige_mlx.nn.ops import TimestepEmbedding
 
-Compute = Callable[[Call], list[mx.array]]
+Compute = Callable[[Call, Any], list[mx.array]]
+"""Runs a call; also given is the key of the slot of its weights, None for a call without."""
 
 
 class Record:
@@ -34,7 +35,12 @@ class Running:
     runs calls; activations are of the type `dtype`."""
 
     def __init__(
-        self, program: Program, fixed: Mapping[int, mx.array], record: Record, compute: Compute, dtype: mx.Dtype
+        self,
+        program: Program,
+        fixed: Mapping[int, mx.array],
+        record: Record,
+        compute: Compute,
+        dtype: mx.Dtype,
     ):
         self.program = program
         self.record = record
@@ -62,8 +68,8 @@ class Running:
     def _run(self, op: p.ProgramOp) -> None:
         if isinstance(op, p.Conv):
             self._conv(op)
-        elif isinstance(op, p.Pointwise):
-            self._pointwise(op)
+        elif isinstance(op, p.Depthwise):
+            self._depthwise(op)
         elif isinstance(op, p.Norm):
             self._norm(op)
         elif isinstance(op, p.Paste):
@@ -85,7 +91,7 @@ class Running:
 
     def _value(self, slot: int) -> mx.array:
         if slot in self._unpasted:
-            (self._values[slot],) = self.compute(calls.Paste(self._unpasted.pop(slot)))
+            (self._values[slot],) = self.compute(calls.Paste(self._unpasted.pop(slot)), None)
         if slot not in self._values:
             return self.record.arrays[self.program.slots[slot].key]
         return self._values[slot]
@@ -125,50 +131,62 @@ class Running:
     def _domain(self, d: p.Domain) -> Domain:
         return Domain(d.n, d.h, d.w, d.tile, self._given(d.list))
 
+    def _modulation(self, m: p.Modulation | None) -> Modulation | None:
+        if m is None:
+            return None
+        gamma = self._plane(m.gamma)
+        beta = gamma if m.beta == m.gamma else self._plane(m.beta)
+        return Modulation(gamma, beta, m.gamma_first, m.beta_first)
+
     def _source(self, s: p.Source) -> Source:
-        affine = self._affine(s.scale, s.shift, s.stride_affine)
         return Source(
-            self._plane(s.x), s.kh, s.kw, s.stride, s.pad_top, s.pad_left, s.upsample, affine=affine, act=s.act
+            self._plane(s.x),
+            s.kh,
+            s.kw,
+            s.stride,
+            s.pad_top,
+            s.pad_left,
+            s.resample,
+            bool(s.zeros),
+            bool(s.pad_mode),
+            self._affine(s.scale, s.shift, s.stride_affine),
+            s.act,
+            self._modulation(s.mod),
         )
 
-    def _outputs(self, outputs: tuple[p.Output, ...]) -> tuple[Output, ...]:
-        return tuple(Output(self._affine(o.scale, o.shift, o.stride), act=o.act) for o in outputs)
+    def _epilogue(self, op: p.Conv | p.Depthwise, c: int, vec: mx.array | None = None) -> Epilogue:
+        outputs = (
+            Output(self._affine(o.scale, o.shift, o.stride), self._modulation(o.mod), o.act) for o in op.output
+        )
+        return Epilogue(
+            self._domain(op.out),
+            c,
+            tuple(outputs),
+            self._given(op.bias),
+            vec,
+            None if op.residual is None else self._plane(op.residual),
+            op.residual_resample,
+            op.sums != NONE,
+        )
 
     # ---- ops
 
     def _conv(self, op: p.Conv) -> None:
         vec = self._given(op.vec)
-        epilogue = Epilogue(
-            self._domain(op.out),
-            op.c_out,
-            self._outputs(op.output),
-            self._given(op.bias),
-            None if vec is None else vec.reshape(-1, op.c_out),
-            None if op.residual is None else self._plane(op.residual),
-            op.sums != NONE,
-        )
+        epilogue = self._epilogue(op, op.c_out, None if vec is None else vec.reshape(-1, op.c_out))
         call = calls.Conv(epilogue, self._value(op.weight), tuple(map(self._source, op.source)))
-        self._keep_outputs(op.output, op.sums, self.compute(call))
+        self._keep_outputs(op, self.compute(call, self.program.slots[op.weight].key))
 
-    def _pointwise(self, op: p.Pointwise) -> None:
-        assert op.plane is not None
-        rows = next(i for i, s in enumerate(self.program.slots) if s.kind is Kind.ROWS and s.key == op.plane)
-        grid = next(i for i, s in enumerate(self.program.slots) if s.kind is Kind.GRID and s.key == op.plane)
-        h, w = op.plane
-        blocks = self._value(op.src)
-        tile = blocks.shape[1]
-        x = Plane(op.n, h, w, op.c, tile, None, blocks, self._value(grid))
-        out = Domain(op.n, h, w, tile, self._value(rows))
-        epilogue = Epilogue(out, op.c, self._outputs(op.output))
-        self._keep_outputs(
-            op.output, NONE, self.compute(calls.Depthwise(epilogue, None, Source(x, 1, 1), self.dtype))
-        )
+    def _depthwise(self, op: p.Depthwise) -> None:
+        weight = None if op.weight == NONE else self._value(op.weight).astype(self.dtype)
+        call = calls.Depthwise(self._epilogue(op, op.c), weight, self._source(op.source), self.dtype)
+        self._keep_outputs(op, self.compute(call, None))
 
-    def _keep_outputs(self, outputs: tuple[p.Output, ...], sums: int, results: list[mx.array]) -> None:
-        for output, value in zip(outputs, results, strict=False):
+    def _keep_outputs(self, op: p.Conv | p.Depthwise, results: list[mx.array]) -> None:
+        for output, value in zip(op.output, results, strict=False):
             self._set(output.dst, value)
-        if sums != NONE:
-            self._set(sums, results[-1])
+        if op.sums != NONE:
+            self._set(op.sums, results[-1])
 
     def _norm(self, op: p.Norm) -> None:
         planes = []
@@ -178,24 +196,30 @@ class Running:
             else:
                 sums = self._value(slot).reshape(op.n, tiles, 1, 2 * c)
                 planes.append(Plane(op.n, tiles, 1, 2 * c, 1, sums))
+        mod = self._given(op.mod)
         call = calls.Norm(
-            op.n, op.pixels, op.groups, tuple(planes), self._given(op.weight), self._given(op.bias), None, op.eps
+            op.n,
+            op.pixels,
+            op.groups,
+            tuple(planes),
+            self._given(op.weight),
+            self._given(op.bias),
+            None if mod is None else mod.reshape(-1, 2 * sum(op.c)),
+            op.eps,
         )
-        (affine,) = self.compute(call)
+        (affine,) = self.compute(call, None)
         scale, shift = self.program.slots[op.scale], self.program.slots[op.shift]
         if scale.kind is Kind.RECORDED:
             self.record.affines[scale.key, shift.key] = affine
         self._affines[op.scale, op.shift] = affine
 
     def _attention(self, op: p.Attention) -> None:
-        c = op.heads * op.head_dim
-        q = self._value(op.q).reshape(op.n, op.queries, c)
-        k, v = (self._value(slot).reshape(op.n, op.keys, c) for slot in (op.k, op.v))
-        (out,) = self.compute(calls.Attention(q, k, v, op.heads, op.head_dim, op.scale))
-        self._set(op.out, out)
+        out, c = self._domain(op.out), op.heads * op.head_dim
+        q = self._value(op.q).reshape(-1, out.h * out.w if out.list is None else out.tile**2, c)
+        k, v = (self._value(slot).reshape(out.n, op.keys, c) for slot in (op.k, op.v))
+        (result,) = self.compute(calls.Attention(out, q, k, v, op.heads, op.head_dim, op.scale), None)
+        self._set(op.dst, result)
 
     def _timestep(self, op: p.Timestep) -> None:
-        half = op.dim // 2
-        frequency = mx.exp(mx.arange(half) * (-math.log(op.max_period) / (half - 1)))
-        angle = self._value(op.t)[:, None] * frequency
-        self._set(op.out, mx.concatenate([mx.sin(angle), mx.cos(angle)], axis=-1).astype(self.dtype))
+        embedding = TimestepEmbedding(op.dim, op.max_period, "log_snr" if op.log_snr else "timestep")
+        self._set(op.out, embedding([self._value(op.t)], {}).astype(self.dtype))

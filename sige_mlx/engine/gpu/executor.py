@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.cache import cache_folder
 from sige_mlx.engine.gpu import kernels, twins
 from sige_mlx.engine.gpu.binding import Compute, Record, Running
-from sige_mlx.engine.gpu.calls import Call
+from sige_mlx.engine.gpu.calls import Call, Conv
 from sige_mlx.engine.gpu.launch import Device, device
 from sige_mlx.engine.gpu.parameters import Parameters
+from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.graph.plan import Edit, Plan
 from sige_mlx.graph.program import Kind, Program
@@ -29,26 +32,26 @@ class PreparedEdit:
 
 class GpuExecutor:
     """Runs, records and edits one network on the GPU. `load` gives its parameters by name; activations and weights are
-    stored as `dtype`, float16 or float32."""
+    stored as `dtype`, float16 or float32. Kernels run on this machine's GPU, or `where` one asks for."""
 
-    def __init__(self, plan: Plan, load: Loader, dtype: mx.Dtype):
+    def __init__(self, plan: Plan, load: Loader, dtype: mx.Dtype, where: Device | None = None):
         self.plan = plan
         self.dtype = dtype
-        self.device: Device = device()
+        self.device = where or device()
+        self.trust = Trust(self.device, cache_folder())
         self.parameters = Parameters(plan.fused, plan.dense, load, dtype)
 
     def run(self, inputs: Inputs) -> mx.array:
         """The dense output."""
-        output = self._run(self.plan.dense, inputs, {}, Record(), twins.run)
+        output = self._run(self.plan.dense, inputs, {}, Record(), _by_mlx)
         mx.eval(output)
         return output
 
     def record(self, inputs: Inputs) -> tuple[mx.array, Record]:
         """The dense output, and the arrays that edits need."""
         record = Record()
-        output = self._run(self.plan.recording, inputs, {}, record, twins.run)
-        kept = ("value", self.plan.graph.output)
-        record.arrays[kept] = output.astype(self.dtype)
+        output = self._run(self.plan.recording, inputs, {}, record, _by_mlx)
+        record.arrays["value", self.plan.graph.output] = output.astype(self.dtype)
         mx.eval(output, record.all())
         return output, record
 
@@ -64,7 +67,7 @@ class GpuExecutor:
 
     def edit(self, prepared: PreparedEdit, record: Record, inputs: Inputs) -> mx.array:
         """The output for edited inputs."""
-        output = self._run(prepared.program, inputs, prepared.tiles, record, self._compute)
+        output = self._run(prepared.program, inputs, prepared.tiles, record, self._by_kernels)
         mx.eval(output)
         return output
 
@@ -79,9 +82,17 @@ class GpuExecutor:
         fixed = self.parameters.of(program) | given | dict(tiles)
         return Running(program, fixed, record, compute, self.dtype).run().astype(mx.float32)
 
-    def _compute(self, call: Call) -> list[mx.array]:
+    def _by_kernels(self, call: Call, key: Any) -> list[mx.array]:
+        if isinstance(call, Conv):
+            call = self.parameters.phased(key, call)
         launch = kernels.launch(call)
-        return twins.run(call) if launch is None else self.device.run(launch)
+        if launch is None or not self.trust.allows(launch, call):
+            return twins.run(call)
+        return self.device.run(launch)
+
+
+def _by_mlx(call: Call, key: Any) -> list[mx.array]:
+    return twins.run(call)
 
 
 def filled(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

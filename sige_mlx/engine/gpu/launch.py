@@ -3,8 +3,10 @@
 
 import functools
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any, Protocol
 
 import mlx.core as mx
@@ -59,6 +61,8 @@ class Launch:
     threads: int
     outputs: Sequence[tuple[tuple[int, ...], mx.Dtype]]
     """Shape and type of each."""
+    shape: Any = None
+    """How a threadgroup divides its work, where that depends on the call."""
 
     def arguments(self) -> dict[str, Any]:
         """What MLX's kernels are called with."""
@@ -93,9 +97,13 @@ class Dispatch:
 
 
 class Device(Protocol):
-    """Where kernels run. `dispatches` grows with every launch while it is a list."""
+    """Where kernels run. `dispatches` grows with every launch while it is a list. `identity` tells apart machines on
+    which a kernel may behave differently; None where there is nothing to find out."""
 
     dispatches: list[Dispatch] | None
+
+    @property
+    def identity(self) -> str | None: ...
 
     def run(self, launch: Launch) -> list[mx.array]:
         """The outputs; raises whatever compiling or running the kernel raises."""
@@ -106,6 +114,12 @@ class Metal:
     """The GPU, through MLX. Outputs are lazy, as everything of MLX."""
 
     dispatches: list[Dispatch] | None = field(default=None)
+
+    @property
+    def identity(self) -> str:
+        """Chip, system and MLX."""
+        chip = mx.device_info().get("architecture", "unknown")
+        return f"{chip}, macOS {platform.mac_ver()[0]}, MLX {version('mlx')}"
 
     def run(self, launch: Launch) -> list[mx.array]:
         if self.dispatches is not None:
@@ -122,6 +136,7 @@ class Simulated:
     dispatches: list[Dispatch] | None = field(default=None)
     seed: int = 0
     count: bool = False
+    identity: str | None = None
 
     def run(self, launch: Launch) -> list[mx.array]:
         from sige_mlx.metal.sim import simulate

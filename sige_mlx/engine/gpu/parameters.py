@@ -5,24 +5,28 @@ from typing import Any
 
 import mlx.core as mx
 
+from sige_mlx.engine.gpu.calls import Conv
+from sige_mlx.engine.gpu.phases import as_phased, can_be_phased, pack_phases, zeros
 from sige_mlx.engine.gpu.weights import pack
 from sige_mlx.engine.native.weights import Loader
+from sige_mlx.graph import program as p
 from sige_mlx.graph.fusion import FusedConv
 from sige_mlx.graph.program import Kind, Program
 
 
 class Parameters:
-    """The arrays of WEIGHT, BIAS and PARAM slots."""
+    """The arrays of WEIGHT, BIAS, PARAM and FOLDED slots."""
 
     def __init__(self, fused: Sequence[object], dense: Program, load: Loader, dtype: mx.Dtype):
         self._load = load
         self._dtype = dtype
         convs = {f.value: f for f in fused if isinstance(f, FusedConv)}
-        channels = _channels(dense)
+        ops = {dense.slots[op.weight].key: op for op in dense.ops if isinstance(op, p.Conv)}
         self._arrays: dict[tuple[Kind, Any], mx.array] = {}
+        self._phased: dict[Any, mx.array] = {}
         for slot in dense.slots:
             if slot.kind is Kind.WEIGHT:
-                self._arrays[slot.kind, slot.key] = self._packed(convs[slot.key], channels[slot.key])
+                self._arrays[slot.kind, slot.key] = self._packed(convs[slot.key], ops[slot.key])
             elif slot.kind is Kind.BIAS:
                 self._arrays[slot.kind, slot.key] = mx.stack([self._floats(name) for name in slot.key]).sum(0)
             elif slot.kind is Kind.PARAM:
@@ -30,30 +34,37 @@ class Parameters:
 
     def of(self, program: Program) -> dict[int, mx.array]:
         """The arrays of a program's slots."""
-        keys = {(s.kind, s.key): i for i, s in enumerate(program.slots) if s.kind in (Kind.WEIGHT, Kind.BIAS, Kind.PARAM)}
-        return {i: self._arrays[key] for key, i in keys.items()}
+        found = ((i, self._arrays.get((s.kind, s.key))) for i, s in enumerate(program.slots))
+        return {i: array for i, array in found if array is not None}
+
+    def phased(self, key: Any, call: Conv) -> Conv:
+        """A convolution of planes seen twice as large, in phases, which take less than half the multiplications; any
+        other as it is. `key` is that of the slot of its weights."""
+        if not can_be_phased(call):
+            return call
+        if key not in self._phased:
+            shapes = [(s.kh, s.kw, s.x.c) for s in call.sources]
+            self._phased[key] = mx.contiguous(pack_phases(call.weight, call.epilogue.c_out, shapes, zeros(call)))
+            mx.eval(self._phased[key])
+        return as_phased(call, self._phased[key])
 
     @property
     def nbytes(self) -> int:
-        return sum(a.nbytes for a in self._arrays.values())
+        return sum(a.nbytes for arrays in (self._arrays, self._phased) for a in arrays.values())
 
     def _floats(self, name: str) -> mx.array:
         return mx.array(self._load(name)).astype(mx.float32)
 
-    def _packed(self, conv: FusedConv, channels: Sequence[int]) -> mx.array:
-        """`channels` are those of every value that the convolution reads, in order."""
-        parts, i = [], 0
+    def _packed(self, conv: FusedConv, op: p.Conv) -> mx.array:
+        parts, read = [], iter(op.source)
         for source in conv.sources:
             weight = self._floats(source.weight).reshape(source.weight_shape).astype(self._dtype)
             first = 0
             for _ in source.view.parts:
-                parts.append(weight[..., first : first + channels[i]])
-                first, i = first + channels[i], i + 1
+                s = next(read)
+                part = weight[..., first : first + s.x.c]
+                parts.append(part[:, ::-1, ::-1] if s.zeros else part)  # a transposed convolution's is turned
+                first += s.x.c
         packed = pack(parts)
         mx.eval(packed)
         return packed
-
-
-def _channels(dense: Program) -> dict[Any, list[int]]:
-    """Channels of each source, by the key of the weights."""
-    return {dense.slots[op.weight].key: [s.x.c for s in op.source] for op in dense.ops if hasattr(op, "source")}

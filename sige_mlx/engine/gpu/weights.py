@@ -35,29 +35,3 @@ def unpack(packed: mx.array, o: int, shapes: Sequence[tuple[int, int, int]]) -> 
         parts.append(part[:o, :, :, :c])
         first += groups
     return parts
-
-
-def upsampling_phases(weight: mx.array) -> list[mx.array]:
-    """The weights (O, 2, 2, I) of the four phases of a 3x3 convolution, padded by 1, of a plane that nearest-neighbour
-    upsampling doubled: taps that meet the same pixel are added. Its phase shift is 1, its padding 1."""
-    by_parity = [lambda w: [w[0], w[1] + w[2]], lambda w: [w[0] + w[1], w[2]]]
-    phases = []
-    for rows in by_parity:
-        for columns in by_parity:
-            by_row = rows([weight[:, y] for y in range(3)])
-            phases.append(mx.stack([mx.stack(columns([row[:, x] for x in range(3)]), 1) for row in by_row], 1))
-    return phases
-
-
-def transposed_phases(weight: mx.array) -> list[mx.array]:
-    """The weights (O, 2, 2, I) of the four phases of a transposed 3x3 convolution, stride 2 and padding 1, whose side is
-    twice the input's. Its phase shift and its padding are 0."""
-    def taps(w: list[mx.array], parity: int) -> list[mx.array]:
-        return [w[2], w[0]] if parity else [w[1], mx.zeros_like(w[1])]
-
-    phases = []
-    for a in range(2):
-        rows = taps([weight[:, y] for y in range(3)], a)
-        for b in range(2):
-            phases.append(mx.stack([mx.stack(taps([row[:, x] for x in range(3)], b), 1) for row in rows], 1))
-    return phases

@@ -5,13 +5,15 @@ from sige_mlx.engine.gpu.kernels import attention, conv, depthwise, norm, paste
 from sige_mlx.engine.gpu.launch import MAX_BUFFERS, Launch
 
 
-def launch(call: Call) -> Launch | None:
-    """The launch that computes what `twins.run` does; None where a call is beyond what the kernels take."""
+def launch(call: Call, like: Launch | None = None) -> Launch | None:
+    """The launch that computes what `twins.run` does, in the shape of the launch `like` if that is given; None where a
+    call is beyond what the kernels take."""
+    shape = None if like is None else like.shape
     made: Launch | None
     if isinstance(call, Conv):
-        made = conv.launch(call)
+        made = conv.launch(call, shape)
     elif isinstance(call, Depthwise):
-        made = depthwise.launch(call)
+        made = depthwise.launch(call, shape)
     elif isinstance(call, Norm):
         made = norm.launch(call)
     elif isinstance(call, Attention):

@@ -103,14 +103,12 @@ def _cycles(call: Conv, shape: Shape) -> float:
     return waves * (steps * STEP_CYCLES + chunks * (loads * LOAD_CYCLES + BARRIER_CYCLES) + THREADGROUP_CYCLES)
 
 
-def launch(call: Conv) -> Launch | None:
-    """None when a tile's window is larger than the kernel takes."""
-    shape = shape_of(call)
-    return None if shape is None else launch_as(call, shape)
-
-
-def launch_as(call: Conv, shape: Shape) -> Launch:
-    """The launch in a shape of one's choice."""
+def launch(call: Conv, shape: Shape | None = None) -> Launch | None:
+    """The launch, in the shape that should be fastest or in one of the caller's; None when a tile's window is larger than
+    the kernel takes."""
+    shape = shape or shape_of(call)
+    if shape is None:
+        return None
     dtype, e = call.weight.dtype, call.epilogue
     modulated = any(s.mod is not None for s in call.sources)
     inputs = {
@@ -140,7 +138,7 @@ def launch_as(call: Conv, shape: Shape) -> Launch:
         ),
     )
     groups = (-(-e.c_out // (shape.wn * SIMDGROUP)), -(-e.out.tiles // _tiles(call, shape.wm)), 1)
-    return Launch(kernel, [*inputs.values()], groups, shape.threads, [*made.values()])
+    return Launch(kernel, [*inputs.values()], groups, shape.threads, [*made.values()], shape)
 
 
 def _params(call: Conv) -> dict[str, Any]:
