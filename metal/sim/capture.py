@@ -31,8 +31,8 @@ _captured: dict[Any, tuple[Any, Captured]] = {}
 
 
 def capture(kernel: Any, inputs: Sequence[mx.array], template: Any, **call: Any) -> Captured:
-    """`kernel` (of `mx.fast.metal_kernel`) as it would be compiled for these inputs. Remembered by what its text depends
-    on: a call with other values, grids or sizes costs nothing."""
+    """`kernel` (of `mx.fast.metal_kernel`) as it would be compiled for these inputs. Remembered by what its text
+    depends on: a call with other values, grids or sizes costs nothing."""
     key = (
         id(kernel),
         tuple((x.dtype, x.ndim, x.size < CONSTANT_SIZE) for x in inputs),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from . import toolchain
 from .capture import Captured
-from .errors import SimError
 from .instrument import Block, instrument
 from .ir import Place
 from .lint import lint
@@ -23,7 +22,7 @@ class Module:
     source: str
     entry: int
     """Address of `sim_entry`."""
-    buffers: int
+    buffers: tuple[str, ...]
     arrays: tuple[str, ...]
     sites: tuple[Place, ...]
     blocks: tuple[Block, ...]
@@ -66,7 +65,7 @@ def _load(kernel: Captured, count: bool) -> Module:
         kernel.name,
         kernel.source,
         entry,
-        found["buffers"],
+        tuple(found["buffers"]),
         tuple(found["arrays"]),
         tuple(Place(**p) for p in found["sites"]),
         tuple(Block(**b) for b in found["blocks"]),
@@ -102,9 +101,3 @@ def _compile(kernel: Captured, count: bool, library: Path, notes: Path) -> None:
         "blocks": [asdict(b) for b in result.blocks],
     }
     toolchain.write(notes, json.dumps(found))
-
-
-def check_threads(name: str, threads: int) -> None:
-    """Raises `SimError` for a threadgroup larger than Metal's."""
-    if threads > 1024:
-        raise SimError(f"kernel {name}: a threadgroup of {threads} threads; Metal allows 1024")

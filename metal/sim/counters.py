@@ -8,6 +8,10 @@ import numpy as np
 from .instrument import Block
 
 MATRIX_FMAS = 8 * 8 * 8
+TOTALS = 18
+"""Length of the runtime's `Totals`, a struct of 64-bit numbers."""
+TOTALS = 18
+"""Length of the runtime's `Totals`, a struct of 64-bit numbers."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Counters:
 
 
 def counters(totals: Sequence[int], passes: np.ndarray, blocks: Sequence[Block]) -> Counters:
-    """From the runtime's totals (runtime/recorder.h) and the number of passes `[workers, blocks]` through each block."""
+    """From the runtime's totals (runtime/recorder.h) and the passes `[workers, blocks]` through every block."""
     (device_read, device_written, constant_read, _, group_read, group_written, *rest) = totals
     (reads, writes, lines_read, lines_written, atomics, multiplies, functions, barriers, simd_barriers, *sizes) = rest
     memory, threads, groups = sizes

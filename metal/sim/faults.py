@@ -1,8 +1,9 @@
-"""What the runtime found, as a sentence. The enumerations are those of include/msl/context.h."""
+"""What the runtime found, as a sentence. The enumerations and the struct are those of include/msl/context.h."""
 
 import ctypes
 from collections.abc import Sequence
 from ctypes import c_char, c_int64, c_uint32, c_uint64
+from dataclasses import dataclass
 from enum import IntEnum
 
 from .compile import Module
@@ -27,7 +28,8 @@ class Kind(IntEnum):
 
 
 SPACES = ("device", "constant", "threadgroup")
-ACCESSES = ("reads", "writes", "updates")
+THREADGROUP = 2
+ATOMIC_WRITER, LANES_OF, MANY_READERS = 0x7FFF, 0x8000, 0xFFFF
 
 
 class Fault(ctypes.Structure):
@@ -41,70 +43,89 @@ class Fault(ctypes.Structure):
     ]
 
 
-def error(
-    fault: Fault, module: Module, buffers: Sequence[tuple[str, int, int]], grid: Sequence[int], size: Sequence[int]
-) -> SimError:
-    """The exception for a fault; `buffers` are name, bytes and item size of the arguments."""
-    kind = Kind(fault.kind)
-    where = f"{_place(module, fault.site, fault.line)}, thread {_thread(fault.thread, size)} of threadgroup {_group(fault.group, grid, size)}"
-    text = fault.text.decode()
-    if kind in (Kind.DIVERGENCE, Kind.INDEX_OUT_OF_RANGE, Kind.DIVISION):
-        return SimError(f"kernel {module.name}: {text} ({where})")
-    space, access = SPACES[fault.space], ACCESSES[fault.access]
-    if kind == Kind.TOO_MUCH_THREADGROUP_MEMORY:
-        return SimError(
-            f"kernel {module.name}: {fault.bytes} bytes of threadgroup memory with {module.arrays[fault.slot]}; Metal has"
-            f" 32768 ({where})"
-        )
-    if kind == Kind.WILD_POINTER:
-        return SimError(f"kernel {module.name}: {access} through a {space} pointer that points nowhere ({where})")
-    if fault.space == 2:
-        name, total, item = module.arrays[fault.slot], None, fault.bytes
-    else:
-        name, total, item = buffers[fault.slot]
-    what = f"{access} {fault.bytes} bytes at byte {fault.offset} of {space} {'array' if fault.space == 2 else 'buffer'} {name}"
-    if fault.space != 2:
-        what += f" (element {fault.offset // item})"
-    reason = {
-        Kind.OUT_OF_BOUNDS: "out of bounds" + (f", it has {total} bytes" if total is not None else ""),
-        Kind.MISALIGNED: "not aligned to the type",
-        Kind.INPUT_WRITTEN: "an input",
-        Kind.UNWRITTEN_OUTPUT_READ: "an output, before it was written",
-        Kind.UNINITIALISED_READ: "before it was written",
-        Kind.THREADGROUP_RACE: _other(fault, module, size, "no barrier between"),
-        Kind.DEVICE_RACE: _other(fault, module, size, "nothing orders the two")
-        + (f" in threadgroup {_group(fault.other_group, grid, size)}" if fault.other_group != fault.group else ""),
-    }[kind]
-    return SimError(f"kernel {module.name}: {what}: {reason} ({where})")
+@dataclass(frozen=True)
+class Launched:
+    """The launch that a fault belongs to."""
+
+    module: Module
+    buffers: Sequence[tuple[int, int]]
+    """Bytes and item size of every buffer argument."""
+    grid: Sequence[int]
+    threadgroup: Sequence[int]
+
+    def error(self, fault: Fault) -> SimError:
+        """The exception for a fault: the kernel, what happened, where."""
+        where = f"thread {self._thread(fault.thread)} of threadgroup {self._group(fault.group)}"
+        if place := self._place(fault.site, fault.line):
+            where = f"{place}, {where}"
+        return SimError(f"kernel {self.module.name}: {self._what(fault)} ({where})")
+
+    def _what(self, fault: Fault) -> str:
+        kind = Kind(fault.kind)
+        if fault.text:
+            return fault.text.decode()
+        verb = ("reads", "writes", "updates")[fault.access]
+        if kind == Kind.WILD_POINTER:
+            return f"{verb} {SPACES[fault.space]} memory through a pointer to no buffer"
+        if kind == Kind.TOO_MUCH_THREADGROUP_MEMORY:
+            name = self.module.arrays[fault.slot]
+            return f"{fault.bytes} bytes of threadgroup memory up to {name}; Metal allows 32768"
+        return f"{verb} {self._object(fault)}: {self._reason(kind, fault)}"
+
+    def _object(self, fault: Fault) -> str:
+        """What is accessed: `4 bytes of device buffer x at element 7 (byte 28)`."""
+        at = f"byte {fault.offset}"
+        if fault.space == THREADGROUP:
+            name = f"threadgroup array {self.module.arrays[fault.slot]}"
+        else:
+            name = f"{SPACES[fault.space]} buffer {self.module.buffers[fault.slot]}"
+            item = self.buffers[fault.slot][1]
+            at = f"element {fault.offset // item} ({at})"
+        return f"{fault.bytes} bytes of {name} at {at}"
+
+    def _reason(self, kind: Kind, fault: Fault) -> str:
+        if kind == Kind.OUT_OF_BOUNDS and fault.space != THREADGROUP:
+            total, item = self.buffers[fault.slot]
+            return f"out of bounds, it has {total // item} elements"
+        if kind == Kind.THREADGROUP_RACE:
+            return f"{self._other(fault)}, with no barrier between"
+        if kind == Kind.DEVICE_RACE:
+            group = "" if fault.other_group == fault.group else f" of threadgroup {self._group(fault.other_group)}"
+            return f"{self._other(fault)}{group}, and nothing orders the two"
+        return {
+            Kind.OUT_OF_BOUNDS: "out of bounds",
+            Kind.MISALIGNED: "not aligned to the type",
+            Kind.INPUT_WRITTEN: "inputs are read only",
+            Kind.UNWRITTEN_OUTPUT_READ: "an output, before it was written",
+            Kind.UNINITIALISED_READ: "before it was written",
+        }[kind]
+
+    def _other(self, fault: Fault) -> str:
+        thread = fault.other_thread
+        if thread == MANY_READERS:
+            who = "several simdgroups"
+        elif thread == ATOMIC_WRITER:
+            who = "an atomic operation"
+        elif thread & LANES_OF:
+            who = f"lanes of simdgroup {thread & 31}"
+        else:
+            who = f"thread {self._thread(thread)}"
+        verb = ("read", "wrote", "updated")[fault.other_access]
+        return f"{who} {verb} it at {self._place(fault.other_site, 0)}"
+
+    def _place(self, site: int, line: int) -> str:
+        if site < len(self.module.sites):
+            line = self.module.sites[site].line
+        text = line_of(self.module.source, line)
+        return f"line {line}, `{text}`" if text else ""
+
+    def _thread(self, index: int) -> tuple[int, int, int]:
+        return _unravel(index, self.threadgroup)
+
+    def _group(self, index: int) -> tuple[int, int, int]:
+        return _unravel(index, [-(-g // s) for g, s in zip(self.grid, self.threadgroup, strict=True)])
 
 
-def _other(fault: Fault, module: Module, size: Sequence[int], why: str) -> str:
-    thread = fault.other_thread
-    if thread == 0xFFFF:
-        who = "several simdgroups"
-    elif thread == 0x7FFF:
-        who = "an atomic"
-    elif thread & 0x8000:
-        who = f"lanes of simdgroup {thread & 31}"
-    else:
-        who = f"thread {_thread(thread, size)}"
-    verb = {0: "read", 1: "wrote", 2: "updated"}[fault.other_access]
-    return f"{who} {verb} it at {_place(module, fault.other_site, 0)}, {why}"
-
-
-def _place(module: Module, site: int, line: int) -> str:
-    if site < len(module.sites):
-        place = module.sites[site]
-        line = place.line
-    text = line_of(module.source, line)
-    return f"line {line}: `{text}`" if text else f"line {line}"
-
-
-def _thread(index: int, size: Sequence[int]) -> tuple[int, int, int]:
+def _unravel(index: int, size: Sequence[int]) -> tuple[int, int, int]:
     x, y, _ = size
-    return index % x, index // x % y, index // (x * y)
-
-
-def _group(index: int, grid: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:
-    x, y, _ = (-(-g // s) for g, s in zip(grid, size, strict=True))
     return index % x, index // x % y, index // (x * y)

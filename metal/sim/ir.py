@@ -195,8 +195,8 @@ _FUNCTION_ASSUMPTIONS = re.compile(
 
 
 def without_assumptions(text: str) -> str:
-    """The module without what clang concluded before there were checks (that a function writes no memory, that a pointer
-    can be read), and without debug information, which the added calls do not have."""
+    """The module without what clang concluded before there were checks (that a function writes no memory, that a
+    pointer can be read), and without debug information, which the added calls do not have."""
     out = []
     for line in text.splitlines():
         if line.startswith("attributes #"):

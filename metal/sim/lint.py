@@ -1,5 +1,6 @@
 """What clang accepts and Metal refuses, found in the text. README.md lists it."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -60,7 +61,7 @@ def _findings(source: str, code: Sequence[Token]) -> Iterator[Finding]:
 
 
 def _with_specifiers(source: str, code: Sequence[Token]) -> list[Token]:
-    """The tokens with macros that stand for nothing but specifiers (`#define CONST static constant constexpr`) replaced."""
+    """The tokens with those macros replaced that stand for specifiers: `#define CONST static constant constexpr`."""
     macros: dict[str, list[Token]] = {}
     for line in directives(source):
         if body := inside_directive(line)[1:]:
@@ -92,19 +93,22 @@ def _words(code: Sequence[Token]) -> Iterator[Finding]:
             end = closing(code, i)
             if end is not None and end + 1 < len(code) and code[end + 1].text in ("(", "{"):
                 yield token, "Metal has no lambda expressions before version 4"
-        elif token.text == "(" and following == "*" and i + 4 < len(code):
-            if code[i + 2].kind == "name" and code[i + 3].text == ")" and code[i + 4].text == "(" and _is_type(code, i):
-                yield token, "Metal has no pointers to functions"
-        elif token.text == "max_total_threads_per_threadgroup":
-            if code[i + 2].kind == "number" and int(code[i + 2].text) <= 32:
-                yield token, "Apple's compiler miscompiles matrix products of max_total_threads_per_threadgroup(32)"
+        elif token.text == "(" and following == "*" and _declares_function(code, i):
+            yield token, "Metal has no pointers to functions"
+        elif token.text == "max_total_threads_per_threadgroup" and _number(code[i + 2]) <= 32:
+            yield token, "Apple's compiler miscompiles matrix products of max_total_threads_per_threadgroup(32)"
 
 
-def _is_type(code: Sequence[Token], i: int) -> bool:
-    """Whether what stands before `i` can be a function's result: a name or the end of a type, but no call."""
-    return (
-        i > 0 and (code[i - 1].kind == "name" or code[i - 1].text in ("*", "&", ">")) and code[i - 1].text != "return"
-    )
+def _number(token: Token) -> int:
+    return int(token.text) if token.text.isdigit() else 1024
+
+
+def _declares_function(code: Sequence[Token], i: int) -> bool:
+    """Whether `(*` at `i` begins a pointer to a function: `T (*name)(`."""
+    end = closing(code, i)
+    before = code[i - 1]
+    is_type = (before.kind == "name" and before.text != "return") or before.text in ("*", "&", ">")
+    return is_type and end == i + 3 and code[end + 1].text == "("
 
 
 def _casts(code: Sequence[Token]) -> Iterator[Finding]:
@@ -117,9 +121,8 @@ def _casts(code: Sequence[Token]) -> Iterator[Finding]:
             inner = code[openings.pop() + 1 : i]
             if inner and inner[-1].text in ("*", "&") and not _has_space(inner) and _declares(inner[:-1]):
                 yield inner[-1], "a cast to a pointer needs an address space"
-            if len(inner) == 1 and inner[0].text in VECTORS and i + 1 < len(code) and _begins_operand(code[i + 1]):
-                if code[i - 3].text not in ("sizeof", "alignof", "decltype"):
-                    yield inner[0], f"a C cast to a vector is not modelled: write {inner[0].text}(…)"
+            if len(inner) == 1 and inner[0].text in VECTORS and _is_cast(code, i):
+                yield inner[0], f"a C cast to a vector is not modelled: write {inner[0].text}(…)"
         elif token.text in ("reinterpret_cast", "static_cast", "const_cast") and code[i + 1].text == "<":
             end = closing(code, i + 1)
             inner = code[i + 2 : end] if end is not None else []
@@ -127,8 +130,11 @@ def _casts(code: Sequence[Token]) -> Iterator[Finding]:
                 yield token, "a cast to a pointer or reference needs an address space"
 
 
-def _begins_operand(token: Token) -> bool:
-    return token.kind in ("name", "number") or token.text == "("
+def _is_cast(code: Sequence[Token], end: int) -> bool:
+    """Whether `(T)`, which ends at `end`, casts what follows it."""
+    following = code[end + 1]
+    casts = following.kind in ("name", "number") or following.text == "("
+    return casts and code[end - 3].text not in ("sizeof", "alignof", "decltype")
 
 
 def _has_space(code: Sequence[Token]) -> bool:
@@ -156,9 +162,7 @@ def _functions(statement: Statement) -> Iterator[Finding]:
     for parameter in parts(declared):
         kind = next((parameter[:i] for i, t in enumerate(parameter) if t.text == "="), parameter)
         bare = outside_brackets(kind)
-        is_reference = any(
-            b.text in ("*", "&", "&&") and a.text != "operator" for a, b in zip(bare, bare[1:], strict=False)
-        )
+        is_reference = any(b.text in ("*", "&", "&&") and a.text != "operator" for a, b in itertools.pairwise(bare))
         if is_reference and not _has_space(kind):
             yield kind[0], "a parameter that is a pointer or reference needs an address space"
 
@@ -205,6 +209,6 @@ def _variables(statement: Statement) -> Iterator[Finding]:
     before = words[: words.index("=")] if "=" in words else words
     if "(" in before or any(w in ("struct", "class", "union", "enum", "operator", "concept") for w in before):
         return
-    if statement.scope == Scope.NAMESPACE or "static" in words:
-        if len([w for w in before if re.match(r"\w", w)]) >= 2:
-            yield code[0], "a variable of program scope must be in address space constant"
+    declares = sum(re.match(r"\w", w) is not None for w in before) >= 2  # a type and a name
+    if declares and (statement.scope == Scope.NAMESPACE or "static" in words):
+        yield code[0], "a variable of program scope must be in address space constant"

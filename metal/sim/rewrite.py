@@ -28,6 +28,8 @@ _BUILTINS = {
     "grid_size": "b.threads_per_grid",
 }
 
+_FLOATING = re.compile(r"((?:\d[\d']*\.?[\d']*|\.\d+)(?:[eE][+-]?\d+)?)(|h|H|bf|BF)")
+
 Edit = tuple[int, int, str]
 """What replaces the text from start to end."""
 
@@ -37,10 +39,8 @@ class Rewritten:
     text: str
     arrays: tuple[str, ...]
     """Names of the threadgroup variables, by number."""
-    buffers: int
-    """Number of buffer arguments."""
-    kernel: str
-    """The kernel function's name."""
+    buffers: tuple[str, ...]
+    """Names of the buffer arguments, in order."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def rewrite(source: str) -> Rewritten:
         f"  {callee}({', '.join(arguments)});\n}}\n"
     )
     text = f'#line 1 "{kernel.name}.metal"\n{_apply(source, edits)}\n{entry}'
-    return Rewritten(text, tuple(arrays), buffers, kernel.name)
+    return Rewritten(text, tuple(arrays), tuple(buffers))
 
 
 def rewrite_header(source: str) -> str:
@@ -103,7 +103,7 @@ def rewrite_header(source: str) -> str:
 
 
 def _array_parameters(source: str, code: Sequence[Token]) -> Iterator[Edit]:
-    """`constant int a[2]` as a parameter becomes `constant int *a`, which it means: clang takes no address space there."""
+    """`constant int a[2]` as a parameter becomes `constant int *a`, which is what it means."""
     for i, token in enumerate(code):
         if token.text not in ("device", "constant", "threadgroup"):
             continue
@@ -202,19 +202,20 @@ def outside_brackets(code: Sequence[Token], brackets: Sequence[str] = ("[", "<",
     return result
 
 
-def _arguments(source: str, code: Sequence[Token], kernel: Kernel) -> tuple[list[str], int]:
-    arguments = []
-    buffers = 0
+def _arguments(source: str, code: Sequence[Token], kernel: Kernel) -> tuple[list[str], list[str]]:
+    """What the kernel is called with, and the names of its buffers."""
+    arguments: list[str] = []
+    buffers: list[str] = []
     for parameter in parts([code[i] for i in kernel.parameters]):
         bracket = next(i for i, t in enumerate(parameter) if t.text == "[[")
         attribute = parameter[bracket + 1].text
         if attribute == "buffer":
             kind = parameter[: bracket - 1]
             if kind[-1].text == "&":
-                arguments.append(f"*({_text(source, kind[:-1])} *)handles[{buffers}]")
+                arguments.append(f"*({_text(source, kind[:-1])} *)handles[{len(buffers)}]")
             else:
-                arguments.append(f"({_text(source, kind)})handles[{buffers}]")
-            buffers += 1
+                arguments.append(f"({_text(source, kind)})handles[{len(buffers)}]")
+            buffers.append(parameter[bracket - 1].text)
         else:
             value = _BUILTINS.get(attribute, f"b.{attribute}")
             arguments.append(f"metal_sim::builtin({value})")
@@ -284,9 +285,7 @@ def _casts(source: str, code: Sequence[Token], types: frozenset[str]) -> Iterato
                 yield token.start, token.end, "::metal_sim::make"
         elif token.text in types or token.text == "vec":
             end = i
-            if token.text == "vec":
-                if i + 1 >= len(code) or code[i + 1].text != "<":
-                    continue
+            if i + 1 < len(code) and code[i + 1].text == "<":
                 end = closing(code, i + 1) or i
             if end + 1 >= len(code) or code[end + 1].text != "(":
                 continue
@@ -301,7 +300,10 @@ def _casts(source: str, code: Sequence[Token], types: frozenset[str]) -> Iterato
 
 
 def _literals(code: Sequence[Token]) -> Iterator[Edit]:
+    """`0.5` is a float, `0.5h` a half, `0.5bf` a bfloat."""
     for token in code:
-        decimal = re.fullmatch(r"(\d[\d']*\.?[\d']*|\.\d+)([eE][+-]?\d+)?", token.text)
-        if token.kind == "number" and decimal and re.search(r"[.eE]", token.text):
-            yield token.end, token.end, "f"
+        number = _FLOATING.fullmatch(token.text) if token.kind == "number" else None
+        if number and re.search(r"[.eE]", number[1]):
+            literal = f"{number[1]}f"
+            kind = {"h": "half", "bf": "bfloat"}.get(number[2].lower())
+            yield token.start, token.end, f"{kind}({literal})" if kind else literal

@@ -1,9 +1,7 @@
 """Runs a kernel of MLX's on this machine."""
 
-import ctypes
-import os
+import math
 from collections.abc import Sequence
-from ctypes import POINTER, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,43 +9,12 @@ import mlx.core as mx
 import numpy as np
 
 from .capture import Captured, capture
-from .compile import Module, check_threads, compiled, runtime
-from .counters import Counters, counters
+from .compile import compiled
+from .counters import Counters
 from .errors import SimError
-from .faults import Fault, error
+from .launch import Argument, launch
 
-Shape = Sequence[int]
-MAX_BUFFERS = 31
-
-
-class _Buffer(ctypes.Structure):
-    _fields_ = [
-        ("data", c_void_p),
-        ("owners", c_void_p),
-        ("bytes", c_uint64),
-        ("granule_shift", c_uint32),
-        ("initialised", c_uint32),
-    ]
-
-
-_TOTALS = 18
-
-
-class _Launch(ctypes.Structure):
-    _fields_ = [
-        ("entry", c_void_p),
-        ("buffers", POINTER(_Buffer)),
-        ("buffer_count", c_uint32),
-        ("grid", c_uint32 * 3),
-        ("threadgroup", c_uint32 * 3),
-        *((name, c_uint32) for name in ("seed", "workers", "sites", "blocks")),
-        ("block_counts", c_void_p),
-        ("fault", POINTER(Fault)),
-        ("totals", POINTER(c_uint64 * _TOTALS)),
-    ]
-
-
-OWNER = np.dtype([("group", np.uint32), ("stamp", np.uint32), ("thread", np.uint16), ("site", np.uint16)])
+MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -56,7 +23,7 @@ class Run:
 
     outputs: list[mx.array]
     unwritten: tuple[int, ...]
-    """For every output, how many of its elements no thread wrote: on a Mac they would hold anything, here NaN."""
+    """For every output, how many of its elements no thread wrote. On a Mac they hold anything; here NaN, or -1."""
     counted: Counters | None
 
     @property
@@ -67,13 +34,6 @@ class Run:
         return self.counted
 
 
-@dataclass
-class _Argument:
-    name: str
-    array: np.ndarray
-    output: bool = False
-
-
 def simulate(
     kernel: Any,
     *,
@@ -81,7 +41,7 @@ def simulate(
     template: Sequence[tuple[str, Any]] | None = None,
     grid: tuple[int, int, int],
     threadgroup: tuple[int, int, int],
-    output_shapes: Sequence[Shape],
+    output_shapes: Sequence[Sequence[int]],
     output_dtypes: Sequence[mx.Dtype],
     init_value: float | None = None,
     seed: int = 0,
@@ -96,115 +56,46 @@ def simulate(
     arrays = [x if isinstance(x, mx.array) else mx.array(x) for x in inputs]
     if len(grid) != 3 or len(threadgroup) != 3 or min(*grid, *threadgroup) < 1:
         raise SimError(f"grid {grid} and threadgroup {threadgroup} must be three positive numbers each")
-    captured = capture(
-        kernel,
-        arrays,
-        template,
-        grid=grid,
-        threadgroup=threadgroup,
-        output_shapes=output_shapes,
-        output_dtypes=output_dtypes,
-        init_value=init_value,
-    )
-    size = [min(t, g) for t, g in zip(threadgroup, grid, strict=True)]
-    check_threads(captured.name, int(np.prod(size)))
+    call = {"grid": grid, "threadgroup": threadgroup, "output_shapes": output_shapes, "output_dtypes": output_dtypes}
+    captured = capture(kernel, arrays, template, **call)
+    size = [min(t, g) for t, g in zip(threadgroup, grid, strict=True)]  # MLX clamps a threadgroup to the grid
+    if math.prod(size) > MAX_THREADS:
+        raise SimError(f"kernel {captured.name}: threadgroups of {math.prod(size)} threads; Metal allows {MAX_THREADS}")
     module = compiled(captured, count)
-    arguments = [*_input_arguments(captured, arrays), *_outputs(output_shapes, output_dtypes, init_value)]
-    if len(arguments) != module.buffers:
-        raise SimError(f"kernel {captured.name}: {module.buffers} buffer arguments for {len(arguments)} arrays")
-    if module.buffers > MAX_BUFFERS:
-        raise SimError(f"kernel {captured.name}: {module.buffers} buffer arguments; Metal allows {MAX_BUFFERS}")
-    owners, counted = _launch(module, arguments, grid, threadgroup, size, init_value is not None, seed, count)
-    results = [a.array for a in arguments if a.output]
-    unwritten = tuple(0 if init_value is not None else int(np.count_nonzero(o["group"] == 0)) for o in owners)
+    results = [_output(shape, dtype, init_value) for shape, dtype in zip(output_shapes, output_dtypes, strict=True)]
+    arguments = [*_inputs(captured, arrays), *(Argument(a, output=True) for a in results)]
+    written, counted = launch(module, arguments, grid, size, initialised=init_value is not None, seed=seed, count=count)
     outputs = [_to_mlx(a, dtype) for a, dtype in zip(results, output_dtypes, strict=True)]
-    return Run(outputs, unwritten, counted)
+    return Run(outputs, tuple(a.size - n for a, n in zip(results, written, strict=True)), counted)
 
 
-def _input_arguments(kernel: Captured, arrays: Sequence[mx.array]) -> list[_Argument]:
+def _inputs(kernel: Captured, arrays: Sequence[mx.array]) -> list[Argument]:
+    """The inputs, each followed by what the kernel asks of its shape."""
     mx.eval(*arrays)
     arguments = []
-    for i, (x, (shape, strides, ndim)) in enumerate(zip(arrays, kernel.shape_infos, strict=True)):
-        name = f"input {i}"
+    for x, (shape, strides, ndim) in zip(arrays, kernel.shape_infos, strict=True):
         a = _to_numpy(x)
         if kernel.row_contiguous:
             a = np.ascontiguousarray(a).reshape(x.shape)
-        arguments.append(_Argument(name, a))
-        if x.ndim:
-            if shape:
-                arguments.append(_Argument(f"{name}'s shape", np.array(x.shape, np.int32)))
-            if strides:
-                steps = np.array([s // a.itemsize for s in a.strides], np.int64)
-                arguments.append(_Argument(f"{name}'s strides", steps))
-            if ndim:
-                arguments.append(_Argument(f"{name}'s ndim", np.array(x.ndim, np.int32)))
+        arguments.append(Argument(a))
+        if x.ndim and shape:
+            arguments.append(Argument(np.array(x.shape, np.int32)))
+        if x.ndim and strides:
+            arguments.append(Argument(np.array([s // a.itemsize for s in a.strides], np.int64)))
+        if x.ndim and ndim:
+            arguments.append(Argument(np.array(x.ndim, np.int32)))
     return arguments
 
 
-def _outputs(shapes: Sequence[Shape], dtypes: Sequence[mx.Dtype], value: float | None) -> list[_Argument]:
-    arguments = []
-    for i, (shape, dtype) in enumerate(zip(shapes, dtypes, strict=True)):
-        if value is None:
-            a = np.empty(tuple(shape), _numpy_dtype(dtype))
-            a.reshape(-1).view(np.uint8).fill(0xFF)
-        else:
-            a = np.array(_to_numpy(mx.full(tuple(shape), value, dtype=dtype)))
-        arguments.append(_Argument(f"output {i}", a, output=True))
-    return arguments
-
-
-def _launch(
-    module: Module,
-    arguments: Sequence[_Argument],
-    grid: Sequence[int],
-    threadgroup: Sequence[int],
-    size: Sequence[int],
-    initialised: bool,
-    seed: int,
-    count: bool,
-) -> tuple[list[np.ndarray], Counters | None]:
-    buffers = (_Buffer * len(arguments))()
-    owners = []
-    for buffer, argument in zip(buffers, arguments, strict=True):
-        a = argument.array
-        shift = min(a.itemsize.bit_length() - 1, 2)
-        shadow = None
-        if argument.output:
-            owners.append(np.zeros(max(1, a.nbytes >> shift), OWNER))
-            shadow = owners[-1].ctypes.data
-        buffer.data, buffer.owners, buffer.bytes = a.ctypes.data, shadow, a.nbytes
-        buffer.granule_shift, buffer.initialised = shift, initialised
-    workers = os.cpu_count() or 1
-    passes = np.zeros((workers, len(module.blocks)), np.uint64)
-    fault, totals = Fault(), (c_uint64 * _TOTALS)()
-    launch = _Launch(
-        module.entry,
-        buffers,
-        len(arguments),
-        tuple(grid),
-        tuple(threadgroup),
-        seed,
-        workers,
-        len(module.sites) + 1,
-        len(module.blocks),
-        passes.ctypes.data if count else None,
-        ctypes.pointer(fault),
-        ctypes.pointer(totals),
-    )
-    runtime().sim_launch(ctypes.byref(launch))
-    if fault.kind:
-        named = [(a.name, a.array.nbytes, a.array.itemsize) for a in arguments]
-        raise error(fault, module, named, grid, size)
-    return owners, counters(list(totals), passes, module.blocks) if count else None
-
-
-def _numpy_dtype(dtype: mx.Dtype) -> np.dtype:
-    if dtype == mx.bfloat16:
-        return np.dtype(np.uint16)
-    return np.dtype(str(dtype).removeprefix("mlx.core.").replace("bool", "bool_"))
+def _output(shape: Sequence[int], dtype: mx.Dtype, value: float | None) -> np.ndarray:
+    if value is not None:
+        return np.array(_to_numpy(mx.full(tuple(shape), value, dtype=dtype)))
+    poisoned = np.full(math.prod(shape) * dtype.size, 0xFF, np.uint8)
+    return poisoned.view(_to_numpy(mx.zeros(1, dtype)).dtype).reshape(tuple(shape))
 
 
 def _to_numpy(x: mx.array) -> np.ndarray:
+    """The array's memory; bfloat16 as uint16."""
     return np.asarray(x.view(mx.uint16) if x.dtype == mx.bfloat16 else x)
 
 

@@ -1,5 +1,6 @@
 """C++ text as statements: what is declared where. Reads declarations, does not understand expressions."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -72,9 +73,7 @@ def _initialises(head: Sequence[Token], scope: Scope) -> bool:
         return False
     if scope == Scope.FUNCTION:
         return not any(t.text in ("struct", "class", "union", "enum") for t in head)
-    return any(
-        a.text == ")" and b.text == ":" for a, b in zip(head, head[1:], strict=False)
-    )  # a member's, before a body
+    return any(a.text == ")" and b.text == ":" for a, b in itertools.pairwise(head))  # a member's, before a body
 
 
 def _opened(head: Sequence[Token], scope: Scope) -> Scope:
@@ -105,7 +104,7 @@ def without_template(code: Sequence[Token]) -> list[Token]:
 
 
 def parameters(statement: Statement) -> tuple[list[Token], list[Token]] | None:
-    """The tokens before a function's name with it, and those between its parentheses; None if it declares no function."""
+    """What stands before a function's parentheses, and in them; None for a statement that declares no function."""
     code = without_template(statement.code)
     i = 0
     while i < len(code):

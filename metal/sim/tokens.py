@@ -55,8 +55,8 @@ _CLOSING = {"(": ")", "[": "]", "{": "}", "[[": "]]", "<": ">"}
 
 
 def closing(code: Sequence[Token], opening: int) -> int | None:
-    """The index of the bracket that closes the one at `opening`, or None. A `<` closes only if what is between looks like
-    template arguments."""
+    """The index of the bracket that closes the one at `opening`, or None. A `<` closes only if what is between looks
+    like template arguments."""
     want = [_CLOSING[code[opening].text]]
     angle = code[opening].text == "<"
     for i in range(opening + 1, len(code)):

@@ -54,10 +54,9 @@ KERNEL_FLAGS = [
     "-Werror=return-type",
     "-Wno-unknown-attributes",
     "-Wno-ignored-attributes",
-    "-Wno-user-defined-literals",
-    "-Wno-reserved-user-defined-literal",
     "-Wno-undefined-internal",
     "-Wno-psabi",
+    "-Wno-duplicate-decl-specifier",  # constant is const already
 ]
 
 

@@ -7,7 +7,7 @@
 #define INFINITY __builtin_inff()
 #define NAN __builtin_nanf("")
 #define MAXFLOAT 0x1.fffffep127f
-#define HALF_MAX 65504.0h
+#define HALF_MAX ((half)65504.0f)
 #define M_PI_F 3.14159265358979323846f
 #define M_E_F 2.71828182845904523536f
 #define M_LN2_F 0.69314718055994530942f
@@ -26,8 +26,8 @@ inline float mix(float x, float y, float a) { return x + (y - x) * a; }
 inline float step(float edge, float x) { return x < edge ? 0.0f : 1.0f; }
 } // namespace metal_sim
 
-// Metal has one overload per type, so that a call with a float and a half is a call with floats; templates would not
-// convert. Hence the macros.
+// One overload per type, as in Metal: a template would refuse arguments that convert, and take what Metal calls
+// ambiguous.
 #define SIM_FLOATS(DEFINE, NAME, FUNCTION)                                                                             \
     DEFINE(NAME, FUNCTION, float)                                                                                      \
     DEFINE(NAME, FUNCTION, float2)                                                                                     \

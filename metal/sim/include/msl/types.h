@@ -2,7 +2,7 @@
 #pragma once
 
 #define device __attribute__((address_space(1)))
-#define constant __attribute__((address_space(2)))
+#define constant const __attribute__((address_space(2)))
 #define threadgroup __attribute__((address_space(3)))
 #define thread
 #define METAL_FUNC inline __attribute__((always_inline))
@@ -49,9 +49,6 @@ SIM_VECTORS(uint)
 SIM_VECTORS(long)
 SIM_VECTORS(ulong)
 #undef SIM_VECTORS
-
-constexpr half operator""h(long double x) { return (half)x; }
-constexpr bfloat operator"" bf(long double x) { return (bfloat)(float)x; }
 
 namespace metal_sim {
 
