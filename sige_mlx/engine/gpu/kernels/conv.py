@@ -1,5 +1,6 @@
 """The sparse convolution, `metal/conv`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,16 +40,20 @@ class Shape:
     def threads(self) -> int:
         return SIMDGROUP * self.wm * self.wn * self.wk
 
+    def windows(self, itemsize: int) -> int:
+        """Bytes of the windows in threadgroup memory."""
+        return self.pixels * (self.bk + 16 // itemsize) * itemsize
+
     def memory(self, itemsize: int) -> int:
         """Bytes of threadgroup memory."""
-        windows = self.pixels * (self.bk + 16 // itemsize) * itemsize
+        windows = self.windows(itemsize)
         values = self.wm * SIMDGROUP * (self.wn * SIMDGROUP + 4) * 4
         return max(windows, values) + 16 * self.pixels + 16 * self.wm * SIMDGROUP + 4 * MAX_TAPS
 
 
 def shape_of(call: Conv) -> Shape | None:
     """The shape that should be fastest; None when the tiles or kernels are larger than the kernel takes."""
-    shapes = [s for division in _divisions(call) if (s := _divided(call, *division)) is not None]
+    shapes = [s for division in _divisions(call) if (s := divided(call, division)) is not None]
     return min(shapes, key=lambda s: _cycles(call, s), default=None)
 
 
@@ -59,22 +64,19 @@ def _divisions(call: Conv) -> list[tuple[int, int, int]]:
     return [(2, 2, 1), (1, 4, 1), (1, 2, 2), (2, 1, 2), (1, 1, 4)]
 
 
-def _divided(call: Conv, wm: int, wn: int, wk: int) -> Shape | None:
-    """The shape of a division with as many channels staged at a time as leave room for other threadgroups."""
+def divided(call: Conv, division: tuple[int, int, int], staged: Sequence[int] = (32, 16, 8)) -> Shape | None:
+    """The shape of a division with the first number of channels staged at a time that leaves room for other
+    threadgroups, else the last; None when that is too much."""
+    wm, wn, wk = division
     itemsize = call.weight.dtype.size
     tiles = _tiles(call, wm)
     pixels = tiles * max(_window(call, s) for s in call.sources)
     channels = max(s.x.c for s in call.sources)
     if not tiles or any(s.kh * s.kw > MAX_TAPS for s in call.sources):
         return None
-    for bk in (32, 16, 8):
-        shape = Shape(wm, wn, wk, bk, pixels)
-        staged = pixels * (bk + 16 // itemsize) * itemsize
-        if bk > 8 and (staged > WINDOW_MEMORY or bk >= channels + 8):
-            continue
-        if shape.memory(itemsize) <= THREADGROUP_MEMORY:
-            return shape
-    return None
+    shapes = [Shape(wm, wn, wk, bk, pixels) for bk in staged]
+    shape = next((s for s in shapes if s.windows(itemsize) <= WINDOW_MEMORY and s.bk < channels + 8), shapes[-1])
+    return shape if shape.memory(itemsize) <= THREADGROUP_MEMORY else None
 
 
 def _tiles(call: Conv, wm: int) -> int:
