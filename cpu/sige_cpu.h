@@ -77,7 +77,8 @@ typedef struct sige_modulation {
     int32_t gamma_first, beta_first;
 } sige_modulation;
 
-/* One result of an epilogue: dst = act((value * scale[image][channel] + shift[image][channel]) * (1 + gamma) + beta). */
+/* One result of an epilogue: dst = act((value * scale[image][channel] + shift[image][channel]) * (1 + gamma) + beta).
+ */
 typedef struct sige_output {
     int32_t dst;
     int32_t scale, shift; /* slots of float[n][...]: both, or both SIGE_NONE for value itself */
@@ -224,9 +225,9 @@ typedef struct sige_weights {
     int32_t c_total, c_first;
 } sige_weights;
 
-/* Floats of the packed weights of a convolution; depends on c_out, and each source's c, kernel, stride, pad_mode,
- * resample and zeros, and whether an upsampled one is modulated, only: so the dense pass and every edit share one
- * packing. */
+/* Floats of the packed weights of a convolution; depends on c_out, the size of the plane, each source's c, kernel,
+ * stride, pad_mode, resample and zeros, and whether an upsampled one is modulated, only: so the dense pass and every
+ * edit share one packing. */
 SIGE_API size_t sige_pack_size(const sige_conv *conv);
 
 /* Packs `weights[n_sources]` into `packed` (64-byte aligned), ready for `conv.weight`. Slots are not looked at. */

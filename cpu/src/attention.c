@@ -124,7 +124,8 @@ static void clear_outside(const attention_job *j, int64_t head, int64_t first, i
     for (int64_t i = first; i < first + n; i++) {
         const int64_t number = i / ((int64_t)tile * tile), pixel = i % ((int64_t)tile * tile);
         const int32_t *entry = j->list + 3 * number;
-        if (entry[1] * (int64_t)tile + pixel / tile >= op->out.h || entry[2] * (int64_t)tile + pixel % tile >= op->out.w)
+        if (entry[1] * (int64_t)tile + pixel / tile >= op->out.h ||
+            entry[2] * (int64_t)tile + pixel % tile >= op->out.w)
             memset(j->dst + (i * op->heads + head) * d, 0, (size_t)d * sizeof(float));
     }
 }

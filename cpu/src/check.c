@@ -2,14 +2,7 @@
 #include "window.h"
 
 /* Sizes are limited so that every product of them that an op computes fits 63 bits, and a chunk's offsets 32. */
-enum {
-    MAX_SIZE = 1 << 24,
-    MAX_CHANNELS = 1 << 20,
-    MAX_KERNEL = 7,
-    MAX_STRIDE = 8,
-    MAX_DOWN = 15,
-    MAX_HEADS = 1 << 10
-};
+enum { MAX_SIZE = 1 << 24, MAX_CHANNELS = 1 << 20, MAX_KERNEL = 7, MAX_STRIDE = 8, MAX_DOWN = 15, MAX_HEADS = 1 << 10 };
 #define MAX_FLOATS ((int64_t)1 << 40)
 
 typedef struct checker {
@@ -90,7 +83,8 @@ static const char *check_modulation(const checker *k, const sige_modulation *m, 
     const int32_t first[2] = {m->gamma_first, m->beta_first};
     for (int i = 0; i < 2; i++) {
         PASS(check_tensor(k, of[i]));
-        REQUIRE(of[i]->n == n && of[i]->h == h && of[i]->w == w, "a modulation must have the plane of what it modulates");
+        REQUIRE(of[i]->n == n && of[i]->h == h && of[i]->w == w,
+                "a modulation must have the plane of what it modulates");
         REQUIRE(within(first[i], 0, of[i]->c - c), "a modulation must have the channels of what it modulates");
     }
     return NULL;
@@ -124,7 +118,8 @@ static const char *check_source(const checker *k, const sige_source *s, const si
                               sige_resampled(s->x.w, s->resample), s->x.c));
     if (!s->zeros)
         return NULL;
-    REQUIRE(s->resample == 1 && s->kh == 3 && s->kw == 3 && s->stride == 1 && s->pad_mode == SIGE_PAD_ZERO && !s->has_mod,
+    REQUIRE(s->resample == 1 && s->kh == 3 && s->kw == 3 && s->stride == 1 && s->pad_mode == SIGE_PAD_ZERO &&
+                !s->has_mod,
             "zeros between pixels are for plain 3x3 convolutions after an upsampling");
     return NULL;
 }

@@ -2,8 +2,11 @@
 
 #include "winograd.h"
 
-/* The largest transformed filters, in bytes, and the fewest channels whose transform is worth its while. */
-enum { WINOGRAD_4_BYTES = 8 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_C = 16 };
+/* The largest transformed filters, in bytes, and the fewest channels whose transform is worth its while. A filter takes
+ * 1.8 times its memory as F(2x2, 3x3), and saves time in proportion to the pixels that share it: the largest are only
+ * transformed for planes of WINOGRAD_PIXELS and more. */
+enum { WINOGRAD_4_BYTES = 8 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_2_BYTES_SHARED = 16 << 20 };
+enum { WINOGRAD_PIXELS = 256, WINOGRAD_C = 16 };
 
 /* Phases read one pixel of the small image for four: a modulation, or a reflection, may tell these apart. */
 static sige_method method_of(const sige_source *s) {
@@ -19,13 +22,14 @@ sige_taps sige_taps_of(const sige_source *s, sige_method method, int phase) {
     return (sige_taps){2 - first_y, 2 - first_x, first_y, first_x};
 }
 
-static sige_method winograd_of(int64_t c, int64_t c_out) {
+static sige_method winograd_of(int64_t c, int64_t c_out, int64_t pixels) {
     const int64_t filter = c * sige_ceil_div(c_out, SIGE_PANEL) * SIGE_PANEL * (int64_t)sizeof(float);
     if (c < WINOGRAD_C)
         return SIGE_DIRECT;
     if (filter * sige_winograd_points(SIGE_WINOGRAD_4) <= WINOGRAD_4_BYTES)
         return SIGE_WINOGRAD_4;
-    if (filter * sige_winograd_points(SIGE_WINOGRAD_2) <= WINOGRAD_2_BYTES)
+    const int64_t most = pixels < WINOGRAD_PIXELS ? WINOGRAD_2_BYTES : WINOGRAD_2_BYTES_SHARED;
+    if (filter * sige_winograd_points(SIGE_WINOGRAD_2) <= most)
         return SIGE_WINOGRAD_2;
     return SIGE_DIRECT;
 }
@@ -37,7 +41,7 @@ sige_plan sige_plan_of(const sige_conv *conv) {
         if (p.method[i] == SIGE_WINOGRAD_4)
             p.winograd_c += conv->source[i].x.c;
     }
-    p.winograd = winograd_of(p.winograd_c, conv->c_out);
+    p.winograd = winograd_of(p.winograd_c, conv->c_out, (int64_t)conv->out.h * conv->out.w);
     if (p.winograd == SIGE_DIRECT)
         p.winograd_c = 0;
     p.panel_k = (int64_t)sige_winograd_points(p.winograd) * p.winograd_c;

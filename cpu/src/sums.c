@@ -27,9 +27,7 @@ static void add_tile(void *context, int64_t tile, int thread) {
 }
 
 void sige_add_unit_sums(const sige_units *units, const float *unit_sums, float *sums, int c, sige_pool *pool) {
-    sums_job j = {.unit_sums = unit_sums,
-                  .sums = sums,
-                  .units = units->per_edge * units->per_edge,
-                  .floats = 2 * (int64_t)c};
+    sums_job j = {
+        .unit_sums = unit_sums, .sums = sums, .units = units->per_edge * units->per_edge, .floats = 2 * (int64_t)c};
     sige_pool_for(pool, units->tiles, add_tile, &j);
 }

@@ -32,6 +32,19 @@ BOUNDS = {
     "group_norm": 1e-11,
     "norm_of_concat": 1e-11,
     "attention": 1e-11,
+    "relu": 4e-12,
+    "leaky_relu": 4e-12,
+    "tanh": 4e-12,
+    "depthwise": 4e-12,
+    "reflect": 4e-12,
+    "transposed": 4e-12,
+    "avg_pool": 4e-12,
+    "downsample": 4e-12,
+    "stored_addition": 4e-12,
+    "instance_norm": 1e-11,
+    "batch_norm": 4e-12,
+    "film": 1e-11,
+    "spade": 1e-11,
 }
 
 CHANNELS = st.sampled_from([1, 2, 3, 5, 8, 13, 16, 17, 24, 31, 32, 40])
@@ -55,10 +68,11 @@ def shapes(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def check(op: str, drawn: dict[str, Any], forward: Callable[[Any, Tensor], Tensor], **layers: Any) -> None:
+def check(op: str, drawn: dict[str, Any], forward: Callable[..., Tensor], time: bool = False, **layers: Any) -> None:
     """`a` comes first, so that the op under test reads tiles and not the caller's image."""
     first = conv(drawn["image"][2], drawn["widths"][0])
-    assert_agree(Net(drawn["image"], forward, a=first, **layers), drawn["mask"], BOUNDS[op], **drawn["options"])
+    model = Net(drawn["image"], forward, time, a=first, **layers)
+    assert_agree(model, drawn["mask"], BOUNDS[op], **drawn["options"])
 
 
 @given(shapes(), st.sampled_from([1, 2, 3, 4, 5, 7]))
@@ -123,10 +137,126 @@ def test_shortcut(drawn: dict[str, Any], kernels: tuple[int, int]) -> None:
     check("shortcut", drawn, lambda m, x: (lambda h: m.c(m.b(h) + m.s(h)))(m.a(x)), **layers)
 
 
-@given(shapes())
-def test_silu(drawn: dict[str, Any]) -> None:
-    check("silu", drawn, lambda m, x: m.b(nn.silu(m.a(x))), b=conv(*drawn["widths"]))
-    check("silu", drawn, lambda m, x: m.b(nn.silu(m.a(x))), b=conv(*drawn["widths"], 1))
+@pytest.mark.parametrize("act", [nn.silu, nn.relu, nn.leaky_relu, nn.tanh])
+@given(shapes(), st.sampled_from([1, 3]))
+def test_activations(act: Callable[[Tensor], Tensor], drawn: dict[str, Any], kernel: int) -> None:
+    """Of what is read, and of the output."""
+    bound = act.__name__
+    check(bound, drawn, lambda m, x: m.b(act(m.a(x))), b=conv(*drawn["widths"], kernel))
+    check(bound, drawn, lambda m, x: act(m.b(m.a(x))), b=conv(*drawn["widths"], kernel))
+    check(bound, drawn, lambda m, x: act(m.b(m.a(x)) + m.s(m.a(x))), b=conv(*drawn["widths"]), s=conv(*drawn["widths"], 1))
+
+
+@given(shapes(), st.sampled_from([1, 3, 5]), st.sampled_from(["zero", "reflect"]), st.booleans())
+def test_depthwise(drawn: dict[str, Any], kernel: int, pad_mode: Any, added: bool) -> None:
+    w, v = drawn["widths"]
+    pad = min(kernel // 2, min(drawn["image"][:2]) - 1)
+    kernel = 2 * pad + 1
+    layers = {"d": nn.Conv2d(w, w, kernel, 1, pad, groups=w, pad_mode=pad_mode), "b": conv(w, v, 1)}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        return m.b(m.d(nn.silu(h)) + h if added else m.d(nn.silu(h)))
+
+    if w > 1:  # one channel is a plain convolution
+        check("depthwise", drawn, forward, **layers)
+
+
+@given(shapes(), st.sampled_from([(2, 2), (3, 2), (4, 4)]))
+def test_depthwise_strided(drawn: dict[str, Any], kernel_and_stride: tuple[int, int]) -> None:
+    kernel, stride = kernel_and_stride
+    height, width, c = drawn["image"]
+    drawn["image"] = (height * 2, width * 2, c)
+    drawn["mask"] = np.kron(drawn["mask"], np.ones((2, 2), np.bool_))
+    w, v = max(2, drawn["widths"][0]), drawn["widths"][1]
+    drawn["widths"] = (w, v)
+    total = kernel - stride if kernel > stride else 0
+    layers = {"d": nn.Conv2d(w, w, kernel, stride, ((0, total), (total, 0)), groups=w), "b": conv(w, v)}
+    check("depthwise", drawn, lambda m, x: m.b(m.d(m.a(x))), **layers)
+
+
+@given(shapes(), st.sampled_from([3, 5, 7]), st.sampled_from([1, 2]))
+def test_reflect(drawn: dict[str, Any], kernel: int, stride: int) -> None:
+    w, v = drawn["widths"]
+    pad = min(kernel // 2, min(drawn["image"][:2]) - 1)
+    layers = {"b": nn.Conv2d(w, v, 2 * pad + 1, stride, pad, pad_mode="reflect"), "c": conv(v, 3)}
+    check("reflect", drawn, lambda m, x: m.c(nn.relu(m.b(m.a(x)))), **layers)
+
+
+@given(shapes(), st.sampled_from([3, 5]))
+def test_reflect_after_upsampling(drawn: dict[str, Any], kernel: int) -> None:
+    w, v = drawn["widths"]
+    layers = {"d": conv(w, v, 3, 2), "b": nn.Conv2d(v, 3, kernel, 1, kernel // 2, pad_mode="reflect")}
+    check("reflect", drawn, lambda m, x: m.b(nn.upsample_nearest(m.d(m.a(x)))), **layers)
+
+
+@given(shapes(), st.booleans(), st.booleans())
+def test_transposed(drawn: dict[str, Any], activated: bool, rest: bool) -> None:
+    w, v = drawn["widths"]
+    layers = {"d": conv(w, v, 3, 2), "t": nn.ConvTranspose2d(v, w), "c": conv(w, 3)}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        low = m.d(h)
+        up = m.t(nn.relu(low) if activated else low)
+        return m.c(up + h) if rest else up
+
+    check("transposed", drawn, forward, **layers)
+
+
+@given(shapes(), st.booleans(), st.booleans())
+def test_avg_pool(drawn: dict[str, Any], activated: bool, added: bool) -> None:
+    w, v = drawn["widths"]
+    layers = {"d": conv(w, w, 3, 2), "b": conv(w, v)}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        pooled = nn.avg_pool2d(nn.silu(h) if activated else h)
+        return m.b(m.d(h) + pooled if added else pooled)
+
+    check("avg_pool", drawn, forward, **layers)
+
+
+@given(shapes(), st.sampled_from([1, 2, 4]), st.sampled_from([1, 3]), st.booleans())
+def test_downsample(drawn: dict[str, Any], factor: int, kernel: int, of_input: bool) -> None:
+    height, width, c = drawn["image"]
+    drawn["image"] = (height * 2, width * 2, c)
+    drawn["mask"] = np.kron(drawn["mask"], np.ones((2, 2), np.bool_))
+    w, v = drawn["widths"]
+    layers = {"b": conv(c if of_input else w, v, kernel), "s": conv(w, v, 4, 4) if factor == 4 else conv(w, v, 3, factor)}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        return m.b(nn.downsample_nearest(x if of_input else nn.relu(h), factor)) + m.s(h)
+
+    check("downsample", drawn, forward, **layers)
+
+
+@given(shapes(), st.sampled_from(["act", "twice", "norm", "norm and act", "up", "itself", "chain"]))
+def test_additions_that_no_convolution_absorbs(drawn: dict[str, Any], kind: str) -> None:
+    w, v = drawn["widths"]
+    layers = {"b": conv(w, w), "d": conv(w, w, 3, 2), "n": nn.InstanceNorm(), "c": conv(w, v), "e": conv(v, 3)}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        if kind == "act":
+            h = m.b(h) + nn.silu(h)
+        elif kind == "twice":
+            g = m.b(h)
+            h = m.b(nn.relu(g + h)) + g
+        elif kind == "norm":
+            h = h + m.n(m.b(h))
+        elif kind == "norm and act":
+            h = h + nn.relu(m.n(m.b(h)))
+        elif kind == "up":
+            h = m.b(h) + nn.upsample_nearest(m.d(h))
+        elif kind == "itself":
+            h = h + h
+        else:
+            h = m.b(h) + h + nn.upsample_nearest(nn.relu(m.d(h)))
+        return m.e(m.c(h))
+
+    check("stored_addition" if "norm" not in kind else "instance_norm", drawn, forward, **layers)
 
 
 @given(shapes(), st.sampled_from([1, 3]), st.booleans())
@@ -139,6 +269,108 @@ def test_group_norm(drawn: dict[str, Any], kernel: int, activated: bool) -> None
         return m.c(m.b(nn.silu(h) if activated else h))
 
     check("group_norm", drawn, forward, **layers)
+
+
+@given(shapes(), st.sampled_from([1, 3]), st.booleans())
+def test_instance_norm(drawn: dict[str, Any], kernel: int, depthwise: bool) -> None:
+    w, v = drawn["widths"]
+    layers = {"n": nn.InstanceNorm(), "b": conv(w, v, kernel), "c": conv(v, 3)}
+    if depthwise and w > 1:
+        layers["d"] = nn.Conv2d(w, w, 3, 1, 1, groups=w)
+    check(
+        "instance_norm",
+        drawn,
+        lambda m, x: m.c(m.b(nn.relu(m.n(m.d(m.a(x)) if "d" in m else m.a(x))))),
+        **layers,
+    )
+
+
+@given(shapes(), st.sampled_from([1, 3]), st.booleans(), st.booleans())
+def test_batch_norm(drawn: dict[str, Any], kernel: int, activated: bool, upsampled: bool) -> None:
+    w, v = drawn["widths"]
+    layers = {"d": conv(w, w, 3, 2), "n": nn.BatchNorm(w), "b": conv(w, v, kernel), "c": conv(v, 3)}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        h = m.n(nn.upsample_nearest(m.d(h)) if upsampled else h)
+        return m.c(m.b(nn.leaky_relu(h) if activated else h))
+
+    check("batch_norm", drawn, forward, **layers)
+
+
+@given(shapes(), st.booleans(), st.booleans())
+def test_film(drawn: dict[str, Any], grouped: bool, both: bool) -> None:
+    """The vector is made of time steps; the norm may have a reader without it."""
+    w, v = drawn["widths"]
+    layers = {
+        "n": nn.GroupNorm(groups_of(w), w) if grouped else nn.InstanceNorm(),
+        "f": nn.Linear(8, 2 * w),
+        "b": conv(w, v),
+        "e": conv(w, v, 1),
+        "c": conv(v, 3),
+    }
+
+    def forward(m: Any, x: Tensor, t: Tensor) -> Tensor:
+        h = m.n(m.a(x))
+        y = m.b(nn.silu(nn.modulate(h, m.f(nn.silu(nn.log_snr_embedding(t, 8))))))
+        return m.c(y + m.e(h) if both else y)
+
+    check("film", drawn, forward, time=True, **layers)
+
+
+def spade(m: Any, x: Tensor, labels: Tensor, i: str) -> Tensor:
+    hidden = nn.relu(m["shared" + i](labels))
+    return nn.modulate(m["norm" + i](x) if "norm" + i in m else x, m["gamma_beta" + i](hidden))
+
+
+NORMS: dict[str, Callable[[int], Any]] = {
+    "none": lambda c: None,
+    "batch": nn.BatchNorm,
+    "instance": lambda c: nn.InstanceNorm(),
+    "group": lambda c: nn.GroupNorm(groups_of(c), c),
+}
+
+
+@given(shapes(), st.sampled_from(list(NORMS)), st.booleans(), st.booleans(), st.sampled_from([1, 3]))
+def test_spade(drawn: dict[str, Any], norm: str, upsampled: bool, late: bool, kernel: int) -> None:
+    """`late`: the modulation comes after what it modulates in the network's order."""
+    w, v = drawn["widths"]
+    layers = {"d": conv(w, w, 3, 2), "shared0": conv(drawn["image"][2], 5), "gamma_beta0": conv(5, 2 * w, kernel)}
+    layers |= {"b": conv(w, v, kernel), "c": conv(v, 3)}
+    if norm != "none":
+        layers["norm0"] = NORMS[norm](w)
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        if late:
+            h = m.a(x)
+            h = nn.upsample_nearest(m.d(h)) if upsampled else h
+            return m.c(m.b(nn.leaky_relu(spade(m, h, x, "0"))))
+        modulation = m.gamma_beta0(nn.relu(m.shared0(x)))
+        h = m.a(x)
+        h = nn.upsample_nearest(m.d(h)) if upsampled else h
+        h = m.norm0(h) if "norm0" in m else h
+        return m.c(m.b(nn.leaky_relu(nn.modulate(h, modulation))))
+
+    check("spade", drawn, forward, **layers)
+
+
+@given(shapes(), st.booleans())
+def test_spade_with_separable_convolutions(drawn: dict[str, Any], upsampled: bool) -> None:
+    """Gamma and beta are two values: GAN Compression's form."""
+    w, v = drawn["widths"]
+    layers: dict[str, Any] = {"e": conv(w, w, 3, 2), "shared": conv(drawn["image"][2], 6), "n": nn.BatchNorm(w)}
+    for name in ("gamma", "beta"):
+        layers |= {f"{name}_d": nn.Conv2d(6, 6, 3, 1, 1, groups=6), f"{name}_n": nn.InstanceNorm()}
+        layers |= {f"{name}_p": conv(6, w, 1)}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        h = nn.upsample_nearest(m.e(h)) if upsampled else h
+        hidden = nn.relu(m.shared(x))
+        parts = [m[f"{name}_p"](m[f"{name}_n"](m[f"{name}_d"](hidden))) for name in ("gamma", "beta")]
+        return m.c(nn.leaky_relu(m.b(nn.modulate(m.n(h), nn.concat(parts)))))
+
+    check("spade", drawn, forward, **layers, b=conv(w, v), c=conv(v, 3))
 
 
 @given(shapes(), st.integers(1, 4))

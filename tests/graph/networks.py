@@ -21,11 +21,14 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Net(mlx.nn.Module):
-    """`forward(layers, x)` over named layers, for an image `(H, W, C)`."""
+    """`forward(layers, x)` over named layers, for an image `(H, W, C)`; or `forward(layers, x, t)` with `time`."""
 
-    def __init__(self, image: tuple[int, int, int], forward: Callable[[Any, Tensor], Tensor], **layers: mlx.nn.Module):
+    def __init__(
+        self, image: tuple[int, int, int], forward: Callable[..., Tensor], time: bool = False, **layers: mlx.nn.Module
+    ):
         super().__init__()
         self.image = image
+        self.time = time
         self.forward = forward
         self.config = SimpleNamespace(sparse_resolution_threshold=8)
         for name, layer in layers.items():
@@ -33,10 +36,10 @@ class Net(mlx.nn.Module):
         randomise(self)
 
     def inputs(self, batch: int = 1) -> dict[str, tuple[int, ...]]:
-        return {"x": (batch, *self.image)}
+        return {"x": (batch, *self.image)} | ({"t": (batch,)} if self.time else {})
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.forward(self, x)
+    def __call__(self, x: Tensor, t: Tensor | None = None) -> Tensor:
+        return self.forward(self, x, t) if self.time else self.forward(self, x)
 
 
 def conv(i: int, o: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
@@ -52,6 +55,7 @@ def randomise(model: mlx.nn.Module, seed: int = 0) -> None:
     weights = []
     for name, p in tree_flatten(model.parameters()):
         drawn = rng.standard_normal(p.shape)
+        drawn = 0.5 + drawn**2 if name.endswith("running_var") else drawn
         drawn = drawn / np.prod(p.shape[1:]) ** 0.5 if p.ndim > 1 else 0.2 * drawn + name.endswith("weight")
         weights.append((name, mx.array(drawn.astype(np.float32))))
     model.load_weights(weights)

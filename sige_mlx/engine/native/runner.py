@@ -54,7 +54,7 @@ class Binding:
         self._weights = []  # keeps the arrays behind the pointers alive
         for i, slot in enumerate(program.slots):
             self.of_kind[slot.kind].append((i, slot.key))
-            if slot.kind in (Kind.WEIGHT, Kind.BIAS, Kind.PARAM):
+            if slot.kind in (Kind.WEIGHT, Kind.BIAS, Kind.PARAM, Kind.FOLDED):
                 self._weights.append(weights.array(slot))
                 self.pointers[i] = self._weights[-1].ctypes.data
         self._arenas = self._plan()
