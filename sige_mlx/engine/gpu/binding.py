@@ -178,8 +178,7 @@ class Running:
         self._keep_outputs(op, self.compute(call, self.program.slots[op.weight].key))
 
     def _depthwise(self, op: p.Depthwise) -> None:
-        weight = None if op.weight == NONE else self._value(op.weight).astype(self.dtype)
-        call = calls.Depthwise(self._epilogue(op, op.c), weight, self._source(op.source), self.dtype)
+        call = calls.Depthwise(self._epilogue(op, op.c), self._given(op.weight), self._source(op.source), self.dtype)
         self._keep_outputs(op, self.compute(call, None))
 
     def _keep_outputs(self, op: p.Conv | p.Depthwise, results: list[mx.array]) -> None:

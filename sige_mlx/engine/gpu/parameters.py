@@ -4,33 +4,37 @@ from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
 from sige_mlx.engine.gpu.calls import Conv
 from sige_mlx.engine.gpu.phases import as_phased, can_be_phased, pack_phases, zeros
 from sige_mlx.engine.gpu.weights import pack
-from sige_mlx.engine.native.weights import Loader
+from sige_mlx.engine.native.weights import Loader, folded
 from sige_mlx.graph import program as p
-from sige_mlx.graph.fusion import FusedConv
+from sige_mlx.graph.fusion import Fused, FusedDepthwise, Written
 from sige_mlx.graph.program import Kind, Program
 
 
 class Parameters:
     """The arrays of WEIGHT, BIAS, PARAM and FOLDED slots."""
 
-    def __init__(self, fused: Sequence[object], dense: Program, load: Loader, dtype: mx.Dtype):
+    def __init__(self, fused: Sequence[Fused], dense: Program, load: Loader, dtype: mx.Dtype):
         self._load = load
         self._dtype = dtype
-        convs = {f.value: f for f in fused if isinstance(f, FusedConv)}
-        ops = {dense.slots[op.weight].key: op for op in dense.ops if isinstance(op, p.Conv)}
         self._arrays: dict[tuple[Kind, Any], mx.array] = {}
         self._phased: dict[Any, mx.array] = {}
+        written = {f.value: f for f in fused if isinstance(f, Written)}
+        for op in dense.ops:
+            if isinstance(op, p.Conv | p.Depthwise) and op.weight != p.NONE:
+                key = dense.slots[op.weight].key
+                self._arrays[Kind.WEIGHT, key] = self._weight(op, written[key])
         for slot in dense.slots:
-            if slot.kind is Kind.WEIGHT:
-                self._arrays[slot.kind, slot.key] = self._packed(convs[slot.key], ops[slot.key])
+            if slot.kind is Kind.PARAM:
+                self._arrays[slot.kind, slot.key] = self._floats(slot.key)
             elif slot.kind is Kind.BIAS:
                 self._arrays[slot.kind, slot.key] = mx.stack([self._floats(name) for name in slot.key]).sum(0)
-            elif slot.kind is Kind.PARAM:
-                self._arrays[slot.kind, slot.key] = self._floats(slot.key)
+            elif slot.kind is Kind.FOLDED:
+                self._arrays[slot.kind, slot.key] = mx.array(folded(slot, lambda name: np.asarray(self._floats(name))))
 
     def of(self, program: Program) -> dict[int, mx.array]:
         """The arrays of a program's slots."""
@@ -55,16 +59,23 @@ class Parameters:
     def _floats(self, name: str) -> mx.array:
         return mx.array(self._load(name)).astype(mx.float32)
 
-    def _packed(self, conv: FusedConv, op: p.Conv) -> mx.array:
+    def _weight(self, op: p.Conv | p.Depthwise, written: Written) -> mx.array:
+        if isinstance(written, FusedDepthwise):
+            assert written.source.weight is not None
+            by_channel = self._floats(written.source.weight)
+            return mx.contiguous(by_channel.reshape(by_channel.shape[0], -1).T.astype(self._dtype))
+        assert isinstance(op, p.Conv)
         parts, read = [], iter(op.source)
-        for source in conv.sources:
+        for source in written.sources:
+            assert source.weight is not None
             weight = self._floats(source.weight).reshape(source.weight_shape).astype(self._dtype)
+            if source.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
+                weight = weight[:, ::-1, ::-1]
             first = 0
-            for _ in source.view.parts:
-                s = next(read)
-                part = weight[..., first : first + s.x.c]
-                parts.append(part[:, ::-1, ::-1] if s.zeros else part)  # a transposed convolution's is turned
-                first += s.x.c
+            for _ in source.reads:
+                c = next(read).x.c
+                parts.append(weight[..., first : first + c])
+                first += c
         packed = pack(parts)
         mx.eval(packed)
         return packed
