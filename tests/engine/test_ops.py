@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from sige_mlx import nn
 from sige_mlx.nn import Tensor
 from tests.engine.compare import assert_agree
-from tests.graph.networks import Block, Net, SelfAttention, border_masks, conv, groups_of, masks
+from tests.graph.blocks import Block, SelfAttention, conv, groups_of
+from tests.graph.networks import Net, border_masks, masks
 
 BOUNDS = {
     "conv": 4e-12,
