@@ -175,7 +175,15 @@ def precompiled_prelude(count: bool) -> list[str]:
     header = folder() / f"prelude-{headers_digest()}{'-count' if count else ''}.pch"
     build(
         header,
-        [*flags, "-Xclang", "-fno-pch-timestamp", "-x", "c++-header", str(INCLUDE / "msl" / "prelude.h")],
+        [
+            *flags,
+            "-fpch-instantiate-templates",
+            "-Xclang",
+            "-fno-pch-timestamp",
+            "-x",
+            "c++-header",
+            str(INCLUDE / "msl" / "prelude.h"),
+        ],
         "the headers do not compile",
     )
     return [*flags, "-include-pch", str(header)]
