@@ -241,7 +241,7 @@ def test_downsample(drawn: dict[str, Any], factor: int, kernel: int, of_input: b
 @given(shapes(), st.sampled_from(["act", "twice", "norm", "norm and act", "up", "itself", "chain"]))
 def test_additions_that_no_convolution_absorbs(drawn: dict[str, Any], kind: str) -> None:
     w, v = drawn["widths"]
-    layers = {"b": conv(w, w), "d": conv(w, w, 3, 2), "n": nn.InstanceNorm(), "c": conv(w, v), "e": conv(v, 3)}
+    layers = {"b": conv(w, w), "d": conv(w, w, 3, 2), "n": nn.InstanceNorm(w), "c": conv(w, v), "e": conv(v, 3)}
 
     def forward(m: Any, x: Tensor) -> Tensor:
         h = m.a(x)
@@ -280,7 +280,7 @@ def test_group_norm(drawn: dict[str, Any], kernel: int, activated: bool) -> None
 @given(shapes(), st.sampled_from([1, 3]), st.booleans())
 def test_instance_norm(drawn: dict[str, Any], kernel: int, depthwise: bool) -> None:
     w, v = drawn["widths"]
-    layers = {"n": nn.InstanceNorm(), "b": conv(w, v, kernel), "c": conv(v, 3)}
+    layers = {"n": nn.InstanceNorm(w), "b": conv(w, v, kernel), "c": conv(v, 3)}
     if depthwise and w > 1:
         layers["d"] = nn.Conv2d(w, w, 3, 1, 1, groups=w)
     check(
@@ -309,7 +309,7 @@ def test_film(drawn: dict[str, Any], grouped: bool, both: bool) -> None:
     """The vector is made of time steps; the norm may have a reader without it."""
     w, v = drawn["widths"]
     layers = {
-        "n": nn.GroupNorm(groups_of(w), w) if grouped else nn.InstanceNorm(),
+        "n": nn.GroupNorm(groups_of(w), w) if grouped else nn.InstanceNorm(w),
         "f": nn.Linear(8, 2 * w),
         "b": conv(w, v),
         "e": conv(w, v, 1),
@@ -332,7 +332,7 @@ def spade(m: Any, x: Tensor, labels: Tensor, i: str) -> Tensor:
 NORMS: dict[str, Callable[[int], Any]] = {
     "none": lambda c: None,
     "batch": nn.BatchNorm,
-    "instance": lambda c: nn.InstanceNorm(),
+    "instance": lambda c: nn.InstanceNorm(c),
     "group": lambda c: nn.GroupNorm(groups_of(c), c),
 }
 
@@ -366,7 +366,7 @@ def test_spade_with_separable_convolutions(drawn: dict[str, Any], upsampled: boo
     w, v = drawn["widths"]
     layers: dict[str, Any] = {"e": conv(w, w, 3, 2), "shared": conv(drawn["image"][2], 6), "n": nn.BatchNorm(w)}
     for name in ("gamma", "beta"):
-        layers |= {f"{name}_d": nn.Conv2d(6, 6, 3, 1, 1, groups=6), f"{name}_n": nn.InstanceNorm()}
+        layers |= {f"{name}_d": nn.Conv2d(6, 6, 3, 1, 1, groups=6), f"{name}_n": nn.InstanceNorm(6)}
         layers |= {f"{name}_p": conv(6, w, 1)}
 
     def forward(m: Any, x: Tensor) -> Tensor:
