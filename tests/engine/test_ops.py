@@ -142,12 +142,10 @@ def test_shortcut(drawn: dict[str, Any], kernels: tuple[int, int]) -> None:
 @given(shapes(), st.sampled_from([1, 3]))
 def test_activations(act: Callable[[Tensor], Tensor], drawn: dict[str, Any], kernel: int) -> None:
     """Of what is read, and of the output."""
-    bound = act.__name__
-    check(bound, drawn, lambda m, x: m.b(act(m.a(x))), b=conv(*drawn["widths"], kernel))
-    check(bound, drawn, lambda m, x: act(m.b(m.a(x))), b=conv(*drawn["widths"], kernel))
-    check(
-        bound, drawn, lambda m, x: act(m.b(m.a(x)) + m.s(m.a(x))), b=conv(*drawn["widths"]), s=conv(*drawn["widths"], 1)
-    )
+    layers = {"b": conv(*drawn["widths"], kernel), "s": conv(*drawn["widths"], 1)}
+    check(act.__name__, drawn, lambda m, x: m.b(act(m.a(x))), **layers)
+    check(act.__name__, drawn, lambda m, x: act(m.b(m.a(x))), **layers)
+    check(act.__name__, drawn, lambda m, x: act((lambda h: m.b(h) + m.s(h))(m.a(x))), **layers)
 
 
 @given(shapes(), st.sampled_from([1, 3, 5]), st.sampled_from(["zero", "reflect"]), st.booleans())
@@ -226,10 +224,8 @@ def test_downsample(drawn: dict[str, Any], factor: int, kernel: int, of_input: b
     drawn["image"] = (height * 2, width * 2, c)
     drawn["mask"] = np.kron(drawn["mask"], np.ones((2, 2), np.bool_))
     w, v = drawn["widths"]
-    layers = {
-        "b": conv(c if of_input else w, v, kernel),
-        "s": conv(w, v, 4, 4) if factor == 4 else conv(w, v, 3, factor),
-    }
+    strided = conv(w, v, 4 if factor == 4 else 3, factor)
+    layers = {"b": conv(c if of_input else w, v, kernel), "s": strided}
 
     def forward(m: Any, x: Tensor) -> Tensor:
         h = m.a(x)

@@ -31,10 +31,8 @@ class Block(mlx.nn.Module):
             self.temb_proj = nn.Linear(vector, 2 * o if film else o)
         if i != o:
             self.shortcut = conv(i, o, 1)
-        self.film, self.resample = (
-            film,
-            {"none": lambda x: x, "down": nn.avg_pool2d, "up": nn.upsample_nearest}[resample],
-        )
+        resamplings = {"none": lambda x: x, "down": nn.avg_pool2d, "up": nn.upsample_nearest}
+        self.film, self.resample = film, resamplings[resample]
 
     def __call__(self, x: Tensor, temb: Tensor | None) -> Tensor:
         h = self.conv1(self.resample(nn.silu(self.norm1(x))))
