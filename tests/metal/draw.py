@@ -207,7 +207,7 @@ class _Draw:
         """Dense, or a list: of any tiles, of all, of none, filled up or not."""
         tile = self.s.tile
         n, h, w = self.pick(1, 2), int(self.rng.integers(1, 3 * tile + 3)), int(self.rng.integers(1, 3 * tile + 3))
-        kind = self.rng.choice(["dense", "list", "list", "filled", "empty"])
+        kind = self.rng.choice(["dense", "dense", "list", "list", "list", "filled", "filled", "empty"])
         if kind == "dense":
             return Domain(n, h, w, tile)
         rows, _ = self.tiles(n, h, w, tile)
