@@ -49,7 +49,9 @@ def seen(s: Source) -> mx.array:
     c = s.x.c
     gamma = pasted(s.mod.gamma)[..., s.mod.gamma_first : s.mod.gamma_first + c]
     beta = pasted(s.mod.beta)[..., s.mod.beta_first : s.mod.beta_first + c]
-    return activate(x * (1 + gamma) + beta, s.act)
+    there = _recorded(s.x, *coordinates(Domain(s.x.n, s.x.h, s.x.w, s.x.tile)))
+    there = resampled(mx.broadcast_to(there, (s.x.n, s.x.h, s.x.w))[..., None], s.resample)
+    return mx.where(there, activate(x * (1 + gamma) + beta, s.act), 0.0)
 
 
 def resampled(x: mx.array, resample: int, zeros: bool = False) -> mx.array:
