@@ -43,6 +43,8 @@ KERNEL_FLAGS = [
     "-fno-vectorize",
     "-fno-slp-vectorize",
     "-fno-unroll-loops",
+    "-mllvm",
+    "-disable-vector-combine",  # a load of a vector stays one, whatever part of it is used
     "-fno-builtin-memset",
     "-fno-builtin-memcpy",
     "-fno-optimize-sibling-calls",  # recursion stays visible

@@ -50,7 +50,7 @@ def test_bfloat_rounds_to_nearest_even() -> None:
 
 def test_floating_literals_are_floats() -> None:
     body = """
-        static_assert(sizeof(0.1) == 4 && sizeof(1e-3) == 4 && sizeof(TENTH) == 4, "");
+        static_assert(sizeof(0.1) == 4 && sizeof(1e-3) == 4 && sizeof(0x1p-3) == 4 && sizeof(TENTH) == 4, "");
         static_assert(sizeof(0.5h) == 2, "");
         out[thread_index_in_threadgroup] = x[thread_index_in_threadgroup] * 0.1;
     """
