@@ -96,7 +96,8 @@ def _by_mlx(call: Call, key: Any) -> list[mx.array]:
 
 
 def filled(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """A list of tiles [N, 3] filled up to its bucket: what is made for one edit then serves others of about its size."""
+    """A list of tiles [N, 3] filled up to its bucket: what is made for one edit then serves others of about its
+    size."""
     return np.concatenate([rows, np.full((bucket(len(rows)) - len(rows), 3), -1, np.int32)])
 
 

@@ -93,7 +93,7 @@ class Dispatch:
     kernel: str
     groups: tuple[int, int, int]
     threads: int
-    counters: Mapping[str, Any] | None = None
+    counters: Any = None
 
 
 class Device(Protocol):
@@ -143,9 +143,7 @@ class Simulated:
 
         run = simulate(launch.compiled(), **launch.arguments(), seed=self.seed, count=self.count)
         if self.dispatches is not None:
-            self.dispatches.append(
-                Dispatch(launch.kernel.specialisation, launch.groups, launch.threads, run.counted)
-            )
+            self.dispatches.append(Dispatch(launch.kernel.specialisation, launch.groups, launch.threads, run.counted))
         return run.outputs
 
 
