@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from sige_mlx import nn
 from sige_mlx.nn import Tensor
 from tests.engine.compare import assert_agree
-from tests.graph.networks import Block, Net, SelfAttention, border_masks, conv, groups_of, masks
+from tests.graph.blocks import Block, SelfAttention, conv, groups_of
+from tests.graph.networks import Net, border_masks, masks
 
 BOUNDS = {
     "conv": 4e-12,
@@ -141,10 +142,10 @@ def test_shortcut(drawn: dict[str, Any], kernels: tuple[int, int]) -> None:
 @given(shapes(), st.sampled_from([1, 3]))
 def test_activations(act: Callable[[Tensor], Tensor], drawn: dict[str, Any], kernel: int) -> None:
     """Of what is read, and of the output."""
-    bound = act.__name__
-    check(bound, drawn, lambda m, x: m.b(act(m.a(x))), b=conv(*drawn["widths"], kernel))
-    check(bound, drawn, lambda m, x: act(m.b(m.a(x))), b=conv(*drawn["widths"], kernel))
-    check(bound, drawn, lambda m, x: act(m.b(m.a(x)) + m.s(m.a(x))), b=conv(*drawn["widths"]), s=conv(*drawn["widths"], 1))
+    layers = {"b": conv(*drawn["widths"], kernel), "s": conv(*drawn["widths"], 1)}
+    check(act.__name__, drawn, lambda m, x: m.b(act(m.a(x))), **layers)
+    check(act.__name__, drawn, lambda m, x: act(m.b(m.a(x))), **layers)
+    check(act.__name__, drawn, lambda m, x: act((lambda h: m.b(h) + m.s(h))(m.a(x))), **layers)
 
 
 @given(shapes(), st.sampled_from([1, 3, 5]), st.sampled_from(["zero", "reflect"]), st.booleans())
@@ -223,7 +224,8 @@ def test_downsample(drawn: dict[str, Any], factor: int, kernel: int, of_input: b
     drawn["image"] = (height * 2, width * 2, c)
     drawn["mask"] = np.kron(drawn["mask"], np.ones((2, 2), np.bool_))
     w, v = drawn["widths"]
-    layers = {"b": conv(c if of_input else w, v, kernel), "s": conv(w, v, 4, 4) if factor == 4 else conv(w, v, 3, factor)}
+    strided = conv(w, v, 4 if factor == 4 else 3, factor)
+    layers = {"b": conv(c if of_input else w, v, kernel), "s": strided}
 
     def forward(m: Any, x: Tensor) -> Tensor:
         h = m.a(x)
@@ -235,7 +237,7 @@ def test_downsample(drawn: dict[str, Any], factor: int, kernel: int, of_input: b
 @given(shapes(), st.sampled_from(["act", "twice", "norm", "norm and act", "up", "itself", "chain"]))
 def test_additions_that_no_convolution_absorbs(drawn: dict[str, Any], kind: str) -> None:
     w, v = drawn["widths"]
-    layers = {"b": conv(w, w), "d": conv(w, w, 3, 2), "n": nn.InstanceNorm(), "c": conv(w, v), "e": conv(v, 3)}
+    layers = {"b": conv(w, w), "d": conv(w, w, 3, 2), "n": nn.InstanceNorm(w), "c": conv(w, v), "e": conv(v, 3)}
 
     def forward(m: Any, x: Tensor) -> Tensor:
         h = m.a(x)
@@ -274,7 +276,7 @@ def test_group_norm(drawn: dict[str, Any], kernel: int, activated: bool) -> None
 @given(shapes(), st.sampled_from([1, 3]), st.booleans())
 def test_instance_norm(drawn: dict[str, Any], kernel: int, depthwise: bool) -> None:
     w, v = drawn["widths"]
-    layers = {"n": nn.InstanceNorm(), "b": conv(w, v, kernel), "c": conv(v, 3)}
+    layers = {"n": nn.InstanceNorm(w), "b": conv(w, v, kernel), "c": conv(v, 3)}
     if depthwise and w > 1:
         layers["d"] = nn.Conv2d(w, w, 3, 1, 1, groups=w)
     check(
@@ -303,7 +305,7 @@ def test_film(drawn: dict[str, Any], grouped: bool, both: bool) -> None:
     """The vector is made of time steps; the norm may have a reader without it."""
     w, v = drawn["widths"]
     layers = {
-        "n": nn.GroupNorm(groups_of(w), w) if grouped else nn.InstanceNorm(),
+        "n": nn.GroupNorm(groups_of(w), w) if grouped else nn.InstanceNorm(w),
         "f": nn.Linear(8, 2 * w),
         "b": conv(w, v),
         "e": conv(w, v, 1),
@@ -326,7 +328,7 @@ def spade(m: Any, x: Tensor, labels: Tensor, i: str) -> Tensor:
 NORMS: dict[str, Callable[[int], Any]] = {
     "none": lambda c: None,
     "batch": nn.BatchNorm,
-    "instance": lambda c: nn.InstanceNorm(),
+    "instance": lambda c: nn.InstanceNorm(c),
     "group": lambda c: nn.GroupNorm(groups_of(c), c),
 }
 
@@ -360,7 +362,7 @@ def test_spade_with_separable_convolutions(drawn: dict[str, Any], upsampled: boo
     w, v = drawn["widths"]
     layers: dict[str, Any] = {"e": conv(w, w, 3, 2), "shared": conv(drawn["image"][2], 6), "n": nn.BatchNorm(w)}
     for name in ("gamma", "beta"):
-        layers |= {f"{name}_d": nn.Conv2d(6, 6, 3, 1, 1, groups=6), f"{name}_n": nn.InstanceNorm()}
+        layers |= {f"{name}_d": nn.Conv2d(6, 6, 3, 1, 1, groups=6), f"{name}_n": nn.InstanceNorm(6)}
         layers |= {f"{name}_p": conv(6, w, 1)}
 
     def forward(m: Any, x: Tensor) -> Tensor:

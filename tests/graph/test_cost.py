@@ -14,7 +14,8 @@ from sige_mlx.graph.cost import Cost, dense_cost, edit_cost
 from sige_mlx.graph.plan import Plan
 from sige_mlx.graph.trace import trace
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
-from tests.graph.networks import Net, RandomUNet, conv, masks, specs
+from tests.graph.blocks import conv
+from tests.graph.networks import Net, RandomUNet, masks, specs
 
 
 def plan_of(model: Net | RandomUNet | DDPMUNet, threshold: int = 8) -> Plan:

@@ -18,7 +18,8 @@ from sige_mlx.graph.tiling import tiling
 from sige_mlx.graph.trace import trace
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from tests.graph.access import access
-from tests.graph.networks import Net, RandomUNet, conv, masks, specs
+from tests.graph.blocks import conv
+from tests.graph.networks import Net, RandomUNet, masks, specs
 
 WRITABLE = {Kind.SCRATCH, Kind.OUTPUT}
 
@@ -139,7 +140,7 @@ def test_macs_of_an_edit_are_those_of_its_tiles(edit: tuple[Plan, Edit]) -> None
             expected += plan.graph.macs(node)
         elif region is Region.TILES and (dense := plan.graph.macs(node)):
             b, h, w, _ = node.shape
-            expected += dense // (b * h * w) * len(lowered.tiling.at((h, w))) * plan.tile**2
+            expected += dense * len(lowered.tiling.at((h, w))) * plan.tile**2 // (b * h * w)
     assert lowered.macs == expected
 
 

@@ -102,8 +102,8 @@ class _Fusion:
         return FusedDepthwise(node.index, node.shape, source, node.params.get("bias"))
 
     def norm(self, node: Node) -> FusedNorm:
-        """Statistics come from the sums that convolutions write, so these are what a norm can follow; upsampled, they have
-        the same."""
+        """Statistics come from the sums that convolutions write, so these are what a norm can follow; upsampled, their
+        results have the same."""
         op = node.op
         assert isinstance(op, ops.GroupNorm | ops.InstanceNorm)
         parts = self.views.of(node.inputs[0])
@@ -128,10 +128,10 @@ class _Fusion:
 
     def output(self, node: Node) -> Written:
         """What writes an output that no convolution is: the convolution under its activation, or else a copy."""
-        below = node.inputs[0] if isinstance(node.op, ops.Activation) else node.index
-        op = self.absorb(below)
-        if op is not None:
-            return replace(op, value=node.index, act=ACTIVATIONS[type(node.op)])
+        if isinstance(node.op, ops.Activation):
+            op = self.absorb(node.inputs[0])
+            if op is not None:
+                return replace(op, value=node.index, act=ACTIVATIONS[type(node.op)])
         reads = self.one_read(node, node.index)
         if reads[0].value == node.index:
             raise unsupported(node, "is the output but no convolution")
@@ -143,7 +143,8 @@ class _Fusion:
 
     def add(self, node: Node) -> Written:
         """Absorbs the convolution that one side of an addition is, when nobody else reads it; the other side is a
-        residual, or a shortcut that becomes one more source."""
+        residual, or a shortcut that becomes one more source. Where neither side is stored, the earlier one is: in a
+        network's residual blocks that is the identity, of which there is one for all of them."""
         a, b = node.inputs
         if self.graph.nodes[b].shape != node.shape:
             conv = self.absorb(a)
@@ -168,10 +169,14 @@ class _Fusion:
             residual = self.residual(other)
             if residual is not None:
                 return replace(self.copy(node, self.one_read(node, read)), residual=residual)
-        raise unsupported(node, "adds two values neither of which is stored")
+        stored, read = min(a, b), max(a, b)
+        self.write(self.copy(self.graph.nodes[stored], self.one_read(node, stored)))
+        return replace(self.copy(node, self.one_read(node, read)), residual=Read(stored))
 
     def residual(self, index: int) -> Read | None:
         """How an epilogue adds a value, if it can."""
+        if index in self.written:
+            return Read(index)
         reads = self.views.of(index)
         added = reads[0]
         return added if len(reads) == 1 and added in (Read(added.value), Read(added.value, 1)) else None
