@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from sige_mlx import zoo
 from sige_mlx.engine import Engine
-from sige_mlx.models import FAMILIES
-from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models import FAMILIES, build
+from sige_mlx.models.ddpm import DDPMConfig
+from sige_mlx.models.pd import PDConfig
 from sige_mlx.models.spade import LabelToImageConfig, SPADEConfig, SPADEGenerator
 from sige_mlx.nn.module import parameters
 
@@ -26,24 +28,40 @@ CONFIG = DDPMConfig(
     sparse_resolution_threshold=32,
     mask_dilate_radius=1,
 )
+PD_CONFIG = PDConfig(
+    image_size=SIZE,
+    ch=32,
+    ch_mult=(1, 2),
+    num_res_blocks=1,
+    attn_resolutions=(16,),
+    head_dim=32,
+    temb_ch=48,
+    sparse_resolution_threshold=16,
+    mask_dilate_radius=1,
+)
 LABEL_SIZE = (32, 64)
 LABEL_CONFIG = SPADEConfig(crop_size=64, num_upsampling_layers="normal", num_sparse_layers=3, ngf=4, nhidden=8)
 
 
-def tiny_engine(device: str = "cpu") -> Engine:
-    model = DDPMUNet(CONFIG)
+def tiny_engine(device: str = "cpu", config: DDPMConfig | PDConfig = CONFIG) -> Engine:
+    model = build(*described(config))
     return Engine(model, device, load=zoo.random_weights(model))
 
 
-def write_tiny_model(folder: Path, config: DDPMConfig | LabelToImageConfig = CONFIG) -> Path:
+def described(config: Any) -> tuple[str, dict[str, Any]]:
+    """Family and fields of a configuration."""
+    family = next(name for name, (cls, _) in FAMILIES.items() if cls is type(config))
+    return family, dataclasses.asdict(config)
+
+
+def write_tiny_model(folder: Path, config: DDPMConfig | PDConfig | LabelToImageConfig = CONFIG) -> Path:
     """A model folder as `sige-mlx convert` leaves one."""
     folder.mkdir(parents=True)
-    family, make = next((name, make) for name, (cls, make) in FAMILIES.items() if cls is type(config))
-    model = make(config)
+    family, fields = described(config)
+    model = build(family, fields)
     load = zoo.random_weights(model)
     save_file({name: np.ascontiguousarray(load(name)) for name in parameters(model)}, folder / "model.safetensors")
-    described = {"format": 1, "family": family, "config": dataclasses.asdict(config)}
-    (folder / "config.json").write_text(json.dumps(described))
+    (folder / "config.json").write_text(json.dumps({"format": 1, "family": family, "config": fields}))
     return folder
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
-from sige_mlx.benchmark.workload import TIMESTEP, random_image
+from sige_mlx.benchmark.workload import MIDDLE, random_image
 from sige_mlx.converters.families import FAMILIES
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
@@ -30,7 +30,7 @@ Calls = Mapping[str, Call]
 """By name: "dense" (of the edited image), "record" (of the original), "prepare", "edit" …"""
 
 
-TWINS = ("ddpm", "spade", "sub_mobile_spade")
+TWINS = ("ddpm", "pd", "spade", "sub_mobile_spade")
 """Families with a PyTorch twin (`engines/torch.py`)."""
 
 
@@ -77,15 +77,16 @@ class Task:
 
     @cached_property
     def conditions(self) -> dict[str, Floats]:
-        """The other inputs: a middle timestep, for a network that has one."""
+        """The other inputs: a middle noise level, for a network that is told one."""
         shapes = self.pretrained.model.inputs()
-        return {name: np.full(shape, TIMESTEP, np.float32) for name, shape in shapes.items() if len(shape) != 4}
+        return {name: np.full(shape, MIDDLE[name], np.float32) for name, shape in shapes.items() if len(shape) != 4}
 
     def state_dict(self, fused: bool = False) -> dict[str, npt.NDArray[Any]]:
-        """The weights under the published names, in PyTorch's layout; `fused` as in the fused checkpoint."""
+        """The weights under the published names, in PyTorch's layout; `fused` as in the fused checkpoint, where the
+        family has one."""
         family = next(family for family in FAMILIES if family.name == self.pretrained.family)
-        original, joined, *_ = family.layouts(self.config)
-        layout = joined if fused else original
+        original, *others = family.layouts(self.config)
+        layout = others[0] if fused and others else original
         state: dict[str, npt.NDArray[Any]] = {name: np.zeros(shape, np.int64) for name, shape in layout.unused.items()}
         for name, source in layout.sources.items():
             ours = np.asarray(self.pretrained.load(name), np.float32)

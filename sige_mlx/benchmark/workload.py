@@ -16,7 +16,8 @@ from sige_mlx.models.spade import LabelToImageConfig
 
 Inputs = dict[str, mx.array]
 
-TIMESTEP = 500.0
+MIDDLE = {"t": 500.0, "log_snr": 0.0}
+"""A middle noise level, by the name of a network's input."""
 
 
 def engine_for(model: str, device: str, threads: int = 0, random: bool = False) -> Engine:
@@ -46,14 +47,14 @@ class Workload:
 
 
 def workload(engine: Engine, seed: int = 0) -> Workload:
-    """Seeded images and a middle timestep."""
+    """Seeded images at a middle noise level."""
     rng = np.random.default_rng(seed)
 
     def draw() -> Inputs:
         graph = engine.plan.graph
         shapes = {name: graph.nodes[index].shape for name, index in graph.inputs.items()}
         return {
-            name: mx.array(random_image(engine.config, shape, rng)) if len(shape) == 4 else mx.full(shape, TIMESTEP)
+            name: mx.array(random_image(engine.config, shape, rng)) if len(shape) == 4 else mx.full(shape, MIDDLE[name])
             for name, shape in shapes.items()
         }
 

@@ -66,17 +66,21 @@ Made = tuple[Any, int | tuple[int, int], int]
 """A network, the smallest plane it has masks for, and how far those grow on every plane."""
 
 
-def _ddpm(task: Task) -> Made:
-    """Our configuration under the names of its files."""
+def _unet(task: Task, module: str, network: str, **more: Any) -> Made:
+    """Our configuration, whose fields have the names of its files, and what they say `more`."""
     config = task.config
-    names = ("ch", "ch_mult", "num_res_blocks", "attn_resolutions", "in_ch", "out_ch", "resamp_with_conv")
-    model = {name: getattr(config, name) for name in (*names, "sparse_resolution_threshold")}
-    settings = Namespace(
-        model=Namespace(**model, dropout=0, sige_block_size=Namespace(**BLOCK_SIZES)),
-        data=Namespace(image_size=config.image_size),
-    )
-    module = _import(task, "diffusion", "models.ddpm_arch.sige_fused_unet")
-    return module.SIGEFusedUNet(Namespace(), settings), config.image_size >> (len(config.ch_mult) - 1), 1
+    model = Namespace(**vars(config), **more, dropout=0, sige_block_size=Namespace(**BLOCK_SIZES))
+    settings = Namespace(model=model, data=Namespace(image_size=config.image_size))
+    made = getattr(_import(task, "diffusion", module), network)(Namespace(), settings)
+    return made, config.image_size >> (len(config.ch_mult) - 1), 1
+
+
+def _ddpm(task: Task) -> Made:
+    return _unet(task, "models.ddpm_arch.sige_fused_unet", "SIGEFusedUNet")
+
+
+def _pd(task: Task) -> Made:
+    return _unet(task, "models.pd_arch.sige_unet", "SIGEUNet", logsnr_input_type="inv_cos", num_heads=None)
 
 
 def _label_options(config: Any, ngf: int) -> Namespace:
@@ -102,6 +106,7 @@ def _sub_mobile_spade(task: Task) -> Made:
 
 NETWORKS: dict[str, Callable[[Task], Made]] = {
     "ddpm": _ddpm,
+    "pd": _pd,
     "spade": _spade,
     "sub_mobile_spade": _sub_mobile_spade,
 }

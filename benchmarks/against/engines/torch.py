@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from benchmarks.against.task import Call, Calls, Floats, Task
+from tests.torch_models import pd_unet
 from tests.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
 from tests.torch_models.label_to_image import SPADEGenerator, SubMobileSPADEGenerator
 
@@ -54,6 +55,9 @@ def _twin(task: Task) -> torch.nn.Module:
     config = task.config
     if task.pretrained.family == "ddpm":
         return DDPMUNet(DDPMConfig(**{name: getattr(config, name) for name in DDPMConfig.__dataclass_fields__}))
+    if task.pretrained.family == "pd":
+        fields = pd_unet.PDConfig.__dataclass_fields__
+        return pd_unet.PDUNet(pd_unet.PDConfig(**{name: getattr(config, name) for name in fields}))
     if task.pretrained.family == "spade":
         return SPADEGenerator(config, config.ngf, config.nhidden)
     return SubMobileSPADEGenerator(config, config.config_str)

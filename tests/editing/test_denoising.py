@@ -1,0 +1,143 @@
+"""What each family makes of an edit: every sampler of every family, through sessions and by hand."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from sige_mlx import samplers
+from sige_mlx.editing import EditSession
+from sige_mlx.editing.denoising import FAMILIES, default_steps, denoising
+from sige_mlx.editing.images import from_model, to_model
+from sige_mlx.engine import Engine
+from sige_mlx.errors import SigeError
+from sige_mlx.models.ddpm import DDPMConfig
+from sige_mlx.models.pd import PDConfig
+from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
+from tests.tiny import CONFIG, LABEL_CONFIG, PD_CONFIG, SIZE, original, painted, tiny_engine
+
+EVERY = [(config, sampler) for config in (CONFIG, PD_CONFIG) for sampler in FAMILIES[type(config)].STEPS]
+WHITE = np.full((SIZE, SIZE), 255, np.uint8)
+every = pytest.mark.parametrize(("config", "sampler"), EVERY, ids=[sampler for _, sampler in EVERY])
+
+
+def session(config: Any, sampler: str, device: str = "cpu", **options: Any) -> EditSession:
+    return EditSession(tiny_engine(device, config), original(), **{"steps": 3, "sampler": sampler, **options})
+
+
+def difference(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
+    return float(np.abs(a.astype(int) - b)[mask].mean())
+
+
+@every
+def test_an_edit_is_close_to_the_dense_run_and_leaves_the_rest(config: Any, sampler: str) -> None:
+    opened = session(config, sampler)
+    result, dense = opened.edit(painted()), opened.dense(painted())
+    assert np.array_equal(result.image[~result.mask], original()[~result.mask])
+    assert difference(result.image, dense.image, result.mask) < 0.4 * difference(dense.image, painted(), result.mask)
+    assert 0 < result.macs < result.dense_macs
+
+
+@every
+def test_a_full_edit_of_the_unchanged_picture_equals_the_dense_run(config: Any, sampler: str) -> None:
+    """In one step the network sees what was recorded, so the recorded statistics are the right ones."""
+    opened = session(config, sampler, steps=1)
+    result, dense = opened.edit(original(), WHITE), opened.dense(original(), WHITE)
+    assert np.abs(result.image.astype(int) - dense.image).max() <= 1
+
+
+@every
+def test_executors_agree(config: Any, sampler: str) -> None:
+    native, reference = (session(config, sampler, device).edit(painted()).image for device in ("cpu", "reference"))
+    assert np.abs(native.astype(int) - reference).max() <= 1
+
+
+@every
+def test_editing_twice_gives_the_same_bits(config: Any, sampler: str) -> None:
+    """A sampler that remembers steps begins anew with every edit."""
+    opened = session(config, sampler)
+    assert np.array_equal(opened.edit(painted()).image, opened.edit(painted()).image)
+
+
+def by_hand(opened: EditSession, run: Any) -> np.ndarray:
+    """The dense edit of the whole picture, as `run(engine, x0, noise)` makes it."""
+    noise = mx.random.normal((1, SIZE, SIZE, 3), key=mx.random.split(mx.random.key(0), opened.steps + 1)[0])
+    return from_model(run(opened.engine, to_model(painted()), noise))
+
+
+def test_dpm_solver_is_run_from_its_first_timestep_to_the_clean_image() -> None:
+    schedule = samplers.alphas_cumprod(samplers.linear_betas())
+
+    def run(engine: Engine, x0: mx.array, noise: mx.array) -> mx.array:
+        x, previous = samplers.q_sample(x0, 599, noise, schedule), None
+        chosen = samplers.dpm_solver_timesteps(4, schedule, 0.6)
+        for t, t_next in zip(chosen, [*chosen[1:], -1], strict=True):
+            image = samplers.predicted_image(x, engine(x=x, t=[float(t)]), t, schedule)
+            x = samplers.dpm_solver_step(x, image, t, t_next, schedule, previous)
+            previous = t, image
+        return x
+
+    opened = session(CONFIG, "dpm-solver", steps=4, strength=0.6)
+    assert np.array_equal(opened.dense(painted(), WHITE).image, by_hand(opened, run))
+
+
+def test_pd_is_run_from_its_strength_to_the_clean_image() -> None:
+    def run(engine: Engine, x0: mx.array, noise: mx.array) -> mx.array:
+        chosen = [*samplers.log_snrs(3, 0.375), math.inf]
+        x = samplers.noised(x0, chosen[0], noise)
+        for level, following in pairwise(chosen):
+            x = samplers.pd_step(x, engine(x=x, log_snr=[level]), level, following)
+        return x
+
+    opened = session(PD_CONFIG, "pd", strength=0.375)
+    assert np.array_equal(opened.dense(painted(), WHITE).image, by_hand(opened, run))
+
+
+@pytest.mark.parametrize(
+    ("config", "sampler", "words"),
+    [
+        (DDPMConfig(), None, "ddim, 20 steps, strength 0.5"),
+        (DDPMConfig(), "ddpm", "ddpm, 20 steps, strength 0.5"),
+        (DDPMConfig(), "dpm-solver", "dpm-solver, 10 steps, strength 0.5"),
+        (PDConfig(), None, "pd, 5 steps, strength 0.625"),
+    ],
+)
+def test_defaults_are_the_familys(config: Any, sampler: str | None, words: str) -> None:
+    assert str(denoising(config, sampler)) == words
+
+
+def test_a_distilled_network_takes_five_of_its_eight_steps() -> None:
+    assert denoising(PDConfig()).levels == pytest.approx([samplers.cosine_log_snr(i / 8) for i in (5, 4, 3, 2, 1)])
+
+
+@pytest.mark.parametrize(("config", "steps"), [(DDPMConfig(), 20), (PDConfig(), 5), (LABEL_CONFIG, 1)])
+def test_passes_of_an_edit_where_nothing_is_said(config: Any, steps: int) -> None:
+    assert default_steps(config) == steps
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "sentence"),
+    [
+        (
+            CONFIG,
+            {"sampler": "pd"},
+            r"^sampler 'pd' is none of this network's: .* one of ddim, ddpm, dpm-solver$",
+        ),
+        (PD_CONFIG, {"sampler": "ddim"}, r"^sampler 'ddim' is none of this network's: it must be one of pd$"),
+        (PD_CONFIG, {"strength": 1.5}, r"^the strength is 1.5"),
+        (PD_CONFIG, {"steps": 0}, r"^0 steps were asked for"),
+        (CONFIG, {"sampler": "dpm-solver", "steps": 501}, r"^501 steps were asked for: .* room for 1 to 500$"),
+        (DDPMConfig(in_ch=4), {}, r"^this network reads 4 channels and writes 3: pictures need 3 and 3$"),
+        (PDConfig(in_ch=1, out_ch=2), {}, r"^this network reads 1 channels and writes 2: pictures need 3 and 6$"),
+        (LABEL_CONFIG, {}, r"^this network denoises no pictures"),
+        (ResnetGeneratorConfig(), {}, r"^this network denoises no pictures"),
+    ],
+)
+def test_what_does_not_fit_is_refused(config: Any, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SigeError, match=sentence):
+        denoising(config, **options)
