@@ -75,7 +75,7 @@ class ReflectedBlock(mlx.nn.Module):
     def __init__(self, c: int):
         super().__init__()
         self.conv1, self.conv2 = (nn.Conv2d(c, c, 3, padding=1, pad_mode="reflect") for _ in range(2))
-        self.norm1, self.norm2 = nn.InstanceNorm(), nn.InstanceNorm()
+        self.norm1, self.norm2 = nn.InstanceNorm(c), nn.InstanceNorm(c, affine=True)
 
     def __call__(self, x: Tensor) -> Tensor:
         return x + self.norm2(self.conv2(nn.relu(self.norm1(self.conv1(x)))))
@@ -86,7 +86,7 @@ class Transposed(mlx.nn.Module):
 
     def __init__(self, i: int, o: int):
         super().__init__()
-        self.conv, self.norm, self.then = nn.ConvTranspose2d(i, o), nn.InstanceNorm(), conv(o, o, 1)
+        self.conv, self.norm, self.then = nn.ConvTranspose2d(i, o), nn.InstanceNorm(o), conv(o, o, 1)
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.then(nn.relu(self.norm(self.conv(x))))
@@ -98,7 +98,7 @@ class Separable(mlx.nn.Module):
     def __init__(self, i: int, o: int):
         super().__init__()
         self.depthwise = nn.Conv2d(i, i, 3, padding=1, groups=i)
-        self.norm, self.pointwise = nn.InstanceNorm(), conv(i, o, 1)
+        self.norm, self.pointwise = nn.InstanceNorm(i), conv(i, o, 1)
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.pointwise(self.norm(self.depthwise(x)))
