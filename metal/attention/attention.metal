@@ -8,6 +8,6 @@ using Kernel = sige::Attention<T, D, VEC>;
 
 threadgroup float4 memory[Kernel::MEMORY];
 
-const device sige::AttentionParams* p = reinterpret_cast<const device sige::AttentionParams*>(params);
+const device sige::AttentionParams *p = reinterpret_cast<const device sige::AttentionParams *>(params);
 Kernel attention(*p, list, memory, threadgroup_position_in_grid, thread_index_in_threadgroup);
 attention.run(q, k, v, dst);
