@@ -49,6 +49,7 @@ KERNEL_FLAGS = [
     "-fno-builtin-memcpy",
     "-fno-optimize-sibling-calls",  # recursion stays visible
     "-fno-threadsafe-statics",
+    "-fno-math-errno",
     "-gline-tables-only",
     "-fsanitize=array-bounds,integer-divide-by-zero",
     "-fno-sanitize-recover=all",
