@@ -3,7 +3,8 @@
 //
 // A threadgroup takes 32 queries of one head, 8 for each of its four simdgroups, and walks through keys and values, BK
 // at a time. Queries of several images may meet in a threadgroup: it walks through each image's keys, and a query takes
-// part in its own image's only.
+// part in its own image's only. Of a head wider than the registers are, it sums D channels of the values, a slice;
+// scores then take the channels of queries and keys D at a time, and every slice computes them again.
 
 #pragma once
 
@@ -15,7 +16,7 @@
 
 namespace sige {
 
-/// D: head_dim, rounded up to a multiple of 8. VEC: head_dim and all strides are multiples of four.
+/// D: channels at a time, a multiple of 8. VEC: head_dim and all strides are multiples of four.
 template <typename T, int D, bool VEC> struct Attention {
     static constant constexpr const int BQ = 32, BK = 32, THREADS = 128;
     static constant constexpr const int PITCH = D + 16 / sizeof(T);
@@ -24,9 +25,9 @@ template <typename T, int D, bool VEC> struct Attention {
 
     const device AttentionParams *p;
     const device int *list;
-    threadgroup T *staged; // [BK][PITCH]: keys, then values
-    const int head, thread_index, lane;
-    const int first_row; // the threadgroup's first query
+    threadgroup T *staged;                                     // [BK][PITCH]: keys, then values
+    const int slices, head, first_channel, thread_index, lane; // first_channel: of the slice
+    const int first_row;                                       // the threadgroup's first query
     const int grid_image;
     const Pixel own; // of this lane's query
     const int own_image;
@@ -37,8 +38,9 @@ template <typename T, int D, bool VEC> struct Attention {
 
     METAL_FUNC Attention(const device AttentionParams &p_, const device int *list_, threadgroup float4 *memory,
                          uint3 group, int thread_index_)
-        : p(&p_), list(list_), staged(reinterpret_cast<threadgroup T *>(memory)), head(group.y),
-          thread_index(thread_index_), lane(thread_index_ % 32), first_row(group.x * BQ), grid_image(group.z),
+        : p(&p_), list(list_), staged(reinterpret_cast<threadgroup T *>(memory)), slices((p_.head_dim + D - 1) / D),
+          head(group.y / slices), first_channel(group.y % slices * D), thread_index(thread_index_),
+          lane(thread_index_ % 32), first_row(group.x * BQ), grid_image(group.z),
           own(pixel(group.x * BQ + thread_index_ / 32 * 8 + lane_row(thread_index_ % 32))),
           own_image(own.index < 0 || own.outside() ? -1 : own.image), largest(-INFINITY), total(0.0f) {}
 
@@ -60,7 +62,11 @@ template <typename T, int D, bool VEC> struct Attention {
     }
 
     METAL_FUNC void run(const device T *q, const device T *k, const device T *v, device T *dst) {
-        load_queries(q);
+        load_queries(q, 0);
+#pragma clang loop unroll(full)
+        for (int i = 0; i < FRAGMENTS; i++) {
+            sum[i] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
+        }
         int image = p->out.n, last = -1;
         for (int i = 0; i < BQ; i++) {
             const int of_row = image_of(first_row + i);
@@ -69,56 +75,69 @@ template <typename T, int D, bool VEC> struct Attention {
         }
         for (; image <= last; image++) {
             for (int first = 0; first < p->keys; first += BK) {
-                attend(image, first, k, v);
+                attend(image, first, q, k, v);
             }
         }
         write(dst);
     }
 
-    METAL_FUNC void load_queries(const device T *q) {
+    /// Brings channels of the queries, from c_first on, into registers.
+    METAL_FUNC void load_queries(const device T *q, int c_first) {
         const bool there = own_image >= 0;
         const device T *from = q + own.index * p->q_stride + head * p->head_dim;
 #pragma clang loop unroll(full)
         for (int i = 0; i < FRAGMENTS; i++) {
-            const int c = 8 * i + lane_column(lane);
+            const int c = c_first + 8 * i + lane_column(lane);
             query[i].thread_elements()[0] = there && c < p->head_dim ? from[c] : T(0);
             query[i].thread_elements()[1] = there && c + 1 < p->head_dim ? from[c + 1] : T(0);
-            sum[i] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
         }
     }
 
-    /// Brings keys or values from `first` on into threadgroup memory, zero where there are none.
-    METAL_FUNC void stage(const device T *from, int stride, int image, int first) {
+    /// Brings channels of keys or values from `first` on into threadgroup memory, zero where there are none.
+    METAL_FUNC void stage(const device T *from, int stride, int image, int first, int c_first) {
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         for (int i = thread_index; i < BK * D / 4; i += THREADS) {
-            const int key = i / (D / 4), c = i % (D / 4) * 4, left = p->head_dim - c;
+            const int key = i / (D / 4), at = i % (D / 4) * 4, c = c_first + at, left = p->head_dim - c;
             Vec4<T> value = narrowed<T>(float4(0.0f));
             if (first + key < p->keys && left > 0) {
                 value = load4<VEC>(from + (image * p->keys + first + key) * stride + head * p->head_dim + c, left);
             }
-            *reinterpret_cast<threadgroup Vec4<T> *>(staged + key * PITCH + c) = value;
+            *reinterpret_cast<threadgroup Vec4<T> *>(staged + key * PITCH + at) = value;
         }
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     }
 
-    METAL_FUNC void attend(int image, int first, const device T *k, const device T *v) {
-        stage(k, p->k_stride, image, first);
+    METAL_FUNC void attend(int image, int first, const device T *q, const device T *k, const device T *v) {
+        metal::simdgroup_matrix<float, 8, 8> product[KEY_FRAGMENTS];
+#pragma clang loop unroll(full)
+        for (int j = 0; j < KEY_FRAGMENTS; j++) {
+            product[j] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
+        }
+        for (int slice = 0; slice < slices; slice++) {
+            if (slices > 1) {
+                load_queries(q, slice * D);
+            }
+            stage(k, p->k_stride, image, first, slice * D);
+#pragma clang loop unroll(full)
+            for (int j = 0; j < KEY_FRAGMENTS; j++) {
+#pragma clang loop unroll(full)
+                for (int i = 0; i < FRAGMENTS; i++) {
+                    metal::simdgroup_matrix<T, 8, 8> keys;
+                    metal::simdgroup_load(keys, staged + 8 * j * PITCH + 8 * i, PITCH, 0, true);
+                    metal::simdgroup_multiply_accumulate(product[j], query[i], keys, product[j]);
+                }
+            }
+        }
+
         float score[KEY_FRAGMENTS][2];
         float block_largest = -INFINITY;
         const bool attends = own_image == image;
 #pragma clang loop unroll(full)
         for (int j = 0; j < KEY_FRAGMENTS; j++) {
-            metal::simdgroup_matrix<float, 8, 8> s = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
-#pragma clang loop unroll(full)
-            for (int i = 0; i < FRAGMENTS; i++) {
-                metal::simdgroup_matrix<T, 8, 8> keys;
-                metal::simdgroup_load(keys, staged + 8 * j * PITCH + 8 * i, PITCH, 0, true);
-                metal::simdgroup_multiply_accumulate(s, query[i], keys, s);
-            }
 #pragma clang loop unroll(full)
             for (int e = 0; e < 2; e++) {
                 const bool there = attends && first + 8 * j + lane_column(lane) + e < p->keys;
-                score[j][e] = there ? p->scale * s.thread_elements()[e] : -INFINITY;
+                score[j][e] = there ? p->scale * product[j].thread_elements()[e] : -INFINITY;
                 block_largest = metal::max(block_largest, score[j][e]);
             }
         }
@@ -144,7 +163,7 @@ template <typename T, int D, bool VEC> struct Attention {
         total = total * rescale + block_total;
         largest = now;
 
-        stage(v, p->v_stride, image, first);
+        stage(v, p->v_stride, image, first, first_channel);
 #pragma clang loop unroll(full)
         for (int i = 0; i < FRAGMENTS; i++) {
             sum[i].thread_elements()[0] *= rescale;
@@ -165,7 +184,7 @@ template <typename T, int D, bool VEC> struct Attention {
         device T *to = dst + own.index * p->heads * p->head_dim + head * p->head_dim;
 #pragma clang loop unroll(full)
         for (int i = 0; i < FRAGMENTS; i++) {
-            const int c = 8 * i + lane_column(lane);
+            const int c = first_channel + 8 * i + lane_column(lane);
 #pragma clang loop unroll(full)
             for (int e = 0; e < 2; e++) {
                 if (c + e < p->head_dim) {

@@ -2,7 +2,8 @@
 //
 // Inputs:  params, list, q, k, v
 // Outputs: dst
-// Grid:    (blocks of 32 queries, heads, images, or 1 where tiles are listed); one threadgroup of 128 each
+// Grid:    (blocks of 32 queries, slices of D channels of all heads, images, or 1 where tiles are listed); one
+// threadgroup of 128 each
 
 using Kernel = sige::Attention<T, D, VEC>;
 
