@@ -49,6 +49,7 @@ KERNEL_FLAGS = [
     "-fno-builtin-memcpy",
     "-fno-optimize-sibling-calls",  # recursion stays visible
     "-fno-threadsafe-statics",
+    "-fno-math-errno",
     "-gline-tables-only",
     "-fsanitize=array-bounds,integer-divide-by-zero",
     "-fno-sanitize-recover=all",
@@ -115,9 +116,9 @@ def digest(*parts: str) -> str:
 
 @functools.cache
 def headers_digest() -> str:
-    """Changes with the headers a kernel sees: ours and MLX's."""
+    """Changes with the headers a kernel sees, ours and MLX's, and where ours are: what is compiled names them."""
     files = sorted(p for p in INCLUDE.rglob("*") if p.is_file())
-    return digest(*(p.read_text() for p in files), metadata.version("mlx"), *KERNEL_FLAGS)
+    return digest(*(str(p) + p.read_text() for p in files), metadata.version("mlx"), *KERNEL_FLAGS)
 
 
 def run(arguments: list[str], what: str) -> None:

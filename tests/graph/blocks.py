@@ -75,7 +75,7 @@ class ReflectedBlock(mlx.nn.Module):
     def __init__(self, c: int):
         super().__init__()
         self.conv1, self.conv2 = (nn.Conv2d(c, c, 3, padding=1, pad_mode="reflect") for _ in range(2))
-        self.norm1, self.norm2 = nn.InstanceNorm(c), nn.InstanceNorm(c)
+        self.norm1, self.norm2 = nn.InstanceNorm(c), nn.InstanceNorm(c, affine=True)
 
     def __call__(self, x: Tensor) -> Tensor:
         return x + self.norm2(self.conv2(nn.relu(self.norm1(self.conv1(x)))))

@@ -34,7 +34,7 @@ MUTANTS = [
     dropped_barrier("depthwise/depthwise.h", "loader.put(window, first_channel);\n    ", "depthwise"),
     dropped_barrier("norm/norm.h", "partial[thread_index / 32] = x;\n  }\n  ", "norm"),
     dropped_barrier("norm/norm.h", "sum += partial[i];\n  }\n  ", "norm"),
-    dropped_barrier("attention/attention.h", "int image, int first) {\n    ", "attention"),
+    dropped_barrier("attention/attention.h", "int c_first) {\n    ", "attention"),
     dropped_barrier("attention/attention.h", "PITCH + c) = value;\n    }\n    ", "attention"),
     # where pixels are read
     Mutant("windows.h", "- s.pad_top + at", "- s.pad_top + 1 + at", "plain"),
