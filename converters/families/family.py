@@ -76,6 +76,19 @@ class SpectralNorm(Source):
 
 
 @dataclass(frozen=True)
+class Transposed(Source):
+    """The weight of a transposed convolution, which PyTorch has as IOHW (the one tensor of `rows`)."""
+
+    @property
+    def built_shape(self) -> Shape:
+        i, o, h, w = self.rows[0].shape
+        return (o, h, w, i)
+
+    def build(self, read: Read) -> np.ndarray:
+        return read(self.rows[0].name).transpose(1, 2, 3, 0)
+
+
+@dataclass(frozen=True)
 class Layout:
     """A network as checkpoints hold it: the sources of our parameters by name, and the shapes of tensors that are there
     and of no use to us."""

@@ -43,10 +43,10 @@ def edit(
     edited_labels: options.EditedLabelsFile = None,
     instances: options.InstancesFile = None,
     edited_instances: options.EditedInstancesFile = None,
-    steps: options.Steps = options.STEPS,
-    strength: options.Strength = options.STRENGTH,
+    steps: options.Steps = None,
+    strength: options.Strength = None,
     seed: options.Seed = 0,
-    sampler: options.Sampler = "ddim",
+    sampler: options.Sampler = None,
     device: options.Device = "cpu",
     threads: options.Threads = 0,
     report: Annotated[
@@ -68,6 +68,11 @@ def edit(
 
         sige-mlx edit --original sea.png --edited island.png --out new.png --report report.png
         sige-mlx edit -m ddpm-church-256 --original a.png --edited b.png --mask m.png --strength 0.6 --out c.png
+
+    In half the steps, and by a network distilled to 8 steps, of which an edit takes 5:
+
+        sige-mlx edit -m ddpm-church-256 --sampler dpm-solver --original a.png --edited b.png --out c.png
+        sige-mlx edit -m pd-church-128 --original a.png --edited b.png --out c.png
 
     A label map says what every pixel shows: grey with the class ids, or in the colours of Cityscapes.
 
@@ -152,7 +157,7 @@ def _of_pictures(engine: "Engine", images: "Images", sampling: dict[str, Any], c
     with terminal.progress_bars(terminal.STAGES) as tell:
         result = session.edit(painted, mask, tell)
         dense = session.dense(painted, mask, tell) if compare else None
-    settings = "{sampler}, {steps} steps, strength {strength:g}, seed {seed}".format(**sampling)
+    settings = f"{session.denoising}, seed {sampling['seed']}"
     unedited = "the pictures do not differ, or the mask is black"
     return _Rendered(result, dense, session.original, picture(painted, engine.plan.image_size), settings, unedited)
 

@@ -54,7 +54,7 @@ class SeparableConv2d(mlx.nn.Module):
         super().__init__()
         self.conv = [
             nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels),
-            nn.InstanceNorm(),
+            nn.InstanceNorm(in_channels),
             nn.Conv2d(in_channels, out_channels, 1),
         ]
 
