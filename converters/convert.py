@@ -24,7 +24,7 @@ from sige_mlx.converters.checkpoint.tensor import FLOATING, itemsize
 from sige_mlx.converters.families import FAMILIES, Match, recognise
 from sige_mlx.converters.folder import staged_folder
 from sige_mlx.errors import SigeError
-from sige_mlx.models import build
+from sige_mlx.models import build, configured
 from sige_mlx.nn.module import parameters
 
 FORMAT = 1  # of config.json
@@ -147,12 +147,13 @@ def _configured(source: Path, match: Match, settings: Mapping[str, Any]) -> Any:
     for name in settings:
         if name not in known:
             raise SigeError(f"{name!r} is no setting of family {match.family!r}: it must be one of {', '.join(known)}")
-    described = {**dataclasses.asdict(match.config), **settings}
-    built = {name: tuple(array.shape) for name, array in parameters(build(match.family, described)).items()}
+    config = configured(match.config, settings)
+    network = build(match.family, dataclasses.asdict(config))
+    built = {name: tuple(array.shape) for name, array in parameters(network).items()}
     if built != {name: origin.built_shape for name, origin in match.layout.sources.items()}:
         given = ", ".join(f"{name}={value}" for name, value in settings.items())
         raise SigeError(f"{source}: its tensors are those of another network than {given} asks for")
-    return dataclasses.replace(match.config, **{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    return config
 
 
 def _build(source: Path, tensors: dict[str, Tensor], match: Match, dtype: str, name: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from sige_mlx.converters.families import FAMILIES, recognise
 from sige_mlx.converters.families.family import Layout, Shapes
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
-from sige_mlx.models import build
+from sige_mlx.models import build, configured
 
 
 class UnknownNetwork(SigeError):
@@ -90,17 +90,11 @@ class Folder:
 
 def _configured(config: Any, settings: Mapping[str, Any], path: Path) -> Any:
     """What the settings say of a configuration's fields; what they leave out stays as the tensors told."""
-    named: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = settings.get(field.name)
-        if value is None:
-            continue
-        value = tuple(value) if isinstance(value, list) else value
-        wanted = type(getattr(config, field.name))
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise SigeError(f"{path.name}: {field.name} is {value!r}, which should be of type {wanted.__name__}")
-        named[field.name] = value
-    return dataclasses.replace(config, **named)
+    names = {field.name for field in dataclasses.fields(config)}
+    try:
+        return configured(config, {name: v for name, v in settings.items() if name in names and v is not None})
+    except SigeError as error:
+        raise SigeError(f"{path.name}: {error}") from error
 
 
 def _fits(layout: Layout, shapes: Shapes) -> bool:

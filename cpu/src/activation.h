@@ -20,4 +20,23 @@ static inline v8 sige_activate(v8 v, int act) {
     }
 }
 
+/* Runs CALL(act) with the activation as a constant, so that a loop in it is compiled for each. */
+#define SIGE_WITH_CONSTANT_ACT(act, CALL)                                                                              \
+    switch (act) {                                                                                                     \
+    case SIGE_SILU:                                                                                                    \
+        CALL(SIGE_SILU);                                                                                               \
+        break;                                                                                                         \
+    case SIGE_RELU:                                                                                                    \
+        CALL(SIGE_RELU);                                                                                               \
+        break;                                                                                                         \
+    case SIGE_LEAKY_RELU:                                                                                              \
+        CALL(SIGE_LEAKY_RELU);                                                                                         \
+        break;                                                                                                         \
+    case SIGE_TANH:                                                                                                    \
+        CALL(SIGE_TANH);                                                                                               \
+        break;                                                                                                         \
+    default:                                                                                                           \
+        CALL(SIGE_IDENTITY);                                                                                           \
+    }
+
 #endif

@@ -52,48 +52,74 @@ void sige_find_reads(const sige_epilogue *e, const sige_unit *unit, sige_reads *
     }
 }
 
-/* The sum of a unit, added up in pairs: more exact than one by one, and exact for equal numbers. */
-typedef struct pairs {
-    v16 half[2]; /* upper and lower two rows */
-} pairs;
+/* What is added to a unit's values. */
+typedef struct addition {
+    v16 constant;                 /* bias + vec */
+    const float *const *residual; /* by pixel; NULL: none */
+    int channel;
+    v16_width n;
+} addition;
 
-static inline void add_row(pairs *p, int y, const v16 part[2]) {
-    p->half[y >> 1] = v16_add(p->half[y >> 1], v16_add(part[0], part[1]));
+/* Pixel i of acc, finished. */
+static inline v16 finish_value(const addition *add, float *acc, int i) {
+    v16 v = v16_add(v16_load(acc + i * SIGE_PANEL, V16_FULL), add->constant);
+    if (add->residual && add->residual[i])
+        v = v16_add(v, v16_load(add->residual[i] + add->channel, add->n));
+    v16_store(acc + i * SIGE_PANEL, v, V16_FULL);
+    return v;
 }
 
-static inline v16 total(const pairs *p) { return v16_add(p->half[0], p->half[1]); }
+/* Pixels i and, if there is one, i + 1; returns their sum. */
+static inline v16 finish_pair(const addition *add, float *acc, int i, int pixels, v16 *squares) {
+    const v16 v = finish_value(add, acc, i);
+    *squares = v16_fma(v, v, *squares);
+    if (pixels < 2)
+        return v;
+    const v16 next = finish_value(add, acc, i + 1);
+    *squares = v16_fma(next, next, *squares);
+    return v16_add(v, next);
+}
 
-/* acc += bias + vec + residual; the unit's sums of the result. h and w: the unit's, as constants if it is whole. */
-static inline void finish_values(const sige_epilogue *e, const sige_unit *unit, int h, int w, int channel, v16_width n,
-                                 float *acc, const sige_reads *reads, float *sums) {
-    v16 add = {{0}, {0}};
-    pairs sum = {{add, add}}, squares = {{add, add}};
+static inline v16 finish_row(const addition *add, float *acc, int i, int w, v16 *squares) {
+    const v16 sum = finish_pair(add, acc, i, w, squares);
+    return w > 2 ? v16_add(sum, finish_pair(add, acc, i + 2, w - 2, squares)) : sum;
+}
+
+/* h x w pixels and their sums. Values are added up in pairs: that is more exact than one by one, and exact for equal
+ * ones, whose mean a norm subtracts from them. */
+static inline void finish_and_sum(const addition *add, float *acc, int h, int w, float *sums, int64_t squares_at) {
+    v16 sum = {{0}, {0}}, squares = sum;
+    for (int y = 0; y < h; y += 2) {
+        v16 rows = finish_row(add, acc, y * w, w, &squares);
+        if (y + 1 < h)
+            rows = v16_add(rows, finish_row(add, acc, (y + 1) * w, w, &squares));
+        sum = v16_add(sum, rows);
+    }
+    v16_store(sums, sum, add->n);
+    v16_store(sums + squares_at, squares, add->n);
+}
+
+/* acc += bias + vec + residual; the unit's sums of the result. */
+static void finish_values(const sige_epilogue *e, const sige_unit *unit, int channel, v16_width n, float *acc,
+                          const sige_reads *reads, float *sums) {
+    addition add = {.channel = channel, .n = n, .residual = e->has_residual ? reads->residual : NULL};
     if (e->bias)
-        add = v16_load(e->bias + channel, n);
+        add.constant = v16_load(e->bias + channel, n);
     if (e->vec)
-        add = v16_add(add, v16_load(e->vec + unit->image * e->vec_stride + channel, n));
-    for (int y = 0; y < h; y++) {
-        v16 part[2] = {{{0}, {0}}, {{0}, {0}}}, part_squares[2] = {{{0}, {0}}, {{0}, {0}}};
-        for (int x = 0; x < w; x++, acc += SIGE_PANEL) {
-            const float *residual = e->has_residual ? reads->residual[y * w + x] : NULL;
-            v16 v = v16_add(v16_load(acc, V16_FULL), add);
-            if (residual)
-                v = v16_add(v, v16_load(residual + channel, n));
-            v16_store(acc, v, V16_FULL);
-            part[x >> 1] = v16_add(part[x >> 1], v);
-            part_squares[x >> 1] = v16_fma(v, v, part_squares[x >> 1]);
-        }
-        add_row(&sum, y, part);
-        add_row(&squares, y, part_squares);
-    }
-    if (sums) {
-        v16_store(sums + channel, total(&sum), n);
-        v16_store(sums + e->c + channel, total(&squares), n);
-    }
+        add.constant = v16_add(add.constant, v16_load(e->vec + unit->image * e->vec_stride + channel, n));
+    if (!sums)
+        for (int i = 0; i < unit->h * unit->w; i++)
+            finish_value(&add, acc, i);
+    else if (unit->h == SIGE_UNIT && unit->w == SIGE_UNIT)
+        finish_and_sum(&add, acc, SIGE_UNIT, SIGE_UNIT, sums + channel, e->c);
+    else
+        finish_and_sum(&add, acc, unit->h, unit->w, sums + channel, e->c);
 }
 
-static void write(const sige_epilogue *e, const sige_target *t, const sige_unit *unit, int channel, v16_width n,
-                  const float *acc, const float *const *gamma, const float *const *beta) {
+/* `act`: the target's, as a constant. */
+static inline void write_as(const sige_epilogue *e, const sige_target *t, const sige_unit *unit, int channel,
+                            v16_width n, const float *acc, const float *const *gamma, const float *const *beta,
+                            int act) {
     const v16 one = {v8_splat(1.0f), v8_splat(1.0f)};
     v16 scale = {{0}, {0}}, shift = scale;
     if (t->scale) {
@@ -108,9 +134,16 @@ static void write(const sige_epilogue *e, const sige_target *t, const sige_unit 
                 v = v16_fma(v, scale, shift);
             if (t->modulated && gamma[i])
                 v = v16_fma(v, v16_add(one, v16_load(gamma[i] + channel, n)), v16_load(beta[i] + channel, n));
-            v.a = sige_activate(v.a, t->act), v.b = sige_activate(v.b, t->act);
+            v.a = sige_activate(v.a, act), v.b = sige_activate(v.b, act);
             v16_store(dst + (y * unit->row + x) * e->c, v, n);
         }
+}
+
+static void write(const sige_epilogue *e, const sige_target *t, const sige_unit *unit, int channel, v16_width n,
+                  const float *acc, const float *const *gamma, const float *const *beta) {
+#define WRITE_AS(act) write_as(e, t, unit, channel, n, acc, gamma, beta, act)
+    SIGE_WITH_CONSTANT_ACT(t->act, WRITE_AS)
+#undef WRITE_AS
 }
 
 static void write_outside(const sige_epilogue *e, const sige_unit *unit, int channel, v16_width n) {
@@ -124,10 +157,7 @@ void sige_epilogue_unit(const sige_epilogue *e, const sige_unit *unit, int panel
                         float *sums) {
     const int channel = panel * SIGE_PANEL;
     const v16_width n = v16_width_at(channel, e->c);
-    if (unit->h == SIGE_UNIT && unit->w == SIGE_UNIT)
-        finish_values(e, unit, SIGE_UNIT, SIGE_UNIT, channel, n, acc, reads, sums);
-    else
-        finish_values(e, unit, unit->h, unit->w, channel, n, acc, reads, sums);
+    finish_values(e, unit, channel, n, acc, reads, sums);
     for (int i = 0; i < e->n_targets; i++)
         write(e, &e->target[i], unit, channel, n, acc, reads->gamma[i], reads->beta[i]);
     if (e->tiled && (unit->h < unit->full_h || unit->w < unit->full_w))

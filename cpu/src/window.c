@@ -86,21 +86,27 @@ typedef struct treatment {
 } treatment;
 
 /* Channels k ... k + n - 1 of a pixel, n <= 8. */
-static inline void treat(const treatment *t, const float *src, int k, int n, float *dst) {
+static inline void treat(const treatment *t, const float *src, int k, int n, int act, float *dst) {
     v8 x = v8_some(src + k, n);
     if (t->scale)
         x = x * v8_some(t->scale + k, n) + v8_some(t->shift + k, n);
     if (t->gamma)
         x = x * (v8_splat(1.0f) + v8_some(t->gamma + k, n)) + v8_some(t->beta + k, n);
-    v8_put(dst + k, sige_activate(x, t->act), n);
+    v8_put(dst + k, sige_activate(x, act), n);
+}
+
+static inline void treat_channels(const treatment *t, const float *src, int c, int act, float *dst) {
+    int k = 0;
+    for (; k + 8 <= c; k += 8)
+        treat(t, src, k, 8, act, dst);
+    if (k < c)
+        treat(t, src, k, c - k, act, dst);
 }
 
 static void treat_pixel(const treatment *t, const float *src, int c, float *dst) {
-    int k = 0;
-    for (; k + 8 <= c; k += 8)
-        treat(t, src, k, 8, dst);
-    if (k < c)
-        treat(t, src, k, c - k, dst);
+#define TREAT_AS(act) treat_channels(t, src, c, act, dst)
+    SIGE_WITH_CONSTANT_ACT(t->act, TREAT_AS)
+#undef TREAT_AS
 }
 
 /* The part of a row that one run of the tensor shows: `pixels` of them, the first one `odd` if it is the right one of

@@ -13,13 +13,17 @@ STAGES = {"checksum": "reading the checkpoint", "write": "writing the model"}
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """`name=value`, the value as JSON has it."""
+    """`name=value`, the value as JSON has it, or a bare word."""
     name, equals, value = text.partition("=")
     try:
         return name, loads(value)
     except ValueError:
+        if value.isidentifier():
+            return name, value
         wrong = "has no value" if not equals else f"has the value {value!r}"
-        raise SigeError(f"--set {text}: it {wrong}; NAME=NUMBER or NAME=[NUMBER, …] would be right") from None
+        raise SigeError(
+            f"--set {text}: it {wrong}; NAME=NUMBER, NAME=WORD or NAME=[NUMBER, …] would be right"
+        ) from None
 
 
 def convert(
@@ -56,6 +60,10 @@ def convert(
     A network that pays in tiles from planes of 32 pixels on, not from 64:
 
         sige-mlx convert small.pth --set sparse_resolution_threshold=32 --out small
+
+    A label-to-image network of other pictures than Cityscapes':
+
+        sige-mlx convert latest_net_G.pth --image-size 256 --set aspect_ratio=1.0 --set num_upsampling_layers=normal
     """
     from sige_mlx.converters import convert as run
 

@@ -1,6 +1,7 @@
 """Networks, one file a family: a plain MLX module and one configuration dataclass each."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mlx.nn
@@ -20,6 +21,18 @@ FAMILIES: dict[str, tuple[type, Callable[[Any], mlx.nn.Module]]] = {
     "resnet_generator": (ResnetGeneratorConfig, ResnetGenerator),
 }
 """Configuration and module by the name that `config.json` gives."""
+
+
+def configured(config: Any, fields: Mapping[str, Any]) -> Any:
+    """A configuration with some fields replaced, as JSON has them; raises `SigeError` for one of another type."""
+    named = {}
+    for name, value in fields.items():
+        value = tuple(value) if isinstance(value, list) else value
+        wanted = type(getattr(config, name))
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise SigeError(f"{name} is {value!r}, which should be of type {wanted.__name__}")
+        named[name] = value
+    return dataclasses.replace(config, **named)
 
 
 def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:

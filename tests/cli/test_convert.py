@@ -85,7 +85,15 @@ def test_settings_go_into_the_configuration(run: Run, checkpoint: Path, tmp_path
 
 @pytest.mark.parametrize(
     ("setting", "wrong"),
-    [("warp=9", "no setting"), ("eps", "no value"), ("eps=x", "'x'"), ("ch=64", "another network")],
+    [
+        ("warp=9", "no setting"),
+        ("eps", "has no value"),
+        ("eps=", "has the value ''"),
+        ("eps=1,5", "has the value '1,5'"),
+        ("eps=x", "eps is 'x', which should be of type float"),
+        ("ch_mult=2", "ch_mult is 2, which should be of type tuple"),
+        ("ch=64", "another network"),
+    ],
 )
 def test_settings_that_are_none(run: Run, checkpoint: Path, tmp_path: Path, setting: str, wrong: str) -> None:
     assert wrong in run("convert", checkpoint, "--out", tmp_path / "model", "--set", setting).sentence
