@@ -16,15 +16,20 @@ from benchmarks.against import __main__ as command
 from benchmarks.against import rounds
 from benchmarks.against.task import Task
 from benchmarks.against.worker import Worker
-from sige_mlx.benchmark.workload import TIMESTEP
+from sige_mlx.benchmark.workload import MIDDLE
 from sige_mlx.errors import SigeError
 from sige_mlx.nn.module import parameters
-from tests.tiny import CONFIG, LABEL_CONFIG, LABEL_SIZE, write_tiny_model
+from tests.tiny import CONFIG, LABEL_CONFIG, LABEL_SIZE, PD_CONFIG, write_tiny_model
 
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     return Task(str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")), False, 10, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def pd_task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    return Task(str(write_tiny_model(tmp_path_factory.mktemp("models") / "pd", PD_CONFIG)), False, 10, 0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +133,14 @@ def test_the_fused_names_hold_the_same_weights(task: Task) -> None:
 def test_the_edit_is_under_the_mask(task: Task) -> None:
     assert task.mask.shape == (CONFIG.image_size,) * 2
     assert ((task.edited != task.original).any(-1)[0] == task.mask).all()
-    assert task.conditions == {"t": [TIMESTEP]}
+    assert task.conditions == {"t": [MIDDLE["t"]]}
+
+
+def test_attention_is_given_joined(pd_task: Task) -> None:
+    state = pd_task.state_dict(fused=True)
+    assert pd_task.conditions == {"log_snr": [MIDDLE["log_snr"]]}
+    parts = [pd_task.pretrained.load(f"mid.attn_1.{part}.weight")[:, 0, 0] for part in "qkv"]
+    assert (state["mid.attn_1.qkv.weight"][..., 0, 0] == np.concatenate(parts)).all()
 
 
 def test_label_maps_are_scenes(label_task: Task) -> None:
@@ -190,7 +202,7 @@ def test_json_and_table_tell_the_same(fakes: type[FakeWorker], task: Task) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["task", "label_task"])
+@pytest.mark.parametrize("which", ["task", "pd_task", "label_task"])
 def test_pytorch_computes_the_same_network(which: str, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("torch")
     comparison = rounds.compare(request.getfixturevalue(which), ["ours", "torch"], 1, quiet)
@@ -198,7 +210,7 @@ def test_pytorch_computes_the_same_network(which: str, request: pytest.FixtureRe
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["task", "label_task"])
+@pytest.mark.parametrize("which", ["task", "pd_task", "label_task"])
 def test_onnx_runtime_computes_the_same_network(which: str, request: pytest.FixtureRequest) -> None:
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(module)

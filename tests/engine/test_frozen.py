@@ -32,16 +32,20 @@ def engines() -> dict[tuple[str, str], Engine]:
     return {}
 
 
-def assert_within_bounds(engines: dict[tuple[str, str], Engine], network: str, name: str, device: str) -> None:
-    if (network, device) not in engines:
-        engines[network, device] = Engine(frozen_network(network), device)
-    engine, case = engines[network, device], load_case(name)
+def assert_within_bounds(
+    engines: dict[tuple[str, str], Engine], network: str, name: str, device: str, threshold: int | None = None
+) -> None:
+    key = f"{network} {threshold}", device
+    if key not in engines:
+        engines[key] = Engine(frozen_network(network), device, threshold=threshold)
+    engine, case = engines[key], load_case(name)
     mask = case["mask"].astype(np.bool_)
     if "labels" in case:
         x, x_edited = (one_hot(case[f"labels{w}"], case[f"instances{w}"]) for w in ("", "_edited"))
         given = {}
     else:
-        x, x_edited, given = case["x_original"], case["x_edited"], {"t": case["timestep"].reshape(1)}
+        condition = next(condition for condition in engine.plan.graph.inputs if condition != "x")
+        x, x_edited, given = case["x_original"], case["x_edited"], {condition: case["timestep"].reshape(1)}
 
     original = np.asarray(engine.record(x=x, **given))
     assert rms(original - case["dense_original"]) <= DENSE * rms(case["dense_original"])
@@ -76,6 +80,13 @@ def test_small(engines: dict[tuple[str, str], Engine], name: str, device: str) -
     assert_within_bounds(engines, "ddpm-small", name, device)
 
 
+@pytest.mark.parametrize("threshold", [32, 64])
+@pytest.mark.parametrize("device", EVERYWHERE)
+@pytest.mark.parametrize("name", cases("pd-small"))
+def test_small_distilled(engines: dict[tuple[str, str], Engine], name: str, device: str, threshold: int) -> None:
+    assert_within_bounds(engines, "pd-small", name, device, threshold)
+
+
 @pytest.mark.parametrize("name", [n for network in LABELS for n in cases(f"{network}-small")])
 def test_small_label_maps(engines: dict[tuple[str, str], Engine], name: str) -> None:
     assert_within_bounds(engines, network_of(name), name, "cpu")
@@ -98,6 +109,13 @@ def test_cityscapes(engines: dict[tuple[str, str], Engine], name: str) -> None:
 @pytest.mark.parametrize("name", cases("ddpm-church-256"))
 def test_church(engines: dict[tuple[str, str], Engine], name: str, device: str) -> None:
     assert_within_bounds(engines, "ddpm-church-256", name, device)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threshold", [32, 64])
+@pytest.mark.parametrize("name", [n for size in (128, 256) for n in cases(f"pd-church-{size}")])
+def test_church_distilled(engines: dict[tuple[str, str], Engine], name: str, threshold: int) -> None:
+    assert_within_bounds(engines, network_of(name), name, "cpu", threshold)
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
