@@ -82,21 +82,29 @@ static void load_weights(const depthwise_job *j, int channel, float *weight) {
     }
 }
 
-/* A panel of `pixels` neighbours in a row: several at a time, so that none waits for its own sum. */
+/* A panel of `pixels` neighbours in a row, 1 or SIGE_UNIT: several at a time, so that none waits for its own sum. */
 static inline void run_pixels(const depthwise_job *j, const float *window, int pixels, const float *weight,
                               float *acc) {
     const sige_source *s = &j->op->source;
     const int64_t step = (int64_t)s->stride * j->op->c;
-    v16 sum[SIGE_UNIT] = {{{0}, {0}}};
+    v16 a = {{0}, {0}}, b = a, c = a, d = a;
     for (int ky = 0; ky < s->kh; ky++)
         for (int kx = 0; kx < s->kw; kx++, weight += SIGE_PANEL) {
             const float *x = window + ky * j->row + kx * j->op->c;
             const v16 w = v16_load(weight, V16_FULL);
-            for (int i = 0; i < pixels; i++)
-                sum[i] = v16_fma(v16_load(x + i * step, V16_FULL), w, sum[i]);
+            a = v16_fma(v16_load(x, V16_FULL), w, a);
+            if (pixels == 1)
+                continue;
+            b = v16_fma(v16_load(x + step, V16_FULL), w, b);
+            c = v16_fma(v16_load(x + 2 * step, V16_FULL), w, c);
+            d = v16_fma(v16_load(x + 3 * step, V16_FULL), w, d);
         }
-    for (int i = 0; i < pixels; i++)
-        v16_store(acc + i * SIGE_PANEL, sum[i], V16_FULL);
+    v16_store(acc, a, V16_FULL);
+    if (pixels == 1)
+        return;
+    v16_store(acc + SIGE_PANEL, b, V16_FULL);
+    v16_store(acc + 2 * SIGE_PANEL, c, V16_FULL);
+    v16_store(acc + 3 * SIGE_PANEL, d, V16_FULL);
 }
 
 static void run_unit(const depthwise_job *j, const sige_unit *unit, const float *window, const float *weight,

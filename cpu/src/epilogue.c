@@ -102,11 +102,12 @@ static inline void finish_and_sum(const addition *add, float *acc, int h, int w,
 /* acc += bias + vec + residual; the unit's sums of the result. */
 static void finish_values(const sige_epilogue *e, const sige_unit *unit, int channel, v16_width n, float *acc,
                           const sige_reads *reads, float *sums) {
-    addition add = {.channel = channel, .n = n, .residual = e->has_residual ? reads->residual : NULL};
+    v16 constant = {{0}, {0}};
     if (e->bias)
-        add.constant = v16_load(e->bias + channel, n);
+        constant = v16_load(e->bias + channel, n);
     if (e->vec)
-        add.constant = v16_add(add.constant, v16_load(e->vec + unit->image * e->vec_stride + channel, n));
+        constant = v16_add(constant, v16_load(e->vec + unit->image * e->vec_stride + channel, n));
+    const addition add = {constant, e->has_residual ? reads->residual : NULL, channel, n};
     if (!sums)
         for (int i = 0; i < unit->h * unit->w; i++)
             finish_value(&add, acc, i);

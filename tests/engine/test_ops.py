@@ -204,16 +204,21 @@ def test_additions_that_no_convolution_absorbs(drawn: dict[str, Any], kind: str)
     check("stored_addition" if "norm" not in kind else "instance_norm", drawn, forward, **layers)
 
 
-@given(shapes(), st.sampled_from([1, 2, 4]))
-def test_attention(drawn: dict[str, Any], heads: int) -> None:
+@given(shapes(), st.sampled_from([1, 2, 4]), st.sampled_from(["as it is", "activated", "modulated"]))
+def test_attention(drawn: dict[str, Any], heads: int, read: str) -> None:
+    """An attention writes its result in one form; it may be read in others."""
     height, width, c = drawn["image"]
     drawn["image"], drawn["mask"] = (height // 2, width // 2, c), drawn["mask"][: height // 2, : width // 2]
     w = heads * drawn["widths"][1]
-    layers = {name: conv(drawn["widths"][0], w, 1) for name in "qkv"}
+    layers = {name: conv(drawn["widths"][0], w, 1) for name in "qkv"} | {"g": conv(drawn["widths"][0], 2 * w)}
 
     def forward(m: Any, x: Tensor) -> Tensor:
         h = m.a(x)
-        return m.b(nn.attention(m.q(h), m.k(h), m.v(h), heads))
+        modulation = m.g(h)
+        y = nn.attention(m.q(h), m.k(h), m.v(h), heads)
+        if read == "modulated":
+            y = nn.modulate(y, modulation)
+        return m.b(y if read == "as it is" else nn.silu(y))
 
     check("attention", drawn, forward, **layers, b=conv(w, 3))
 

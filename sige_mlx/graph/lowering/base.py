@@ -30,6 +30,7 @@ class Lowering(ABC):
         self.build = ProgramBuilder()
         self._layers = {op.value: op.layer for op in fused if isinstance(op, fusion.Written) and op.layer}
         self._position = {op.value: i for i, op in enumerate(fused) if not isinstance(op, FusedNorm)}
+        self._written = {op.value for op in fused if isinstance(op, fusion.Written)}
         self.values: dict[int, Stored] = {}
         self.sums: dict[int, int] = {}
         """Slots of the complete per-tile sums of values that norms take statistics of."""
@@ -111,11 +112,12 @@ class Lowering(ABC):
 
     def ready(self, read: Read) -> bool:
         """Whether a modulated value is written so, by its producer, rather than modulated when it is read."""
-        if not read.mod or not is_written_modulated(self.graph, read.norm, read.resample):
+        if not read.mod or read.value not in self._written:
             return False
-        first = self._position.get(read.value, -1)
+        first = self._position[read.value]
         known = all(self._position.get(v, -1) < first for v in (read.mod.gamma, read.mod.beta))
-        return known and self.together(read.value, read.mod)
+        constant = is_written_modulated(self.graph, read.norm, read.resample)
+        return constant and known and self.together(read.value, read.mod)
 
     def kept_forms(self, value: int) -> list[Form]:
         """The forms of whole arrays that a value is read from."""
