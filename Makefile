@@ -5,16 +5,17 @@
 #   make test      the fast tests
 #   make slow      every test, the slow ones too; those that need torch, ziglang … skip without them
 #   make lint      ruff, mypy, clang-format, workflow files;  make format  rewrites what they can
-#   make wheel     dist/sige_mlx-VERSION-py3-none-PLATFORM.whl
+#   make wheel     dist/sige_mlx-VERSION-py3-none-PLATFORM.whl;  make macos-wheel  the same for Apple silicon, from anywhere
 #   make clean     remove what the others made
 
 PYTHON ?= python3
 VENV ?= .venv
+DIST ?= dist
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 NATIVE := CMakeLists.txt $(shell find cpu -name '*.[ch]' -o -name CMakeLists.txt)
 KERNELS := $(shell find cpu metal -name '*.[ch]' -o -name '*.cpp' -o -name '*.metal')
 
-.PHONY: setup demo test slow lint format wheel clean
+.PHONY: setup demo test slow lint format wheel macos-wheel clean
 
 setup: $(VENV)/.package
 
@@ -39,7 +40,17 @@ format: $(VENV)/.test
 	$(VENV)/bin/clang-format -i $(KERNELS)
 
 wheel: $(VENV)/.python
-	$(PIP) wheel --no-deps --wheel-dir dist .
+	$(PIP) wheel --no-deps --wheel-dir $(DIST) .
+
+# Not stripped: a strip that knows no Mach-O would break the signature. The back end tags wheels for this machine.
+macos-wheel: $(VENV)/.test
+	@$(PIP) install 'sige-mlx[cross]'
+	zig=$$($(VENV)/bin/python -c 'import pathlib, ziglang; print(pathlib.Path(ziglang.__file__).with_name("zig"))') && \
+	CMAKE_ARGS="-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cpu/macos-arm64.cmake -DSIGE_ZIG=$$zig" \
+	    $(PIP) wheel --no-deps --wheel-dir $(DIST)/macos -C install.strip=false -C build-dir=build/macos-arm64 .
+	$(VENV)/bin/python -m wheel tags --remove --platform-tag macosx_14_0_arm64 $(DIST)/macos/*.whl
+	mv $(DIST)/macos/*-macosx_14_0_arm64.whl $(DIST)
+	rmdir $(DIST)/macos
 
 clean:
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct below changes; the caller compares it, and sizeof(sige_op), with what it was built for. */
-#define SIGE_ABI 2
+#define SIGE_ABI 3
 
 enum { SIGE_NONE = -1 };       /* a slot that is not there */
 enum { SIGE_MAX_SOURCES = 4 }; /* sources of one convolution or normalisation */
@@ -60,31 +60,60 @@ typedef struct sige_domain {
     int32_t list;  /* slot of int32[tiles][3]: image, tile row, tile column; SIGE_NONE: every pixel */
 } sige_domain;
 
-typedef enum sige_activation { SIGE_IDENTITY = 0, SIGE_SILU = 1, SIGE_ACTIVATIONS } sige_activation;
+typedef enum sige_activation {
+    SIGE_IDENTITY = 0,
+    SIGE_SILU = 1,
+    SIGE_RELU = 2,
+    SIGE_LEAKY_RELU = 3, /* max(x, 0.2 x) */
+    SIGE_TANH = 4,
+    SIGE_ACTIVATIONS
+} sige_activation;
 
-/* One result of an epilogue: dst = act(value * scale[image][channel] + shift[image][channel]). */
+/* What a value is modulated with, pixel by pixel (SPADE): channel k becomes value * (1 + gamma) + beta, with channel
+ * gamma_first + k of one tensor and beta_first + k of another, often the same one. Both are of the plane of the value
+ * they modulate. */
+typedef struct sige_modulation {
+    sige_tensor gamma, beta;
+    int32_t gamma_first, beta_first;
+} sige_modulation;
+
+/* One result of an epilogue: dst = act((value * scale[image][channel] + shift[image][channel]) * (1 + gamma) + beta).
+ */
 typedef struct sige_output {
     int32_t dst;
     int32_t scale, shift; /* slots of float[n][...]: both, or both SIGE_NONE for value itself */
     int32_t stride;       /* floats from one image's scale (shift) to the next; 0: the same for all images */
     int32_t act;          /* sige_activation */
+    int32_t has_mod;
+    sige_modulation mod; /* of the plane of the op's domain */
 } sige_output;
 
 /* ---- ops --------------------------------------------------------------------------------------------------------- */
 
+typedef enum sige_pad_mode { SIGE_PAD_ZERO = 0, SIGE_PAD_REFLECT = 1, SIGE_PAD_MODES } sige_pad_mode;
+
 /* One input of a convolution. Output pixel (y, x) reads, for tap (ky, kx), pixel
- *   ((y * stride + ky - pad_top) >> upsample, (x * stride + kx - pad_left) >> upsample)
- * of x, or zero where the unshifted coordinate is outside the (upsampled) image. Kernels are up to 7 x 7, strides up to
- * 8, a padding is at most the kernel's size. */
+ *   (y * stride + ky - pad_top, x * stride + kx - pad_left)
+ * of x as it looks resampled. Outside of that image it reads zero, or, reflected, the pixel as far inside of the border
+ * pixel, which is not repeated (and zero as soon as that is outside, too). Kernels are up to 7 x 7, strides up to 8, a
+ * padding is at most the kernel's size. */
 typedef struct sige_source {
     sige_tensor x;
     int32_t kh, kw, stride, pad_top, pad_left;
-    int32_t upsample; /* log2 of a nearest-neighbour upsampling folded into the read: 0 or 1 */
-    /* Normalisation on read. Pixels that come from `base` are read as act(pixel * scale[image] + shift[image]); pixels
-     * from `blocks` are ready, for the epilogue that wrote them applied it. Zeros outside the image stay zero. */
+    int32_t pad_mode; /* sige_pad_mode */
+    int32_t resample; /* 0: x itself; 1: nearest upsampling by 2, pixel (y >> 1, x >> 1) of x; -k, k up to 15: every
+                         2^k-th pixel, (y << k, x << k), of an image of (h >> k, w >> k) */
+    int32_t zeros;    /* 1: an upsampling that puts x at the even coordinates and zeros between, which makes a 3x3
+                         convolution of stride 1 a transposed one by the kernel turned half round */
+    /* What is done to a pixel when it is read: act(pixel * scale[image] + shift[image]). It is done to pixels that come
+     * from `base`; those from `blocks` are ready, for the epilogue that wrote them did it. Modulated, as
+     * act((pixel * scale + shift) * (1 + gamma) + beta), neither are, and it is done to all. Zeros outside of the image
+     * stay zero. */
     int32_t scale, shift;  /* slots of float[n][...]: both, or both SIGE_NONE */
     int32_t stride_affine; /* floats from one image's scale (shift) to the next; 0: the same for all images */
     int32_t act;           /* sige_activation */
+    int32_t has_mod;
+    sige_modulation mod; /* of the plane of x as it looks resampled */
 } sige_source;
 
 /* value = sum over sources of conv(source) + bias + vec[image] + residual, then every output of the epilogue.
@@ -100,41 +129,51 @@ typedef struct sige_conv {
     int32_t vec_stride; /* floats from one image's vec to the next; 0: the same for all images */
     int32_t sums;       /* slot of float[tiles][2][c_out]: each tile's sum of value and of value^2, or SIGE_NONE. For a
                            dense domain, tiles are all tiles in the order image, row, column */
-    int32_t has_residual;
-    sige_tensor residual; /* same n, h, w as out, c = c_out */
+    int32_t has_residual, residual_resample; /* 0, or 1: nearest upsampling by 2, as of a source */
+    sige_tensor residual;                    /* n as out, c = c_out, and resampled h, w as out */
     sige_source source[SIGE_MAX_SOURCES];
     sige_output output[SIGE_MAX_OUTPUTS];
 } sige_conv;
 
+/* The same without mixing channels: value[k] = sum over taps of weight[tap][k] * source[k] (+ bias) (+ residual), then
+ * the outputs. Without weights it is the mean of the taps: an average pooling, or with one tap the source itself, read,
+ * added and written in other forms. */
+typedef struct sige_depthwise {
+    sige_domain out;
+    int32_t c, n_outputs;
+    int32_t weight; /* slot of float[kh * kw][c] or SIGE_NONE */
+    int32_t bias;   /* slot of float[c] or SIGE_NONE */
+    int32_t sums;   /* as of a convolution */
+    int32_t has_residual, residual_resample;
+    sige_tensor residual;
+    sige_source source; /* of c channels; no zeros between pixels */
+    sige_output output[SIGE_MAX_OUTPUTS];
+} sige_depthwise;
+
 /* Group normalisation as an affine map per image and channel, from the sums that convolutions wrote:
  *   scale = weight / sqrt(var + eps),   shift = bias - mean * scale,
  * the biased variance taken over `pixels` pixels and the channels of a group. Sources are concatenated along channels.
- */
+ * With `mod`, s then t, the map is followed by another: scale (1 + s), shift (1 + s) + t. */
 typedef struct sige_norm {
     int32_t n, pixels, groups;
     int32_t n_sources;
     int32_t sums[SIGE_MAX_SOURCES];  /* slots of float[n * tiles][2][c[i]] */
     int32_t tiles[SIGE_MAX_SOURCES]; /* tiles per image */
     int32_t c[SIGE_MAX_SOURCES];
-    int32_t weight, bias; /* slots of float[sum of c] */
+    int32_t weight, bias; /* slots of float[sum of c]; SIGE_NONE: 1, 0 */
+    int32_t mod;          /* slot of float[n][2][sum of c] or SIGE_NONE */
     int32_t scale, shift; /* slots of float[n][sum of c] */
     float eps;
 } sige_norm;
 
-/* The per-pixel part alone, over n * rows pixels: value = src (+ residual), then the outputs. A dst may be src. */
-typedef struct sige_pointwise {
-    int32_t n, rows, c; /* rows: pixels per image */
-    int32_t src;
-    int32_t residual; /* slot of float[n][rows][c] or SIGE_NONE */
-    int32_t n_outputs;
-    sige_output output[SIGE_MAX_OUTPUTS];
-} sige_pointwise;
-
-/* out[i][t][h] = softmax(scale * q[i][t][h] . k[i][:][h]) v[i][:][h] for each image i, query t, head h;
- * a token is heads * head_dim floats, and tokens of q, k, v lie *_stride floats apart. out is dense. */
+/* dst[i][t][h] = softmax(scale * q[i][t][h] . k[i][:][h]) v[i][:][h] for each image i, query t, head h;
+ * a token is heads * head_dim floats, and tokens of q, k, v lie *_stride floats apart. dst is dense. Queries are the
+ * pixels of `out`: h * w in each image, or tile * tile in each listed tile, which attend to the keys of the tile's
+ * image; dst of pixels beyond the image is 0. */
 typedef struct sige_attention {
-    int32_t n, queries, keys, heads, head_dim;
-    int32_t q, k, v, out;
+    sige_domain out;
+    int32_t keys, heads, head_dim; /* keys: per image */
+    int32_t q, k, v, dst;
     int32_t q_stride, k_stride, v_stride;
     float scale;
 } sige_attention;
@@ -146,17 +185,19 @@ typedef struct sige_paste {
 } sige_paste;
 
 /* out[i] = (sin(t_i f), cos(t_i f)), f_j = max_period^(-j / (dim / 2 - 1)), j < dim / 2: the embedding of DDPM. dim is
- * even, > 2. */
+ * even, > 2. With log_snr = 1 the input is l = log(alpha^2 / sigma^2), cut off at -20 and 20, of which
+ * t = 2000 / pi * arctan(exp(-l / 2)). */
 typedef struct sige_timestep {
     int32_t n, dim;
     int32_t t, out; /* slots of float[n], float[n][dim] */
+    int32_t log_snr;
     float max_period;
 } sige_timestep;
 
 typedef enum sige_kind {
     SIGE_CONV = 0,
     SIGE_NORM = 1,
-    SIGE_POINTWISE = 2,
+    SIGE_DEPTHWISE = 2,
     SIGE_ATTENTION = 3,
     SIGE_PASTE = 4,
     SIGE_TIMESTEP = 5,
@@ -168,7 +209,7 @@ typedef struct sige_op {
     union {
         sige_conv conv;
         sige_norm norm;
-        sige_pointwise pointwise;
+        sige_depthwise depthwise;
         sige_attention attention;
         sige_paste paste;
         sige_timestep timestep;
@@ -184,8 +225,9 @@ typedef struct sige_weights {
     int32_t c_total, c_first;
 } sige_weights;
 
-/* Floats of the packed weights of a convolution; depends on c_out, and each source's c, kernel, stride and upsample
- * only, so the dense pass and every edit share one packing. */
+/* Floats of the packed weights of a convolution; depends on c_out, the size of the plane, each source's c, kernel,
+ * stride, pad_mode, resample and zeros, and whether an upsampled one is modulated, only: so the dense pass and every
+ * edit share one packing. */
 SIGE_API size_t sige_pack_size(const sige_conv *conv);
 
 /* Packs `weights[n_sources]` into `packed` (64-byte aligned), ready for `conv.weight`. Slots are not looked at. */

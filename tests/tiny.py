@@ -1,4 +1,4 @@
-"""A network small enough to edit pictures within a test, with random weights."""
+"""Networks small enough to edit pictures and label maps within a test, with random weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from safetensors.numpy import save_file
 
 from sige_mlx import zoo
 from sige_mlx.engine import Engine
+from sige_mlx.models import FAMILIES
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.spade import LabelToImageConfig, SPADEConfig, SPADEGenerator
 from sige_mlx.nn.module import parameters
 
 SIZE = 32
@@ -24,6 +26,8 @@ CONFIG = DDPMConfig(
     sparse_resolution_threshold=32,
     mask_dilate_radius=1,
 )
+LABEL_SIZE = (32, 64)
+LABEL_CONFIG = SPADEConfig(crop_size=64, num_upsampling_layers="normal", num_sparse_layers=3, ngf=4, nhidden=8)
 
 
 def tiny_engine(device: str = "cpu") -> Engine:
@@ -31,13 +35,14 @@ def tiny_engine(device: str = "cpu") -> Engine:
     return Engine(model, device, load=zoo.random_weights(model))
 
 
-def write_tiny_model(folder: Path, config: DDPMConfig = CONFIG) -> Path:
+def write_tiny_model(folder: Path, config: DDPMConfig | LabelToImageConfig = CONFIG) -> Path:
     """A model folder as `sige-mlx convert` leaves one."""
     folder.mkdir(parents=True)
-    model = DDPMUNet(config)
+    family, make = next((name, make) for name, (cls, make) in FAMILIES.items() if cls is type(config))
+    model = make(config)
     load = zoo.random_weights(model)
     save_file({name: np.ascontiguousarray(load(name)) for name in parameters(model)}, folder / "model.safetensors")
-    described = {"format": 1, "family": "ddpm", "config": dataclasses.asdict(config)}
+    described = {"format": 1, "family": family, "config": dataclasses.asdict(config)}
     (folder / "config.json").write_text(json.dumps(described))
     return folder
 
@@ -55,3 +60,32 @@ def painted(size: int = SIZE) -> np.ndarray:
     picture = original(size)
     picture[8:14, 10:16] = (200, 160, 60)
     return picture
+
+
+def label_engine(device: str = "cpu", config: LabelToImageConfig = LABEL_CONFIG) -> Engine:
+    model = SPADEGenerator(config)
+    return Engine(model, device, load=zoo.random_weights(model))
+
+
+def labels() -> np.ndarray:
+    """Sky over buildings over road, with a car: Cityscapes ids, uint8 (H, W)."""
+    ids = np.full(LABEL_SIZE, 7, np.uint8)
+    ids[:20] = 11
+    ids[:8] = 23
+    ids[18:24, 40:50] = 26
+    return ids
+
+
+def instances() -> np.ndarray:
+    """The same with two cars side by side: int32 (H, W)."""
+    ids = labels().astype(np.int32)
+    ids[18:24, 40:45] = 26000
+    ids[18:24, 45:50] = 26001
+    return ids
+
+
+def edited_labels() -> np.ndarray:
+    """A tree beside the road, 6 x 4 pixels from (14, 10)."""
+    ids = labels()
+    ids[14:20, 10:14] = 21
+    return ids

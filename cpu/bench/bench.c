@@ -143,8 +143,15 @@ static void make(bench *b, const shape *h, bool tiled, bool affine) {
         sige_source *v = &c->source[c->n_sources];
         int kernel = i == 2 ? 1 : h->kernel, stride = i == 2 ? 1 : h->stride, up = i == 2 ? 0 : h->upsample;
         int pad = stride == 1 ? kernel / 2 : 0, size = h->size * stride >> up;
-        *v = (sige_source){
-            tensor(&b->s, size, h->c[i], tiled), kernel, kernel, stride, pad, pad, up, SIGE_NONE, SIGE_NONE, 0, 0};
+        *v = (sige_source){.x = tensor(&b->s, size, h->c[i], tiled),
+                           .kh = kernel,
+                           .kw = kernel,
+                           .stride = stride,
+                           .pad_top = pad,
+                           .pad_left = pad,
+                           .resample = up,
+                           .scale = SIGE_NONE,
+                           .shift = SIGE_NONE};
         if (i < 2 && affine && h->c[i] > 3)
             v->scale = floats(&b->s, h->c[i]), v->shift = floats(&b->s, h->c[i]), v->act = SIGE_SILU;
         int w = floats(&b->s, (size_t)h->c_out * kernel * kernel * h->c[i]);
@@ -168,7 +175,7 @@ static void make(bench *b, const shape *h, bool tiled, bool affine) {
                 free(b->s.data[k]), b->s.data[k] = NULL;
     c->bias = floats(&b->s, (size_t)h->c_out);
     c->sums = tiled ? SIGE_NONE : floats(&b->s, (pixels / 16 + 1) * 2 * h->c_out);
-    c->output[0] = (sige_output){floats(&b->s, pixels * h->c_out), SIGE_NONE, SIGE_NONE, 0, SIGE_IDENTITY};
+    c->output[0] = (sige_output){.dst = floats(&b->s, pixels * h->c_out), .scale = SIGE_NONE, .shift = SIGE_NONE};
     if (tiled && affine) {
         c->output[0].scale = floats(&b->s, h->c_out), c->output[0].shift = floats(&b->s, h->c_out);
         c->output[0].act = SIGE_SILU;

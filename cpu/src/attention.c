@@ -12,7 +12,9 @@ enum { QUERIES = 24 };
 typedef struct attention_job {
     const sige_attention *op;
     const float *q, *k, *v;
-    float *out;
+    float *dst;
+    const int32_t *list; /* of tiles; NULL: all pixels */
+    int64_t queries;     /* of an image, or of all tiles */
     int key_panels, value_panels;
     int64_t packed; /* floats of a head's packed keys and values */
     float *panels;
@@ -20,7 +22,9 @@ typedef struct attention_job {
 } attention_job;
 
 static attention_job plan(const sige_attention *op) {
-    attention_job j = {.op = op};
+    attention_job j = {.op = op, .queries = (int64_t)op->out.h * op->out.w};
+    if (op->out.list != SIGE_NONE)
+        j.queries = (int64_t)op->out.tiles * op->out.tile * op->out.tile;
     j.key_panels = (int)sige_ceil_div(op->keys, SIGE_PANEL);
     j.value_panels = (int)sige_ceil_div(op->head_dim, SIGE_PANEL);
     j.packed = ((int64_t)j.key_panels * op->head_dim + (int64_t)j.value_panels * op->keys) * SIGE_PANEL;
@@ -33,7 +37,7 @@ static size_t score_floats(const attention_job *j) { return (size_t)QUERIES * SI
 
 sige_scratch sige_attention_scratch(const sige_attention *op) {
     attention_job j = plan(op);
-    return (sige_scratch){.shared = (size_t)op->n * (size_t)op->heads * (size_t)j.packed * sizeof(float),
+    return (sige_scratch){.shared = (size_t)op->out.n * (size_t)op->heads * (size_t)j.packed * sizeof(float),
                           .own = (2 * score_floats(&j) + QUERIES * SIGE_PANEL) * sizeof(float)};
 }
 
@@ -77,21 +81,17 @@ static float softmax(float *row, int keys, int padded, float scale) {
     return 1.0f / v8_sum(sum);
 }
 
-static void run_queries(void *context, int64_t item, int thread) {
-    const attention_job *j = context;
+/* Queries first ... first + n - 1 of an image's head, counted from the beginning of q. */
+static void attend(const attention_job *j, int64_t image, int64_t head, int64_t first, int n, float *scores) {
     const sige_attention *op = j->op;
-    const int blocks = (int)sige_ceil_div(op->queries, QUERIES), d = op->head_dim;
-    const int64_t head = item / blocks; /* of all images */
-    const int first = (int)(item % blocks) * QUERIES, n = sige_min(op->queries - first, QUERIES);
-    const int padded = j->key_panels * SIGE_PANEL;
-    float *scores = sige_pool_own(j->pool, thread), *rows = scores + score_floats(j), *acc = rows + score_floats(j);
-    const float *w = j->panels + head * j->packed;
+    const int padded = j->key_panels * SIGE_PANEL, d = op->head_dim;
+    float *rows = scores + score_floats(j), *acc = rows + score_floats(j);
+    const float *w = j->panels + (image * op->heads + head) * j->packed;
 
     uint32_t off[QUERIES], row[QUERIES];
     for (uint32_t i = 0; i < QUERIES; i++)
         off[i] = i * (uint32_t)op->q_stride, row[i] = i;
-    const int64_t image = head / op->heads, feature = head % op->heads * d;
-    const float *q = j->q + (image * op->queries + first) * op->q_stride + feature;
+    const float *q = j->q + first * op->q_stride + head * d;
     for (int p = 0; p < j->key_panels; p++, w += d * SIGE_PANEL) {
         float *panel = scores + (size_t)p * QUERIES * SIGE_PANEL;
         sige_gemm(&(sige_product){.runs = 1, .length = d, .x = q, .w = w, .acc = panel, .fresh = true}, n, off, row);
@@ -105,22 +105,62 @@ static void run_queries(void *context, int64_t item, int thread) {
 
     for (uint32_t i = 0; i < QUERIES; i++)
         off[i] = i * (uint32_t)padded;
-    float *out = j->out + ((image * op->queries + first) * op->heads) * d + feature;
+    float *dst = j->dst + (first * op->heads + head) * d;
     for (int p = 0; p < j->value_panels; p++, w += (int64_t)op->keys * SIGE_PANEL) {
         sige_gemm(&(sige_product){.runs = 1, .length = op->keys, .x = rows, .w = w, .acc = acc, .fresh = true}, n, off,
                   row);
         for (int i = 0; i < n; i++)
             for (int k = p * SIGE_PANEL; k < sige_min((p + 1) * SIGE_PANEL, d); k++)
-                out[(int64_t)i * op->heads * d + k] = acc[i * SIGE_PANEL + k % SIGE_PANEL] * inverse[i];
+                dst[(int64_t)i * op->heads * d + k] = acc[i * SIGE_PANEL + k % SIGE_PANEL] * inverse[i];
     }
+}
+
+/* Zeros for those of these queries that are beyond the image. */
+static void clear_outside(const attention_job *j, int64_t head, int64_t first, int n) {
+    const sige_attention *op = j->op;
+    const int tile = op->out.tile, d = op->head_dim;
+    if (op->out.h % tile == 0 && op->out.w % tile == 0)
+        return;
+    for (int64_t i = first; i < first + n; i++) {
+        const int64_t number = i / ((int64_t)tile * tile), pixel = i % ((int64_t)tile * tile);
+        const int32_t *entry = j->list + 3 * number;
+        if (entry[1] * (int64_t)tile + pixel / tile >= op->out.h ||
+            entry[2] * (int64_t)tile + pixel % tile >= op->out.w)
+            memset(j->dst + (i * op->heads + head) * d, 0, (size_t)d * sizeof(float));
+    }
+}
+
+static void run_queries(void *context, int64_t item, int thread) {
+    const attention_job *j = context;
+    const sige_attention *op = j->op;
+    const int64_t blocks = sige_ceil_div(j->queries, QUERIES), head = item / blocks % op->heads;
+    const int64_t image = item / blocks / op->heads, first = item % blocks * QUERIES;
+    const int n = (int)(j->queries - first < QUERIES ? j->queries - first : QUERIES);
+    float *own = sige_pool_own(j->pool, thread);
+    if (!j->list) {
+        attend(j, image, head, image * j->queries + first, n, own);
+        return;
+    }
+    const int64_t pixels = (int64_t)op->out.tile * op->out.tile;
+    for (int64_t at = first, next; at < first + n; at = next) { /* as far as the image stays the same */
+        const int32_t of = j->list[3 * (at / pixels)];
+        for (next = at; next < first + n && j->list[3 * (next / pixels)] == of;)
+            next += pixels - next % pixels;
+        next = next < first + n ? next : first + n;
+        attend(j, of, head, at, (int)(next - at), own);
+    }
+    clear_outside(j, head, first, n);
 }
 
 void sige_attention_run(const sige_attention *op, void *const *slots, sige_pool *pool) {
     attention_job j = plan(op);
-    j.q = slots[op->q], j.k = slots[op->k], j.v = slots[op->v], j.out = slots[op->out];
+    if (j.queries == 0)
+        return;
+    j.q = slots[op->q], j.k = slots[op->k], j.v = slots[op->v], j.dst = slots[op->dst];
+    j.list = op->out.list == SIGE_NONE ? NULL : slots[op->out.list];
     j.panels = sige_pool_shared(pool);
     j.pool = pool;
-    const int64_t heads = (int64_t)op->n * op->heads;
+    const int64_t heads = (int64_t)op->out.n * op->heads, blocks = sige_ceil_div(j.queries, QUERIES);
     sige_pool_for(pool, heads, pack_head, &j);
-    sige_pool_for(pool, heads * sige_ceil_div(op->queries, QUERIES), run_queries, &j);
+    sige_pool_for(pool, (j.list ? op->heads : heads) * blocks, run_queries, &j);
 }

@@ -1,7 +1,8 @@
 #include "op.h"
+#include "window.h"
 
 /* Sizes are limited so that every product of them that an op computes fits 63 bits, and a chunk's offsets 32. */
-enum { MAX_SIZE = 1 << 24, MAX_CHANNELS = 1 << 20, MAX_KERNEL = 7, MAX_STRIDE = 8, MAX_HEADS = 1 << 10 };
+enum { MAX_SIZE = 1 << 24, MAX_CHANNELS = 1 << 20, MAX_KERNEL = 7, MAX_STRIDE = 8, MAX_DOWN = 15, MAX_HEADS = 1 << 10 };
 #define MAX_FLOATS ((int64_t)1 << 40)
 
 typedef struct checker {
@@ -75,12 +76,29 @@ static const char *check_affine(const checker *k, int32_t scale, int32_t shift, 
     return NULL;
 }
 
-static const char *check_outputs(const checker *k, const sige_output *outputs, int32_t n) {
+/* `c` channels on n images of h x w. */
+static const char *check_modulation(const checker *k, const sige_modulation *m, int32_t n, int32_t h, int32_t w,
+                                    int32_t c) {
+    const sige_tensor *of[2] = {&m->gamma, &m->beta};
+    const int32_t first[2] = {m->gamma_first, m->beta_first};
+    for (int i = 0; i < 2; i++) {
+        PASS(check_tensor(k, of[i]));
+        REQUIRE(of[i]->n == n && of[i]->h == h && of[i]->w == w,
+                "a modulation must have the plane of what it modulates");
+        REQUIRE(within(first[i], 0, of[i]->c - c), "a modulation must have the channels of what it modulates");
+    }
+    return NULL;
+}
+
+static const char *check_outputs(const checker *k, const sige_output *outputs, int32_t n, const sige_domain *out,
+                                 int32_t c) {
     REQUIRE(within(n, 0, SIGE_MAX_OUTPUTS), "n_outputs must be 0 ... SIGE_MAX_OUTPUTS");
     for (int32_t i = 0; i < n; i++) {
         const sige_output *o = &outputs[i];
         REQUIRE(has(k, o->dst), "an output's dst must be a slot");
         PASS(check_affine(k, o->scale, o->shift, o->stride, o->act));
+        if (o->has_mod)
+            PASS(check_modulation(k, &o->mod, out->n, out->h, out->w, c));
     }
     return NULL;
 }
@@ -92,8 +110,27 @@ static const char *check_source(const checker *k, const sige_source *s, const si
             "a kernel must be 1 ... 7 pixels high and wide");
     REQUIRE(within(s->stride, 1, MAX_STRIDE), "a stride must be 1 ... 8");
     REQUIRE(within(s->pad_top, 0, s->kh) && within(s->pad_left, 0, s->kw), "a padding must be 0 ... the kernel's size");
-    REQUIRE(within(s->upsample, 0, 1), "upsample must be 0 or 1");
-    return check_affine(k, s->scale, s->shift, s->stride_affine, s->act);
+    REQUIRE(within(s->pad_mode, 0, SIGE_PAD_MODES - 1), "pad_mode is not a sige_pad_mode");
+    REQUIRE(within(s->resample, -MAX_DOWN, 1), "resample must be 1, 0, or down to -15");
+    PASS(check_affine(k, s->scale, s->shift, s->stride_affine, s->act));
+    if (s->has_mod)
+        PASS(check_modulation(k, &s->mod, s->x.n, sige_resampled(s->x.h, s->resample),
+                              sige_resampled(s->x.w, s->resample), s->x.c));
+    if (!s->zeros)
+        return NULL;
+    REQUIRE(s->resample == 1 && s->kh == 3 && s->kw == 3 && s->stride == 1 && s->pad_mode == SIGE_PAD_ZERO &&
+                !s->has_mod,
+            "zeros between pixels are for plain 3x3 convolutions after an upsampling");
+    return NULL;
+}
+
+static const char *check_residual(const checker *k, const sige_tensor *r, int32_t resample, const sige_domain *out,
+                                  int32_t c) {
+    PASS(check_tensor(k, r));
+    REQUIRE(within(resample, 0, 1), "residual_resample must be 0 or 1");
+    REQUIRE(r->n == out->n && r->h << resample == out->h && r->w << resample == out->w && r->c == c,
+            "the residual must have the shape of the output");
+    return NULL;
 }
 
 static const char *check_conv(const checker *k, const sige_conv *c) {
@@ -104,18 +141,26 @@ static const char *check_conv(const checker *k, const sige_conv *c) {
         return NULL; /* nothing will be read or written */
     for (int i = 0; i < c->n_sources; i++)
         PASS(check_source(k, &c->source[i], &c->out));
-    PASS(check_outputs(k, c->output, c->n_outputs));
+    PASS(check_outputs(k, c->output, c->n_outputs, &c->out, c->c_out));
     REQUIRE(has(k, c->weight), "weight must be a slot");
     REQUIRE(has_or_none(k, c->bias), "bias must be a slot or SIGE_NONE");
     REQUIRE(has_or_none(k, c->vec) && c->vec_stride >= 0, "vec must be a slot or SIGE_NONE, its stride not negative");
     REQUIRE(has_or_none(k, c->sums), "sums must be a slot or SIGE_NONE");
-    if (!c->has_residual)
+    return c->has_residual ? check_residual(k, &c->residual, c->residual_resample, &c->out, c->c_out) : NULL;
+}
+
+static const char *check_depthwise(const checker *k, const sige_depthwise *d) {
+    REQUIRE(within(d->c, 1, MAX_CHANNELS), "c must be positive and of a size that can exist");
+    PASS(check_domain(k, &d->out, d->c));
+    if (d->out.list != SIGE_NONE && d->out.tiles == 0)
         return NULL;
-    PASS(check_tensor(k, &c->residual));
-    const sige_tensor *r = &c->residual;
-    REQUIRE(r->n == c->out.n && r->h == c->out.h && r->w == c->out.w && r->c == c->c_out,
-            "the residual must have the shape of the output");
-    return NULL;
+    PASS(check_source(k, &d->source, &d->out));
+    REQUIRE(d->source.x.c == d->c && !d->source.zeros, "the source must have c channels, and no zeros between pixels");
+    PASS(check_outputs(k, d->output, d->n_outputs, &d->out, d->c));
+    REQUIRE(has_or_none(k, d->weight), "weight must be a slot or SIGE_NONE");
+    REQUIRE(has_or_none(k, d->bias), "bias must be a slot or SIGE_NONE");
+    REQUIRE(has_or_none(k, d->sums), "sums must be a slot or SIGE_NONE");
+    return d->has_residual ? check_residual(k, &d->residual, d->residual_resample, &d->out, d->c) : NULL;
 }
 
 static const char *check_norm(const checker *k, const sige_norm *m) {
@@ -128,36 +173,26 @@ static const char *check_norm(const checker *k, const sige_norm *m) {
         channels += m->c[i];
     }
     REQUIRE(channels % m->groups == 0, "groups must divide the number of channels");
-    REQUIRE(has(k, m->weight) && has(k, m->bias), "weight and bias must be slots");
+    REQUIRE(has_or_none(k, m->weight) && has_or_none(k, m->bias) && has_or_none(k, m->mod),
+            "weight, bias and mod must be slots or SIGE_NONE");
     REQUIRE(has(k, m->scale) && has(k, m->shift), "scale and shift must be slots");
     REQUIRE(m->eps >= 0, "eps must not be negative");
     return NULL;
 }
 
-static const char *check_pointwise(const checker *k, const sige_pointwise *p) {
-    REQUIRE(within(p->rows, 0, INT32_MAX), "rows must not be negative");
-    REQUIRE(shape_ok(p->n, 1, 1, p->c), "n and c must be positive and of a size that can exist");
-    REQUIRE(p->rows == 0 || product(product(p->n, p->rows), p->c) <= MAX_FLOATS, "n * rows * c is too large");
-    if (p->rows == 0)
-        return NULL;
-    REQUIRE(has(k, p->src), "src must be a slot");
-    REQUIRE(has_or_none(k, p->residual), "residual must be a slot or SIGE_NONE");
-    return check_outputs(k, p->output, p->n_outputs);
-}
-
 static const char *check_attention(const checker *k, const sige_attention *a) {
-    REQUIRE(within(a->n, 1, MAX_SIZE) && within(a->queries, 0, MAX_SIZE) && within(a->keys, 1, MAX_SIZE),
-            "n and keys must be positive, queries not negative");
+    REQUIRE(within(a->keys, 1, MAX_SIZE), "keys must be positive");
     REQUIRE(within(a->heads, 1, MAX_HEADS) && within(a->head_dim, 1, MAX_SIZE), "heads and head_dim must be positive");
     const int64_t width = (int64_t)a->heads * a->head_dim;
     REQUIRE(width <= MAX_CHANNELS, "heads * head_dim is too large");
+    PASS(check_domain(k, &a->out, (int32_t)width));
     REQUIRE(within(a->q_stride, (int32_t)width, MAX_SIZE) && within(a->k_stride, (int32_t)width, MAX_SIZE) &&
                 within(a->v_stride, (int32_t)width, MAX_SIZE),
             "a stride must be at least heads * head_dim");
-    REQUIRE(product(product(a->n, a->keys), 2 * width + 32) <= MAX_FLOATS, "n * keys * heads * head_dim is too large");
-    if (a->queries == 0)
+    REQUIRE(product(product(a->out.n, a->keys), 2 * width + 32) <= MAX_FLOATS, "keys * heads * head_dim is too large");
+    if (a->out.list != SIGE_NONE && a->out.tiles == 0)
         return NULL;
-    REQUIRE(has(k, a->q) && has(k, a->k) && has(k, a->v) && has(k, a->out), "q, k, v and out must be slots");
+    REQUIRE(has(k, a->q) && has(k, a->k) && has(k, a->v) && has(k, a->dst), "q, k, v and dst must be slots");
     REQUIRE(a->scale >= 0, "scale must not be negative");
     return NULL;
 }
@@ -177,8 +212,8 @@ const char *sige_check(const sige_op *op, void *const *slots, int n_slots) {
         return check_conv(&k, &op->u.conv);
     case SIGE_NORM:
         return check_norm(&k, &op->u.norm);
-    case SIGE_POINTWISE:
-        return check_pointwise(&k, &op->u.pointwise);
+    case SIGE_DEPTHWISE:
+        return check_depthwise(&k, &op->u.depthwise);
     case SIGE_ATTENTION:
         return check_attention(&k, &op->u.attention);
     case SIGE_PASTE:

@@ -22,19 +22,19 @@ static area area_of(const sige_unit *unit, int n) {
 /* Fills the part of a window that pixels inside the image read. */
 static void gather(const sige_conv_source *s, const area *a, float *window) {
     const sige_source *op = s->op;
-    int y = a->y * op->stride - op->pad_top, x = a->x * op->stride - op->pad_left, h, w, upsample = op->upsample;
+    int y = a->y * op->stride - op->pad_top, x = a->x * op->stride - op->pad_left, h, w;
     if (s->method == SIGE_DIRECT) {
         h = (a->bottom - 1 - a->y) * op->stride + op->kh;
         w = (a->right - 1 - a->x) * op->stride + op->kw;
     } else if (s->method == SIGE_PHASES) { /* of the small image, from under the first tap to under the last one */
         h = ((a->bottom - 1 - op->pad_top) >> 1) - (y >> 1) + 2;
         w = ((a->right - 1 - op->pad_left) >> 1) - (x >> 1) + 2;
-        y >>= 1, x >>= 1, upsample = 0;
+        y >>= 1, x >>= 1;
     } else {
         h = a->last_y - a->y + SIGE_WINDOW;
         w = a->last_x - a->x + SIGE_WINDOW;
     }
-    sige_window(&s->view, a->image, y, x, h, w, upsample, window, (size_t)s->row);
+    sige_window(&s->input, a->image, y, x, h, w, window, (size_t)s->row);
 }
 
 /* How many floats into a window (or image) that begins with output pixel (first_y, first_x) the input of (y, x) begins;
@@ -114,11 +114,8 @@ void sige_chunk_prepare(const sige_conv_job *j, sige_chunk *chunk, int64_t index
     list_units(j, chunk, index);
     chunk->n_pixels = 0;
     for (int u = 0; u < chunk->n_units; u++) {
-        const sige_unit *unit = &chunk->unit[u];
-        for (int i = 0; i < unit->h * unit->w; i++, chunk->n_pixels++)
-            if (j->op->has_residual)
-                chunk->residual[chunk->n_pixels] =
-                    sige_pixel(&j->residual, unit->image, unit->y + i / unit->w, unit->x + i % unit->w);
+        chunk->n_pixels += chunk->unit[u].h * chunk->unit[u].w;
+        sige_find_reads(&j->epilogue, &chunk->unit[u], &chunk->reads[u]);
     }
     if (chunk->n_pixels == 0)
         return;
@@ -131,7 +128,7 @@ void sige_chunk_prepare(const sige_conv_job *j, sige_chunk *chunk, int64_t index
             if (a.bottom > a.y)
                 gather(s, &a, window + k * s->window);
         }
-        chunk->input[i] = s->in_place ? sige_pixel(&s->view, chunk->unit->image, 0, 0) : window;
+        chunk->input[i] = s->in_place ? sige_pixel(&s->input.x, chunk->unit->image, 0, 0) : window;
         if (s->k)
             list_pixels(s, chunk, j->units.listed, &chunk->pixels[i]);
         else

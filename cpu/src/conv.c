@@ -1,6 +1,7 @@
 #include "conv.h"
 
 #include "gemm.h"
+#include "sums.h"
 
 /* Rows of a panel multiplied at a time: 16 KB, which stay in the first-level cache from one call of the micro-kernel to
  * the next. */
@@ -40,17 +41,18 @@ static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const f
 /* acc of all pixels (+)= one other source of a panel. */
 static void multiply_direct(const sige_conv_source *s, const sige_pixels *pixels, const float *input, const float *w,
                             float *acc, bool fresh) {
-    const bool phases = s->method == SIGE_PHASES;
-    const int taps_y = phases ? 2 : s->op->kh, taps_x = phases ? 2 : s->op->kw;
-    const int64_t row = (int64_t)taps_x * s->op->x.c; /* of the kernel, as of the window */
-    const bool small = row * taps_y <= BLOCK_K;
-    const int64_t blocks = sige_ceil_div(row, BLOCK_K), block = sige_ceil_div(row, blocks);
-    for (int phase = 0; phase < (phases ? 4 : 1); phase++) {
+    const int phases = s->method == SIGE_PHASES ? 4 : 1;
+    for (int phase = 0; phase < phases; phase++) {
+        const sige_taps t = sige_taps_of(s->op, s->method, phase);
+        const int64_t row = (int64_t)t.x * s->op->x.c; /* of the kernel, as of the window */
+        const bool small = row * t.y <= BLOCK_K;
+        const int64_t blocks = sige_ceil_div(row, BLOCK_K), block = sige_ceil_div(row, blocks);
+        const float *x = input + t.first_y * s->row + t.first_x * (int64_t)s->op->x.c;
         const int first = pixels->first[phase], n = pixels->first[phase + 1] - first;
-        sige_product g = {.runs = small ? taps_y : 1, .step = s->row, .acc = acc, .fresh = fresh};
-        for (int ky = 0; ky < taps_y; ky += (int)g.runs)
+        sige_product g = {.runs = small ? t.y : 1, .step = s->row, .acc = acc, .fresh = fresh};
+        for (int ky = 0; ky < t.y; ky += (int)g.runs)
             for (int64_t p = 0; p < row; p += block, g.fresh = false) {
-                g.x = input + ky * s->row + p, g.w = w;
+                g.x = x + ky * s->row + p, g.w = w;
                 g.length = row - p < block ? row - p : block;
                 sige_gemm(&g, n, pixels->off + first, pixels->row + first);
                 w += g.runs * g.length * SIGE_PANEL;
@@ -76,8 +78,7 @@ static void run_panel(const sige_conv_job *j, sige_chunk *chunk, int panel) {
     if (chunk->n_pixels)
         multiply(j, chunk, panel);
     for (int u = 0, row = 0; u < chunk->n_units; row += chunk->unit[u].h * chunk->unit[u].w, u++)
-        sige_epilogue_unit(&j->epilogue, &chunk->unit[u], panel, chunk->acc + row * SIGE_PANEL,
-                           j->op->has_residual ? chunk->residual + row : NULL,
+        sige_epilogue_unit(&j->epilogue, &chunk->unit[u], panel, chunk->acc + row * SIGE_PANEL, &chunk->reads[u],
                            j->sums ? j->sums + chunk->unit[u].index * 2 * j->op->c_out : NULL);
 }
 
@@ -107,40 +108,14 @@ static void run_thread(void *context, int64_t item, int thread) {
             run_chunk(j, chunk, index);
 }
 
-typedef struct sums_job {
-    const float *unit_sums;
-    float *sums;
-    int units; /* per tile */
-    int64_t floats;
-} sums_job;
-
-static void add_unit_sums(void *context, int64_t tile, int thread) {
-    (void)thread;
-    const sums_job *j = context;
-    const float *src = j->unit_sums + tile * j->units * j->floats;
-    float *dst = j->sums + tile * j->floats;
-    for (int64_t i = 0; i < j->floats; i++) {
-        float sum = 0;
-        for (int u = 0; u < j->units; u++)
-            sum += src[u * j->floats + i];
-        dst[i] = sum;
-    }
-}
-
-/* Units smaller than their tile leave their sums in scratch memory, to be added up in order. */
-static size_t unit_sums_bytes(const sige_conv_job *j) {
-    if (j->op->sums == SIGE_NONE || j->units.per_edge == 1)
-        return 0;
-    return sige_line((size_t)j->units.count * 2 * (size_t)j->op->c_out * sizeof(float));
-}
-
 static size_t counters_bytes(const sige_conv_job *j) {
     return sige_line(sizeof(atomic_llong)) + sige_line((size_t)j->chunks * sizeof(atomic_int));
 }
 
 sige_scratch sige_conv_scratch(const sige_conv *op) {
     const sige_conv_job j = sige_conv_plan(op);
-    return (sige_scratch){.shared = counters_bytes(&j) + unit_sums_bytes(&j), .own = j.own_bytes};
+    const size_t unit_sums = sige_unit_sums_bytes(&j.units, op->sums, op->c_out);
+    return (sige_scratch){.shared = counters_bytes(&j) + unit_sums, .own = j.own_bytes};
 }
 
 void sige_conv_run(const sige_conv *op, void *const *slots, sige_pool *pool) {
@@ -150,10 +125,8 @@ void sige_conv_run(const sige_conv *op, void *const *slots, sige_pool *pool) {
     j.units = sige_units_of(&op->out, slots, op->sums != SIGE_NONE);
     j.weight = slots[op->weight];
     for (int i = 0; i < op->n_sources; i++)
-        j.source[i].view = sige_view_of_source(&op->source[i], slots);
-    if (op->has_residual)
-        j.residual = sige_view_of(&op->residual, slots);
-    j.epilogue = sige_epilogue_of(op, slots);
+        sige_conv_bind(&j.source[i], slots);
+    j.epilogue = sige_epilogue_of_conv(op, slots);
     j.pool = pool;
 
     char *shared = sige_pool_shared(pool);
@@ -162,15 +135,10 @@ void sige_conv_run(const sige_conv *op, void *const *slots, sige_pool *pool) {
     atomic_init(j.next_chunk, 0);
     for (int64_t i = 0; i < j.chunks; i++)
         atomic_init(&j.next_panel[i], 0);
-    const bool reduce = unit_sums_bytes(&j) > 0;
+    const bool reduce = sige_unit_sums_bytes(&j.units, op->sums, op->c_out) > 0;
     float *unit_sums = (float *)(void *)(shared + counters_bytes(&j));
     j.sums = reduce ? unit_sums : sige_slot(slots, op->sums);
     sige_pool_for(pool, sige_pool_threads(pool), run_thread, &j);
-    if (reduce) {
-        sums_job s = {.unit_sums = unit_sums,
-                      .sums = slots[op->sums],
-                      .units = j.units.per_edge * j.units.per_edge,
-                      .floats = 2 * (int64_t)op->c_out};
-        sige_pool_for(pool, j.units.tiles, add_unit_sums, &s);
-    }
+    if (reduce)
+        sige_add_unit_sums(&j.units, unit_sums, slots[op->sums], op->c_out, pool);
 }

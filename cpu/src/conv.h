@@ -19,7 +19,7 @@ enum { SIGE_CHUNK_UNITS = 12, SIGE_CHUNK_PIXELS = SIGE_CHUNK_UNITS * SIGE_UNIT *
 
 typedef struct sige_conv_source {
     const sige_source *op;
-    sige_view view;
+    sige_input input;
     sige_method method;
     bool in_place;          /* read where it is; nothing is gathered */
     int64_t k, first_row;   /* rows of a panel, and where they begin; unless computed by Winograd */
@@ -42,7 +42,6 @@ typedef struct sige_conv_job {
 
     /* What the slots hold; not looked up by sige_conv_plan. */
     const float *weight;
-    sige_view residual;
     sige_epilogue epilogue;
     float *sums; /* by unit */
 
@@ -62,7 +61,7 @@ typedef struct sige_chunk {
     float acc[SIGE_CHUNK_PIXELS * SIGE_PANEL];
     int n_units, n_pixels;
     sige_unit unit[SIGE_CHUNK_UNITS];
-    const float *residual[SIGE_CHUNK_PIXELS];
+    sige_reads reads[SIGE_CHUNK_UNITS];
     const float *input[SIGE_MAX_SOURCES]; /* what `off` counts from */
     sige_pixels pixels[SIGE_MAX_SOURCES];
 } sige_chunk;
@@ -70,6 +69,9 @@ typedef struct sige_chunk {
 static inline float *sige_chunk_at(sige_chunk *chunk, size_t byte) { return (float *)(void *)((char *)chunk + byte); }
 
 sige_conv_job sige_conv_plan(const sige_conv *op);
+
+/* Looks up a source's slots. */
+void sige_conv_bind(sige_conv_source *source, void *const *slots);
 
 /* Lists the chunk's pixels, gathers its windows and transforms those that want it. */
 void sige_chunk_prepare(const sige_conv_job *job, sige_chunk *chunk, int64_t index);

@@ -13,8 +13,8 @@ static bool by_winograd(sige_method m) { return m == SIGE_WINOGRAD_2 || m == SIG
 static bool in_place(const sige_conv *op, const sige_source *s) {
     const sige_tensor *x = &s->x;
     return op->out.list == SIGE_NONE && x->grid == SIGE_NONE && x->h == op->out.h && x->w == op->out.w && s->kh == 1 &&
-           s->kw == 1 && s->stride == 1 && s->pad_top == 0 && s->pad_left == 0 && s->upsample == 0 &&
-           s->scale == SIGE_NONE && s->act == SIGE_IDENTITY && (int64_t)x->h * x->w * x->c <= UINT32_MAX;
+           s->kw == 1 && s->stride == 1 && s->pad_top == 0 && s->pad_left == 0 && s->resample == 0 &&
+           s->scale == SIGE_NONE && s->act == SIGE_IDENTITY && !s->has_mod && (int64_t)x->h * x->w * x->c <= UINT32_MAX;
 }
 
 /* Pixels of a window along one axis, for so many units in a row. */
@@ -100,4 +100,10 @@ sige_conv_job sige_conv_plan(const sige_conv *op) {
     choose_chunk(&j, &transformed);
     plan_memory(&j, transformed);
     return j;
+}
+
+void sige_conv_bind(sige_conv_source *s, void *const *slots) {
+    s->input = sige_input_of(s->op, slots);
+    if (s->method == SIGE_PHASES)
+        s->input.resample = 0; /* its windows are of the small image */
 }

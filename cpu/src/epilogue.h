@@ -1,10 +1,9 @@
-/* What happens to a convolution's sums before they leave the first-level cache. */
+/* What happens to a unit's values before they leave the first-level cache. */
 #ifndef SIGE_EPILOGUE_H
 #define SIGE_EPILOGUE_H
 
-#include "common.h"
-#include "simd.h"
 #include "units.h"
+#include "window.h"
 
 /* A sige_output with its slots looked up. */
 typedef struct sige_target {
@@ -12,6 +11,8 @@ typedef struct sige_target {
     const float *scale, *shift; /* both or neither */
     int64_t stride;
     int act;
+    bool modulated;
+    sige_mod mod;
 } sige_target;
 
 typedef struct sige_epilogue {
@@ -19,18 +20,27 @@ typedef struct sige_epilogue {
     bool tiled; /* pixels of a tile beyond the image exist and are written as zeros */
     const float *bias, *vec;
     int64_t vec_stride;
+    bool has_residual;
+    int residual_resample;
+    sige_view residual;
     sige_target target[SIGE_MAX_OUTPUTS];
 } sige_epilogue;
 
-sige_target sige_target_of(const sige_output *output, void *const *slots);
-sige_epilogue sige_epilogue_of(const sige_conv *conv, void *const *slots);
+/* Where the pixels of a unit that an epilogue reads begin. NULL: there is none, so that it counts as zero. */
+typedef struct sige_reads {
+    const float *residual[SIGE_UNIT_PIXELS];
+    const float *gamma[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS], *beta[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS];
+} sige_reads;
 
-static inline v8 sige_activate(v8 v, int act) { return act == SIGE_SILU ? v8_silu(v) : v; }
+sige_epilogue sige_epilogue_of_conv(const sige_conv *conv, void *const *slots);
+sige_epilogue sige_epilogue_of_depthwise(const sige_depthwise *depthwise, void *const *slots);
 
-/* Finishes one panel of a unit. acc: its h * w pixels, 16 floats each, overwritten. residual: NULL, or where each
- * pixel's channel 0 is (NULL: zero). sums: NULL, or where the unit's sum of values goes, channel 0, followed c floats
- * later by that of their squares. */
+/* Finds what an epilogue reads; the rest of `reads` stays as it is. */
+void sige_find_reads(const sige_epilogue *epilogue, const sige_unit *unit, sige_reads *reads);
+
+/* Finishes one panel of a unit. acc: its h * w pixels, 16 floats each, overwritten. sums: NULL, or where the unit's sum
+ * of values goes, channel 0, followed c floats later by that of their squares. */
 void sige_epilogue_unit(const sige_epilogue *epilogue, const sige_unit *unit, int panel, float *acc,
-                        const float *const *residual, float *sums);
+                        const sige_reads *reads, float *sums);
 
 #endif

@@ -60,12 +60,20 @@ static void finish_group(const norm_job *j, int64_t image, int first, int width)
     const double count = (double)j->op->pixels * width, mean = sum / count;
     const double variance = fmax(squares / count - mean * mean, 0.0);
     const double inverse = 1.0 / sqrt(variance + (double)j->op->eps);
-    const float *weight = j->slots[j->op->weight], *bias = j->slots[j->op->bias];
+    const float *weight = sige_slot(j->slots, j->op->weight), *bias = sige_slot(j->slots, j->op->bias);
+    const float *mod = sige_slot(j->slots, j->op->mod);
     float *scale = (float *)j->slots[j->op->scale] + image * j->channels;
     float *shift = (float *)j->slots[j->op->shift] + image * j->channels;
     for (int k = first; k < first + width; k++) {
-        scale[k] = (float)((double)weight[k] * inverse);
-        shift[k] = (float)((double)bias[k] - mean * (double)weight[k] * inverse);
+        double a = weight ? (double)weight[k] * inverse : inverse;
+        double b = (bias ? (double)bias[k] : 0) - mean * a;
+        if (mod) {
+            const double s = 1 + (double)mod[2 * image * j->channels + k];
+            a *= s;
+            b = b * s + (double)mod[(2 * image + 1) * j->channels + k];
+        }
+        scale[k] = (float)a;
+        shift[k] = (float)b;
     }
 }
 

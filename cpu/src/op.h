@@ -11,11 +11,12 @@ typedef struct sige_scratch {
 
 sige_scratch sige_conv_scratch(const sige_conv *op);
 sige_scratch sige_norm_scratch(const sige_norm *op);
+sige_scratch sige_depthwise_scratch(const sige_depthwise *op);
 sige_scratch sige_attention_scratch(const sige_attention *op);
 
 void sige_conv_run(const sige_conv *op, void *const *slots, sige_pool *pool);
 void sige_norm_run(const sige_norm *op, void *const *slots, sige_pool *pool);
-void sige_pointwise_run(const sige_pointwise *op, void *const *slots, sige_pool *pool);
+void sige_depthwise_run(const sige_depthwise *op, void *const *slots, sige_pool *pool);
 void sige_attention_run(const sige_attention *op, void *const *slots, sige_pool *pool);
 void sige_paste_run(const sige_paste *op, void *const *slots, sige_pool *pool);
 void sige_timestep_run(const sige_timestep *op, void *const *slots);

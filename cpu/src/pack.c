@@ -2,21 +2,34 @@
 
 #include "winograd.h"
 
-/* The largest transformed filters, in bytes, and the fewest channels whose transform is worth its while. */
-enum { WINOGRAD_4_BYTES = 8 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_C = 16 };
+/* The largest transformed filters, in bytes, and the fewest channels whose transform is worth its while. A filter takes
+ * 1.8 times its memory as F(2x2, 3x3), and saves time in proportion to the pixels that share it: the largest are only
+ * transformed for planes of WINOGRAD_PIXELS and more. */
+enum { WINOGRAD_4_BYTES = 8 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_2_BYTES_SHARED = 16 << 20 };
+enum { WINOGRAD_PIXELS = 256, WINOGRAD_C = 16 };
 
+/* Phases read one pixel of the small image for four: a modulation, or a reflection, may tell these apart. */
 static sige_method method_of(const sige_source *s) {
-    bool plain = s->stride == 1 && s->kh == 3 && s->kw == 3;
-    return !plain ? SIGE_DIRECT : s->upsample ? SIGE_PHASES : SIGE_WINOGRAD_4;
+    if (s->stride != 1 || s->kh != 3 || s->kw != 3)
+        return SIGE_DIRECT;
+    return s->resample > 0 && !s->has_mod && s->pad_mode == SIGE_PAD_ZERO ? SIGE_PHASES : SIGE_WINOGRAD_4;
 }
 
-static sige_method winograd_of(int64_t c, int64_t c_out) {
+sige_taps sige_taps_of(const sige_source *s, sige_method method, int phase) {
+    if (method != SIGE_PHASES)
+        return (sige_taps){s->kh, s->kw, 0, 0};
+    const int first_y = s->zeros ? phase >> 1 : 0, first_x = s->zeros ? phase & 1 : 0;
+    return (sige_taps){2 - first_y, 2 - first_x, first_y, first_x};
+}
+
+static sige_method winograd_of(int64_t c, int64_t c_out, int64_t pixels) {
     const int64_t filter = c * sige_ceil_div(c_out, SIGE_PANEL) * SIGE_PANEL * (int64_t)sizeof(float);
     if (c < WINOGRAD_C)
         return SIGE_DIRECT;
     if (filter * sige_winograd_points(SIGE_WINOGRAD_4) <= WINOGRAD_4_BYTES)
         return SIGE_WINOGRAD_4;
-    if (filter * sige_winograd_points(SIGE_WINOGRAD_2) <= WINOGRAD_2_BYTES)
+    const int64_t most = pixels < WINOGRAD_PIXELS ? WINOGRAD_2_BYTES : WINOGRAD_2_BYTES_SHARED;
+    if (filter * sige_winograd_points(SIGE_WINOGRAD_2) <= most)
         return SIGE_WINOGRAD_2;
     return SIGE_DIRECT;
 }
@@ -28,7 +41,7 @@ sige_plan sige_plan_of(const sige_conv *conv) {
         if (p.method[i] == SIGE_WINOGRAD_4)
             p.winograd_c += conv->source[i].x.c;
     }
-    p.winograd = winograd_of(p.winograd_c, conv->c_out);
+    p.winograd = winograd_of(p.winograd_c, conv->c_out, (int64_t)conv->out.h * conv->out.w);
     if (p.winograd == SIGE_DIRECT)
         p.winograd_c = 0;
     p.panel_k = (int64_t)sige_winograd_points(p.winograd) * p.winograd_c;
@@ -39,7 +52,7 @@ sige_plan sige_plan_of(const sige_conv *conv) {
         if (p.method[i] == SIGE_DIRECT)
             p.k[i] = (int64_t)s->kh * s->kw * s->x.c;
         if (p.method[i] == SIGE_PHASES)
-            p.k[i] = 16 * (int64_t)s->x.c;
+            p.k[i] = (s->zeros ? 9 : 16) * (int64_t)s->x.c;
         p.panel_k += p.k[i];
     }
     return p;
@@ -65,17 +78,21 @@ static void direct_column(const sige_source *s, const sige_weights *w, int o, fl
 }
 
 static void phases_column(const sige_source *s, const sige_weights *w, int o, float *out) {
-    /* [phase][tap]: first and last of the 3x3 kernel's rows (columns) that fall on the tap */
+    /* [phase][tap]: first and last of the 3x3 kernel's rows (columns) that fall on the tap; between zeros, the first */
     static const int first[2][2] = {{0, 2}, {0, 1}}, last[2][2] = {{1, 2}, {0, 2}};
-    for (int part = 0; part < 16; part++) {
-        int py = part >> 3, px = part >> 2 & 1, ky = part >> 1 & 1, kx = part & 1;
-        for (int c = 0; c < s->x.c; c++, out += SIGE_PANEL) {
-            float sum = 0;
-            for (int i = first[py][ky]; i <= last[py][ky]; i++)
-                for (int j = first[px][kx]; j <= last[px][kx]; j++)
-                    sum += row_of(s, w, o, i, j)[c];
-            *out = sum;
-        }
+    const int(*end)[2] = s->zeros ? first : last;
+    for (int phase = 0; phase < 4; phase++) {
+        const int py = phase >> 1, px = phase & 1;
+        const sige_taps t = sige_taps_of(s, SIGE_PHASES, phase);
+        for (int ky = t.first_y; ky < 2; ky++)
+            for (int kx = t.first_x; kx < 2; kx++)
+                for (int c = 0; c < s->x.c; c++, out += SIGE_PANEL) {
+                    float sum = 0;
+                    for (int i = first[py][ky]; i <= end[py][ky]; i++)
+                        for (int j = first[px][kx]; j <= end[px][kx]; j++)
+                            sum += row_of(s, w, o, i, j)[c];
+                    *out = sum;
+                }
     }
 }
 

@@ -42,6 +42,8 @@ static sige_scratch scratch_of(const sige_op *op) {
         return sige_conv_scratch(&op->u.conv);
     case SIGE_NORM:
         return sige_norm_scratch(&op->u.norm);
+    case SIGE_DEPTHWISE:
+        return sige_depthwise_scratch(&op->u.depthwise);
     case SIGE_ATTENTION:
         return sige_attention_scratch(&op->u.attention);
     default:
@@ -57,8 +59,8 @@ static void run_op(const sige_op *op, void *const *slots, sige_pool *pool) {
     case SIGE_NORM:
         sige_norm_run(&op->u.norm, slots, pool);
         break;
-    case SIGE_POINTWISE:
-        sige_pointwise_run(&op->u.pointwise, slots, pool);
+    case SIGE_DEPTHWISE:
+        sige_depthwise_run(&op->u.depthwise, slots, pool);
         break;
     case SIGE_ATTENTION:
         sige_attention_run(&op->u.attention, slots, pool);

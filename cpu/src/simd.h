@@ -34,6 +34,18 @@ static inline v8 v8_load_n(const float *p, int n) {
 
 static inline void v8_store_n(float *p, v8 v, int n) { memcpy(p, &v, (size_t)n * sizeof(float)); }
 
+/* Up to eight floats; n is mostly a constant where this is inlined. */
+static inline v8 v8_some(const float *p, int n) { return n == 8 ? v8_load(p) : v8_load_n(p, n); }
+static inline void v8_put(float *p, v8 v, int n) {
+    if (n == 8)
+        v8_store(p, v);
+    else
+        v8_store_n(p, v, n);
+}
+
+/* Lane by lane: a where the mask is set, else b. */
+static inline v8 v8_select(v8i mask, v8 a, v8 b) { return (v8)(((v8i)a & mask) | ((v8i)b & ~mask)); }
+
 /* x between low and high; NaN stays NaN. */
 static inline v8 v8_clamp(v8 x, float low, float high) {
 #if defined(__AVX2__)
@@ -76,5 +88,27 @@ static inline v8 v8_exp(v8 x) {
 }
 
 static inline v8 v8_silu(v8 x) { return x / (v8_splat(1.0f) + v8_exp(-x)); }
+
+/* max(x, 0); NaN stays NaN. */
+static inline v8 v8_relu(v8 x) { return (v8)((v8i)x & ~(x < (v8){0})); }
+
+static inline v8 v8_leaky_relu(v8 x) { return x * v8_select(x < (v8){0}, v8_splat(0.2f), v8_splat(1.0f)); }
+
+/* tanh(x) within 3 ulp: below 0.8 an odd polynomial (its largest relative error is 4e-9, by Lawson's iteration), beyond
+ * it 1 - 2 / (exp(2 x) + 1), which loses too many digits to cancellation nearer to zero. */
+static inline v8 v8_tanh(v8 x) {
+    const v8i sign_bit = (v8i){0} - INT32_MAX - 1;
+    const v8i sign = (v8i)x & sign_bit;
+    const v8 size = (v8)((v8i)x & ~sign_bit), one = v8_splat(1.0f), square = x * x;
+    v8 p = v8_splat(0.00158475642f);
+    p = p * square - v8_splat(0.0074095577f);
+    p = p * square + v8_splat(0.0213029906f);
+    p = p * square - v8_splat(0.0538523309f);
+    p = p * square + v8_splat(0.133322209f);
+    p = p * square - v8_splat(0.333332986f);
+    p = p * square * x + x;
+    v8 beyond = one - v8_splat(2.0f) / (v8_exp(size + size) + one);
+    return v8_select(size < v8_splat(0.8f), p, (v8)((v8i)beyond | sign));
+}
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "common.h"
 
-enum { SIGE_UNIT = 4 };
+enum { SIGE_UNIT = 4, SIGE_UNIT_PIXELS = SIGE_UNIT * SIGE_UNIT };
 
 typedef struct sige_units {
     const sige_domain *domain;

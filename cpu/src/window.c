@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "simd.h"
+#include "activation.h"
 
 sige_view sige_view_of(const sige_tensor *t, void *const *slots) {
-    sige_view v = {.n = t->n, .h = t->h, .w = t->w, .c = t->c, .tile = t->tile, .act = SIGE_IDENTITY};
+    sige_view v = {.n = t->n, .h = t->h, .w = t->w, .c = t->c, .tile = t->tile};
     v.base = sige_slot(slots, t->base);
     v.blocks = sige_slot(slots, t->blocks);
     if (t->grid != SIGE_NONE) {
@@ -16,13 +16,25 @@ sige_view sige_view_of(const sige_tensor *t, void *const *slots) {
     return v;
 }
 
-sige_view sige_view_of_source(const sige_source *s, void *const *slots) {
-    sige_view v = sige_view_of(&s->x, slots);
-    v.scale = sige_slot(slots, s->scale);
-    v.shift = sige_slot(slots, s->shift);
-    v.stride = s->stride_affine;
-    v.act = s->act;
-    return v;
+sige_mod sige_mod_of(const sige_modulation *m, void *const *slots) {
+    return (sige_mod){.gamma = sige_view_of(&m->gamma, slots),
+                      .beta = sige_view_of(&m->beta, slots),
+                      .gamma_first = m->gamma_first,
+                      .beta_first = m->beta_first};
+}
+
+sige_input sige_input_of(const sige_source *s, void *const *slots) {
+    sige_input in = {.x = sige_view_of(&s->x, slots),
+                     .resample = s->resample,
+                     .reflect = s->pad_mode == SIGE_PAD_REFLECT,
+                     .scale = sige_slot(slots, s->scale),
+                     .shift = sige_slot(slots, s->shift),
+                     .stride = s->stride_affine,
+                     .act = s->act,
+                     .modulated = s->has_mod};
+    if (s->has_mod)
+        in.mod = sige_mod_of(&s->mod, slots);
+    return in;
 }
 
 /* Some pixels that follow one another in memory. */
@@ -52,64 +64,129 @@ static run locate(const sige_view *v, int image, int y, int x, int most) {
 
 const float *sige_pixel(const sige_view *v, int image, int y, int x) { return locate(v, image, y, x, 1).data; }
 
+/* Gamma and beta of pixel (y, x) and of some to its right; returns of how many. */
+static int locate_mod(const sige_mod *m, int image, int y, int x, int most, const float **gamma, const float **beta) {
+    const run g = locate(&m->gamma, image, y, x, most), b = locate(&m->beta, image, y, x, g.pixels);
+    const bool held = g.data && b.data;
+    *gamma = held ? g.data + m->gamma_first : NULL;
+    *beta = held ? b.data + m->beta_first : NULL;
+    return b.pixels;
+}
+
+void sige_mod_pixel(const sige_mod *m, int image, int y, int x, const float **gamma, const float **beta) {
+    locate_mod(m, image, y, x, 1, gamma, beta);
+}
+
 static void zero(float *dst, size_t floats) { memset(dst, 0, floats * sizeof(float)); }
 
-/* Channels k ... k + n - 1 of a pixel of the base, n <= 8. */
-static inline void normalise(const sige_view *v, const float *scale, const float *shift, const float *src, int k, int n,
-                             float *dst) {
-    v8 x = n == 8 ? v8_load(src + k) : v8_load_n(src + k, n);
-    if (scale && n == 8)
-        x = x * v8_load(scale + k) + v8_load(shift + k);
-    else if (scale)
-        x = x * v8_load_n(scale + k, n) + v8_load_n(shift + k, n);
-    if (v->act == SIGE_SILU)
-        x = v8_silu(x);
-    if (n == 8)
-        v8_store(dst + k, x);
-    else
-        v8_store_n(dst + k, x, n);
+/* What a pixel goes through: NULL where there is none. */
+typedef struct treatment {
+    const float *scale, *shift, *gamma, *beta;
+    int act;
+} treatment;
+
+/* Channels k ... k + n - 1 of a pixel, n <= 8. */
+static inline void treat(const treatment *t, const float *src, int k, int n, float *dst) {
+    v8 x = v8_some(src + k, n);
+    if (t->scale)
+        x = x * v8_some(t->scale + k, n) + v8_some(t->shift + k, n);
+    if (t->gamma)
+        x = x * (v8_splat(1.0f) + v8_some(t->gamma + k, n)) + v8_some(t->beta + k, n);
+    v8_put(dst + k, sige_activate(x, t->act), n);
 }
 
-static void read_run(const sige_view *v, int image, run r, float *dst) {
-    const size_t c = (size_t)v->c;
-    if (!r.data) {
-        zero(dst, (size_t)r.pixels * c);
-    } else if (!r.base || (!v->scale && v->act == SIGE_IDENTITY)) {
-        memcpy(dst, r.data, (size_t)r.pixels * c * sizeof(float));
+static void treat_pixel(const treatment *t, const float *src, int c, float *dst) {
+    int k = 0;
+    for (; k + 8 <= c; k += 8)
+        treat(t, src, k, 8, dst);
+    if (k < c)
+        treat(t, src, k, c - k, dst);
+}
+
+/* The part of a row that one run of the tensor shows: `pixels` of them, the first one `odd` if it is the right one of
+ * two that show the same. */
+typedef struct shown {
+    run run;
+    int pixels, odd;
+} shown;
+
+static shown show(const sige_input *in, int image, int y, int x, int w) {
+    shown s = {.odd = 0};
+    if (in->resample > 0) {
+        s.odd = x & 1;
+        s.run = locate(&in->x, image, y >> 1, x >> 1, w / 2 + 1);
+        s.pixels = sige_min(2 * s.run.pixels - s.odd, w);
+    } else if (in->resample == 0) {
+        s.run = locate(&in->x, image, y, x, w);
+        s.pixels = s.run.pixels;
     } else {
-        const float *scale = v->scale ? v->scale + image * v->stride : NULL;
-        const float *shift = v->scale ? v->shift + image * v->stride : NULL;
-        for (int i = 0; i < r.pixels; i++, r.data += c, dst += c) {
-            int k = 0;
-            for (; k + 8 <= v->c; k += 8)
-                normalise(v, scale, shift, r.data, k, 8, dst);
-            if (k < v->c)
-                normalise(v, scale, shift, r.data, k, v->c - k, dst);
+        s.run = locate(&in->x, image, y << -in->resample, x << -in->resample, 1);
+        s.pixels = 1;
+    }
+    return s;
+}
+
+/* Columns x ... x + w - 1 of row y, all inside the image; returns how many were read, at least one. */
+static int read_some(const sige_input *in, int image, int y, int x, int w, float *dst) {
+    const int c = in->x.c, up = in->resample > 0;
+    const size_t row = (size_t)c;
+    shown s = show(in, image, y, x, w);
+    treatment t = {.act = in->act};
+    if (in->scale)
+        t.scale = in->scale + image * in->stride, t.shift = in->shift + image * in->stride;
+    if (in->modulated)
+        s.pixels = locate_mod(&in->mod, image, y, x, s.pixels, &t.gamma, &t.beta);
+    if (!s.run.data || (in->modulated && !t.gamma)) {
+        zero(dst, (size_t)s.pixels * row);
+    } else if (in->modulated || (s.run.base && (in->scale || in->act != SIGE_IDENTITY))) {
+        for (int i = 0; i < s.pixels; i++, dst += row) {
+            treat_pixel(&t, s.run.data + (size_t)((s.odd + i) >> up) * row, c, dst);
+            if (in->modulated)
+                t.gamma += in->mod.gamma.c, t.beta += in->mod.beta.c;
         }
+    } else if (up) {
+        for (int i = 0; i < s.pixels; i++, dst += row)
+            memcpy(dst, s.run.data + (size_t)((s.odd + i) >> 1) * row, row * sizeof(float));
+    } else {
+        memcpy(dst, s.run.data, (size_t)s.pixels * row * sizeof(float));
+    }
+    return s.pixels;
+}
+
+/* Where a coordinate outside 0 ... size - 1 is reflected to; -1: nowhere. */
+static int reflected(int at, int size) {
+    at = at < 0 ? -at : 2 * (size - 1) - at;
+    return at >= 0 && at < size ? at : -1;
+}
+
+/* Columns x ... x + w - 1 of row y, all outside the image; y is inside. */
+static void read_outside(const sige_input *in, int image, int y, int x, int w, int columns, float *dst) {
+    const size_t c = (size_t)in->x.c;
+    for (int i = 0; i < w; i++, dst += c) {
+        const int at = in->reflect ? reflected(x + i, columns) : -1;
+        if (at < 0)
+            zero(dst, c);
+        else
+            read_some(in, image, y, at, 1, dst);
     }
 }
 
-/* Columns x ... x + w - 1 of row y, all inside the image. */
-static void read_inside(const sige_view *v, int image, int y, int x, int w, int upsample, float *dst) {
-    for (int i = 0; i < w;) {
-        const run r = locate(v, image, y >> upsample, (x + i) >> upsample, upsample ? 1 : w - i);
-        read_run(v, image, r, dst + (size_t)i * (size_t)v->c);
-        i += r.pixels;
-    }
-}
-
-void sige_window(const sige_view *v, int image, int y, int x, int h, int w, int upsample, float *dst, size_t row) {
-    const size_t c = (size_t)v->c;
-    const int rows = v->h << upsample, columns = v->w << upsample;
+void sige_window(const sige_input *in, int image, int y, int x, int h, int w, float *dst, size_t row) {
+    const size_t c = (size_t)in->x.c;
+    const int rows = sige_resampled(in->x.h, in->resample), columns = sige_resampled(in->x.w, in->resample);
     const int left = sige_min(sige_max(-x, 0), w);
-    const int inside = sige_max(sige_min(x + w, columns) - (x + left), 0);
+    const int right = sige_max(sige_min(x + w, columns) - x, left); /* of the last column inside */
     for (int i = 0; i < h; i++, dst += row) {
-        if (y + i < 0 || y + i >= rows || inside == 0) {
+        int at = y + i;
+        if (at < 0 || at >= rows)
+            at = in->reflect ? reflected(at, rows) : -1;
+        if (at < 0) {
             zero(dst, (size_t)w * c);
             continue;
         }
-        zero(dst, (size_t)left * c);
-        read_inside(v, image, y + i, x + left, inside, upsample, dst + (size_t)left * c);
-        zero(dst + (size_t)(left + inside) * c, (size_t)(w - left - inside) * c);
+        read_outside(in, image, at, x, left, columns, dst);
+        for (int j = left; j < right;)
+            j += read_some(in, image, at, x + j, right - j, dst + (size_t)j * c);
+        read_outside(in, image, at, x + right, w - right, columns, dst + (size_t)right * c);
     }
 }

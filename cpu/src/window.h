@@ -1,28 +1,52 @@
-/* Reading a tensor: a pixel, or a window gathered into contiguous memory. */
+/* Reading tensors: a pixel, or a window gathered into contiguous memory. */
 #ifndef SIGE_WINDOW_H
 #define SIGE_WINDOW_H
 
 #include "common.h"
 
-/* A tensor with its slots looked up, and what its base goes through when it is read. */
+/* A tensor with its slots looked up. */
 typedef struct sige_view {
     const float *base, *blocks;
     const int32_t *grid;
     int32_t n, h, w, c, tile, tiles_y, tiles_x;
+} sige_view;
+
+/* A modulation with its slots looked up. */
+typedef struct sige_mod {
+    sige_view gamma, beta;
+    int32_t gamma_first, beta_first;
+} sige_mod;
+
+/* A source with its slots looked up: a tensor, how it looks, and what its pixels go through when they are read. */
+typedef struct sige_input {
+    sige_view x;
+    int resample;
+    bool reflect;
     const float *scale, *shift; /* both or neither */
     int64_t stride;
     int act;
-} sige_view;
+    bool modulated;
+    sige_mod mod;
+} sige_input;
 
 sige_view sige_view_of(const sige_tensor *tensor, void *const *slots);
-sige_view sige_view_of_source(const sige_source *source, void *const *slots);
+sige_mod sige_mod_of(const sige_modulation *modulation, void *const *slots);
+sige_input sige_input_of(const sige_source *source, void *const *slots);
+
+/* A length that is resampled. */
+static inline int sige_resampled(int length, int resample) {
+    return resample < 0 ? length >> -resample : length << resample;
+}
 
 /* The channels of a pixel inside the image, as they are in memory; NULL where the tensor holds none (an inactive pixel
  * without a base). */
 const float *sige_pixel(const sige_view *view, int image, int y, int x);
 
-/* Reads rows y ... y + h - 1, columns x ... x + w - 1 of the image (upsampled by 2^upsample, nearest) to dst, whose
- * rows lie `row` floats apart. Pixels outside the image, or that the tensor does not hold, are zero. */
-void sige_window(const sige_view *view, int image, int y, int x, int h, int w, int upsample, float *dst, size_t row);
+/* Gamma and beta for channel 0 of a pixel; both NULL where one of them is not held. */
+void sige_mod_pixel(const sige_mod *mod, int image, int y, int x, const float **gamma, const float **beta);
+
+/* Reads rows y ... y + h - 1, columns x ... x + w - 1 of the image as it looks resampled to dst, whose rows lie `row`
+ * floats apart. Pixels that the tensor does not hold are zero. */
+void sige_window(const sige_input *input, int image, int y, int x, int h, int w, float *dst, size_t row);
 
 #endif

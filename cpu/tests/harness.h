@@ -28,7 +28,7 @@ float noise(void);
 /* How often to repeat a random test: `normal`, or the share of it that SIGE_TEST_PERCENT says (an emulator is slow). */
 int repeats(int normal);
 
-enum { MAX_SLOTS = 64 };
+enum { MAX_SLOTS = 128 };
 typedef struct slots {
     void *data[MAX_SLOTS];
     size_t bytes[MAX_SLOTS];
@@ -53,8 +53,10 @@ void test_conv(void);
 void test_conv_tiles(void);
 void test_conv_deep(void);
 void test_exact(void);
+void test_depthwise(void);
+void test_exact_sums(void);
+void test_activations(void);
 void test_norm(void);
-void test_pointwise(void);
 void test_attention(void);
 void test_paste(void);
 void test_timestep(void);

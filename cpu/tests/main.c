@@ -12,12 +12,20 @@ static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
-    {"conv", test_conv},           {"conv_tiles", test_conv_tiles},
-    {"conv_deep", test_conv_deep}, {"exact", test_exact},
-    {"norm", test_norm},           {"pointwise", test_pointwise},
-    {"attention", test_attention}, {"paste", test_paste},
-    {"timestep", test_timestep},   {"check", test_check},
-    {"pool", test_pool},           {"memory", test_memory},
+    {"conv", test_conv},
+    {"conv_tiles", test_conv_tiles},
+    {"conv_deep", test_conv_deep},
+    {"exact", test_exact},
+    {"depthwise", test_depthwise},
+    {"exact_sums", test_exact_sums},
+    {"activations", test_activations},
+    {"norm", test_norm},
+    {"attention", test_attention},
+    {"paste", test_paste},
+    {"timestep", test_timestep},
+    {"check", test_check},
+    {"pool", test_pool},
+    {"memory", test_memory},
 };
 
 /* Runs the tests named, or all. */

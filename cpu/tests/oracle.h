@@ -1,4 +1,4 @@
-/* What a convolution means: the loops of the header's comments, in double precision. */
+/* What the ops mean: the loops of the header's comments, in double precision. */
 #ifndef ORACLE_H
 #define ORACLE_H
 
@@ -9,8 +9,9 @@ double oracle_pixel(const slots *s, const sige_tensor *t, int image, int y, int 
 
 /* value at output pixel (y, x), channel o, before the outputs. */
 double oracle_conv(const slots *s, const sige_conv *conv, const sige_weights *weights, int image, int y, int x, int o);
+double oracle_depthwise(const slots *s, const sige_depthwise *op, int image, int y, int x, int c);
 
-/* dst of an output, given value. */
-double oracle_output(const slots *s, const sige_output *output, int image, int c, double value);
+/* dst of an output at pixel (y, x), channel c, given value. */
+double oracle_output(const slots *s, const sige_output *output, int image, int y, int x, int c, double value);
 
 #endif

@@ -1,7 +1,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "oracle.h"
+#include "sample.h"
 
 static double *doubles(int64_t n) {
     double *p = calloc((size_t)n, sizeof *p);
@@ -23,7 +23,8 @@ static void random_norm(void) {
                 at(&s, m->sums[i])[(t * 2 + 1) * m->c[i] + c] = 2 + noise();
         total += m->c[i];
     }
-    m->weight = floats(&s, total), m->bias = floats(&s, total);
+    m->weight = pick(0, 2) ? floats(&s, total) : SIGE_NONE, m->bias = pick(0, 2) ? floats(&s, total) : SIGE_NONE;
+    m->mod = pick(0, 1) ? floats(&s, m->n * 2 * total) : SIGE_NONE;
     m->scale = zeros(&s, m->n * total), m->shift = zeros(&s, m->n * total);
     run_everywhere(&op, &s, (int[]){m->scale, m->shift}, 2);
     double *sums = doubles(2 * total), *scale = doubles(m->n * total), *shift = doubles(m->n * total);
@@ -41,8 +42,11 @@ static void random_norm(void) {
                 mean += sums[k], square += sums[total + k];
             mean /= 500.0 * width, square /= 500.0 * width;
             double inverse = 1 / sqrt(square - mean * mean + (double)m->eps);
-            scale[image * total + c] = (double)at(&s, m->weight)[c] * inverse;
-            shift[image * total + c] = (double)at(&s, m->bias)[c] - mean * scale[image * total + c];
+            double a = m->weight == SIGE_NONE ? inverse : (double)at(&s, m->weight)[c] * inverse;
+            double b = (m->bias == SIGE_NONE ? 0 : (double)at(&s, m->bias)[c]) - mean * a;
+            const float *mod = m->mod == SIGE_NONE ? NULL : at(&s, m->mod) + image * 2 * total;
+            scale[image * total + c] = mod ? a * (1 + (double)mod[c]) : a;
+            shift[image * total + c] = mod ? b * (1 + (double)mod[c]) + (double)mod[total + c] : b;
         }
     }
     double a = difference(at(&s, m->scale), scale, m->n * total), b = difference(at(&s, m->shift), shift, m->n * total);
@@ -51,70 +55,40 @@ static void random_norm(void) {
     release(&s);
 }
 
-static void random_pointwise(void) {
-    slots s = {.n = 0};
-    sige_op op = {.kind = SIGE_POINTWISE};
-    sige_pointwise *p = &op.u.pointwise;
-    *p = (sige_pointwise){.n = pick(1, 3), .rows = pick(0, 300), .c = pick(1, 70), .n_outputs = pick(1, 4)};
-    const int64_t size = (int64_t)p->n * p->rows * p->c;
-    p->src = floats(&s, size);
-    p->residual = pick(0, 1) ? floats(&s, size) : SIGE_NONE;
-    int outputs[SIGE_MAX_OUTPUTS];
-    for (int i = 0; i < p->n_outputs; i++) {
-        sige_output *o = &p->output[i];
-        *o = (sige_output){.dst = zeros(&s, size), .scale = SIGE_NONE, .shift = SIGE_NONE, .act = pick(0, 1)};
-        outputs[i] = o->dst;
-        if (pick(0, 1))
-            continue;
-        o->stride = pick(0, 1) * p->c;
-        o->scale = floats(&s, (int64_t)p->n * p->c), o->shift = floats(&s, (int64_t)p->n * p->c);
-    }
-    run_everywhere(&op, &s, outputs, p->n_outputs);
-    double *want = doubles(size + 1);
-    for (int i = 0; i < p->n_outputs; i++) {
-        for (int64_t k = 0; k < size; k++) {
-            double v = (double)at(&s, p->src)[k] + (p->residual == SIGE_NONE ? 0 : (double)at(&s, p->residual)[k]);
-            want[k] = oracle_output(&s, &p->output[i], (int)(k / ((int64_t)p->rows * p->c)), (int)(k % p->c), v);
-        }
-        double d = difference(at(&s, p->output[i].dst), want, size);
-        CHECK(d < 1e-6, "output %d: %g", i, d);
-    }
-    if (size) { /* in place: the first output's values again, written over src */
-        float *copy = malloc((size_t)size * sizeof(float));
-        CHECK(copy, "no memory");
-        memcpy(copy, at(&s, p->output[0].dst), (size_t)size * sizeof(float));
-        p->output[0].dst = p->src;
-        sige_pool *pool = sige_pool_create(2);
-        CHECK(!sige_run(pool, &op, 1, s.data, s.n, NULL), "%s", sige_last_error());
-        CHECK(!memcmp(copy, at(&s, p->src), (size_t)size * sizeof(float)), "in place is not the same");
-        sige_pool_destroy(pool);
-        free(copy);
-    }
-    free(want);
-    release(&s);
+/* Which image, and which query of all, is number i of those that an attention has; -1: its pixel is beyond the image.
+ */
+static int image_of(const slots *s, const sige_domain *d, int i) {
+    if (d->list == SIGE_NONE)
+        return i / (d->h * d->w);
+    const int32_t *entry = (const int32_t *)s->data[d->list] + 3 * (i / (d->tile * d->tile));
+    const int pixel = i % (d->tile * d->tile);
+    const bool inside = entry[1] * d->tile + pixel / d->tile < d->h && entry[2] * d->tile + pixel % d->tile < d->w;
+    return inside ? entry[0] : -1;
 }
 
-static void random_attention(void) {
-    slots s = {.n = 0};
-    sige_op op = {.kind = SIGE_ATTENTION};
-    sige_attention *a = &op.u.attention;
-    *a = (sige_attention){
-        .n = pick(1, 2), .queries = pick(0, 60), .keys = pick(1, 80), .heads = pick(1, 3), .head_dim = pick(1, 40)};
-    const int width = a->heads * a->head_dim;
+static void random_attention(bool tiled) {
+    sample m = {.op.kind = SIGE_ATTENTION};
+    slots *s = &m.s;
+    sige_attention *a = &m.op.u.attention;
+    *a = (sige_attention){.keys = pick(1, 80), .heads = pick(1, 3), .head_dim = pick(1, 40)};
+    pick_domain(&m, &a->out, 9, tiled);
+    const sige_domain *domain = &a->out;
+    const int width = a->heads * a->head_dim, n = domain->n;
+    const int queries = tiled ? domain->tiles * domain->tile * domain->tile : n * domain->h * domain->w;
     a->q_stride = width + pick(0, 4), a->k_stride = width + pick(0, 4), a->v_stride = width + pick(0, 4);
     a->scale = 4.0f / sqrtf((float)a->head_dim);
-    a->q = floats(&s, (int64_t)a->n * a->queries * a->q_stride);
-    a->k = floats(&s, (int64_t)a->n * a->keys * a->k_stride), a->v = floats(&s, (int64_t)a->n * a->keys * a->v_stride);
-    a->out = zeros(&s, (int64_t)a->n * a->queries * width);
-    run_everywhere(&op, &s, &a->out, 1);
-    double *want = doubles((int64_t)a->n * a->queries * width + 1), *p = doubles(a->keys);
-    for (int row = 0; row < a->n * a->queries; row++)
-        for (int head = 0; head < a->heads; head++) {
-            const float *q = at(&s, a->q) + row * a->q_stride + head * a->head_dim;
-            const int first_key = row / a->queries * a->keys;
+    a->q = floats(s, (int64_t)queries * a->q_stride);
+    a->k = floats(s, (int64_t)n * a->keys * a->k_stride), a->v = floats(s, (int64_t)n * a->keys * a->v_stride);
+    a->dst = zeros(s, (int64_t)queries * width);
+    run_everywhere(&m.op, s, &a->dst, 1);
+    double *want = doubles((int64_t)queries * width + 1), *p = doubles(a->keys);
+    for (int row = 0; row < queries; row++)
+        for (int head = 0; head < a->heads && image_of(s, domain, row) >= 0; head++) {
+            const float *q = at(s, a->q) + row * a->q_stride + head * a->head_dim;
+            const int first_key = image_of(s, domain, row) * a->keys;
             double most = -1e300, sum = 0;
             for (int t = 0; t < a->keys; t++) {
-                const float *k = at(&s, a->k) + (first_key + t) * a->k_stride + head * a->head_dim;
+                const float *k = at(s, a->k) + (first_key + t) * a->k_stride + head * a->head_dim;
                 p[t] = 0;
                 for (int d = 0; d < a->head_dim; d++)
                     p[t] += (double)q[d] * (double)k[d] * (double)a->scale;
@@ -125,12 +99,14 @@ static void random_attention(void) {
             for (int t = 0; t < a->keys; t++)
                 for (int d = 0; d < a->head_dim; d++)
                     want[row * width + head * a->head_dim + d] +=
-                        p[t] / sum * (double)at(&s, a->v)[(first_key + t) * a->v_stride + head * a->head_dim + d];
+                        p[t] / sum * (double)at(s, a->v)[(first_key + t) * a->v_stride + head * a->head_dim + d];
         }
-    double d = difference(at(&s, a->out), want, (int64_t)a->n * a->queries * width);
+    double d = difference(at(s, a->dst), want, (int64_t)queries * width);
     CHECK(d < 3e-6, "%g", d);
+    for (int i = 0; i < queries * width; i++)
+        CHECK(image_of(s, domain, i / width) >= 0 || at(s, a->dst)[i] == 0, "float %d is beyond the image", i);
     free(want), free(p);
-    release(&s);
+    release(s);
 }
 
 static void random_paste(void) {
@@ -161,14 +137,9 @@ void test_norm(void) {
         random_norm();
 }
 
-void test_pointwise(void) {
-    for (int i = 0; i < repeats(50); i++)
-        random_pointwise();
-}
-
 void test_attention(void) {
-    for (int i = 0; i < repeats(50); i++)
-        random_attention();
+    for (int i = 0; i < repeats(100); i++)
+        random_attention(i % 2);
 }
 
 void test_paste(void) {
@@ -176,18 +147,53 @@ void test_paste(void) {
         random_paste();
 }
 
-void test_timestep(void) {
+static void check_timestep(bool log_snr, float first, float second) {
     slots s = {.n = 0};
     sige_op op = {.kind = SIGE_TIMESTEP};
     sige_timestep *t = &op.u.timestep;
     *t = (sige_timestep){.n = 2, .dim = 10, .max_period = 10000, .t = zeros(&s, 2), .out = zeros(&s, 20)};
-    at(&s, t->t)[0] = 490, at(&s, t->t)[1] = 3;
+    t->log_snr = log_snr;
+    at(&s, t->t)[0] = first, at(&s, t->t)[1] = second;
     run_everywhere(&op, &s, &t->out, 1);
     for (int i = 0; i < 20; i++) {
-        double phase = (double)at(&s, t->t)[i / 10] * pow(10000, -(i % 5) / 4.0);
-        double want = i % 10 < 5 ? sin(phase) : cos(phase);
+        double time = (double)at(&s, t->t)[i / 10];
+        if (log_snr)
+            time = 1000 * atan(exp(-fmax(-20, fmin(20, time)) / 2)) / (acos(-1) / 2);
+        double phase = time * pow(10000, -(i % 5) / 4.0), want = i % 10 < 5 ? sin(phase) : cos(phase);
         CHECK(fabs((double)at(&s, t->out)[i] - want) < 1e-6, "float %d: %g, not %g", i, (double)at(&s, t->out)[i],
               want);
     }
     release(&s);
+}
+
+void test_timestep(void) {
+    check_timestep(false, 490, 3);
+    check_timestep(true, -3.5f, 7.25f);
+    check_timestep(true, 25, -1e6f);
+}
+
+/* Activations by themselves, from where they are tiny to where they saturate: a few units in the last place. */
+void test_activations(void) {
+    enum { N = 4096, C = 8 };
+    for (int act = 0; act < SIGE_ACTIVATIONS; act++) {
+        slots s = {.n = 0};
+        sige_op op = {.kind = SIGE_DEPTHWISE};
+        sige_depthwise *d = &op.u.depthwise;
+        *d = (sige_depthwise){.out = {1, 1, N / C, 4, 0, SIGE_NONE}, .c = C, .n_outputs = 1};
+        d->weight = d->bias = d->sums = SIGE_NONE;
+        d->source = (sige_source){.kh = 1, .kw = 1, .stride = 1, .scale = SIGE_NONE, .shift = SIGE_NONE};
+        d->source.x = (sige_tensor){1, 1, N / C, C, 4, floats(&s, N), SIGE_NONE, SIGE_NONE};
+        d->output[0] = (sige_output){.dst = zeros(&s, N), .scale = SIGE_NONE, .shift = SIGE_NONE, .act = act};
+        for (int i = 0; i < N; i++)
+            at(&s, d->source.x.base)[i] *= i % 4 == 0 ? 1e-4f : i % 4 == 1 ? 1 : i % 4 == 2 ? 10 : 80;
+        run_everywhere(&op, &s, &d->output[0].dst, 1);
+        const sige_output alone = {.scale = SIGE_NONE, .shift = SIGE_NONE, .act = act};
+        for (int i = 0; i < N; i++) {
+            double x = (double)at(&s, d->source.x.base)[i], want = oracle_output(&s, &alone, 0, 0, 0, 0, x);
+            double got = (double)at(&s, d->output[0].dst)[i];
+            CHECK(fabs(got - want) <= (4e-7 + 1e-7 * fabs(x)) * fabs(want) + 1e-37, "activation %d of %g is %g, not %g",
+                  act, x, got, want);
+        }
+        release(&s);
+    }
 }

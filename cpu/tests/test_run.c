@@ -88,12 +88,32 @@ static void malformed_convs(sige_pool *pool) {
     REFUSED(c->source[0].stride = 0);
     REFUSED(c->source[0].pad_top = -1);
     REFUSED(c->source[0].pad_left = 4);
-    REFUSED(c->source[0].upsample = 2);
+    REFUSED(c->source[0].resample = 2);
+    REFUSED(c->source[0].resample = -16);
+    REFUSED(c->source[0].pad_mode = SIGE_PAD_MODES);
+    REFUSED(c->source[0].zeros = 1);
+    REFUSED(c->source[0].zeros = c->source[0].resample = 1; c->source[0].kh = 1);
+    REFUSED(c->source[0].zeros = c->source[0].resample = 1; c->source[0].pad_mode = SIGE_PAD_REFLECT);
+    const sige_tensor two = {1, 8, 8, 16, 4, 0, SIGE_NONE, SIGE_NONE};
+#define MODULATED(place, ...)                                                                                          \
+    REFUSED(c->place.has_mod = 1; c->place.mod = (sige_modulation){two, two, 0, 8};                                    \
+            sige_modulation *m = &c->place.mod; __VA_ARGS__)
+    MODULATED(source[0], m->beta_first = 9);
+    MODULATED(source[0], m->gamma_first = -1);
+    MODULATED(source[0], m->gamma.c = 4);
+    MODULATED(source[0], m->gamma.w = 16);
+    MODULATED(source[0], m->beta.base = SIGE_NONE);
+    MODULATED(source[0], (void)m; c->source[0].resample = 1);
+    MODULATED(output[0], m->beta_first = 9);
+    MODULATED(output[0], m->beta.h = 4);
+    MODULATED(output[0], m->beta.grid = 4);
     REFUSED(c->source[0].scale = 0);
     REFUSED(c->source[0].scale = c->source[0].shift = 7);
     REFUSED(c->source[0].stride_affine = -1);
     REFUSED(c->source[0].act = SIGE_ACTIVATIONS);
     REFUSED(c->has_residual = 1; c->residual = c->source[0].x; c->residual.w = 7);
+    REFUSED(c->has_residual = c->residual_resample = 1; c->residual = c->source[0].x);
+    REFUSED(c->has_residual = 1; c->residual = c->source[0].x; c->residual_resample = -1);
     REFUSED(c->has_residual = 1; c->residual = c->source[0].x; c->residual.base = 77);
     s.data[0] = (free(s.data[0]), NULL);
     REFUSED((void)0);
@@ -110,20 +130,29 @@ static void malformed_others(sige_pool *pool) {
     NORM(m->n_sources = 5);
     NORM(m->tiles[0] = 0);
     NORM(m->scale = 5);
+    NORM(m->mod = 5);
+    NORM(m->weight = -2);
     NORM(m->sums[0] = SIGE_NONE);
     NORM(m->eps = -1);
-    sige_pointwise pointwise = {
-        .n = 1, .rows = 4, .c = 4, .residual = SIGE_NONE, .n_outputs = 1, .output = {{2, -1, -1, 0, 0}}};
-#define POINTWISE(change)                                                                                              \
-    REFUSED(op = (sige_op){.kind = SIGE_POINTWISE, .u.pointwise = pointwise}; sige_pointwise *p = &op.u.pointwise;     \
+    sige_depthwise depthwise = {.out = whole.u.conv.out, .c = 8, .weight = SIGE_NONE, .bias = SIGE_NONE};
+    depthwise.n_outputs = 1, depthwise.sums = SIGE_NONE;
+    depthwise.source = whole.u.conv.source[0], depthwise.output[0] = whole.u.conv.output[0];
+#define DEPTHWISE(change)                                                                                              \
+    REFUSED(op = (sige_op){.kind = SIGE_DEPTHWISE, .u.depthwise = depthwise}; sige_depthwise *d = &op.u.depthwise;     \
             change)
-    POINTWISE(p->rows = -1);
-    POINTWISE(p->c = 0);
-    POINTWISE(p->src = 5);
-    POINTWISE(p->output[0].act = -1);
-    POINTWISE(p->residual = 5);
-    sige_attention attention = {.n = 1,
-                                .queries = 2,
+    DEPTHWISE(d->c = 0);
+    DEPTHWISE(d->c = 7);
+    DEPTHWISE(d->out.h = -1);
+    DEPTHWISE(d->weight = 5);
+    DEPTHWISE(d->bias = 5);
+    DEPTHWISE(d->sums = 5);
+    DEPTHWISE(d->n_outputs = 5);
+    DEPTHWISE(d->output[0].act = -1);
+    DEPTHWISE(d->source.kh = 8);
+    DEPTHWISE(d->source.x.base = 5);
+    DEPTHWISE(d->source.zeros = d->source.resample = 1);
+    DEPTHWISE(d->has_residual = 1; d->residual = d->source.x; d->residual.c = 4);
+    sige_attention attention = {.out = {1, 2, 1, 4, 0, SIGE_NONE},
                                 .keys = 2,
                                 .heads = 1,
                                 .head_dim = 4,
@@ -135,16 +164,17 @@ static void malformed_others(sige_pool *pool) {
     REFUSED(op = (sige_op){.kind = SIGE_ATTENTION, .u.attention = attention}; sige_attention *a = &op.u.attention;     \
             change)
     ATTENTION(a->keys = 0);
-    ATTENTION(a->queries = -1);
+    ATTENTION(a->out.w = 0);
+    ATTENTION(a->out.list = 3; a->out.tiles = 2; a->out.h = 4);
     ATTENTION(a->q_stride = 3);
     ATTENTION(a->heads = 0);
-    ATTENTION(a->out = 5);
+    ATTENTION(a->dst = 5);
     ATTENTION(a->scale = -1);
     REFUSED(op = (sige_op){.kind = SIGE_PASTE}; op.u.paste.x = whole.u.conv.source[0].x; op.u.paste.dst = 5);
     REFUSED(op = (sige_op){.kind = SIGE_PASTE}; op.u.paste.x = whole.u.conv.source[0].x; op.u.paste.x.h = 0);
-    REFUSED(op = (sige_op){.kind = SIGE_TIMESTEP}; op.u.timestep = (sige_timestep){1, 3, 0, 2, 10000});
-    REFUSED(op = (sige_op){.kind = SIGE_TIMESTEP}; op.u.timestep = (sige_timestep){1, 2, 0, 2, 10000});
-    REFUSED(op = (sige_op){.kind = SIGE_TIMESTEP}; op.u.timestep = (sige_timestep){1, 4, 0, 2, 0});
+    REFUSED(op = (sige_op){.kind = SIGE_TIMESTEP}; op.u.timestep = (sige_timestep){1, 3, 0, 2, 0, 10000});
+    REFUSED(op = (sige_op){.kind = SIGE_TIMESTEP}; op.u.timestep = (sige_timestep){1, 2, 0, 2, 0, 10000});
+    REFUSED(op = (sige_op){.kind = SIGE_TIMESTEP}; op.u.timestep = (sige_timestep){1, 4, 0, 2, 0, 0});
     release(&s);
 }
 
@@ -195,25 +225,28 @@ void test_pool(void) {
     for (int threads = 1; threads <= 5; threads += 2) {
         slots s = {.n = 0};
         enum { ROWS = 3000, OPS = 40 };
-        int x = zeros(&s, ROWS * 16), one = zeros(&s, 16);
+        int x[2] = {zeros(&s, ROWS * 16), zeros(&s, ROWS * 16)}, one = zeros(&s, 16);
         for (int i = 0; i < 16; i++)
             at(&s, one)[i] = 1;
         sige_op ops[OPS];
         for (int i = 0; i < OPS; i++) {
-            ops[i] = (sige_op){.kind = SIGE_POINTWISE};
-            ops[i].u.pointwise =
-                (sige_pointwise){.n = 1, .rows = ROWS, .c = 16, .src = x, .residual = SIGE_NONE, .n_outputs = 1};
-            ops[i].u.pointwise.output[0] = (sige_output){x, one, one, 0, SIGE_IDENTITY};
+            ops[i] = (sige_op){.kind = SIGE_DEPTHWISE};
+            sige_depthwise *d = &ops[i].u.depthwise;
+            *d = (sige_depthwise){.out = {1, ROWS / 40, 40, 4, 0, SIGE_NONE}, .c = 16, .bias = one, .n_outputs = 1};
+            d->weight = d->sums = SIGE_NONE;
+            d->source = (sige_source){.kh = 1, .kw = 1, .stride = 1, .scale = SIGE_NONE, .shift = SIGE_NONE};
+            d->source.x = (sige_tensor){1, ROWS / 40, 40, 16, 4, x[i % 2], SIGE_NONE, SIGE_NONE};
+            d->output[0] = (sige_output){.dst = x[1 - i % 2], .scale = SIGE_NONE, .shift = SIGE_NONE};
         }
         double seconds[OPS];
         for (int round = 0; round < repeats(20); round++) {
             sige_pool *pool = sige_pool_create(threads);
             CHECK(pool, "no pool");
             for (int run = 0; run < 5; run++) {
-                memset(at(&s, x), 0, s.bytes[x]);
+                memset(at(&s, x[0]), 0, s.bytes[x[0]]);
                 CHECK(!sige_run(pool, ops, OPS, s.data, s.n, run ? seconds : NULL), "%s", sige_last_error());
                 for (int i = 0; i < ROWS * 16; i++)
-                    CHECK(at(&s, x)[i] == (float)OPS, "float %d is %g", i, (double)at(&s, x)[i]);
+                    CHECK(at(&s, x[0])[i] == (float)OPS, "float %d is %g", i, (double)at(&s, x[0])[i]);
             }
             sige_pool_destroy(pool);
         }
@@ -226,10 +259,9 @@ void test_pool(void) {
 void test_memory(void) {
     slots s = {.n = 0};
     sige_op ops[2] = {{.kind = SIGE_TIMESTEP}, {.kind = SIGE_ATTENTION}};
-    ops[0].u.timestep = (sige_timestep){1, 8, floats(&s, 1), zeros(&s, 8), 10000};
+    ops[0].u.timestep = (sige_timestep){1, 8, floats(&s, 1), zeros(&s, 8), 0, 10000};
     const int dim = 1 << 14;
-    ops[1].u.attention = (sige_attention){.n = 1,
-                                          .queries = 1,
+    ops[1].u.attention = (sige_attention){.out = {1, 1, 1, 4, 0, SIGE_NONE},
                                           .keys = 1 << 24,
                                           .heads = 1,
                                           .head_dim = dim,

@@ -48,13 +48,15 @@ def profile(what: str, program: p.Program, seconds: npt.NDArray[np.float64]) -> 
 
 def kind(op: p.ProgramOp) -> str:
     """What an op is called in a profile: "conv 3x3 tiles", "linear", "norm" …"""
-    if not isinstance(op, p.Conv):
+    if not isinstance(op, p.Conv | p.Depthwise):
         return type(op).__name__.lower()
     if op.out.h == op.out.w == 1:
         return "linear"
-    main = max(op.source, key=lambda s: s.kh * s.kw)  # a residual block's 1x1 shortcut is a source of its convolution
-    geometry = f"{main.kh}x{main.kw}" + ("/2" if main.stride == 2 else "") + (" after x2" if main.upsample else "")
-    return f"conv {geometry} {'dense' if op.out.list == p.NONE else 'tiles'}"
+    sources = op.source if isinstance(op, p.Conv) else (op.source,)
+    main = max(sources, key=lambda s: s.kh * s.kw)  # a residual block's 1x1 shortcut is a source of its convolution
+    geometry = f"{main.kh}x{main.kw}" + ("/2" if main.stride == 2 else "")
+    geometry += " transposed" if main.zeros else " after x2" if main.resample > 0 else ""
+    return f"{type(op).__name__.lower()} {geometry} {'dense' if op.out.list == p.NONE else 'tiles'}"
 
 
 def _rows(
@@ -66,7 +68,7 @@ def _rows(
     rows = []
     for name, indices in members.items():
         spent = float(seconds[indices].sum())
-        macs = sum(op.macs for i in indices if isinstance(op := program.ops[i], p.Conv | p.Attention))
+        macs = sum(op.macs for i in indices if isinstance(op := program.ops[i], p.Multiplying))
         rows.append(ProfileRow(name, len(indices), 1e3 * spent, spent / float(seconds.sum()), macs))
     return tuple(sorted(rows, key=lambda row: -row.ms))
 

@@ -73,78 +73,86 @@ def edit_cost(plan: Plan, edit: Edit) -> Cost:
 
 def _cost(program: Program, recorded_nbytes: int) -> Cost:
     ops = tuple(_op_cost(program, op, layer) for op, layer in zip(program.ops, program.names, strict=True))
-    weights = {op.weight: _weights(op) for op in program.ops if isinstance(op, p.Conv)}
-    vectors = sum(math.prod(s.shape) for s in program.slots if s.kind in (Kind.BIAS, Kind.PARAM))
+    weights = {op.weight: _weights(op) for op in program.ops if isinstance(op, p.Conv | p.Depthwise)}
+    vectors = sum(math.prod(s.shape) for s in program.slots if s.kind in (Kind.BIAS, Kind.PARAM, Kind.FOLDED))
     return Cost(ops, FLOAT * (sum(weights.values()) + vectors), recorded_nbytes, program.tiles())
 
 
 def _op_cost(program: Program, op: ProgramOp, layer: str) -> OpCost:
     plane, channels, tiles = _extent(program, op)
-    macs = op.macs if isinstance(op, p.Conv | p.Attention) else 0
+    macs = op.macs if isinstance(op, p.Multiplying) else 0
     return OpCost(layer, type(op).__name__.lower(), plane, channels, tiles, macs, FLOAT * _floats(op))
 
 
 def _extent(program: Program, op: ProgramOp) -> tuple[Size | None, tuple[int, int], int | None]:
     """The plane an op writes, its channels in and out, and its tiles."""
-    if isinstance(op, p.Conv):
-        tiles = None if op.out.list == NONE else op.out.tiles
-        return (op.out.h, op.out.w), (sum(s.x.c for s in op.source), op.c_out), tiles
+    if isinstance(op, p.Multiplying):
+        return (op.out.h, op.out.w), _channels(op), None if op.out.list == NONE else op.out.tiles
     if isinstance(op, p.Paste):
         return (op.x.h, op.x.w), (op.x.c, op.x.c), None if op.x.grid == NONE else program.slots[op.x.blocks].shape[0]
-    if isinstance(op, p.Attention):
-        _, h, w, c = program.slots[op.out].shape
-        return (h, w), (c, c), None
-    if isinstance(op, p.Pointwise):
-        return None, (op.c, op.c), program.slots[op.src].shape[0]
     if isinstance(op, p.Norm):
         return None, (sum(op.c), sum(op.c)), None
     return (1, 1), (1, op.dim), None
 
 
+def _channels(op: p.Multiplying) -> tuple[int, int]:
+    if isinstance(op, p.Conv):
+        return sum(s.x.c for s in op.source), op.c_out
+    c = op.c if isinstance(op, p.Depthwise) else op.heads * op.head_dim
+    return c, c
+
+
 def _floats(op: ProgramOp) -> int:
     """Floats read and written."""
     if isinstance(op, p.Conv):
-        return _conv_floats(op)
+        read = sum(_source_floats(s, op.out) for s in op.source) + (op.vec != NONE) * op.c_out * op.out.n
+        return read + _weights(op) + _epilogue_floats(op, op.c_out)
+    if isinstance(op, p.Depthwise):
+        return _source_floats(op.source, op.out) + _weights(op) + _epilogue_floats(op, op.c)
     if isinstance(op, p.Norm):
         sums = sum(op.n * tiles * 2 * c for tiles, c in zip(op.tiles, op.c, strict=True))
-        return sums + 2 * sum(op.c) * (1 + op.n)
-    if isinstance(op, p.Pointwise):
-        pixels = op.n * op.rows * (1 + (op.residual != NONE) + len(op.output))
-        return pixels * op.c + _affine_floats(op.output, op.n, op.c)
+        vectors = (op.weight != NONE) + (op.bias != NONE) + op.n * (2 + 2 * (op.mod != NONE))
+        return sums + vectors * sum(op.c)
     if isinstance(op, p.Attention):
-        return 2 * op.n * (op.queries + op.keys) * op.heads * op.head_dim
+        return 2 * (op.out.pixels + op.out.n * op.keys) * op.heads * op.head_dim
     if isinstance(op, p.Paste):
         return 2 * op.x.n * op.x.h * op.x.w * op.x.c
     return op.n * (1 + op.dim)
 
 
-def _conv_floats(op: p.Conv) -> int:
-    c, out = op.c_out, op.out
-    read = sum(_source_floats(s, out) for s in op.source) + _weights(op)
-    read += (op.bias != NONE) * c + (op.vec != NONE) * c * out.n + (op.residual is not None) * out.pixels * c
+def _epilogue_floats(op: p.Conv | p.Depthwise, c: int) -> int:
+    """Bias, residual, sums and outputs; a modulation is read for every pixel."""
+    out = op.out
+    read = (op.bias != NONE) * c + (op.residual is not None) * (out.pixels >> 2 * op.residual_resample) * c
     written = out.pixels * c * len(op.output) + (op.sums != NONE) * 2 * c * _tiles(out)
-    return read + written + _affine_floats(op.output, out.n, c)
+    affine = sum(2 * c * (out.n if o.stride else 1) for o in op.output if o.scale != NONE)
+    modulation = sum(2 * c * out.pixels for o in op.output if o.mod)
+    return read + written + affine + modulation
 
 
 def _source_floats(source: p.Source, out: p.Domain) -> int:
     x = source.x
-    affine = 2 * x.c * x.n if source.scale != NONE else 0
+    affine = 2 * x.c * (x.n if source.stride_affine else 1) if source.scale != NONE else 0
     if out.list == NONE:
-        return x.n * x.h * x.w * x.c + affine
-    window = _window(source, out.tile, source.kh) * _window(source, out.tile, source.kw)
-    return out.tiles * window * x.c + affine
+        stored = x.h * x.w >> 2 * max(0, -source.resample)
+        shown = x.h * x.w << 2 if source.resample > 0 else stored
+        return x.n * (stored + 2 * shown * (source.mod is not None)) * x.c + affine
+    shown = _window(source, out.tile, source.kh) * _window(source, out.tile, source.kw)
+    stored = _stored(source, out.tile, source.kh) * _stored(source, out.tile, source.kw)
+    return out.tiles * (stored + 2 * shown * (source.mod is not None)) * x.c + affine
 
 
 def _window(source: p.Source, tile: int, kernel: int) -> int:
-    """Pixels of x that a tile sees along one axis."""
-    seen = (tile - 1) * source.stride + kernel
-    if not source.upsample:
+    """Pixels that a tile sees along one axis."""
+    return (tile - 1) * source.stride + kernel
+
+
+def _stored(source: p.Source, tile: int, kernel: int) -> int:
+    """How many of x they are."""
+    seen = _window(source, tile, kernel)
+    if source.resample <= 0:
         return seen
     return seen // 2 + 1 if kernel > 1 else -(-seen // 2)
-
-
-def _affine_floats(outputs: tuple[p.Output, ...], n: int, c: int) -> int:
-    return sum(2 * c * n for o in outputs if o.scale != NONE)
 
 
 def _tiles(domain: p.Domain) -> int:
@@ -154,5 +162,9 @@ def _tiles(domain: p.Domain) -> int:
     return domain.n * -(-domain.h // domain.tile) * -(-domain.w // domain.tile)
 
 
-def _weights(op: p.Conv) -> int:
-    return op.c_out * sum(s.kh * s.kw * s.x.c for s in op.source)
+def _weights(op: p.ProgramOp) -> int:
+    if isinstance(op, p.Conv):
+        return op.c_out * sum(s.kh * s.kw * s.x.c for s in op.source)
+    if isinstance(op, p.Depthwise) and op.weight != NONE:
+        return op.c * op.source.kh * op.source.kw
+    return 0

@@ -76,6 +76,14 @@ class Graph:
             reached[node.index] = node.index == self.inputs[name] or any(reached[i] for i in node.inputs)
         return reached
 
+    def sees_image(self) -> list[bool]:
+        """For each node, whether it is computed from an image: an input with height and width."""
+        images = {i for i in self.inputs.values() if len(self.nodes[i].shape) == 4}
+        reached = [False] * len(self.nodes)
+        for node in self.nodes:
+            reached[node.index] = node.index in images or any(reached[i] for i in node.inputs)
+        return reached
+
     def run(self, inputs: Mapping[str, mx.array], params: Mapping[str, mx.array]) -> list[mx.array]:
         """Every node's dense value (lazily: MLX computes what is asked for)."""
         values: list[mx.array] = []

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import mlx.nn
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +14,7 @@ from sige_mlx.graph.lowering import DenseLowering, EditLowering
 from sige_mlx.graph.program import Program
 from sige_mlx.graph.regions import Regions, regions
 from sige_mlx.graph.tiling import Tiling, tiling
+from sige_mlx.graph.trace import trace
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,22 @@ class Edit:
 @dataclass(frozen=True)
 class Plan:
     """A graph with the choices its programs are lowered by: `threshold`, the plane side from which an edit uses tiles,
-    and `tile`, their side in pixels."""
+    `tile`, their side in pixels, `dilation`, by which masks grow at every resolution, and `fresh_head`, whether the
+    last norm takes statistics of the edit (see `regions`)."""
 
     graph: Graph
     threshold: int
     tile: int = 4
+    dilation: int = 1
+    fresh_head: bool = True
+
+    @classmethod
+    def of(cls, model: mlx.nn.Module, batch: int = 1, threshold: int | None = None, tile: int = 4) -> "Plan":
+        """The plan of a model, with the choices of its configuration where none are given."""
+        config = model.config
+        threshold = config.sparse_resolution_threshold if threshold is None else threshold
+        dilation = getattr(config, "downsample_dilate_radius", 1)
+        return cls(trace(model, model.inputs(batch)), threshold, tile, dilation, getattr(config, "fresh_head", True))
 
     @cached_property
     def fused(self) -> list[Fused]:
@@ -63,7 +76,7 @@ class Plan:
         """The regions and the program of every edit, by `everywhere`."""
         made = {}
         for everywhere in (True, False):
-            parts = regions(self.graph, self.threshold, everywhere)
+            parts = regions(self.graph, self.threshold, everywhere, self.fresh_head)
             made[everywhere] = (parts, EditLowering(self.graph, self.fused, self.tile, parts).lower())
         return made
 
@@ -81,7 +94,7 @@ class Plan:
             raise SigeError(
                 f"the mask is {mask.shape[-2]}x{mask.shape[-1]} and the network's image {h}x{w}: they must agree"
             )
-        tiles = tiling(mask, self.batch, self.tile)
+        tiles = tiling(mask, self.batch, self.tile, self.dilation)
         return Edit(tiles, *self._templates[everywhere])
 
     @property

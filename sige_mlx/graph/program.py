@@ -14,9 +14,6 @@ from sige_mlx.graph.tiling import Size, Tiling
 NONE = -1
 """The slot that is not there."""
 
-NOT_NATIVE = {"native": False}
-"""Marks a field that the C struct does not have."""
-
 MAX_SOURCES = 4
 MAX_OUTPUTS = 4
 
@@ -29,7 +26,8 @@ class Kind(Enum):
     WEIGHT = "weight"  # key: value of the fused convolution whose packed weights these are
     BIAS = "bias"  # key: parameter names, summed
     PARAM = "param"  # key: parameter name
-    RECORDED = "recorded"  # key: (what, node), kept from the original for the edits
+    FOLDED = "folded"  # key: ("scale" or "shift", BatchNorm, its parameters' names): a norm that is the same every time
+    RECORDED = "recorded"  # key: (what, node), kept from the original for the edits; only a key, of any type
     SCRATCH = "scratch"  # key: a number; alive from the first op that names it to the last
     ROWS = "rows"  # key: plane size; int32, the active tiles
     GRID = "grid"  # key: plane size; int32, where each tile is
@@ -77,12 +75,21 @@ class Domain:
 
 
 @dataclass(frozen=True)
+class Modulation:
+    gamma: Tensor
+    beta: Tensor
+    gamma_first: int
+    beta_first: int
+
+
+@dataclass(frozen=True)
 class Output:
     dst: int
     scale: int = NONE
     shift: int = NONE
     stride: int = 0
     act: int = 0
+    mod: Modulation | None = None
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,14 @@ class Source:
     stride: int
     pad_top: int
     pad_left: int
-    upsample: int
+    pad_mode: int = 0
+    resample: int = 0
+    zeros: int = 0
     scale: int = NONE
     shift: int = NONE
     stride_affine: int = 0
     act: int = 0
+    mod: Modulation | None = None
 
 
 @dataclass(frozen=True)
@@ -110,12 +120,33 @@ class Conv:
     vec_stride: int
     sums: int
     residual: Tensor | None
+    residual_resample: int
     source: tuple[Source, ...]
     output: tuple[Output, ...]
 
     @property
     def macs(self) -> int:
-        return self.out.pixels * self.c_out * sum(s.kh * s.kw * s.x.c for s in self.source)
+        """Between zeros, a quarter of a kernel's taps."""
+        quarters = sum((1 if s.zeros else 4) * s.kh * s.kw * s.x.c for s in self.source)
+        return self.out.pixels * self.c_out * quarters // 4
+
+
+@dataclass(frozen=True)
+class Depthwise:
+    out: Domain
+    c: int
+    weight: int
+    bias: int
+    sums: int
+    residual: Tensor | None
+    residual_resample: int
+    source: Source
+    output: tuple[Output, ...]
+
+    @property
+    def macs(self) -> int:
+        """None without weights: a mean is no multiplication."""
+        return 0 if self.weight == NONE else self.out.pixels * self.c * self.source.kh * self.source.kw
 
 
 @dataclass(frozen=True)
@@ -128,34 +159,22 @@ class Norm:
     c: tuple[int, ...]
     weight: int
     bias: int
+    mod: int
     scale: int
     shift: int
     eps: float
 
 
 @dataclass(frozen=True)
-class Pointwise:
-    n: int
-    rows: int
-    c: int
-    src: int
-    residual: int
-    output: tuple[Output, ...]
-    plane: Size | None = field(default=None, metadata=NOT_NATIVE)
-    """The plane whose blocks these are; None for pixels that are always as many."""
-
-
-@dataclass(frozen=True)
 class Attention:
-    n: int
-    queries: int
+    out: Domain
     keys: int
     heads: int
     head_dim: int
     q: int
     k: int
     v: int
-    out: int
+    dst: int
     q_stride: int
     k_stride: int
     v_stride: int
@@ -163,7 +182,7 @@ class Attention:
 
     @property
     def macs(self) -> int:
-        return 2 * self.n * self.queries * self.keys * self.heads * self.head_dim
+        return 2 * self.out.pixels * self.keys * self.heads * self.head_dim
 
 
 @dataclass(frozen=True)
@@ -178,18 +197,20 @@ class Timestep:
     dim: int
     t: int
     out: int
+    log_snr: int
     max_period: float
 
 
-ProgramOp = Conv | Norm | Pointwise | Attention | Paste | Timestep
+ProgramOp = Conv | Depthwise | Norm | Attention | Paste | Timestep
+Multiplying = Conv | Depthwise | Attention
 
 _SLOT_FIELDS = frozenset(
-    "base blocks grid list dst scale shift weight bias vec sums src residual q k v out t".split()  # noqa: SIM905
+    "base blocks grid list dst scale shift weight bias vec sums mod q k v out t".split()  # noqa: SIM905
 )
 
 
 def slots_of(op: Any) -> Iterator[int]:
-    """Every slot an op names. `scale` of an attention is a number, `residual` of a convolution a tensor."""
+    """Every slot an op names. `scale` of an attention is a number, `mod` of a norm a slot and of others a value."""
     for f in fields(op):
         value = getattr(op, f.name)
         for item in value if isinstance(value, tuple) else (value,):
@@ -210,8 +231,7 @@ class Program:
     """For each op, the layer it belongs to."""
 
     def on(self, tiling: Tiling) -> "Program":
-        """This program on the tiles of an edit; raises `SigeError` when a plane of it has none, or when the images of a
-        batch are edited in different numbers of tiles where statistics per image are fresh."""
+        """This program on the tiles of an edit; raises `SigeError` when a plane of it has none."""
         slots = []
         for slot in self.slots:
             if slot.tiles is not None:
@@ -219,17 +239,15 @@ class Program:
             slots.append(slot)
         ops: list[ProgramOp] = []
         for op in self.ops:
-            if isinstance(op, Conv) and op.out.list != NONE:
+            if isinstance(op, Multiplying) and op.out.list != NONE:
                 op = replace(op, out=replace(op.out, tiles=len(tiling.at((op.out.h, op.out.w)))))
-            elif isinstance(op, Pointwise) and op.plane is not None:
-                op = replace(op, rows=op.rows * tiling.at(op.plane).per_image)
             ops.append(op)
         return Program(ops, slots, self.names)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one run."""
-        return sum(op.macs for op in self.ops if isinstance(op, Conv | Attention))
+        return sum(op.macs for op in self.ops if isinstance(op, Multiplying))
 
     @property
     def recorded(self) -> dict[Any, Slot]:

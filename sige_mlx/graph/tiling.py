@@ -25,14 +25,6 @@ class ActiveTiles:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def per_image(self) -> int:
-        """Active tiles of each image; raises `SigeError` when they are not equally many."""
-        counts = np.bincount(self.rows[:, 0], minlength=len(self.grid))
-        if counts.min() != counts.max():
-            raise SigeError("the images of a batch are edited in different numbers of tiles: edit them one at a time")
-        return int(counts[0])
-
     def pixels(self) -> npt.NDArray[np.bool_]:
         """Which pixels the tiles cover: bool [B, H, W]."""
         covered = np.repeat(np.repeat(self.grid >= 0, self.tile, axis=1), self.tile, axis=2)

@@ -54,7 +54,7 @@ def test_profiles_account_for_every_op_and_mac(figures: benchmark.Figures) -> No
 
 
 def test_a_profile_adds_up_seconds_by_kind() -> None:
-    timestep, paste = p.Timestep(1, 4, 0, 1, 1e4), p.Paste(p.Tensor(1, 8, 8, 4, 4, 0), 1)
+    timestep, paste = p.Timestep(1, 4, 0, 1, 0, 1e4), p.Paste(p.Tensor(1, 8, 8, 4, 4, 0), 1)
     program = p.Program(ops=[timestep, paste, timestep])
     rows = profile("both", program, np.array([1.0, 4.0, 2.0])).by_kind
     assert [(row.name, row.ops, row.ms, row.share) for row in rows] == [
@@ -72,6 +72,15 @@ def test_a_convolution_is_named_after_its_largest_kernel(tiny: str) -> None:
     assert [kind(op) for op in dense.ops if isinstance(op, p.Conv) and len({s.kh for s in op.source}) == 2] == [
         "conv 3x3 dense"
     ] * 5
+
+
+def test_depthwise_and_transposed_convolutions_have_names_of_their_own() -> None:
+    tensor, domain = p.Tensor(1, 8, 8, 4, 4, 0), p.Domain(1, 8, 8, 4)
+    pool = p.Source(tensor, 2, 2, 2, 0, 0)
+    assert kind(p.Depthwise(domain, 4, 1, p.NONE, p.NONE, None, 0, pool, ())) == "depthwise 2x2/2 dense"
+    transposed = p.Source(tensor, 3, 3, 1, 1, 1, resample=1, zeros=1)
+    conv = p.Conv(domain, 4, 1, p.NONE, p.NONE, 0, p.NONE, None, 0, (transposed,), ())
+    assert kind(conv) == "conv 3x3 transposed dense"
 
 
 def test_a_disturbed_run_says_so(figures: benchmark.Figures, capsys: pytest.CaptureFixture[str]) -> None:

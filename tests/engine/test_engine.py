@@ -14,7 +14,8 @@ from sige_mlx.engine.native.weights import PackedWeights
 from sige_mlx.errors import SigeError
 from sige_mlx.nn.module import parameters
 from tests.engine.compare import image, nmse
-from tests.graph.networks import Net, RandomUNet, Spec, conv
+from tests.graph.blocks import conv
+from tests.graph.networks import Net, RandomUNet, Spec
 
 SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("up", 7)), norm_out=True, time=True)
 
@@ -73,7 +74,7 @@ def test_wrong_masks(engine: Engine, shape: tuple[int, ...], sentence: str) -> N
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"device": "gpu"}, r"^device 'gpu' is not available here: choose cpu or reference$"),
+        ({"device": "tpu"}, r"^device 'tpu' is not available here: choose cpu or gpu or reference$"),
         ({"threads": -1}, r"^threads is -1: it must be at least 0$"),
         ({"tile": 0}, r"^tile is 0: it must be at least 1$"),
         ({"batch": 0}, r"^batch is 0: it must be at least 1$"),

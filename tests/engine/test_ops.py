@@ -1,9 +1,5 @@
-"""Executors agree op by op, on shapes that fit no vector and no tile.
-
-`BOUNDS` is the table of what each op may differ by: the normalised mean squared error of the native engine against
-plain MLX, both in float32. Rounding alone is near 1e-14; Winograd's transforms, F(4x4, 3x3), take each 3x3 convolution
-near 1e-12.
-"""
+"""Executors agree op by op, on shapes that fit no vector and no tile: convolutions, activations, what moves pixels, and
+attention."""
 
 from __future__ import annotations
 
@@ -18,47 +14,9 @@ from hypothesis import strategies as st
 from sige_mlx import nn
 from sige_mlx.nn import Tensor
 from tests.engine.compare import assert_agree
-from tests.graph.networks import Block, Net, SelfAttention, border_masks, conv, groups_of, masks
-
-BOUNDS = {
-    "conv": 4e-12,
-    "strided": 4e-12,
-    "upsample": 4e-12,
-    "linear": 4e-12,
-    "concat": 4e-12,
-    "residual": 4e-12,
-    "shortcut": 4e-12,
-    "silu": 4e-12,
-    "group_norm": 1e-11,
-    "norm_of_concat": 1e-11,
-    "attention": 1e-11,
-}
-
-CHANNELS = st.sampled_from([1, 2, 3, 5, 8, 13, 16, 17, 24, 31, 32, 40])
-SIZES = st.integers(2, 12).map(lambda n: 2 * n)
-TILES = st.sampled_from([1, 2, 3, 4, 6, 8])
-
-
-@st.composite
-def shapes(draw: st.DrawFn) -> dict[str, Any]:
-    """An image, widths for its layers, a mask, and the options of an engine."""
-    height, width = draw(SIZES), draw(SIZES)
-    return {
-        "image": (height, width, draw(CHANNELS)),
-        "widths": (draw(CHANNELS), draw(CHANNELS)),
-        "mask": draw(masks(height, width)),
-        "options": {
-            "batch": draw(st.sampled_from([1, 2])),
-            "tile": draw(TILES),
-            "threshold": draw(st.sampled_from([1, 8, 64])),
-        },
-    }
-
-
-def check(op: str, drawn: dict[str, Any], forward: Callable[[Any, Tensor], Tensor], **layers: Any) -> None:
-    """`a` comes first, so that the op under test reads tiles and not the caller's image."""
-    first = conv(drawn["image"][2], drawn["widths"][0])
-    assert_agree(Net(drawn["image"], forward, a=first, **layers), drawn["mask"], BOUNDS[op], **drawn["options"])
+from tests.engine.ops import BOUNDS, check, shapes
+from tests.graph.blocks import Block, SelfAttention, conv
+from tests.graph.networks import Net, border_masks, masks
 
 
 @given(shapes(), st.sampled_from([1, 2, 3, 4, 5, 7]))
@@ -123,31 +81,127 @@ def test_shortcut(drawn: dict[str, Any], kernels: tuple[int, int]) -> None:
     check("shortcut", drawn, lambda m, x: (lambda h: m.c(m.b(h) + m.s(h)))(m.a(x)), **layers)
 
 
-@given(shapes())
-def test_silu(drawn: dict[str, Any]) -> None:
-    check("silu", drawn, lambda m, x: m.b(nn.silu(m.a(x))), b=conv(*drawn["widths"]))
-    check("silu", drawn, lambda m, x: m.b(nn.silu(m.a(x))), b=conv(*drawn["widths"], 1))
+@pytest.mark.parametrize("act", [nn.silu, nn.relu, nn.leaky_relu, nn.tanh])
+@given(shapes(), st.sampled_from([1, 3]))
+def test_activations(act: Callable[[Tensor], Tensor], drawn: dict[str, Any], kernel: int) -> None:
+    """Of what is read, and of the output."""
+    layers = {"b": conv(*drawn["widths"], kernel), "s": conv(*drawn["widths"], 1)}
+    check(act.__name__, drawn, lambda m, x: m.b(act(m.a(x))), **layers)
+    check(act.__name__, drawn, lambda m, x: act(m.b(m.a(x))), **layers)
+    check(act.__name__, drawn, lambda m, x: act((lambda h: m.b(h) + m.s(h))(m.a(x))), **layers)
 
 
-@given(shapes(), st.sampled_from([1, 3]), st.booleans())
-def test_group_norm(drawn: dict[str, Any], kernel: int, activated: bool) -> None:
+@given(shapes(), st.sampled_from([1, 3, 5]), st.sampled_from(["zero", "reflect"]), st.booleans())
+def test_depthwise(drawn: dict[str, Any], kernel: int, pad_mode: Any, added: bool) -> None:
     w, v = drawn["widths"]
-    layers = {"n": nn.GroupNorm(groups_of(w), w), "b": conv(w, v, kernel), "c": conv(v, 3)}
+    pad = min(kernel // 2, min(drawn["image"][:2]) - 1)
+    kernel = 2 * pad + 1
+    layers = {"d": nn.Conv2d(w, w, kernel, 1, pad, groups=w, pad_mode=pad_mode), "b": conv(w, v, 1)}
 
     def forward(m: Any, x: Tensor) -> Tensor:
-        h = m.n(m.a(x))
-        return m.c(m.b(nn.silu(h) if activated else h))
+        h = m.a(x)
+        return m.b(m.d(nn.silu(h)) + h if added else m.d(nn.silu(h)))
 
-    check("group_norm", drawn, forward, **layers)
+    if w > 1:  # one channel is a plain convolution
+        check("depthwise", drawn, forward, **layers)
 
 
-@given(shapes(), st.integers(1, 4))
-def test_norm_of_concat(drawn: dict[str, Any], groups: int) -> None:
-    """Groups reach over the border between two values."""
+@given(shapes(), st.sampled_from([(2, 2), (3, 2), (4, 4)]))
+def test_depthwise_strided(drawn: dict[str, Any], kernel_and_stride: tuple[int, int]) -> None:
+    kernel, stride = kernel_and_stride
+    height, width, c = drawn["image"]
+    drawn["image"] = (height * 2, width * 2, c)
+    drawn["mask"] = np.kron(drawn["mask"], np.ones((2, 2), np.bool_))
+    w, v = max(2, drawn["widths"][0]), drawn["widths"][1]
+    drawn["widths"] = (w, v)
+    total = kernel - stride if kernel > stride else 0
+    layers = {"d": nn.Conv2d(w, w, kernel, stride, ((0, total), (total, 0)), groups=w), "b": conv(w, v)}
+    check("depthwise", drawn, lambda m, x: m.b(m.d(m.a(x))), **layers)
+
+
+@given(shapes(), st.sampled_from([3, 5, 7]), st.sampled_from([1, 2]))
+def test_reflect(drawn: dict[str, Any], kernel: int, stride: int) -> None:
     w, v = drawn["widths"]
-    v += -(w + v) % groups
-    layers = {"e": conv(w, v), "n": nn.GroupNorm(groups, w + v), "b": conv(w + v, 5)}
-    check("norm_of_concat", drawn, lambda m, x: (lambda h: m.b(nn.silu(m.n(nn.concat([h, m.e(h)])))))(m.a(x)), **layers)
+    pad = min(kernel // 2, min(drawn["image"][:2]) - 1)
+    layers = {"b": nn.Conv2d(w, v, 2 * pad + 1, stride, pad, pad_mode="reflect"), "c": conv(v, 3)}
+    check("reflect", drawn, lambda m, x: m.c(nn.relu(m.b(m.a(x)))), **layers)
+
+
+@given(shapes(), st.sampled_from([3, 5]))
+def test_reflect_after_upsampling(drawn: dict[str, Any], kernel: int) -> None:
+    w, v = drawn["widths"]
+    layers = {"d": conv(w, v, 3, 2), "b": nn.Conv2d(v, 3, kernel, 1, kernel // 2, pad_mode="reflect")}
+    check("reflect", drawn, lambda m, x: m.b(nn.upsample_nearest(m.d(m.a(x)))), **layers)
+
+
+@given(shapes(), st.booleans(), st.booleans())
+def test_transposed(drawn: dict[str, Any], activated: bool, rest: bool) -> None:
+    w, v = drawn["widths"]
+    layers = {"d": conv(w, v, 3, 2), "t": nn.ConvTranspose2d(v, w), "c": conv(w, 3)}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        low = m.d(h)
+        up = m.t(nn.relu(low) if activated else low)
+        return m.c(up + h) if rest else up
+
+    check("transposed", drawn, forward, **layers)
+
+
+@given(shapes(), st.booleans(), st.booleans())
+def test_avg_pool(drawn: dict[str, Any], activated: bool, added: bool) -> None:
+    w, v = drawn["widths"]
+    layers = {"d": conv(w, w, 3, 2), "b": conv(w, v)}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        pooled = nn.avg_pool2d(nn.silu(h) if activated else h)
+        return m.b(m.d(h) + pooled if added else pooled)
+
+    check("avg_pool", drawn, forward, **layers)
+
+
+@given(shapes(), st.sampled_from([1, 2, 4]), st.sampled_from([1, 3]), st.booleans())
+def test_downsample(drawn: dict[str, Any], factor: int, kernel: int, of_input: bool) -> None:
+    height, width, c = drawn["image"]
+    drawn["image"] = (height * 2, width * 2, c)
+    drawn["mask"] = np.kron(drawn["mask"], np.ones((2, 2), np.bool_))
+    w, v = drawn["widths"]
+    strided = conv(w, v, 4 if factor == 4 else 3, factor)
+    layers = {"b": conv(c if of_input else w, v, kernel), "s": strided}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        return m.b(nn.downsample_nearest(x if of_input else nn.relu(h), factor)) + m.s(h)
+
+    check("downsample", drawn, forward, **layers)
+
+
+@given(shapes(), st.sampled_from(["act", "twice", "norm", "norm and act", "up", "itself", "chain"]))
+def test_additions_that_no_convolution_absorbs(drawn: dict[str, Any], kind: str) -> None:
+    w, v = drawn["widths"]
+    layers = {"b": conv(w, w), "d": conv(w, w, 3, 2), "n": nn.InstanceNorm(w), "c": conv(w, v), "e": conv(v, 3)}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.a(x)
+        if kind == "act":
+            h = m.b(h) + nn.silu(h)
+        elif kind == "twice":
+            g = m.b(h)
+            h = m.b(nn.relu(g + h)) + g
+        elif kind == "norm":
+            h = h + m.n(m.b(h))
+        elif kind == "norm and act":
+            h = h + nn.relu(m.n(m.b(h)))
+        elif kind == "up":
+            h = m.b(h) + nn.upsample_nearest(m.d(h))
+        elif kind == "itself":
+            h = h + h
+        else:
+            h = m.b(h) + h + nn.upsample_nearest(nn.relu(m.d(h)))
+        return m.e(m.c(h))
+
+    check("stored_addition" if "norm" not in kind else "instance_norm", drawn, forward, **layers)
 
 
 @given(shapes(), st.sampled_from([1, 2, 4]))
@@ -185,13 +239,11 @@ def test_edits_at_borders_and_corners(where: str, tile: int) -> None:
     assert_agree(all_ops((20, 12, 3)), border_masks(20, 12)[where], BOUNDS["group_norm"], threshold=12, tile=tile)
 
 
-@given(masks(20, 12), masks(20, 12))
-def test_images_of_a_batch_have_their_own_masks(first: np.ndarray, second: np.ndarray) -> None:
-    """Where no statistics are fresh below the tiles, images may be edited in different numbers of tiles."""
-    model = Net(
-        (20, 12, 3), lambda m, x: m.b(nn.silu(m.n(m.a(x)))) + m.a(x), a=conv(3, 6), n=nn.GroupNorm(3, 6), b=conv(6, 6)
-    )
-    assert_agree(model, np.stack([first, second]), BOUNDS["group_norm"], threshold=8, batch=2)
+@given(masks(20, 12), masks(20, 12), st.sampled_from([1, 12]))
+def test_images_of_a_batch_have_their_own_masks(first: np.ndarray, second: np.ndarray, threshold: int) -> None:
+    """And different numbers of tiles: where statistics are fresh, and where tiles attend to all pixels."""
+    model = all_ops((20, 12, 3))
+    assert_agree(model, np.stack([first, second]), BOUNDS["group_norm"], threshold=threshold, batch=2, tile=3)
 
 
 @pytest.mark.parametrize("where", ["top left", "everything"])

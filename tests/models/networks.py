@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import mlx.core as mx
+import mlx.nn
 import numpy as np
 
-from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
-from tests.reference import load_config, load_weights
+from benchmarks.frozen.folder import Folder
+from sige_mlx.nn.module import parameters
+from tests.reference import require_reference
+
+M = TypeVar("M", bound=mlx.nn.Module)
 
 
 def mlx_layout(weight: np.ndarray) -> mx.array:
@@ -16,16 +21,20 @@ def mlx_layout(weight: np.ndarray) -> mx.array:
     return mx.array(np.ascontiguousarray(weight.transpose(0, 2, 3, 1)) if weight.ndim == 4 else weight)
 
 
-def load_torch_weights(model: DDPMUNet, weights: Mapping[str, np.ndarray]) -> DDPMUNet:
-    """Gives the network a PyTorch state dict; every name and shape must be there."""
-    model.load_weights([(name, mlx_layout(weight)) for name, weight in weights.items()])
+def load_torch_weights(model: M, weights: Mapping[str, np.ndarray]) -> M:
+    """Gives a network, or a block of one, a PyTorch state dict; every name and shape must be there. A joined `qkv`
+    becomes `q`, `k` and `v`."""
+    named = {}
+    for name, weight in weights.items():
+        block, joined, leaf = name.rpartition("qkv.")
+        for part, rows in zip("qkv", np.split(weight, 3), strict=True) if joined else [("", weight)]:
+            named[f"{block}{part}.{leaf}" if joined else name] = mlx_layout(rows)
+    model.load_weights(list(named.items()))
     return model
 
 
-def frozen_network(name: str) -> DDPMUNet:
-    """The network that the frozen cases of `name` ("ddpm-small", "ddpm-church-256") were made with."""
-    described = load_config(name)
-    fields = {"ch", "ch_mult", "num_res_blocks", "attn_resolutions", "in_ch", "out_ch", "sparse_resolution_threshold"}
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in described["model"].items() if k in fields}
-    model = DDPMUNet(DDPMConfig(image_size=described["image_size"], **config))
-    return load_torch_weights(model, load_weights(name))
+def frozen_network(name: str) -> mlx.nn.Module:
+    """The network that the frozen cases of `name` ("ddpm-small", "gaugan-cityscapes") were made with."""
+    network = Folder(require_reference()).network(name)
+    network.model.load_weights([(path, mx.array(network.load(path))) for path in parameters(network.model)])
+    return network.model

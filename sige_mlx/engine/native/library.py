@@ -10,7 +10,7 @@ from pathlib import Path
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.program import MAX_OUTPUTS, MAX_SOURCES
 
-ABI = 2
+ABI = 3
 
 
 def _int_fields(names: str) -> list[tuple[str, type]]:
@@ -25,23 +25,38 @@ class Domain(ctypes.Structure):
     _fields_ = _int_fields("n h w tile tiles list")
 
 
+class Modulation(ctypes.Structure):
+    _fields_ = [("gamma", Tensor), ("beta", Tensor), *_int_fields("gamma_first beta_first")]
+
+
 class Output(ctypes.Structure):
-    _fields_ = _int_fields("dst scale shift stride act")
+    _fields_ = [*_int_fields("dst scale shift stride act has_mod"), ("mod", Modulation)]
 
 
 class Source(ctypes.Structure):
     _fields_ = [
         ("x", Tensor),
-        *_int_fields("kh kw stride pad_top pad_left upsample scale shift stride_affine act"),
+        *_int_fields("kh kw stride pad_top pad_left pad_mode resample zeros scale shift stride_affine act has_mod"),
+        ("mod", Modulation),
     ]
 
 
 class Conv(ctypes.Structure):
     _fields_ = [
         ("out", Domain),
-        *_int_fields("c_out n_sources n_outputs weight bias vec vec_stride sums has_residual"),
+        *_int_fields("c_out n_sources n_outputs weight bias vec vec_stride sums has_residual residual_resample"),
         ("residual", Tensor),
         ("source", Source * MAX_SOURCES),
+        ("output", Output * MAX_OUTPUTS),
+    ]
+
+
+class Depthwise(ctypes.Structure):
+    _fields_ = [
+        ("out", Domain),
+        *_int_fields("c n_outputs weight bias sums has_residual residual_resample"),
+        ("residual", Tensor),
+        ("source", Source),
         ("output", Output * MAX_OUTPUTS),
     ]
 
@@ -52,18 +67,15 @@ class Norm(ctypes.Structure):
         ("sums", c_int32 * MAX_SOURCES),
         ("tiles", c_int32 * MAX_SOURCES),
         ("c", c_int32 * MAX_SOURCES),
-        *_int_fields("weight bias scale shift"),
+        *_int_fields("weight bias mod scale shift"),
         ("eps", c_float),
     ]
 
 
-class Pointwise(ctypes.Structure):
-    _fields_ = [*_int_fields("n rows c src residual n_outputs"), ("output", Output * MAX_OUTPUTS)]
-
-
 class Attention(ctypes.Structure):
     _fields_ = [
-        *_int_fields("n queries keys heads head_dim q k v out q_stride k_stride v_stride"),
+        ("out", Domain),
+        *_int_fields("keys heads head_dim q k v dst q_stride k_stride v_stride"),
         ("scale", c_float),
     ]
 
@@ -73,14 +85,14 @@ class Paste(ctypes.Structure):
 
 
 class Timestep(ctypes.Structure):
-    _fields_ = [*_int_fields("n dim t out"), ("max_period", c_float)]
+    _fields_ = [*_int_fields("n dim t out log_snr"), ("max_period", c_float)]
 
 
 class _Union(ctypes.Union):
     _fields_ = [
         ("conv", Conv),
         ("norm", Norm),
-        ("pointwise", Pointwise),
+        ("depthwise", Depthwise),
         ("attention", Attention),
         ("paste", Paste),
         ("timestep", Timestep),

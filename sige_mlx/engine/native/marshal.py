@@ -8,37 +8,35 @@ from typing import Any
 from sige_mlx.engine.native import library as c
 from sige_mlx.graph import program as p
 
-_KINDS = {
-    p.Conv: (0, "conv"),
-    p.Norm: (1, "norm"),
-    p.Pointwise: (2, "pointwise"),
-    p.Attention: (3, "attention"),
-    p.Paste: (4, "paste"),
-    p.Timestep: (5, "timestep"),
-}
+_KINDS: tuple[type, ...] = (p.Conv, p.Norm, p.Depthwise, p.Attention, p.Paste, p.Timestep)
+"""In the order of `sige_kind`."""
 
 
 def marshal(ops: Sequence[p.ProgramOp]) -> "ctypes.Array[c.Op]":
     """One struct an op, ready for `sige_run`."""
     array = (c.Op * len(ops))()
     for struct, op in zip(array, ops, strict=True):
-        struct.kind, member = _KINDS[type(op)]
-        _fill(getattr(struct.u, member), op)
+        struct.kind = _KINDS.index(type(op))
+        _fill(member(struct), op)
     return array
 
 
+def member(struct: c.Op) -> Any:
+    """The member of an op's union that is in use."""
+    return getattr(struct.u, _KINDS[struct.kind].__name__.lower())
+
+
 def _fill(struct: Any, op: Any) -> None:
-    """Copies a dataclass into the struct of the same field names; a tuple also sets its count, `n_…`."""
+    """Copies a dataclass into the struct of the same field names; a tuple also sets its count, `n_…`, and a dataclass
+    that need not be there its flag, `has_…`."""
     for f in fields(op):
-        if f.metadata == p.NOT_NATIVE:
-            continue
         value = getattr(op, f.name)
         if isinstance(value, tuple):
             _fill_array(struct, f.name, value)
         elif is_dataclass(value):
             _fill(getattr(struct, f.name), value)
-            if f.name == "residual":
-                struct.has_residual = 1
+            if hasattr(struct, f"has_{f.name}"):
+                setattr(struct, f"has_{f.name}", 1)
         elif value is not None:
             setattr(struct, f.name, value)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sige_mlx.engine.native import library as c
 from sige_mlx.engine.native.arena import Lifetime, plan
-from sige_mlx.engine.native.marshal import marshal
+from sige_mlx.engine.native.marshal import marshal, member
 from sige_mlx.engine.native.weights import PackedWeights, aligned
 from sige_mlx.errors import SigeError
 from sige_mlx.graph import program as p
@@ -54,7 +54,7 @@ class Binding:
         self._weights = []  # keeps the arrays behind the pointers alive
         for i, slot in enumerate(program.slots):
             self.of_kind[slot.kind].append((i, slot.key))
-            if slot.kind in (Kind.WEIGHT, Kind.BIAS, Kind.PARAM):
+            if slot.kind in (Kind.WEIGHT, Kind.BIAS, Kind.PARAM, Kind.FOLDED):
                 self._weights.append(weights.array(slot))
                 self.pointers[i] = self._weights[-1].ctypes.data
         self._arenas = self._plan()
@@ -112,10 +112,8 @@ class BoundProgram:
     def _count_tiles(self, tiling: Tiling) -> None:
         """What `Program.on` does, on the structs."""
         for struct, op in zip(self._ops, self.binding.program.ops, strict=True):
-            if isinstance(op, p.Conv) and op.out.list != NONE:
-                struct.u.conv.out.tiles = len(tiling.at((op.out.h, op.out.w)))
-            elif isinstance(op, p.Pointwise) and op.plane is not None:
-                struct.u.pointwise.rows = op.rows * tiling.at(op.plane).per_image
+            if isinstance(op, p.Multiplying) and op.out.list != NONE:
+                member(struct).out.tiles = len(tiling.at((op.out.h, op.out.w)))
 
     def run(
         self,

@@ -3,13 +3,14 @@
 import ctypes
 from collections.abc import Callable, Sequence
 
+import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.engine.native import library as c
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.graph import program as p
-from sige_mlx.graph.fusion import FusedConv
+from sige_mlx.graph.fusion import Fused, FusedConv, FusedDepthwise, Written
 from sige_mlx.graph.program import Kind, Program, Slot
 
 Floats = npt.NDArray[np.float32]
@@ -25,16 +26,16 @@ def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
 
 
 class PackedWeights:
-    """Arrays for the WEIGHT, BIAS and PARAM slots of a network's programs."""
+    """Arrays for the WEIGHT, BIAS, PARAM and FOLDED slots of a network's programs."""
 
-    def __init__(self, fused: Sequence[object], dense: Program, load: Loader):
+    def __init__(self, fused: Sequence[Fused], dense: Program, load: Loader):
         self._load = load
         self._arrays: dict[tuple[Kind, object], npt.NDArray[np.generic]] = {}
-        convs = {f.value: f for f in fused if isinstance(f, FusedConv)}
+        written = {f.value: f for f in fused if isinstance(f, Written)}
         for op in dense.ops:
-            if isinstance(op, p.Conv):
+            if isinstance(op, p.Conv | p.Depthwise) and op.weight != p.NONE:
                 value = dense.slots[op.weight].key
-                self._arrays[Kind.WEIGHT, value] = self._pack(op, convs[value])
+                self._arrays[Kind.WEIGHT, value] = self._pack(op, written[value])
         for slot in dense.slots:
             if slot.kind is Kind.PARAM:
                 self._arrays[slot.kind, slot.key] = self._floats(slot.key)
@@ -42,9 +43,11 @@ class PackedWeights:
                 self._arrays[slot.kind, slot.key] = sum(
                     (self._floats(n) for n in slot.key[1:]), self._floats(slot.key[0])
                 )
+            elif slot.kind is Kind.FOLDED:
+                self._arrays[slot.kind, slot.key] = folded(slot, self._floats)
 
     def array(self, slot: Slot) -> npt.NDArray[np.generic]:
-        """The array of a WEIGHT, BIAS or PARAM slot."""
+        """The array of a slot of one of these kinds."""
         return self._arrays[slot.kind, slot.key]
 
     @property
@@ -54,16 +57,27 @@ class PackedWeights:
     def _floats(self, name: str) -> Floats:
         return np.ascontiguousarray(self._load(name), np.float32)
 
-    def _pack(self, op: p.Conv, conv: FusedConv) -> npt.NDArray[np.uint8]:
+    def _pack(self, op: p.Conv | p.Depthwise, written: Written) -> npt.NDArray[np.generic]:
+        if isinstance(written, FusedDepthwise):
+            assert written.source.weight is not None
+            by_channel = self._floats(written.source.weight)
+            return np.ascontiguousarray(by_channel.reshape(len(by_channel), -1).T)
+        assert isinstance(op, p.Conv)
+        return self._pack_conv(op, written)
+
+    def _pack_conv(self, op: p.Conv, conv: FusedConv) -> npt.NDArray[np.uint8]:
         lib = c.library()
         weights = (c.Weights * len(op.source))()
         alive = []
         i = 0
         for source in conv.sources:
+            assert source.weight is not None
             array = self._floats(source.weight)
+            if source.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
+                array = np.ascontiguousarray(array[:, ::-1, ::-1])
             alive.append(array)
             first = 0
-            for _ in source.view.parts:
+            for _ in source.reads:
                 data = array.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
                 weights[i] = c.Weights(data, source.weight_shape[-1], first)
                 first += op.source[i].x.c
@@ -72,3 +86,11 @@ class PackedWeights:
         packed = aligned(4 * lib.sige_pack_size(ctypes.byref(struct)))
         lib.sige_pack(ctypes.byref(struct), weights, packed.ctypes.data)
         return packed
+
+
+def folded(slot: Slot, load: Callable[[str], Floats]) -> Floats:
+    """The scale or the shift of a FOLDED slot."""
+    what, norm, names = slot.key
+    params = {name: mx.array(load(path)) for name, path in names}
+    scale, shift = norm.affine(mx.zeros((1, 1, 1, *slot.shape)), params)
+    return np.ascontiguousarray(np.asarray(scale if what == "scale" else shift).reshape(-1), np.float32)

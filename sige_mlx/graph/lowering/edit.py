@@ -1,12 +1,14 @@
 """Lowering of one edit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sige_mlx.errors import SigeError
+from sige_mlx.graph import fusion
 from sige_mlx.graph import program as p
-from sige_mlx.graph.fusion import Fused, FusedAttention, FusedConv, FusedNorm, FusedTimestep, Read
+from sige_mlx.graph.fusion import Fused, FusedAttention, FusedNorm
 from sige_mlx.graph.ir import Graph
-from sige_mlx.graph.lowering.base import ACTIVATIONS, RAW, Form, Lowering, Stored
+from sige_mlx.graph.lowering.base import Lowering
+from sige_mlx.graph.lowering.stored import RAW, Form, Stored
 from sige_mlx.graph.program import NONE, Kind
 from sige_mlx.graph.regions import Region, Regions
 from sige_mlx.nn.ops import Shape
@@ -19,106 +21,93 @@ class EditLowering(Lowering):
     def __init__(self, graph: Graph, fused: Sequence[Fused], tile: int, regions: Regions):
         super().__init__(graph, fused, tile)
         self.regions = regions
-        self._reads = self._read_forms()
-        fresh = [op for op in fused if isinstance(op, FusedNorm) and op.value in regions.fresh]
+        fresh = [op for op in fused if isinstance(op, FusedNorm) and op.norm in regions.fresh]
+        self._fresh = {op.value for op in fresh}
         self._normed = {v for op in fresh for v in op.parts}
         self._partial: set[int] = set()
-        self._fresh_affine: dict[int, tuple[int, int]] = {}
+        self._statistics: dict[int, tuple[int, int]] = {}
 
-    def _read_forms(self) -> dict[int, dict[Form, None]]:
-        """The forms that each value is read in, in order, by what an edit computes."""
-        forms: dict[int, dict[Form, None]] = {self.graph.output: {RAW: None}}
-        for op in self.fused:
-            if self.regions.of[op.value] is Region.FIXED:
-                continue
-            if isinstance(op, FusedConv):
-                reads = [r for s in op.sources for r in s.view.parts]
-                reads += [Read(value) for value in (op.vec, op.residual) if value is not None]
-            elif isinstance(op, FusedAttention):
-                reads = [Read(op.q), Read(op.k), Read(op.v)]
-            else:
-                continue
-            for r in reads:
-                forms.setdefault(r.value, {})[Form.of(r)] = None
-        return forms
+    def op(self, op: Fused) -> None:
+        if isinstance(op, FusedNorm) or self.computes(op):
+            super().op(op)
+        else:
+            kept = self.kept_forms(op.value) if op.value in self.reads else []
+            self.values[op.value] = Stored({form: self.keep_form(form, op.value) for form in kept})
 
-    def conv(self, conv: FusedConv) -> None:
-        if self.regions.of[conv.value] is Region.FIXED:
-            self.values[conv.value] = Stored(self.keep("value", conv.value, conv.shape))
-            return
-        super().conv(conv)
-        if conv.value == self.graph.output and self.regions.of[conv.value] is Region.TILES:
-            n, h, w, _ = conv.shape
-            everywhere = p.Domain(n, h, w, self.tile)
-            pasted = p.Paste(
-                self.tensor(conv.value, RAW, everywhere, halo=True),
-                self.build.slot(Kind.OUTPUT, None, conv.shape),
-            )
-            self.build.emit(pasted, self.name(conv.value))
+    def computes(self, op: Fused) -> bool:
+        if isinstance(op, FusedNorm):
+            return op.value in self._fresh
+        return self.regions.of[op.value] is not Region.FIXED
 
-    def timestep(self, op: FusedTimestep) -> None:
-        """A time embedding does not depend on the image: the recorded one serves."""
-        self.values[op.value] = Stored(self.keep("value", op.value, op.shape))
+    def together(self, value: int, mod: fusion.Modulation) -> bool:
+        of = self.regions.of
+        return all(of[v] in (of[value], Region.FIXED) for v in (mod.gamma, mod.beta))
 
-    def keep(self, what: str, value: int, shape: Shape) -> int:
+    def keep(self, what: Any, value: int, shape: Shape) -> int:
         return self.build.slot(Kind.RECORDED, (what, value), shape)
 
-    def domain(self, conv: FusedConv) -> p.Domain:
-        n, h, w, _ = conv.shape
-        if self.regions.of[conv.value] is Region.DENSE:
+    def domain(self, value: int) -> p.Domain:
+        n, h, w, _ = self.graph.nodes[value].shape
+        if self.regions.of[value] is Region.DENSE:
             return p.Domain(n, h, w, self.tile)
         self.build.slot(Kind.GRID, (h, w), (n, -(-h // self.tile), -(-w // self.tile)))
         return p.Domain(n, h, w, self.tile, 1, self.build.slot(Kind.ROWS, (h, w), (1, 3), (h, w)))
 
-    def store(self, conv: FusedConv, domain: p.Domain) -> tuple[p.Output, ...]:
+    def new(self, form: Form, value: int) -> int:
+        return self.build.scratch(*self.graph.nodes[value].shape)
+
+    def store(self, op: fusion.Written, domain: p.Domain) -> tuple[p.Output, ...]:
         if domain.list == NONE:
-            output = conv.value == self.graph.output
-            dst = self.build.slot(Kind.OUTPUT, None, conv.shape) if output else self.build.scratch(*conv.shape)
-            self.values[conv.value] = Stored(dst)
-            return (p.Output(dst),)
-        stored = self.values[conv.value] = Stored(NONE, (domain.h, domain.w))
+            return self.outputs(op, self.new_whole(op.value, self.kept_forms(op.value)), domain)
+        self.values[op.value] = Stored(plane=(domain.h, domain.w))
         # With fresh statistics the blocks can be normalised only when they are known, from the raw ones: see `norm`.
-        forms = dict.fromkeys(RAW if f.norm in self.regions.fresh else f for f in self._reads[conv.value])
-        if len(forms) > p.MAX_OUTPUTS:
-            raise SigeError(f"{self.name(conv.value)} is read in {len(forms)} forms; {p.MAX_OUTPUTS} is the most")
-        return tuple(self.block_output(stored, form, conv.shape[-1]) for form in forms)
+        forms = [RAW if f.norm in self._fresh else f for f in self.reads[op.value]]
+        return self.outputs(op, self.new_blocks(op.value, forms), domain)
 
-    def block_output(self, stored: Stored, form: Form, c: int) -> p.Output:
-        """Blocks of a value in a form, as an epilogue writes them."""
+    def new_blocks(self, value: int, forms: Iterable[Form]) -> dict[Form, int]:
+        """Blocks of a value in some forms."""
+        stored, c = self.values[value], self.graph.nodes[value].shape[-1]
         assert stored.plane is not None
-        stored.blocks[form] = self.build.blocks(stored.plane, self.tile, self.tile, c)
-        scale, shift, stride = self.affine_part(form)
-        return p.Output(stored.blocks[form], scale, shift, stride, ACTIVATIONS[form.act])
+        made = {form: self.build.blocks(stored.plane, self.tile, self.tile, c) for form in dict.fromkeys(forms)}
+        stored.blocks |= made
+        return made
 
-    def affine(self, norm: int) -> tuple[int, int]:
+    def written(self, op: fusion.Written, lowered: p.Conv | p.Depthwise) -> None:
+        super().written(op, lowered)
+        if op.value == self.graph.output and lowered.out.list != NONE:
+            n, h, w, _ = op.shape
+            pixels = self.tensor(op.value, RAW, p.Domain(n, h, w, self.tile), halo=True)
+            self.build.emit(p.Paste(pixels, self.build.slot(Kind.OUTPUT, None, op.shape)), self.name(op.value))
+
+    def statistics(self, norm: int) -> tuple[int, int]:
         n, _, _, c = self.graph.nodes[norm].shape
-        if norm not in self.regions.fresh:
+        if norm not in self._fresh:
             return self.keep("scale", norm, (n, c)), self.keep("shift", norm, (n, c))
-        if norm not in self._fresh_affine:
-            self._fresh_affine[norm] = (self.build.scratch(n, c), self.build.scratch(n, c))
-        return self._fresh_affine[norm]
+        if norm not in self._statistics:
+            self._statistics[norm] = (self.build.scratch(n, c), self.build.scratch(n, c))
+        return self._statistics[norm]
 
-    def partial_sums(self, conv: FusedConv, domain: p.Domain) -> int:
+    def partial_sums(self, op: fusion.Written, domain: p.Domain) -> int:
         """Sums of the tiles that are computed; `norm` completes them with the recorded ones."""
-        if conv.value not in self._normed:
+        if op.value not in self._normed:
             return NONE
-        n, h, w, c = conv.shape
+        n, h, w, c = op.shape
         if domain.list == NONE:
-            self.sums[conv.value] = self.build.scratch(n * self.tiles_in((h, w)), 2, c)
+            self.sums[op.value] = self.build.scratch(n * self.tiles_in((h, w)), 2, c)
         else:
-            self._partial.add(conv.value)
-            self.sums[conv.value] = self.build.blocks((h, w), 2, c)
-        return self.sums[conv.value]
+            self._partial.add(op.value)
+            self.sums[op.value] = self.build.blocks((h, w), 2, c)
+        return self.sums[op.value]
 
     def norm(self, norm: FusedNorm) -> None:
         """Fresh statistics where the regions ask for them, then the blocks in the forms that waited for them."""
-        if norm.value not in self.regions.fresh:
+        if norm.value not in self._fresh:
             return
         for value in norm.parts:
             self.complete_sums(value)
         super().norm(norm)
         for value in norm.parts:
-            self.normalise_blocks(norm.value, value)
+            self.rewrite_blocks(value, [f for f in self.reads.get(value, ()) if f.norm == norm.value], norm.value)
 
     def complete_sums(self, value: int) -> None:
         """Pastes the sums of recomputed tiles over the recorded ones, as an image of one pixel a tile."""
@@ -133,12 +122,25 @@ class EditLowering(Lowering):
         self.sums[value] = self.build.scratch(*shape)
         self.build.emit(p.Paste(sums, self.sums[value]), self.name(value))
 
-    def normalise_blocks(self, norm: int, value: int) -> None:
-        stored = self.values[value]
-        forms = [f for f in self._reads.get(value, ()) if f.norm == norm]
-        if stored.plane is None or not forms:
+    def attention(self, op: FusedAttention) -> None:
+        """In tiles only they ask; they see the keys and values of all pixels."""
+        if self.regions.of[op.value] is Region.DENSE:
+            super().attention(op)
             return
-        n, _, _, c = self.graph.nodes[value].shape
-        outputs = tuple(self.block_output(stored, form, c) for form in forms)
-        op = p.Pointwise(n, self.tile**2, c, stored.blocks[RAW], NONE, outputs, stored.plane)
-        self.build.emit(op, self.name(norm))
+        k, v = self.whole(op.k), self.whole(op.v)
+        domain = self.domain(op.value)
+        q = self.tensor(op.q, RAW, domain, halo=False).blocks
+        self.values[op.value] = Stored(plane=(domain.h, domain.w))
+        self.attend(op, domain, q, k, v, self.new_blocks(op.value, [RAW])[RAW])
+        self.rewrite_blocks(op.value, [f for f in self.reads[op.value] if f != RAW], op.value)
+
+    def rewrite_blocks(self, value: int, forms: Iterable[Form], node: int) -> None:
+        """Writes raw blocks again in other forms."""
+        forms = [f for f in forms if self.values[value].plane is not None]
+        if not forms:
+            return
+        c, domain = self.graph.nodes[value].shape[-1], self.domain(value)
+        source = p.Source(self.tensor(value, RAW, domain, halo=False), 1, 1, 1, 0, 0)
+        made = self.new_blocks(value, forms)
+        outputs = tuple(self.output(dst, form, domain) for form, dst in made.items())
+        self.build.emit(p.Depthwise(domain, c, NONE, NONE, NONE, None, 0, source, outputs), self.name(node))

@@ -1,0 +1,159 @@
+#include "epilogue.h"
+#include "op.h"
+#include "sums.h"
+#include "v16.h"
+
+/* Units are computed a few at a time: neighbours in a row when all pixels are computed, listed ones otherwise. Their
+ * input is gathered into a window, or one for each listed unit; then every panel of channels is computed and finished.
+ */
+enum { STRIP = 4, MAX_TAPS = 49 };
+
+typedef struct depthwise_job {
+    const sige_depthwise *op;
+    sige_units units;
+    int across; /* strips of a row of units */
+    int64_t strips;
+    sige_input input;
+    sige_epilogue epilogue;
+    const float *weight;
+    float *sums;         /* by unit */
+    int64_t row, window; /* floats from one row of a window to the next, and of a window */
+    size_t windows, own_bytes;
+    sige_pool *pool;
+} depthwise_job;
+
+/* The start of a thread's memory; windows follow it. */
+typedef struct strip {
+    float acc[SIGE_UNIT_PIXELS * SIGE_PANEL], weight[MAX_TAPS * SIGE_PANEL];
+    int n;
+    sige_unit unit[STRIP];
+    sige_reads reads[STRIP];
+} strip;
+
+static depthwise_job plan(const sige_depthwise *op) {
+    depthwise_job j = {.op = op, .units = sige_units_of(&op->out, NULL, op->sums != SIGE_NONE)};
+    const sige_units *u = &j.units;
+    j.across = (int)sige_ceil_div(u->across, STRIP);
+    j.strips = u->listed ? sige_ceil_div(u->count, STRIP) : (int64_t)op->out.n * u->down * j.across;
+    const int units = u->listed ? 1 : STRIP;
+    const int64_t h = (u->side - 1) * op->source.stride + op->source.kh;
+    const int64_t w = (units * u->side - 1) * op->source.stride + op->source.kw;
+    j.row = w * op->c, j.window = h * j.row;
+    j.windows = sige_line(sizeof(strip));
+    /* the last panel of the last pixel is read as if it were whole */
+    j.own_bytes = j.windows + sige_line((size_t)(j.window * (u->listed ? STRIP : 1) + SIGE_PANEL) * sizeof(float));
+    return j;
+}
+
+static void list_units(const depthwise_job *j, int64_t index, strip *s) {
+    const sige_units *u = &j->units;
+    s->n = 0;
+    if (u->listed) {
+        for (int64_t i = index * STRIP; i < u->count && i < (index + 1) * STRIP; i++)
+            s->unit[s->n++] = sige_unit_listed(u, i);
+        return;
+    }
+    const int left = (int)(index % j->across) * STRIP;
+    const int64_t row = index / j->across; /* of all images */
+    for (int i = left; i < sige_min(left + STRIP, u->across); i++)
+        s->unit[s->n++] = sige_unit_at(u, (int)(row / u->down), (int)(row % u->down), i);
+}
+
+/* The window of the first n units of these, of which the last ones may be outside the image. */
+static void gather(const depthwise_job *j, const sige_unit *unit, int n, float *window) {
+    const sige_source *s = &j->op->source;
+    int right = unit->x;
+    for (int i = 0; i < n; i++)
+        if (unit[i].h)
+            right = unit[i].x + unit[i].w;
+    if (unit->h)
+        sige_window(&j->input, unit->image, unit->y * s->stride - s->pad_top, unit->x * s->stride - s->pad_left,
+                    (unit->h - 1) * s->stride + s->kh, (right - 1 - unit->x) * s->stride + s->kw, window,
+                    (size_t)j->row);
+}
+
+/* A panel's weights, or the same for all taps. */
+static void load_weights(const depthwise_job *j, int channel, float *weight) {
+    const int taps = j->op->source.kh * j->op->source.kw, c = j->op->c;
+    const v16 mean = {v8_splat(1.0f / (float)taps), v8_splat(1.0f / (float)taps)};
+    for (int tap = 0; tap < taps; tap++) {
+        const v16_width n = v16_width_at(channel, c);
+        v16_store(weight + tap * SIGE_PANEL, j->weight ? v16_load(j->weight + tap * c + channel, n) : mean, V16_FULL);
+    }
+}
+
+/* A panel of `pixels` neighbours in a row: several at a time, so that none waits for its own sum. */
+static inline void run_pixels(const depthwise_job *j, const float *window, int pixels, const float *weight,
+                              float *acc) {
+    const sige_source *s = &j->op->source;
+    const int64_t step = (int64_t)s->stride * j->op->c;
+    v16 sum[SIGE_UNIT] = {{{0}, {0}}};
+    for (int ky = 0; ky < s->kh; ky++)
+        for (int kx = 0; kx < s->kw; kx++, weight += SIGE_PANEL) {
+            const float *x = window + ky * j->row + kx * j->op->c;
+            const v16 w = v16_load(weight, V16_FULL);
+            for (int i = 0; i < pixels; i++)
+                sum[i] = v16_fma(v16_load(x + i * step, V16_FULL), w, sum[i]);
+        }
+    for (int i = 0; i < pixels; i++)
+        v16_store(acc + i * SIGE_PANEL, sum[i], V16_FULL);
+}
+
+static void run_unit(const depthwise_job *j, const sige_unit *unit, const float *window, const float *weight,
+                     float *acc) {
+    const int64_t down = j->op->source.stride * j->row, right = (int64_t)j->op->source.stride * j->op->c;
+    for (int y = 0; y < unit->h; y++, window += down)
+        if (unit->w == SIGE_UNIT)
+            run_pixels(j, window, SIGE_UNIT, weight, acc + y * SIGE_UNIT * SIGE_PANEL);
+        else
+            for (int x = 0; x < unit->w; x++)
+                run_pixels(j, window + x * right, 1, weight, acc + (y * unit->w + x) * SIGE_PANEL);
+}
+
+static void run_strip(void *context, int64_t index, int thread) {
+    const depthwise_job *j = context;
+    strip *s = sige_pool_own(j->pool, thread);
+    float *windows = (float *)(void *)((char *)s + j->windows);
+    list_units(j, index, s);
+    if (!j->units.listed)
+        gather(j, s->unit, s->n, windows);
+    for (int u = 0; u < s->n; u++) {
+        sige_find_reads(&j->epilogue, &s->unit[u], &s->reads[u]);
+        if (j->units.listed)
+            gather(j, &s->unit[u], 1, windows + u * j->window);
+    }
+    for (int panel = 0; panel * SIGE_PANEL < j->op->c; panel++) {
+        load_weights(j, panel * SIGE_PANEL, s->weight);
+        for (int u = 0; u < s->n; u++) {
+            const sige_unit *unit = &s->unit[u];
+            const float *window = windows + panel * SIGE_PANEL;
+            window +=
+                j->units.listed ? u * j->window : (unit->x - s->unit->x) * (int64_t)j->op->source.stride * j->op->c;
+            run_unit(j, unit, window, s->weight, s->acc);
+            sige_epilogue_unit(&j->epilogue, unit, panel, s->acc, &s->reads[u],
+                               j->sums ? j->sums + unit->index * 2 * j->op->c : NULL);
+        }
+    }
+}
+
+sige_scratch sige_depthwise_scratch(const sige_depthwise *op) {
+    const depthwise_job j = plan(op);
+    return (sige_scratch){.shared = sige_unit_sums_bytes(&j.units, op->sums, op->c), .own = j.own_bytes};
+}
+
+void sige_depthwise_run(const sige_depthwise *op, void *const *slots, sige_pool *pool) {
+    depthwise_job j = plan(op);
+    if (j.units.count == 0)
+        return;
+    j.units = sige_units_of(&op->out, slots, op->sums != SIGE_NONE);
+    j.input = sige_input_of(&op->source, slots);
+    j.epilogue = sige_epilogue_of_depthwise(op, slots);
+    j.weight = sige_slot(slots, op->weight);
+    j.pool = pool;
+    const bool reduce = sige_unit_sums_bytes(&j.units, op->sums, op->c) > 0;
+    float *unit_sums = sige_pool_shared(pool);
+    j.sums = reduce ? unit_sums : sige_slot(slots, op->sums);
+    sige_pool_for(pool, j.strips, run_strip, &j);
+    if (reduce)
+        sige_add_unit_sums(&j.units, unit_sums, slots[op->sums], op->c, pool);
+}

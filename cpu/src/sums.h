@@ -1,0 +1,15 @@
+/* Sums over tiles, of what is computed in units: units smaller than their tile leave theirs in scratch memory, to be
+ * added up in order. */
+#ifndef SIGE_SUMS_H
+#define SIGE_SUMS_H
+
+#include "pool.h"
+#include "units.h"
+
+/* Bytes of that scratch memory; 0 if there are no sums, or a tile is one unit. */
+size_t sige_unit_sums_bytes(const sige_units *units, int32_t sums, int c);
+
+/* From float[units][2][c] to float[tiles][2][c]. */
+void sige_add_unit_sums(const sige_units *units, const float *unit_sums, float *sums, int c, sige_pool *pool);
+
+#endif

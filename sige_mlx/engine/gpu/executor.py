@@ -1,0 +1,149 @@
+"""The GPU executor: dense passes by MLX's own operations, edits by the kernels of `metal/`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.cache import cache_folder
+from sige_mlx.engine.gpu import kernels, twins
+from sige_mlx.engine.gpu.binding import Compute, Record, Running
+from sige_mlx.engine.gpu.calls import Call, Conv
+from sige_mlx.engine.gpu.launch import Device, device
+from sige_mlx.engine.gpu.parameters import Parameters
+from sige_mlx.engine.gpu.trust import Trust
+from sige_mlx.engine.native.weights import Loader
+from sige_mlx.graph.plan import Edit, Plan
+from sige_mlx.graph.program import Kind, Program
+
+Inputs = Mapping[str, mx.array]
+
+
+@dataclass(frozen=True)
+class PreparedEdit:
+    """The tiles of an edit on the GPU, for the program that all edits of its kind share. Lists are as long as their
+    bucket, so nothing is made anew for an edit of about the size of one before."""
+
+    step: "_Step"
+    tiles: list[mx.array]
+
+
+class GpuExecutor:
+    """Runs, records and edits one network on the GPU. `load` gives its parameters by name; activations and weights are
+    stored as `dtype`, float16 or float32. Kernels run on this machine's GPU, or `where` one asks for."""
+
+    def __init__(self, plan: Plan, load: Loader, dtype: mx.Dtype, where: Device | None = None):
+        self.plan = plan
+        self.dtype = dtype
+        self.device: Device = where or device()
+        self.trust = Trust(self.device, cache_folder())
+        self.parameters = Parameters(plan.fused, plan.dense, load, dtype)
+        self._steps: dict[int, _Step] = {}
+
+    def run(self, inputs: Inputs) -> mx.array:
+        """The dense output."""
+        output = self._run(self.plan.dense, inputs, {}, Record(), _by_mlx)
+        mx.eval(output)
+        return output
+
+    def record(self, inputs: Inputs) -> tuple[mx.array, Record]:
+        """The dense output, and the arrays that edits need."""
+        record = Record()
+        output = self._run(self.plan.recording, inputs, {}, record, _by_mlx)
+        record.arrays["value", self.plan.graph.output] = output.astype(self.dtype)
+        mx.eval(output, record.all())
+        return output, record
+
+    def prepare(self, edit: Edit) -> PreparedEdit:
+        """An edit's tiles, and the program for them."""
+        step = self._steps.setdefault(id(edit.template), _Step(self, edit.template))
+        tiles = []
+        for i in step.tile_slots:
+            slot = edit.template.slots[i]
+            level = edit.tiling.at(slot.key)
+            tiles.append(mx.array(filled(level.rows) if slot.kind is Kind.ROWS else level.grid))
+        return PreparedEdit(step, tiles)
+
+    def edit(self, prepared: PreparedEdit, record: Record, inputs: Inputs) -> mx.array:
+        """The output for edited inputs."""
+        output = prepared.step(inputs, prepared.tiles, record)
+        mx.eval(output)
+        return output
+
+    def _run(
+        self, program: Program, inputs: Inputs, tiles: Mapping[int, mx.array], record: Record, compute: Compute
+    ) -> mx.array:
+        given = {}
+        for i, slot in enumerate(program.slots):
+            if slot.kind is Kind.INPUT:
+                x = inputs[slot.key]
+                given[i] = x.astype(self.dtype) if x.ndim == 4 else x
+        fixed = self.parameters.of(program) | given | dict(tiles)
+        return Running(program, fixed, record, compute, self.dtype).run().astype(mx.float32)
+
+    def _by_kernels(self, call: Call, key: Any) -> list[mx.array]:
+        if isinstance(call, Conv):
+            call = self.parameters.phased(key, call)
+        launch = kernels.launch(call)
+        if launch is None or not self.trust.allows(launch, call):
+            return twins.run(call)
+        return self.device.run(launch)
+
+
+class _Step:
+    """One edit's program as a function of arrays. Making its calls takes longer than running them, so where arrays are
+    lazy MLX keeps what the function does, for every set of shapes; the first time it runs as it is, and tries kernels.
+    """
+
+    def __init__(self, executor: GpuExecutor, program: Program):
+        self._executor = executor
+        self._program = program
+        self.tile_slots = [i for i, s in enumerate(program.slots) if s.kind in (Kind.ROWS, Kind.GRID)]
+        self._keys: tuple[list[Any], list[tuple[Any, Any]]] | None = None
+        self._kept = mx.compile(self._run)
+
+    def __call__(self, inputs: Inputs, tiles: list[mx.array], record: Record) -> mx.array:
+        names = [*self._executor.plan.graph.inputs]
+        first = self._keys is None
+        if self._keys is None:
+            needed = self._program.recorded
+            affines = [pair for pair in record.affines if pair[0] in needed]
+            self._keys = ([key for key in record.arrays if key in needed], affines)
+        of_record = [record.arrays[key] for key in self._keys[0]], [record.affines[key] for key in self._keys[1]]
+        run = self._run if first or not self._executor.device.lazy else self._kept
+        return run([inputs[name] for name in names], tiles, *of_record)
+
+    def _run(
+        self,
+        inputs: Sequence[mx.array],
+        tiles: Sequence[mx.array],
+        arrays: Sequence[mx.array],
+        affines: Sequence[mx.array],
+    ) -> mx.array:
+        assert self._keys is not None
+        record = Record()
+        record.arrays = dict(zip(self._keys[0], arrays, strict=True))
+        record.affines = dict(zip(self._keys[1], affines, strict=True))
+        given = dict(zip(self._executor.plan.graph.inputs, inputs, strict=True))
+        placed = dict(zip(self.tile_slots, tiles, strict=True))
+        return self._executor._run(self._program, given, placed, record, self._executor._by_kernels)
+
+
+def _by_mlx(call: Call, key: Any) -> list[mx.array]:
+    return twins.run(call)
+
+
+def filled(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """A list of tiles [N, 3] filled up to its bucket."""
+    return np.concatenate([rows, np.full((bucket(len(rows)) - len(rows), 3), -1, np.int32)])
+
+
+def bucket(tiles: int) -> int:
+    """The least 2^k or 3 * 2^k that is no less, from 4 on."""
+    size = 4
+    while size < tiles:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size

@@ -1,0 +1,38 @@
+"""Fusion: from a graph's operations to the few that store something.
+
+Norms, modulations, activations, concatenations and resamplings store nothing: they become part of how an operation
+*reads* the values before them. Additions become part of the convolution that *writes*: a time embedding is a vector
+added to every pixel, a residual is read by the epilogue, a 1x1 shortcut is one more source of the same convolution.
+"""
+
+from sige_mlx.graph.fusion.forms import (
+    ACTIVATIONS,
+    Fused,
+    FusedAttention,
+    FusedConv,
+    FusedDepthwise,
+    FusedNorm,
+    FusedTimestep,
+    Modulation,
+    Read,
+    Source,
+    Written,
+    reads_of,
+)
+from sige_mlx.graph.fusion.fuse import fuse
+
+__all__ = [
+    "ACTIVATIONS",
+    "Fused",
+    "FusedAttention",
+    "FusedConv",
+    "FusedDepthwise",
+    "FusedNorm",
+    "FusedTimestep",
+    "Modulation",
+    "Read",
+    "Source",
+    "Written",
+    "fuse",
+    "reads_of",
+]

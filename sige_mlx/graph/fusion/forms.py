@@ -1,0 +1,159 @@
+"""The fused operations, and how they read what others stored."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sige_mlx.nn import ops
+from sige_mlx.nn.ops import Padding, Shape
+
+ACTIVATIONS: dict[type[ops.Activation], str] = {
+    ops.SiLU: "silu",
+    ops.ReLU: "relu",
+    ops.LeakyReLU: "leaky_relu",
+    ops.Tanh: "tanh",
+}
+
+
+@dataclass(frozen=True)
+class Modulation:
+    """x * (1 + gamma) + beta at every pixel: two stored values, and where among their channels those of x begin."""
+
+    gamma: int
+    gamma_first: int
+    beta: int
+    beta_first: int
+
+
+@dataclass(frozen=True)
+class Read:
+    """One stored value as a consumer sees it: act(modulated by `mod` (normalised by `norm` (resampled value)))."""
+
+    value: int
+    """Index of the node whose result is stored."""
+    resample: int = 0
+    """1: upsampled by 2; -k: every 2^k-th pixel."""
+    norm: int | None = None
+    """The node of a normalisation; of its FiLM, if it has one."""
+    first: int = 0
+    """The value's first channel among those of the norm."""
+    mod: Modulation | None = None
+    act: str | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is the value as it was stored."""
+        return self == Read(self.value)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One convolution of a fused one: a concatenation of reads, and the geometry it reads with."""
+
+    reads: tuple[Read, ...]
+    weight: str | None
+    """None: the mean of the pixels under the kernel."""
+    weight_shape: Shape
+    stride: int = 1
+    padding: Padding = ((0, 0), (0, 0))
+    pad_mode: str = "zero"
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
+class FusedConv:
+    """value = act(sum of the sources' convolutions + biases + vec + residual)."""
+
+    value: int
+    shape: Shape
+    sources: tuple[Source, ...]
+    biases: tuple[str, ...]
+    vec: int | None = None
+    residual: Read | None = None
+    """A stored value, or one upsampled."""
+    act: str | None = None
+    """Of the network's output only; everywhere else an activation is part of the read."""
+
+    @property
+    def layer(self) -> str | None:
+        """The path of the layer that does most of the work."""
+        weight = max(self.sources, key=lambda s: math.prod(s.weight_shape)).weight
+        return weight and weight.rsplit(".", 1)[0]
+
+
+@dataclass(frozen=True)
+class FusedDepthwise:
+    """value = act(convolution of one read, channel by channel + bias + residual). With a mean of one pixel it is the
+    read itself, stored: what is added or returned though no convolution wrote it."""
+
+    value: int
+    shape: Shape
+    source: Source
+    bias: str | None = None
+    residual: Read | None = None
+    act: str | None = None
+
+    @property
+    def layer(self) -> str | None:
+        """The path of its layer, if it has weights."""
+        return self.source.weight and self.source.weight.rsplit(".", 1)[0]
+
+
+@dataclass(frozen=True)
+class FusedNorm:
+    """The statistics of a norm over the concatenation of stored values, followed by a FiLM if there is `film`, the
+    vector's value. `value` is the node by which reads name it, `norm` that of the norm itself."""
+
+    value: int
+    norm: int
+    parts: tuple[int, ...]
+    groups: int
+    eps: float
+    weight: str | None
+    bias: str | None
+    film: int | None = None
+
+
+@dataclass(frozen=True)
+class FusedAttention:
+    """Attention over stored values q, k, v."""
+
+    value: int
+    shape: Shape
+    q: int
+    k: int
+    v: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class FusedTimestep:
+    """The sinusoidal embedding of an input."""
+
+    value: int
+    shape: Shape
+    input: str
+    max_period: float
+    log_snr: bool
+
+
+Written = FusedConv | FusedDepthwise
+Fused = FusedConv | FusedDepthwise | FusedNorm | FusedAttention | FusedTimestep
+
+
+def reads_of(op: Fused) -> Iterator[Read]:
+    """What an operation reads pixels or a vector of. The values that modulate a read are in it."""
+    if isinstance(op, FusedConv):
+        for source in op.sources:
+            yield from source.reads
+        if op.vec is not None:
+            yield Read(op.vec)
+    elif isinstance(op, FusedDepthwise):
+        yield from op.source.reads
+    elif isinstance(op, FusedNorm):
+        if op.film is not None:
+            yield Read(op.film)
+    elif isinstance(op, FusedAttention):
+        yield from (Read(op.q), Read(op.k), Read(op.v))
+    if isinstance(op, Written) and op.residual is not None:
+        yield op.residual

@@ -1,0 +1,100 @@
+"""How a consumer reads a node's result: through the operations that store nothing, down to what is stored."""
+
+from dataclasses import replace
+
+from sige_mlx.errors import SigeError
+from sige_mlx.graph.fusion.forms import ACTIVATIONS, Modulation, Read
+from sige_mlx.graph.ir import Graph, Node
+from sige_mlx.nn import ops
+
+Reads = tuple[Read, ...]
+"""A concatenation."""
+
+
+class Views:
+    """Of one graph."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+
+    def of(self, index: int) -> Reads:
+        """How a node is read; raises `SigeError` when its operations cannot be part of one read."""
+        node = self.graph.nodes[index]
+        if isinstance(node.op, ops.Concat):
+            return tuple(read for i in node.inputs for read in self.of(i))
+        if isinstance(node.op, ops.UpsampleNearest | ops.DownsampleNearest):
+            return self._resampled(node)
+        if isinstance(node.op, ops.Norm):
+            return self._normalised(node)
+        if isinstance(node.op, ops.Modulate):
+            return self._film(node) if is_vector(self.graph, node) else self._modulated(node)
+        if isinstance(node.op, ops.Activation):
+            reads = self.of(node.inputs[0])
+            if any(r.act for r in reads):
+                raise unsupported(node, "activates twice")
+            return tuple(replace(r, act=ACTIVATIONS[type(node.op)]) for r in reads)
+        return (Read(index),)
+
+    def _resampled(self, node: Node) -> Reads:
+        reads = self.of(node.inputs[0])
+        by = 1 - node.op.factor.bit_length() if isinstance(node.op, ops.DownsampleNearest) else 1
+        if any(r.resample > 0 or by > 0 > r.resample for r in reads):
+            raise unsupported(node, "resamples what is upsampled, or upsamples what is downsampled")
+        if any(r.mod for r in reads):
+            raise unsupported(node, "resamples a modulated value")
+        return tuple(replace(r, resample=r.resample + by) for r in reads)
+
+    def _normalised(self, node: Node) -> Reads:
+        """Resampled as well: a batch norm is the same for every pixel. Others are refused as they are written."""
+        reads, first = [], 0
+        for r in self.of(node.inputs[0]):
+            if r.norm is not None or r.mod or r.act:
+                raise unsupported(node, "normalises what is normalised, modulated or activated")
+            reads.append(replace(r, norm=node.index, first=first))
+            first += self.channels(r)
+        return tuple(reads)
+
+    def _film(self, node: Node) -> Reads:
+        """The read that its norm would be; the norm's scale and shift become those of both."""
+        if not isinstance(self.graph.nodes[node.inputs[0]].op, ops.GroupNorm | ops.InstanceNorm):
+            raise unsupported(node, "modulates by a vector what is not normalised by its own statistics")
+        return tuple(replace(r, norm=node.index) for r in self.of(node.inputs[0]))
+
+    def _modulated(self, node: Node) -> Reads:
+        by = self.of(node.inputs[1])
+        if not all(r.stored for r in by):
+            raise unsupported(node, "is modulated by a value that is not stored")
+        reads, first = [], 0
+        for r in self.of(node.inputs[0]):
+            if r.mod or r.act:
+                raise unsupported(node, "modulates what is modulated or activated")
+            c = self.channels(r)
+            gamma, beta = (self._channels_of(by, at, c) for at in (first, node.shape[-1] + first))
+            if gamma is None or beta is None:
+                raise unsupported(node, "is modulated by channels of several values")
+            reads.append(replace(r, mod=Modulation(*gamma, *beta)))
+            first += c
+        return tuple(reads)
+
+    def _channels_of(self, reads: Reads, first: int, count: int) -> tuple[int, int] | None:
+        """The value that holds so many channels of a concatenation, and its own first one of them."""
+        for r in reads:
+            c = self.channels(r)
+            if 0 <= first <= c - count:
+                return r.value, first
+            first -= c
+        return None
+
+    def channels(self, read: Read) -> int:
+        """Channels of a read."""
+        return self.graph.nodes[read.value].shape[-1]
+
+
+def is_vector(graph: Graph, modulate: Node) -> bool:
+    """Whether a modulation is the same for all pixels of an image of more than one."""
+    return graph.nodes[modulate.inputs[1]].shape[1:3] != modulate.shape[1:3]
+
+
+def unsupported(node: Node, why: str) -> SigeError:
+    """The error for what the executors have no fused form for."""
+    return SigeError(f"{node.name} (node {node.index}) {why}: only device='reference' runs such a network")

@@ -1,0 +1,111 @@
+"""Label maps from files and arrays, in their colours, and as a network reads them."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as stnp
+from PIL import Image
+
+from sige_mlx.editing import open_image
+from sige_mlx.editing.label_maps import CITYSCAPES, colours, edges, encode, read_map
+from sige_mlx.errors import SigeError
+from tests.labels import one_hot
+from tests.tiny import LABEL_CONFIG, LABEL_SIZE, instances, labels
+
+ids = stnp.arrays(np.int32, stnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 4))
+COLOUR = Image.fromarray(colours(labels()))
+UNCOLOURED = {1, 2, 3, 4, 18, 34}  # ids whose colour is another's
+
+
+def read(image: object) -> np.ndarray:
+    return read_map(image, LABEL_SIZE, "the map")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        labels(),
+        labels().astype(np.int64),
+        colours(labels()),
+        Image.fromarray(labels()),
+        Image.fromarray(labels().astype(np.uint16)),
+        Image.fromarray(labels().astype(np.int32)),
+        COLOUR,
+        COLOUR.convert("RGBA"),
+        COLOUR.convert("P", palette=Image.Palette.ADAPTIVE),
+    ],
+    ids=lambda image: getattr(image, "mode", None) or f"{image.dtype} {image.ndim}",
+)
+def test_all_that_may_hold_a_label_map(image: object) -> None:
+    found = read(image)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, labels())
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGBA", "P"])
+def test_files(mode: str, tmp_path: Path) -> None:
+    grey = Image.fromarray(labels().astype(np.uint16)) if mode == "I;16" else Image.fromarray(labels())
+    (grey if mode in ("L", "I;16") else COLOUR.convert(mode, palette=Image.Palette.ADAPTIVE)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read(open_image(tmp_path / "a.png")), labels())
+
+
+def test_instances_are_beyond_a_byte(tmp_path: Path) -> None:
+    Image.fromarray(instances().astype(np.uint16)).save(tmp_path / "i.png")
+    np.testing.assert_array_equal(read(open_image(tmp_path / "i.png")), instances())
+
+
+def test_every_class_has_its_colour() -> None:
+    assert len(CITYSCAPES) == 35
+    known = np.arange(35)[None]
+    found = read_map(colours(known), (1, 35), "the map")
+    kept = [i for i in range(35) if i not in UNCOLOURED]
+    np.testing.assert_array_equal(found[0, kept], kept)
+    assert {int(i) for i in found[0, sorted(UNCOLOURED)]} == {0, 17, 26}
+    np.testing.assert_array_equal(colours(np.array([[7, 26, 23]]))[0], [(128, 64, 128), (0, 0, 142), (70, 130, 180)])
+
+
+@pytest.mark.parametrize(
+    ("image", "sentence"),
+    [
+        (labels()[:, :40], r"^the map is 40×32 pixels \(width × height\): this model takes 64×32$"),
+        (colours(labels())[:5], r"^the map is 64×5 pixels"),
+        (labels().astype(np.float32), r"^the map is an array \(32, 64\) of float32: it must be"),
+        (np.dstack([labels()] * 4), r"^the map is an array \(32, 64, 4\) of uint8"),
+        (colours(labels()).astype(np.int32), r"^the map is an array \(32, 64, 3\) of int32"),
+        (Image.fromarray(labels()).convert("LA"), r"^the map is a picture of the kind LA: grey with ids"),
+        (Image.fromarray(labels().astype(np.float32)), r"^the map is a picture of the kind F"),
+    ],
+)
+def test_what_is_no_label_map(image: object, sentence: str) -> None:
+    with pytest.raises(SigeError, match=sentence):
+        read(image)
+
+
+def test_a_colour_of_no_class_is_named_with_its_place() -> None:
+    picture = colours(labels())
+    picture[3, 17] = (1, 2, 3)
+    with pytest.raises(SigeError, match=r"^the map has the colour \(1, 2, 3\) at x = 17, y = 3: it is none of"):
+        read(picture)
+
+
+@given(ids, st.booleans())
+def test_encoding_is_one_hot_and_edges(labels: np.ndarray, no_instance: bool) -> None:
+    config = dataclasses.replace(LABEL_CONFIG, input_nc=5, no_instance=no_instance)
+    objects = labels * 3
+    expected = one_hot(labels, None if no_instance else objects, 5)
+    np.testing.assert_array_equal(encode(labels, objects, config), np.asarray(expected))
+
+
+@given(ids)
+def test_edges_are_on_both_sides(objects: np.ndarray) -> None:
+    np.testing.assert_array_equal(edges(objects), np.asarray(one_hot(objects, objects, 1))[0, ..., -1] > 0)
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(35, "35"), (-1, "-1"), (255, "255")])
+def test_classes_that_the_network_does_not_know(wrong: int, said: str) -> None:
+    with pytest.raises(SigeError, match=rf"the class {said}: this model knows the classes 0 to 34$"):
+        encode(np.array([[0, wrong]], np.int32), np.zeros((1, 2), np.int32), LABEL_CONFIG)
