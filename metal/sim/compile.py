@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import json
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,20 +81,16 @@ def _translation() -> str:
 
 
 def _compile(kernel: Captured, count: bool, library: Path, notes: Path) -> None:
-    name = kernel.name
-    lint(name, kernel.source)
+    lint(kernel.name, kernel.source)
     host = rewrite(kernel.source)
-    source, ir = library.with_suffix(".cpp"), library.with_suffix(".ll")
-    toolchain.write(source, host.text)
-    try:
-        flags = toolchain.precompiled_prelude(count)
-        toolchain.build(ir, [*flags, "-S", "-emit-llvm", str(source)], f"kernel {name} does not compile")
-        result = instrument(ir.read_text(), name, count)
-        toolchain.write(ir, result.text)
-        toolchain.build(library, ["-O2", "-fPIC", "-shared", "-nostdlib", str(ir)], f"kernel {name} does not assemble")
-    finally:
-        source.unlink(missing_ok=True)
-        ir.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=toolchain.folder()) as work:
+        source, optimised, checked = (Path(work) / f"kernel.{suffix}" for suffix in ("cpp", "ll", "checked.ll"))
+        source.write_text(host.text)
+        flags = [*toolchain.prelude(count), "-S", "-emit-llvm", str(source)]
+        toolchain.build(optimised, flags, f"kernel {kernel.name} does not compile")
+        result = instrument(optimised.read_text(), kernel.name, count)
+        checked.write_text(result.text)
+        toolchain.build(library, [*toolchain.link_flags(), str(checked)], f"kernel {kernel.name} does not link")
     found = {
         "buffers": host.buffers,
         "arrays": host.arrays,

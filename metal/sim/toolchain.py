@@ -114,11 +114,11 @@ def digest(*parts: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-@functools.cache
 def headers_digest() -> str:
-    """Changes with the headers a kernel sees, ours and MLX's, and where ours are: what is compiled names them."""
+    """Changes with the headers a kernel sees, ours and MLX's, and with where they are."""
     files = sorted(p for p in INCLUDE.rglob("*") if p.is_file())
-    return digest(*(str(p) + p.read_text() for p in files), metadata.version("mlx"), *KERNEL_FLAGS)
+    texts = [p.read_text() for p in files]
+    return digest(*texts, _mlx_utils(), metadata.version("mlx"), str(INCLUDE), str(mlx_include()), *KERNEL_FLAGS)
 
 
 def run(arguments: list[str], what: str) -> None:
@@ -149,14 +149,9 @@ def build(path: Path, arguments: list[str], what: str) -> Path:
 
 
 @functools.cache
-def _rewritten_utils() -> Path:
-    """A folder with `mlx_utils.h`: what MLX puts in front of a kernel, with what clang does not take rewritten."""
-    text = (mlx_include() / "mlx/backend/metal/kernels/utils.h").read_text()
-    path = folder() / f"mlx-{digest(text)}"
-    path.mkdir(exist_ok=True)
-    if not (path / "mlx_utils.h").exists():
-        write(path / "mlx_utils.h", rewrite_header(text))
-    return path
+def _mlx_utils() -> str:
+    """What MLX puts in front of a kernel, with what clang does not take rewritten."""
+    return rewrite_header((mlx_include() / "mlx/backend/metal/kernels/utils.h").read_text())
 
 
 def write(path: Path, text: str) -> None:
@@ -166,30 +161,26 @@ def write(path: Path, text: str) -> None:
     Path(file.name).replace(path)
 
 
-def include_flags() -> list[str]:
-    return [f"-I{INCLUDE}", f"-I{mlx_include()}", f"-I{_rewritten_utils()}"]
-
-
-def precompiled_prelude(count: bool) -> list[str]:
-    """Flags that give a kernel what MLX puts in front of it and what it stands on here."""
-    flags = [*KERNEL_FLAGS, *target_flags(), *include_flags(), *(["-DSIM_COUNT"] if count else [])]
-    if "ziglang" in required_compiler():
-        return [*flags, "-include", str(INCLUDE / "msl" / "prelude.h")]
-    header = folder() / f"prelude-{headers_digest()}{'-count' if count else ''}.pch"
-    build(
-        header,
-        [
-            *flags,
-            "-fpch-instantiate-templates",
-            "-Xclang",
-            "-fno-pch-timestamp",
-            "-x",
-            "c++-header",
-            str(INCLUDE / "msl" / "prelude.h"),
-        ],
-        "the headers do not compile",
-    )
+def prelude(count: bool) -> list[str]:
+    """Flags that compile a kernel, behind what MLX puts in front of it and what that stands on here: precompiled."""
+    stem = f"prelude-{headers_digest()}"
+    generated = folder() / stem
+    generated.mkdir(exist_ok=True)
+    if not (generated / "mlx_utils.h").exists():
+        write(generated / "mlx_utils.h", _mlx_utils())
+    include = [f"-I{INCLUDE}", f"-I{mlx_include()}", f"-I{generated}"]
+    flags = [*KERNEL_FLAGS, *target_flags(), *include, *(["-DSIM_COUNT"] if count else [])]
+    header = folder() / f"{stem}{'-count' if count else ''}.pch"
+    # Templates are instantiated once, here; and a header that is only touched stays the same.
+    options = ["-fpch-instantiate-templates", "-Xclang", "-fno-pch-timestamp", "-x", "c++-header"]
+    build(header, [*flags, *options, str(INCLUDE / "msl" / "prelude.h")], "the headers do not compile")
     return [*flags, "-include-pch", str(header)]
+
+
+def link_flags() -> list[str]:
+    """Flags that make a kernel a library whose other half, the runtime, is loaded already."""
+    missing = ["-Wl,-undefined,dynamic_lookup"] if sys.platform == "darwin" else ["-nostdlib"]
+    return ["-O2", "-fPIC", "-shared", *missing]
 
 
 def runtime_library() -> Path:
