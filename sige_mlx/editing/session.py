@@ -15,6 +15,7 @@ from PIL import Image
 
 from sige_mlx import samplers
 from sige_mlx.editing.images import Picture, from_model, picture, to_model
+from sige_mlx.editing.networks import check_pictures
 from sige_mlx.editing.recording import Progress, Recording
 from sige_mlx.editing.result import DenseResult, EditResult, edit_result
 from sige_mlx.engine import Engine
@@ -51,7 +52,7 @@ class EditSession:
             raise SigeError(f"sampler {sampler!r} is not known: choose {' or '.join(SAMPLERS)}")
         if not 0 <= seed < 2**64:
             raise SigeError(f"the seed is {seed}: it must be from 0 to 2^64 - 1")
-        _check_channels(engine)
+        check_pictures(engine, "x", "t")
         self.engine = engine
         self.original = picture(original, engine.plan.image_size, "the original")
         self.timesteps = samplers.timesteps(steps, strength)
@@ -169,10 +170,3 @@ def edited_region(
 
 def _vector(t: int) -> mx.array:
     return mx.array([float(t)])
-
-
-def _check_channels(engine: Engine) -> None:
-    graph = engine.plan.graph
-    read, written = (graph.nodes[i].shape[-1] for i in (graph.inputs["x"], graph.output))
-    if (read, written) != (3, 3):
-        raise SigeError(f"this network reads {read} channels and writes {written}: pictures need 3 and 3")

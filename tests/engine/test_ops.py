@@ -144,7 +144,9 @@ def test_activations(act: Callable[[Tensor], Tensor], drawn: dict[str, Any], ker
     bound = act.__name__
     check(bound, drawn, lambda m, x: m.b(act(m.a(x))), b=conv(*drawn["widths"], kernel))
     check(bound, drawn, lambda m, x: act(m.b(m.a(x))), b=conv(*drawn["widths"], kernel))
-    check(bound, drawn, lambda m, x: act(m.b(m.a(x)) + m.s(m.a(x))), b=conv(*drawn["widths"]), s=conv(*drawn["widths"], 1))
+    check(
+        bound, drawn, lambda m, x: act(m.b(m.a(x)) + m.s(m.a(x))), b=conv(*drawn["widths"]), s=conv(*drawn["widths"], 1)
+    )
 
 
 @given(shapes(), st.sampled_from([1, 3, 5]), st.sampled_from(["zero", "reflect"]), st.booleans())
@@ -223,7 +225,10 @@ def test_downsample(drawn: dict[str, Any], factor: int, kernel: int, of_input: b
     drawn["image"] = (height * 2, width * 2, c)
     drawn["mask"] = np.kron(drawn["mask"], np.ones((2, 2), np.bool_))
     w, v = drawn["widths"]
-    layers = {"b": conv(c if of_input else w, v, kernel), "s": conv(w, v, 4, 4) if factor == 4 else conv(w, v, 3, factor)}
+    layers = {
+        "b": conv(c if of_input else w, v, kernel),
+        "s": conv(w, v, 4, 4) if factor == 4 else conv(w, v, 3, factor),
+    }
 
     def forward(m: Any, x: Tensor) -> Tensor:
         h = m.a(x)
