@@ -1,7 +1,6 @@
 """Named models, the folders they are loaded from, and the cache that converted checkpoints go to."""
 
 import json
-import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from sige_mlx.cache import cache_folder
 from sige_mlx.engine import Engine
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
@@ -89,11 +89,6 @@ class Pretrained:
         """The network as a plain MLX module with its weights in it."""
         self.model.load_weights([(name, mx.array(self.load(name))) for name in parameters(self.model)])
         return self.model
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: SIGE_MLX_CACHE, or `~/.cache/sige-mlx`."""
-    return Path(os.environ.get("SIGE_MLX_CACHE") or Path.home() / ".cache" / "sige-mlx")
 
 
 def names() -> list[str]:

@@ -47,10 +47,10 @@ def edit(
     edited_labels: options.EditedLabelsFile = None,
     instances: options.InstancesFile = None,
     edited_instances: options.EditedInstancesFile = None,
-    steps: options.Steps = options.STEPS,
-    strength: options.Strength = options.STRENGTH,
+    steps: options.Steps = None,
+    strength: options.Strength = None,
     seed: options.Seed = 0,
-    sampler: options.Sampler = "ddim",
+    sampler: options.Sampler = None,
     device: options.Device = "cpu",
     threads: options.Threads = 0,
     report: Annotated[
@@ -72,6 +72,11 @@ def edit(
 
         sige-mlx edit --original sea.png --edited island.png --out new.png --report report.png
         sige-mlx edit -m ddpm-church-256 --original a.png --edited b.png --mask m.png --strength 0.6 --out c.png
+
+    In half the steps, and by a network distilled to 8 steps, of which an edit takes 5:
+
+        sige-mlx edit -m ddpm-church-256 --sampler dpm-solver --original a.png --edited b.png --out c.png
+        sige-mlx edit -m pd-church-128 --original a.png --edited b.png --out c.png
 
     A label map says what every pixel shows: grey with the class ids, or in the colours of Cityscapes.
 
@@ -178,14 +183,11 @@ def _of_pictures(engine: "Engine", images: "Images", sampling: dict[str, Any] | 
     painted, mask = images["edited"], images.get("mask")
     session: EditSession | TranslationSession
     if sampling is None:
-        session, settings, same = (
-            TranslationSession(engine, images["original"]),
-            "translation",
-            "the original translated",
-        )
+        session = TranslationSession(engine, images["original"])
+        settings, same = "translation", "the original translated"
     else:
-        session, same = EditSession(engine, images["original"], **sampling), "the original"
-        settings = "{sampler}, {steps} steps, strength {strength:g}, seed {seed}".format(**sampling)
+        session = EditSession(engine, images["original"], **sampling)
+        settings, same = f"{session.denoising}, seed {sampling['seed']}", "the original"
     with terminal.progress_bars(terminal.STAGES) as tell:
         result = session.edit(painted, mask, tell)
         dense = session.dense(painted, mask, tell) if compare else None

@@ -21,22 +21,22 @@ class Recording:
     for this one has names of its own, and goes with the session. Raises `SigeError` when the steps would not fit in
     memory."""
 
-    def __init__(self, engine: Engine, steps: Sequence[int]):
+    def __init__(self, engine: Engine, steps: Sequence[float]):
         _check_memory(len(steps), engine)
         self._engine = engine
         self._name = object()
         self._steps = steps
-        self._seconds: dict[int, float] = {}
+        self._seconds: dict[float, float] = {}
         weakref.finalize(self, _forget, engine, [self.key(step) for step in steps])
 
-    def __contains__(self, step: int) -> bool:
+    def __contains__(self, step: float) -> bool:
         return step in self._seconds
 
-    def key(self, step: int) -> Hashable:
+    def key(self, step: float) -> Hashable:
         """What the engine knows a step by."""
         return self._name, step
 
-    def add(self, step: int, **inputs: Any) -> mx.array:
+    def add(self, step: float, **inputs: Any) -> mx.array:
         """Records a step; gives its dense output."""
         start = time.perf_counter()
         output = self._engine.record(self.key(step), **inputs)

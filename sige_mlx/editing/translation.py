@@ -5,7 +5,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.editing.images import Picture, picture, to_model
-from sige_mlx.editing.networks import check_pictures
 from sige_mlx.editing.one_pass import OnePass
 from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.result import DenseResult, EditResult
@@ -24,7 +23,7 @@ class TranslationSession:
     """
 
     def __init__(self, engine: Engine, original: ImageLike, *, eps: float | None = None, dilation: int | None = None):
-        check_pictures(engine, "x")
+        _check_network(engine)
         self.engine = engine
         self.original = picture(original, engine.plan.image_size, "the original")
         self.eps = engine.config.eps if eps is None else eps
@@ -83,3 +82,12 @@ class TranslationSession:
         pixels = picture(edited, self.engine.plan.image_size, "the edited image")
         region = edited_region(self.original, pixels, mask, self.eps, self.dilation)
         return np.where(region[..., None], pixels, self.original), region
+
+
+def _check_network(engine: Engine) -> None:
+    graph = engine.plan.graph
+    read, written = (graph.nodes[i].shape[-1] for i in (graph.inputs["x"], graph.output))
+    if (read, written) != (3, 3):
+        raise SigeError(f"this network reads {read} channels and writes {written}: pictures need 3 and 3")
+    if set(graph.inputs) != {"x"}:
+        raise SigeError(f"this network takes {', '.join(graph.inputs)}: one that translates takes a picture alone")

@@ -15,7 +15,10 @@ from sige_mlx.graph.plan import Edit, Plan
 from sige_mlx.graph.program import Program
 from sige_mlx.nn.module import parameters
 
-DEVICES = ("cpu", "reference")
+DEVICES = ("cpu", "gpu", "reference")
+
+PRECISIONS = {"float32": mx.float32, "float16": mx.float16}
+"""What the GPU stores activations and weights as."""
 
 
 class Record(Protocol):
@@ -59,9 +62,10 @@ class Engine:
     """A network on a device.
 
     `model` is an MLX module with a `config` and `inputs(batch)`, the names and shapes of its arguments. `device` is
-    "cpu", the native engine, or "reference", plain MLX. `threshold` is the plane side from which edits use tiles (the
-    model's own by default); `load` gives parameters by name, when they should not be taken from the model. Inputs and
-    outputs are float32 arrays, NHWC.
+    "cpu", the native engine, "gpu", Metal, or "reference", plain MLX. `threshold` is the plane side from which edits
+    use tiles (the model's own by default); `load` gives parameters by name, when they should not be taken from the
+    model. `precision` is what the GPU stores values and weights as, "float16" by default; the other devices compute in
+    "float32". Inputs and outputs are float32 arrays, NHWC.
     """
 
     def __init__(
@@ -74,16 +78,20 @@ class Engine:
         tile: int = 4,
         threads: int = 0,
         load: Loader | None = None,
+        precision: str | None = None,
     ):
         if device not in DEVICES:
             raise SigeError(f"device {device!r} is not available here: choose {' or '.join(DEVICES)}")
+        precision = precision or ("float16" if device == "gpu" else "float32")
+        if precision not in (PRECISIONS if device == "gpu" else ("float32",)):
+            raise SigeError(f"precision {precision!r} is not what device {device!r} computes in")
         for option, value, least in (("batch", batch, 1), ("tile", tile, 1), ("threads", threads, 0)):
             if value < least:
                 raise SigeError(f"{option} is {value}: it must be at least {least}")
         self.device = device
         self.config = model.config
         self.plan = Plan.of(model, batch, threshold, tile)
-        self.executor = _executor(self.plan, model, device, load, threads)
+        self.executor = _executor(self.plan, model, device, load, threads, precision)
         self._records: dict[Hashable, _Step] = {}
 
     @property
@@ -172,12 +180,19 @@ class Engine:
         return given
 
 
-def _executor(plan: Plan, model: mlx.nn.Module, device: str, load: Loader | None, threads: int) -> Executor:
+def _executor(
+    plan: Plan, model: mlx.nn.Module, device: str, load: Loader | None, threads: int, precision: str
+) -> Executor:
     params = parameters(model)
     if device == "reference":
         from sige_mlx.engine.reference import ReferenceExecutor
 
         return ReferenceExecutor(plan.graph, params if load is None else {k: mx.array(load(k)) for k in params})
+    load = load or (lambda name: np.asarray(params[name].astype(mx.float32)))
+    if device == "gpu":
+        from sige_mlx.engine.gpu.executor import GpuExecutor
+
+        return GpuExecutor(plan, load, PRECISIONS[precision])
     from sige_mlx.engine.native.executor import NativeExecutor
 
-    return NativeExecutor(plan, load or (lambda name: np.asarray(params[name].astype(mx.float32))), threads)
+    return NativeExecutor(plan, load, threads)

@@ -231,7 +231,7 @@ def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.Monkey
         ({"strength": 0.0}, "the strength is 0.0"),
         ({"strength": 2.0}, "the strength is 2.0"),
         ({"strength": float("nan")}, "the strength is nan"),
-        ({"sampler": "euler"}, "choose ddim or ddpm"),
+        ({"sampler": "euler"}, "must be one of ddim, ddpm, dpm-solver"),
         ({"seed": -1}, "the seed is -1"),
         ({"seed": 2**64}, "the seed is"),
     ],

@@ -194,9 +194,9 @@ def test_pictures_of_another_size(engine: Engine) -> None:
 
 
 def test_networks_of_another_kind(engine: Engine) -> None:
-    with pytest.raises(SigeError, match=r"^this network takes x, t: one that takes x is wanted$"):
+    with pytest.raises(SigeError, match=r"^this network takes x, t: one that translates takes a picture alone$"):
         TranslationSession(tiny_engine(), square())
-    with pytest.raises(SigeError, match=r"^this network takes x: one that takes x, t is wanted$"):
+    with pytest.raises(SigeError, match=r"^this network denoises no pictures"):
         EditSession(engine, original())
     with pytest.raises(SigeError, match="reads 36 channels and writes 3"):
         TranslationSession(label_engine(), original())

@@ -1,0 +1,43 @@
+// The sparse convolution (conv.h) of SOURCES sources.
+//
+// Inputs:  params, list, weight,
+//          source<i>_base, source<i>_blocks, source<i>_grid, source<i>_affine       for each source,
+//          source<i>_gamma_base, source<i>_gamma_blocks, source<i>_gamma_grid       if SOURCES_MODULATED,
+//          source<i>_beta_base, source<i>_beta_blocks, source<i>_beta_grid          likewise,
+//          then those of ../outputs.metal, whose outputs it has
+// Grid:    (panels of BN output channels, groups of tiles); one threadgroup each
+
+using Kernel = sige::Conv<T, WM, WN, WK, BK, PIXELS, PHASED, VEC_IN, VEC_OUT>;
+
+threadgroup float4 memory[Kernel::MEMORY];
+threadgroup sige::WindowPixel windows[PIXELS];
+threadgroup int4 pixels[Kernel::BM];
+threadgroup int taps[Kernel::MAX_TAPS];
+
+const device sige::ConvParams* p = reinterpret_cast<const device sige::ConvParams*>(params);
+Kernel conv(*p, list, weight, {memory, windows, pixels, taps}, threadgroup_position_in_grid, thread_index_in_threadgroup);
+if (conv.idle()) {
+  return;
+}
+
+#define PLANE(x) {x##_base, x##_blocks, x##_grid}
+#if SOURCES_MODULATED
+#define SOURCE_MOD(i) {PLANE(source##i##_gamma), PLANE(source##i##_beta)}
+#else
+#define SOURCE_MOD(i) {}
+#endif
+#define SOURCE(i) {PLANE(source##i), source##i##_affine, SOURCE_MOD(i)}
+
+conv.accumulate(p->source[0], SOURCE(0));
+#if SOURCES > 1
+conv.accumulate(p->source[1], SOURCE(1));
+#endif
+#if SOURCES > 2
+conv.accumulate(p->source[2], SOURCE(2));
+#endif
+#if SOURCES > 3
+conv.accumulate(p->source[3], SOURCE(3));
+#endif
+
+const auto epilogue = conv.finish();
+#include "../outputs.metal"

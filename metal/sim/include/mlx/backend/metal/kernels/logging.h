@@ -1,0 +1,2 @@
+// In place of MLX's: kernels do not log here.
+#pragma once

@@ -1,0 +1,190 @@
+"""The compiler, the cache folder, and what is compiled once per machine: the runtime and the precompiled headers."""
+
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata, util
+from pathlib import Path
+
+import mlx.core as mx
+
+from sige_mlx.cache import cache_folder
+
+from .errors import SimError
+from .rewrite import rewrite_header
+
+_HERE = Path(__file__).resolve().parent
+INCLUDE = _HERE / "include"
+RUNTIME = _HERE / "runtime"
+_CANDIDATES = ("clang++-19", "clang++", *(f"clang++-{n}" for n in range(24, 16, -1)))
+
+_LANGUAGE = [
+    "-std=c++17",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-strict-aliasing",
+    "-fPIC",
+    "-ffp-contract=on",  # within an expression, as Metal does
+    "-Xclang",
+    "-ffloat16-excess-precision=none",  # every operation on half rounds to half
+    "-Xclang",
+    "-fbfloat16-excess-precision=none",
+]
+KERNEL_FLAGS = [
+    *_LANGUAGE,
+    "-O2",
+    # The optimisations of a GPU's compiler, not those that suit a CPU: an access stays one of one lane.
+    "-fno-vectorize",
+    "-fno-slp-vectorize",
+    "-fno-unroll-loops",
+    "-fno-builtin-memset",
+    "-fno-builtin-memcpy",
+    "-fno-optimize-sibling-calls",  # recursion stays visible
+    "-fno-threadsafe-statics",
+    "-gline-tables-only",
+    "-fsanitize=array-bounds,integer-divide-by-zero",
+    "-fno-sanitize-recover=all",
+    "-Werror=vla-extension",
+    "-Werror=return-type",
+    "-Wno-unknown-attributes",
+    "-Wno-ignored-attributes",
+    "-Wno-undefined-internal",
+    "-Wno-psabi",
+    "-Wno-duplicate-decl-specifier",  # constant is const already
+]
+
+
+def compiler() -> list[str] | None:
+    """The command of a clang that compiles C++: SIGE_SIM_CXX, an installed clang, or that of the package ziglang."""
+    if command := os.environ.get("SIGE_SIM_CXX"):
+        return shlex.split(command)
+    for name in _CANDIDATES:
+        if path := shutil.which(name):
+            return [path]
+    if util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "c++"]
+    return None
+
+
+def required_compiler() -> list[str]:
+    """`compiler()`; raises `SimError` when there is none."""
+    command = compiler()
+    if command is None:
+        raise SimError("compiling Metal for this machine needs clang (Debian: clang-19) or the Python package ziglang")
+    return command
+
+
+@functools.cache
+def _version(command: tuple[str, ...]) -> str:
+    return subprocess.run([*command, "--version"], capture_output=True, text=True).stdout
+
+
+def target_flags() -> list[str]:
+    """Vector and half-precision instructions, which every machine of ours has."""
+    zig = "ziglang" in required_compiler()
+    if platform.machine() in ("x86_64", "AMD64"):
+        return ["-march=x86_64_v3" if zig else "-march=x86-64-v3"]
+    return []
+
+
+def mlx_include() -> Path:
+    """The folder of the Metal headers that MLX's wheel brings."""
+    return Path(mx.__file__).parent / "include"
+
+
+def folder() -> Path:
+    """Where compiled kernels are kept."""
+    path = cache_folder() / "metal-sim"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def digest(*parts: str) -> str:
+    """A name for something compiled from these texts by this compiler."""
+    text = "\0".join([*parts, _version(tuple(required_compiler())), *target_flags()])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@functools.cache
+def headers_digest() -> str:
+    """Changes with the headers a kernel sees: ours and MLX's."""
+    files = sorted(p for p in INCLUDE.rglob("*") if p.is_file())
+    return digest(*(p.read_text() for p in files), metadata.version("mlx"), *KERNEL_FLAGS)
+
+
+def run(arguments: list[str], what: str) -> None:
+    """Runs the compiler; raises `SimError` with what it says."""
+    command = [*required_compiler(), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise SimError(f"{what}: {_summary(result.stderr)}")
+
+
+def _summary(messages: str) -> str:
+    """The first error, with the note that explains it."""
+    lines = messages.strip().splitlines()
+    errors = [i for i, line in enumerate(lines) if "error:" in line]
+    if not errors:
+        return messages.strip() or "the compiler failed without a word"
+    return "\n".join(lines[errors[0] : errors[0] + 12])
+
+
+def build(path: Path, arguments: list[str], what: str) -> Path:
+    """Makes `path` with the compiler unless it is there; concurrent processes do not disturb each other."""
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=folder()) as work:
+            made = Path(work) / path.name
+            run([*arguments, "-o", str(made)], what)
+            made.replace(path)
+    return path
+
+
+@functools.cache
+def _rewritten_utils() -> Path:
+    """A folder with `mlx_utils.h`: what MLX puts in front of a kernel, with what clang does not take rewritten."""
+    text = (mlx_include() / "mlx/backend/metal/kernels/utils.h").read_text()
+    path = folder() / f"mlx-{digest(text)}"
+    path.mkdir(exist_ok=True)
+    if not (path / "mlx_utils.h").exists():
+        write(path / "mlx_utils.h", rewrite_header(text))
+    return path
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file of the cache, whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    Path(file.name).replace(path)
+
+
+def include_flags() -> list[str]:
+    return [f"-I{INCLUDE}", f"-I{mlx_include()}", f"-I{_rewritten_utils()}"]
+
+
+def precompiled_prelude(count: bool) -> list[str]:
+    """Flags that give a kernel what MLX puts in front of it and what it stands on here."""
+    flags = [*KERNEL_FLAGS, *target_flags(), *include_flags(), *(["-DSIM_COUNT"] if count else [])]
+    if "ziglang" in required_compiler():
+        return [*flags, "-include", str(INCLUDE / "msl" / "prelude.h")]
+    header = folder() / f"prelude-{headers_digest()}{'-count' if count else ''}.pch"
+    build(
+        header,
+        [*flags, "-Xclang", "-fno-pch-timestamp", "-x", "c++-header", str(INCLUDE / "msl" / "prelude.h")],
+        "the headers do not compile",
+    )
+    return [*flags, "-include-pch", str(header)]
+
+
+def runtime_library() -> Path:
+    """The runtime as a shared library."""
+    sources = sorted(RUNTIME.glob("*.cpp"))
+    texts = [p.read_text() for p in [*sources, *sorted(RUNTIME.glob("*.h")), *sorted((INCLUDE / "msl").glob("*.h"))]]
+    path = folder() / f"libsim-{digest(*texts)}.so"
+    flags = ["-std=c++17", "-O2", "-fPIC", "-shared", "-pthread", f"-I{INCLUDE}", *target_flags()]
+    return build(path, [*flags, *map(str, sources)], "the runtime does not compile")

@@ -1,0 +1,43 @@
+"""Attention, `metal/attention`."""
+
+import mlx.core as mx
+
+from sige_mlx.engine.gpu.calls import Attention
+from sige_mlx.engine.gpu.kernels import arguments
+from sige_mlx.engine.gpu.launch import Kernel, Launch
+from sige_mlx.engine.gpu.params import pack
+
+THREADS = 128
+QUERIES = 32
+MAX_HEAD_DIM = 128
+"""Queries and sums of wider heads do not fit into registers."""
+
+
+def launch(call: Attention) -> Launch | None:
+    """None for heads that are too wide."""
+    if call.head_dim > MAX_HEAD_DIM:
+        return None
+    out, c = call.out, call.heads * call.head_dim
+    params = {
+        "out": arguments.domain(out),
+        "keys": call.k.shape[1],
+        "heads": call.heads,
+        "head_dim": call.head_dim,
+        "q_stride": c,
+        "k_stride": c,
+        "v_stride": c,
+        "scale": call.scale,
+    }
+    inputs = {
+        "params": pack("AttentionParams", params),
+        "list": arguments.given(out.list, mx.int32),
+        "q": call.q,
+        "k": call.k,
+        "v": call.v,
+    }
+    d = -(-call.head_dim // 8) * 8
+    template = (("T", call.q.dtype), ("D", d), ("VEC", call.head_dim % 4 == 0))
+    kernel = Kernel("attention", tuple(inputs), ("dst",), (), template)
+    images, queries = (out.n, out.h * out.w) if out.list is None else (1, out.tiles * out.tile**2)
+    groups = (-(-queries // QUERIES), call.heads, images)
+    return Launch(kernel, [*inputs.values()], groups, THREADS, [(call.q.shape, call.q.dtype)])

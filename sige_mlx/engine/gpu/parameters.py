@@ -1,0 +1,81 @@
+"""A network's parameters on the GPU: convolution weights packed once, in the storage type; all else in float32."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from sige_mlx.engine.gpu.calls import Conv
+from sige_mlx.engine.gpu.phases import as_phased, can_be_phased, pack_phases, zeros
+from sige_mlx.engine.gpu.weights import pack
+from sige_mlx.engine.native.weights import Loader, folded
+from sige_mlx.graph import program as p
+from sige_mlx.graph.fusion import Fused, FusedDepthwise, Written
+from sige_mlx.graph.program import Kind, Program
+
+
+class Parameters:
+    """The arrays of WEIGHT, BIAS, PARAM and FOLDED slots."""
+
+    def __init__(self, fused: Sequence[Fused], dense: Program, load: Loader, dtype: mx.Dtype):
+        self._load = load
+        self._dtype = dtype
+        self._arrays: dict[tuple[Kind, Any], mx.array] = {}
+        self._phased: dict[Any, mx.array] = {}
+        written = {f.value: f for f in fused if isinstance(f, Written)}
+        for op in dense.ops:
+            if isinstance(op, p.Conv | p.Depthwise) and op.weight != p.NONE:
+                key = dense.slots[op.weight].key
+                self._arrays[Kind.WEIGHT, key] = self._weight(op, written[key])
+        for slot in dense.slots:
+            if slot.kind is Kind.PARAM:
+                self._arrays[slot.kind, slot.key] = self._floats(slot.key)
+            elif slot.kind is Kind.BIAS:
+                self._arrays[slot.kind, slot.key] = mx.stack([self._floats(name) for name in slot.key]).sum(0)
+            elif slot.kind is Kind.FOLDED:
+                self._arrays[slot.kind, slot.key] = mx.array(folded(slot, lambda name: np.asarray(self._floats(name))))
+
+    def of(self, program: Program) -> dict[int, mx.array]:
+        """The arrays of a program's slots."""
+        found = ((i, self._arrays.get((s.kind, s.key))) for i, s in enumerate(program.slots))
+        return {i: array for i, array in found if array is not None}
+
+    def phased(self, key: Any, call: Conv) -> Conv:
+        """A convolution of planes seen twice as large, in phases, which take less than half the multiplications; any
+        other as it is. `key` is that of the slot of its weights."""
+        if not can_be_phased(call):
+            return call
+        if key not in self._phased:
+            shapes = [(s.kh, s.kw, s.x.c) for s in call.sources]
+            self._phased[key] = mx.contiguous(pack_phases(call.weight, call.epilogue.c_out, shapes, zeros(call)))
+            mx.eval(self._phased[key])
+        return as_phased(call, self._phased[key])
+
+    @property
+    def nbytes(self) -> int:
+        return sum(a.nbytes for arrays in (self._arrays, self._phased) for a in arrays.values())
+
+    def _floats(self, name: str) -> mx.array:
+        return mx.array(self._load(name)).astype(mx.float32)
+
+    def _weight(self, op: p.Conv | p.Depthwise, written: Written) -> mx.array:
+        if isinstance(written, FusedDepthwise):
+            assert written.source.weight is not None
+            by_channel = self._floats(written.source.weight)
+            return mx.contiguous(by_channel.reshape(by_channel.shape[0], -1).T.astype(self._dtype))
+        assert isinstance(op, p.Conv)
+        parts, read = [], iter(op.source)
+        for source in written.sources:
+            assert source.weight is not None
+            weight = self._floats(source.weight).reshape(source.weight_shape).astype(self._dtype)
+            if source.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
+                weight = weight[:, ::-1, ::-1]
+            first = 0
+            for _ in source.reads:
+                c = next(read).x.c
+                parts.append(weight[..., first : first + c])
+                first += c
+        packed = pack(parts)
+        mx.eval(packed)
+        return packed

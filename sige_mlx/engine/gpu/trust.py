@@ -1,0 +1,105 @@
+"""Which kernels are right on this machine: each is tried on a small call before its first use, and the verdict kept.
+
+A wrong picture is never an option: a kernel that does not compile, or that computes something else than plain MLX does,
+is replaced by plain MLX.
+"""
+
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlx.core as mx
+
+from sige_mlx.engine.gpu import kernels, twins
+from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
+from sige_mlx.engine.gpu.launch import Device, Launch
+from sige_mlx.engine.gpu.sample import sample
+
+BOUNDS = {mx.float32: 1e-8, mx.float16: 1e-4}
+"""Largest normalised mean squared error, by storage type: far above rounding, far below what can be seen."""
+
+
+class Trust:
+    """Verdicts on the kernels of a device, kept in a file of `folder`."""
+
+    def __init__(self, device: Device, folder: Path):
+        self._device = device
+        self._file = folder / "kernels.json"
+        self._identity = device.identity
+        self._verdicts: dict[str, str] = {}
+        if self._identity is not None:
+            self._verdicts = _read(self._file).get(self._identity, {})
+
+    def allows(self, launch: Launch, call: Call) -> bool:
+        """Whether the kernel of a launch, that of `call`, may be used; a kernel that is not known yet is tried."""
+        if self._identity is None:
+            return True
+        name = launch.kernel.specialisation
+        if name not in self._verdicts:
+            self._verdicts[name] = self._tried(launch, sample(call))
+            self._keep()
+            if self._verdicts[name]:
+                warnings.warn(
+                    f"the Metal kernel {launch.kernel.name} is replaced by MLX operations, which are slower:"
+                    f" {self._verdicts[name]}",
+                    stacklevel=2,
+                )
+        return not self._verdicts[name]
+
+    def _tried(self, launch: Launch, small: Call) -> str:
+        """What is wrong with a kernel, or nothing."""
+        again = kernels.launch(small, launch)
+        if again is None or again.kernel != launch.kernel:
+            return "no small input was found to try it on"
+        try:
+            found = self._device.run(again)
+            mx.eval(found)
+        except Exception as error:  # whatever MLX, the compiler or the driver raise
+            return f"it does not run ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        error = difference(small, found, twins.run(small))
+        bound = max(BOUNDS.get(a.dtype, BOUNDS[mx.float32]) for a in found)
+        return "" if error <= bound else f"its error is {error:.1e} on a small input"
+
+    def _keep(self) -> None:
+        """Adds the verdicts to the file. Whoever else writes at the same time may win: a kernel is then tried again."""
+        verdicts = _read(self._file)
+        verdicts[self._identity or ""] = self._verdicts
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=self._file.parent)
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(verdicts, file, indent=1)
+            os.replace(name, self._file)
+        except OSError:
+            pass  # a folder that cannot be written to costs time at every start, no more
+
+
+def difference(call: Call, found: Sequence[mx.array], expected: Sequence[mx.array]) -> float:
+    """The largest normalised mean squared error among the arrays of a call; rows that fill up a list of tiles are
+    anything."""
+    tiles = None
+    if isinstance(call, Conv | Depthwise):
+        tiles = call.epilogue.out.list
+    elif isinstance(call, Attention):
+        tiles = call.out.list
+    errors = []
+    for a, b in zip(found, expected, strict=True):
+        a, b = a.astype(mx.float32), b.astype(mx.float32)
+        if tiles is not None:
+            written = (tiles[:, 0] >= 0).reshape(-1, *[1] * (a.ndim - 1))
+            a, b = mx.where(written, a, 0.0), mx.where(written, b, 0.0)
+        error = (mx.square(a - b).sum() / mx.maximum(mx.square(b).sum(), 1e-30)).item()
+        assert isinstance(error, float)
+        errors.append(error if error == error else float("inf"))
+    return max(errors)
+
+
+def _read(file: Path) -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,1 @@
+"""Kernels of `metal/` on the model of Metal."""

@@ -1,0 +1,282 @@
+"""Random calls: every way to read a plane and to write one, with small arrays of order one.
+
+What decides which kernel runs is a call's structure, one of the few below, so that few kernels are compiled; all else
+follows from a seed: sizes, tiles, edges, which operands there are, the numbers themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+
+from sige_mlx.engine.gpu.calls import (
+    Affine,
+    Attention,
+    Call,
+    Conv,
+    Depthwise,
+    Domain,
+    Epilogue,
+    Modulation,
+    Norm,
+    Output,
+    Paste,
+    Plane,
+    Source,
+)
+from sige_mlx.engine.gpu.kernels import conv, depthwise
+from sige_mlx.engine.gpu.launch import Launch
+from sige_mlx.engine.gpu.reading import tile_sums
+from sige_mlx.engine.gpu.weights import pack
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a kernel is compiled for. `reads` are (kh, kw, stride) of each source; `fours`: channels come in fours."""
+
+    tile: int
+    reads: tuple[tuple[int, int, int], ...] = ((3, 3, 1),)
+    division: tuple[int, int, int] = (2, 2, 1)
+    bk: int = 8
+    fours: bool = True
+    outputs: int = 1
+    residual: bool = False
+    sums: bool = False
+    sources_modulated: bool = False
+    outputs_modulated: bool = False
+
+
+CONVS = {
+    "plain": Structure(4, sums=True),
+    "concatenation": Structure(4, ((3, 3, 1), (3, 3, 1), (1, 1, 1)), (2, 1, 2), 16, residual=True),
+    "strided": Structure(2, ((3, 3, 2),), (1, 2, 2), outputs=2),
+    "odd": Structure(3, ((3, 2, 1), (1, 1, 2)), (1, 1, 4), 16, fours=False, sums=True, residual=True),
+    "modulated": Structure(4, ((3, 3, 1),), (1, 4, 1), outputs=2, outputs_modulated=True, sources_modulated=True),
+    "large": Structure(8, ((5, 5, 1),), (2, 1, 2), fours=False, outputs=3),
+    "pixels": Structure(1, ((1, 1, 1), (1, 1, 1)), (1, 1, 4), 32, outputs=4),
+}
+PHASED = {
+    "phases": Structure(4, ((2, 2, 1),), (4, 1, 1), sums=True, residual=True),
+    "odd phases": Structure(6, ((2, 2, 1), (2, 2, 1)), (4, 1, 2), 16, fours=False, sums=True),
+}
+DEPTHWISES = {
+    "depthwise": Structure(4, ((3, 3, 1),), bk=16, sums=True, residual=True),
+    "pooling": Structure(3, ((2, 2, 2),), bk=8, fours=False, outputs=2),
+    "materialised": Structure(4, ((1, 1, 1),), bk=16, outputs=2, outputs_modulated=True, sources_modulated=True),
+}
+
+
+def conv_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Conv, Launch]:
+    """A convolution and its launch in the shape of the structure."""
+    d = _Draw(s, seed, dtype)
+    out, c_out = d.domain(), d.channels(70)
+    sources = tuple(d.source(read, out) for read in s.reads)
+    call = Conv(d.epilogue(out, c_out), pack(d.weights(c_out, sources)), sources)
+    return call, _launch(call, s)
+
+
+def phased_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Conv, Launch]:
+    """A phased convolution: its planes have half the sides of the domain."""
+    d = _Draw(s, seed, dtype)
+    out, c_out = d.domain(), d.channels(70)
+    shift, sources = int(d.rng.integers(2)), []
+    for kh, kw, _ in s.reads:
+        plane = d.plane(out.n, -(-out.h // 2), -(-out.w // 2), d.channels(40), d.pick(1, 2, 4))
+        top, left = int(d.rng.integers(2)), int(d.rng.integers(2))
+        sources.append(Source(plane, kh, kw, 1, top, left, affine=d.affine(out.n, plane.c), act=d.pick(0, 1)))
+    packed = mx.concatenate([pack(d.weights(c_out, tuple(sources))) for _ in range(4)])
+    call = Conv(d.epilogue(out, c_out), packed, tuple(sources), shift)
+    return call, _launch(call, s)
+
+
+def depthwise_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Depthwise, Launch]:
+    d = _Draw(s, seed, dtype)
+    out = d.domain()
+    source = d.source(s.reads[0], out)
+    weight = d.normal(source.kh * source.kw, source.x.c) if d.maybe() else None
+    call = Depthwise(d.epilogue(out, source.x.c), weight, source, dtype)
+    shape = depthwise.shape_of(call)
+    assert shape is not None
+    launch = depthwise.launch(call, depthwise.Shape(shape.bm, s.bk, shape.pixels))
+    assert launch is not None
+    return call, launch
+
+
+def paste_call(fours: bool, seed: int, dtype: mx.Dtype) -> Paste:
+    d = _Draw(Structure(1, fours=fours), seed, dtype)
+    n, h, w = (int(d.rng.integers(1, most)) for most in (3, 12, 12))
+    return Paste(d.plane(n, h, w, d.channels(40), d.pick(1, 2, 3, 4, 8)))
+
+
+def norm_call(sources: int, seed: int, dtype: mx.Dtype) -> Norm:
+    """Sums are those of values with a mean far from zero. `dtype` is that of the modulation."""
+    d = _Draw(Structure(d_tile := 1 + seed % 4), seed, dtype)
+    n, h, w = (int(d.rng.integers(least, most)) for least, most in ((1, 3), (4, 12), (4, 12)))
+    groups, sums = d.pick(1, 2, 4), []
+    widths = [int(d.rng.integers(1, 10)) for _ in range(sources)]
+    widths[-1] += -sum(widths) % groups
+    for c in widths:
+        rows, grid = d.tiles(n, h, w, d_tile)
+        whole, other = (tile_sums(2 + d.floats(n, h, w, c), Domain(n, h, w, d_tile)) for _ in range(2))
+        base = whole.reshape(*grid.shape, 2 * c)
+        if d.maybe() and len(rows):
+            blocks = other[mx.array(np.flatnonzero(grid.reshape(-1) >= 0).astype(np.int32))]
+            sums.append(Plane(*grid.shape, 2 * c, 1, base, blocks.reshape(-1, 1, 1, 2 * c), mx.array(grid)))
+        else:
+            sums.append(Plane(*grid.shape, 2 * c, 1, base))
+    c = sum(widths)
+    weight, bias = (d.floats(c) if d.maybe() else None for _ in range(2))
+    mod = 0.3 * d.normal(n, 2 * c)
+    return Norm(n, h * w, groups, tuple(sums), weight, bias, mod if d.maybe() else None, 1e-5)
+
+
+def attention_call(head_dim: int, seed: int, dtype: mx.Dtype) -> Attention:
+    d = _Draw(Structure(1 + seed % 4), seed, dtype)
+    out = d.domain()
+    heads, keys = d.pick(1, 3), int(d.rng.integers(1, 80))
+    c = heads * head_dim
+    shape = (out.n, out.h * out.w) if out.list is None else (out.tiles, out.tile**2)
+    k, v = d.normal(out.n, keys, c), d.normal(out.n, keys, c)
+    return Attention(out, d.normal(*shape, c), k, v, heads, head_dim, head_dim**-0.5)
+
+
+Maker = Callable[[int, mx.Dtype], tuple[Call, Launch | None]]
+
+MAKERS: dict[str, Maker] = {
+    **{name: lambda seed, dtype, s=s: conv_call(s, seed, dtype) for name, s in CONVS.items()},
+    **{name: lambda seed, dtype, s=s: phased_call(s, seed, dtype) for name, s in PHASED.items()},
+    **{name: lambda seed, dtype, s=s: depthwise_call(s, seed, dtype) for name, s in DEPTHWISES.items()},
+    "paste": lambda seed, dtype: (paste_call(True, seed, dtype), None),
+    "odd paste": lambda seed, dtype: (paste_call(False, seed, dtype), None),
+    "norm": lambda seed, dtype: (norm_call(1, seed, dtype), None),
+    "norm of three": lambda seed, dtype: (norm_call(3, seed, dtype), None),
+    "attention": lambda seed, dtype: (attention_call(20, seed, dtype), None),
+    "odd attention": lambda seed, dtype: (attention_call(3, seed, dtype), None),
+}
+"""By name, what makes a call from a seed, and its launch where that is not the usual one."""
+
+
+def _launch(call: Conv, s: Structure) -> Launch:
+    shape = conv.divided(call, s.division, (s.bk,))
+    assert shape is not None
+    launch = conv.launch(call, shape)
+    assert launch is not None
+    return launch
+
+
+class _Draw:
+    """Draws what a structure leaves open."""
+
+    def __init__(self, structure: Structure, seed: int, dtype: mx.Dtype):
+        self.s = structure
+        self.rng = np.random.default_rng(seed)
+        self.dtype = dtype
+
+    def maybe(self) -> bool:
+        return bool(self.rng.random() < 0.6)
+
+    def pick(self, *of: int) -> int:
+        return int(self.rng.choice(of))
+
+    def channels(self, most: int) -> int:
+        c = int(self.rng.integers(1, most))
+        return c // 4 * 4 + 4 if self.s.fours else c | 1
+
+    def floats(self, *shape: int) -> mx.array:
+        return mx.array(self.rng.standard_normal(shape).astype(np.float32))
+
+    def normal(self, *shape: int) -> mx.array:
+        return self.floats(*shape).astype(self.dtype)
+
+    def first(self) -> int:
+        """Channels to be left out before those that are used."""
+        return self.pick(0, 4) if self.s.fours else self.pick(0, 3)
+
+    def tiles(self, n: int, h: int, w: int, tile: int) -> tuple[np.ndarray, np.ndarray]:
+        """A random list of tiles [N, 3] and its grid."""
+        grid = np.full((n, -(-h // tile), -(-w // tile)), -1, np.int32)
+        active = self.rng.random(grid.shape) < self.rng.choice([0.3, 0.7, 1.0])
+        rows = np.argwhere(active).astype(np.int32)
+        grid[active] = np.arange(len(rows))
+        return rows, grid
+
+    def domain(self) -> Domain:
+        """Dense, or a list: of any tiles, of all, of none, filled up or not."""
+        tile = self.s.tile
+        n, h, w = self.pick(1, 2), int(self.rng.integers(1, 3 * tile + 3)), int(self.rng.integers(1, 3 * tile + 3))
+        kind = self.rng.choice(["dense", "list", "list", "filled", "empty"])
+        if kind == "dense":
+            return Domain(n, h, w, tile)
+        rows, _ = self.tiles(n, h, w, tile)
+        rows = rows[: 0 if kind == "empty" else None]
+        filling = int(self.rng.integers(1, 20)) if kind == "filled" or not len(rows) else 0
+        return Domain(n, h, w, tile, mx.array(np.concatenate([rows, np.full((filling, 3), -1, np.int32)])))
+
+    def plane(self, n: int, h: int, w: int, c: int, tile: int) -> Plane:
+        """A dense value, or one with recomputed tiles, with or without a base."""
+        kind = self.rng.choice(["base", "both", "both", "blocks"])
+        base = None if kind == "blocks" else self.normal(n, h, w, c)
+        if kind == "base":
+            return Plane(n, h, w, c, tile, base)
+        rows, grid = self.tiles(n, h, w, tile)
+        return Plane(n, h, w, c, tile, base, self.normal(max(1, len(rows)), tile, tile, c), mx.array(grid))
+
+    def affine(self, n: int, c: int) -> Affine | None:
+        if not self.maybe():
+            return None
+        first = self.first()
+        shape = (self.pick(1, n), first + c + 4 * self.pick(0, 1))
+        return Affine(mx.stack([1 + 0.2 * self.floats(*shape), 0.3 * self.floats(*shape)]), first)
+
+    def modulation(self, n: int, h: int, w: int, c: int) -> Modulation:
+        """One plane for both, or two."""
+        first = self.first()
+        gamma = self.plane(n, h, w, first + 2 * c, self.s.tile)
+        if self.maybe():
+            return Modulation(gamma, gamma, first, first + c)
+        return Modulation(gamma, self.plane(n, h, w, first + c, self.s.tile), 0, first)
+
+    def source(self, read: tuple[int, int, int], out: Domain) -> Source:
+        """A source that `out` can be computed from."""
+        kh, kw, stride = read
+        resample = self.pick(0, 0, 1, -1)
+        pad_top, pad_left = int(self.rng.integers(kh)), int(self.rng.integers(kw))
+        wanted = [max(1, (size - 1) * stride + self.pick(0, 1, 2)) for size in (out.h, out.w)]
+        h, w = (-(-size // 2) if resample > 0 else size << -resample for size in wanted)
+        shown = [size * 2 if resample > 0 else size >> -resample for size in (h, w)]
+        below, right = (
+            (size - 1) * stride + k - pad - s
+            for size, k, pad, s in zip((out.h, out.w), (kh, kw), (pad_top, pad_left), shown, strict=True)
+        )
+        reflect = self.maybe() and max(pad_top, below) < shown[0] and max(pad_left, right) < shown[1]
+        c, mod = self.channels(40), None
+        if self.s.sources_modulated:
+            mod = self.modulation(out.n, *shown, c)
+        zeros = resample == 1 and mod is None and not reflect and self.maybe()
+        plane, affine = self.plane(out.n, h, w, c, self.s.tile), self.affine(out.n, c)
+        act = int(self.rng.integers(5))
+        return Source(plane, kh, kw, stride, pad_top, pad_left, resample, zeros, reflect, affine, act, mod)
+
+    def weights(self, c_out: int, sources: tuple[Source, ...]) -> list[mx.array]:
+        """That keep values of order one."""
+        shapes = [(s.kh, s.kw, s.x.c) for s in sources]
+        scale = sum(kh * kw * c for kh, kw, c in shapes) ** -0.5
+        return [self.normal(c_out, *shape) * mx.array(scale, self.dtype) for shape in shapes]
+
+    def epilogue(self, out: Domain, c: int) -> Epilogue:
+        outputs = []
+        for _ in range(self.s.outputs):
+            # A kernel that takes modulations may find none for some of the outputs.
+            wanted = self.s.outputs_modulated and (not outputs or self.maybe())
+            mod = self.modulation(out.n, out.h, out.w, c) if wanted else None
+            outputs.append(Output(self.affine(out.n, c), mod, int(self.rng.integers(5))))
+        residual, resample = None, 0
+        if self.s.residual:
+            resample = int(out.h % 2 == out.w % 2 == 0 and self.maybe())
+            residual = self.plane(out.n, out.h >> resample, out.w >> resample, c, self.s.tile)
+        bias = self.floats(c) if self.maybe() else None
+        vec = self.normal(self.pick(1, out.n), c) if self.maybe() else None
+        return Epilogue(out, c, tuple(outputs), bias, vec, residual, resample, self.s.sums)
