@@ -22,7 +22,7 @@ class ResnetGeneratorConfig:
     """Network and edit settings; the defaults are CycleGAN's published networks at 256 x 256.
 
     `image_size` is height and width of the picture, which no parameter depends on. With `affine` every normalisation
-    has a weight and a bias. What an edit leaves alone of the output is the recorded picture, so what it computes is
+    has a weight and a bias. What an edit leaves alone of the output is the kept picture, so what it computes is
     normalised as that was, at every resolution and without a `fresh_head` (see `sige_mlx.graph.regions`).
     """
 

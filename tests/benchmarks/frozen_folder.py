@@ -1,7 +1,8 @@
-"""A folder of frozen cases as others make them, of a tiny network; our reference executor stands in for PyTorch."""
+"""A folder of frozen cases as others make them, of tiny networks; our reference executor stands in for PyTorch."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 from pathlib import Path
@@ -10,13 +11,20 @@ from typing import Any
 import numpy as np
 
 from sige_mlx import samplers
+from sige_mlx.converters.families.spade import layouts
 from sige_mlx.engine import Engine
+from sige_mlx.masks import dilate
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.spade import SPADEConfig, SPADEGenerator
 from sige_mlx.nn.module import parameters
+from tests.converters.networks import spade
+from tests.labels import one_hot
+from tests.tiny import edited_labels, instances, labels
 
 CONFIG = DDPMConfig(
     image_size=32, ch=32, ch_mult=(1, 1, 2), num_res_blocks=1, attn_resolutions=(8, 16), sparse_resolution_threshold=16
 )
+LABELS = SPADEConfig(crop_size=64, num_upsampling_layers="normal", num_sparse_layers=3, ngf=2, nhidden=4)
 TIMESTEPS = (300, 150, 20)
 WEIGHTS = """
 import json, zlib
@@ -26,7 +34,8 @@ def make(manifest_path):
     state = {}
     for name, shape in json.load(open(manifest_path)).items():
         rng = np.random.default_rng(zlib.crc32(name.encode()))
-        state[name] = np.float32(0.1) * rng.standard_normal(shape, np.float32)
+        drawn = rng.standard_normal(shape, np.float32)
+        state[name] = 0.5 + abs(drawn) if name.endswith("running_var") else np.float32(0.1) * drawn
     return state
 """
 SCHEDULE = samplers.alphas_cumprod(samplers.linear_betas())
@@ -60,6 +69,30 @@ def write_network(folder: Path, name: str) -> None:
     threshold = CONFIG.sparse_resolution_threshold
     settings = {"model": {**model, "sparse_resolution_threshold": threshold}, "image_size": CONFIG.image_size}
     (folder / "manifests" / f"{name}.config.json").write_text(json.dumps(settings))
+
+
+def write_label_network(folder: Path, name: str) -> None:
+    """The same of a network of label maps."""
+    write_network(folder, name)
+    (folder / "manifests" / f"{name}.json").write_text(json.dumps({k: list(a.shape) for k, a in spade(LABELS).items()}))
+    (folder / "manifests" / f"{name}.config.json").write_text(json.dumps(dataclasses.asdict(LABELS)))
+
+
+def a_label_pass(folder: Path, name: str) -> dict[str, Any]:
+    """One pass of the network `name` of the folder; the peer is as good as our reference executor."""
+    made: dict[str, Any] = {}
+    exec(WEIGHTS, made)
+    state = made["make"](folder / "manifests" / f"{name}.json")
+    sources = layouts(LABELS)[0].sources
+    net = Engine(SPADEGenerator(LABELS), "reference", load=lambda path: sources[path].build(state.__getitem__))
+    maps = {"labels": labels(), "instances": instances(), "labels_edited": edited_labels()}
+    maps["instances_edited"] = np.where(edited_labels() == labels(), instances(), 26099)
+    x, x_edited = one_hot(maps["labels"], maps["instances"]), one_hot(maps["labels_edited"], maps["instances_edited"])
+    mask = dilate((np.asarray(x) != np.asarray(x_edited)).any((0, 3)), 1)
+    dense_original, dense_edited = np.asarray(net.record(x=x)), np.asarray(net(x=x_edited))
+    ours = np.asarray(net.edit(net.prepare(mask), x=x_edited))
+    peer = {"peer_edited": dense_edited + np.float32(1.01) * (ours - dense_edited), "peer_macs": np.int64(1e6)}
+    return {**maps, "mask": mask, "dense_original": dense_original, "dense_edited": dense_edited, **peer}
 
 
 def corner(size: int = 32) -> np.ndarray:

@@ -16,14 +16,21 @@ from benchmarks.against import __main__ as command
 from benchmarks.against import rounds
 from benchmarks.against.task import Task
 from benchmarks.against.worker import Worker
+from sige_mlx.benchmark.workload import TIMESTEP
 from sige_mlx.errors import SigeError
 from sige_mlx.nn.module import parameters
-from tests.tiny import CONFIG, write_tiny_model
+from tests.tiny import CONFIG, LABEL_CONFIG, LABEL_SIZE, write_tiny_model
 
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     return Task(str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")), False, 10, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def label_task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    folder = write_tiny_model(tmp_path_factory.mktemp("models") / "labels", LABEL_CONFIG)
+    return Task(str(folder), False, 10, 0, 1)
 
 
 class FakeWorker:
@@ -121,6 +128,25 @@ def test_the_fused_names_hold_the_same_weights(task: Task) -> None:
 def test_the_edit_is_under_the_mask(task: Task) -> None:
     assert task.mask.shape == (CONFIG.image_size,) * 2
     assert ((task.edited != task.original).any(-1)[0] == task.mask).all()
+    assert task.conditions == {"t": [TIMESTEP]}
+
+
+def test_label_maps_are_scenes(label_task: Task) -> None:
+    assert label_task.mask.shape == LABEL_SIZE and label_task.conditions == {}
+    for image in (label_task.original, label_task.edited):
+        assert image.shape == (1, *LABEL_SIZE, 36)
+        assert (image[..., :35].sum(-1) == 1).all() and 0 < image[..., 35].mean() < 0.5
+    differs = (label_task.edited != label_task.original).any(-1)[0]
+    assert differs.any() and not (differs & ~label_task.mask).any()
+
+
+def test_scales_and_shifts_are_given_apart_and_together(label_task: Task) -> None:
+    state, fused = label_task.state_dict(), label_task.state_dict(fused=True)
+    layer = "up_0.norm_0.mlp_{}.weight"
+    gamma, beta = state[layer.format("gamma")], state[layer.format("beta")]
+    assert (fused[layer.format("gamma_beta")] == np.concatenate([gamma, beta])).all()
+    counted = [name for name in state if name.endswith("num_batches_tracked")]
+    assert counted and all(state[name].dtype == np.int64 and name in fused for name in counted)
 
 
 def test_our_engine_in_a_process_of_its_own(task: Task, tmp_path: Path) -> None:
@@ -164,17 +190,19 @@ def test_json_and_table_tell_the_same(fakes: type[FakeWorker], task: Task) -> No
 
 
 @pytest.mark.slow
-def test_pytorch_computes_the_same_network(task: Task) -> None:
+@pytest.mark.parametrize("which", ["task", "label_task"])
+def test_pytorch_computes_the_same_network(which: str, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("torch")
-    comparison = rounds.compare(task, ["ours", "torch"], 1, quiet)
+    comparison = rounds.compare(request.getfixturevalue(which), ["ours", "torch"], 1, quiet)
     assert comparison.differences["torch", "dense"] < 1e-5
 
 
 @pytest.mark.slow
-def test_onnx_runtime_computes_the_same_network(task: Task) -> None:
+@pytest.mark.parametrize("which", ["task", "label_task"])
+def test_onnx_runtime_computes_the_same_network(which: str, request: pytest.FixtureRequest) -> None:
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(module)
-    comparison = rounds.compare(task, ["ours", "onnxruntime"], 1, quiet)
+    comparison = rounds.compare(request.getfixturevalue(which), ["ours", "onnxruntime"], 1, quiet)
     assert comparison.differences["onnxruntime", "dense"] < 1e-5
 
 

@@ -16,7 +16,14 @@ import pytest
 from benchmarks.frozen.report import Report, as_json, print_table
 from benchmarks.frozen.run import run
 from sige_mlx.errors import SigeError
-from tests.benchmarks.frozen_folder import a_pass, a_trajectory, corner, write_network
+from tests.benchmarks.frozen_folder import (
+    a_label_pass,
+    a_pass,
+    a_trajectory,
+    corner,
+    write_label_network,
+    write_network,
+)
 from tests.reference import case_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,6 +136,43 @@ def test_a_trajectory_is_run_step_by_step(folder: Path) -> None:
     assert 0 < outcome.edit_error < 1
     outside = np.broadcast_to(~arrays["mask"][None, ..., None], arrays["dense"].shape)
     assert (arrays["dense"] == arrays["original"])[outside].all()
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_label_maps_are_encoded_and_run(folder: Path, device: str) -> None:
+    write_label_network(folder, "town")
+    write(folder, "town-tree", a_label_pass(folder, "town"))
+    outcome = only(run(folder, device))
+    assert not outcome.problems and (outcome.family, outcome.steps) == ("spade", 1)
+    assert outcome.dense_error < 1e-5 and 0 < outcome.edit_error < outcome.peer_error
+    assert 0 < outcome.macs < outcome.dense_macs
+
+
+@pytest.mark.parametrize(
+    ("maps", "sentence"),
+    [
+        ({"labels": np.zeros((32, 60), np.uint8)}, "labels is (32, 60) of uint8: integers (32, 64) are wanted"),
+        ({"instances_edited": np.zeros((32, 64), np.float32)}, "instances_edited is (32, 64) of float32"),
+        ({"labels_edited": np.full((32, 64), 35)}, "the label map has the class 35"),
+        ({"instances": None}, "the array instances is missing"),
+    ],
+)
+def test_label_maps_that_do_not_fit(folder: Path, maps: dict[str, Any], sentence: str) -> None:
+    write_label_network(folder, "town")
+    changed = {**a_label_pass(folder, "town"), **maps}
+    write(folder, "town-bad", {name: value for name, value in changed.items() if value is not None})
+    write(folder, "town-good", a_label_pass(folder, "town"))
+    report = run(folder, "cpu")
+    assert only(report).case == "town-good" and sentence in report.broken["town-bad"]
+
+
+def test_label_maps_are_for_networks_that_read_them(folder: Path, one_pass: dict[str, Any]) -> None:
+    write_label_network(folder, "town")
+    write(folder, "wee-town", a_label_pass(folder, "town"))
+    write(folder, "town-wee", one_pass)
+    report = run(folder, "cpu")
+    assert "the network reads images: they must agree" in report.broken["wee-town"]
+    assert "the network takes x; it was given x, t" in report.broken["town-wee"]
 
 
 def test_networks_are_told_apart_by_the_longest_name(folder: Path, one_pass: dict[str, Any]) -> None:
@@ -257,11 +301,14 @@ def test_the_command_ends_with_0_only_when_all_is_within_bounds(folder: Path, on
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", "reference"])
 def test_the_real_cases_are_within_bounds(reference: Path, tmp_path: Path, device: str) -> None:
-    """Every ddpm case on the native engine; the small ones on the slow oracle."""
+    """Every case of our networks on the native engine; the small ones on the slow oracle."""
     for part in ("manifests", "weights.py"):
         (tmp_path / part).symlink_to(reference / part)
     (tmp_path / "cases").mkdir()
-    for name in case_names("ddpm-" if device == "cpu" else "ddpm-small"):
+    networks = ("ddpm", "gaugan", "gan-compression")
+    for name in (
+        name for network in networks for name in case_names(f"{network}-{'' if device == 'cpu' else 'small'}")
+    ):
         (tmp_path / "cases" / f"{name}.npz").symlink_to(reference / "cases" / f"{name}.npz")
     report = run(tmp_path, device)
     assert report.within_bounds, as_json(report)

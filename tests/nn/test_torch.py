@@ -45,6 +45,18 @@ def test_group_norm(groups: int, width: int, eps: float) -> None:
     assert_same(ours, F.group_norm(nchw(x), groups, torch.from_numpy(weight), torch.from_numpy(bias), eps))
 
 
+@pytest.mark.parametrize("constant", [0.0537, -11.3])
+def test_instance_norm_of_large_planes_without_variance(constant: float) -> None:
+    """Dead features are constant over the plane, and their scale is eps^-1/2: the mean must be exact."""
+    x = np.full((1, 128, 256, 2), constant, np.float32)
+    x[..., 1] += 1e-3 * draw(128, 256)
+    x64 = torch.from_numpy(x.astype(np.float64)).permute(0, 3, 1, 2)
+    expected = F.instance_norm(x64, eps=1e-5).permute(0, 2, 3, 1).numpy()
+    # The input's last bit, scaled.
+    bound = 4 * np.spacing(np.float32(abs(constant))) / 1e-5**0.5
+    np.testing.assert_allclose(np.asarray(nn.instance_norm(mx.array(x))), expected, atol=bound)
+
+
 @given(WIDTHS, st.sampled_from([1, 3, 5]), st.integers(1, 2))
 def test_depthwise_conv2d(c: int, kernel: int, stride: int) -> None:
     x, weight, bias = draw(2, 7, 6, c), draw(c, kernel, kernel, 1, seed=1), draw(c, seed=2)

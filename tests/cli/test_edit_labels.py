@@ -1,0 +1,153 @@
+"""`sige-mlx edit` of label maps."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sige_mlx.editing import LabelSession
+from sige_mlx.editing.label_maps import colours
+from sige_mlx.engine import Engine
+from tests.cli.conftest import Ended, Run
+from tests.tiny import LABEL_CONFIG, edited_labels, instances, label_engine, labels, write_tiny_model
+
+Edit = Callable[..., Ended]
+
+
+@pytest.fixture(scope="session")
+def label_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "labels", LABEL_CONFIG)
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    """A folder with `a.png` and `b.png`, label maps before and after an edit, and `i.png`, instances before."""
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    Image.fromarray(labels()).save(folder / "a.png")
+    Image.fromarray(edited_labels()).save(folder / "b.png")
+    Image.fromarray(instances().astype(np.uint16)).save(folder / "i.png")
+    Image.new("L", (1, 1)).save(folder / "dot.png")
+    return folder
+
+
+@pytest.fixture
+def edit(run: Run, label_model: Path, maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
+    """`sige-mlx edit` of the maps, from their folder; keywords replace or add options, None takes one away."""
+    monkeypatch.chdir(maps)
+
+    def command(**replaced: object) -> Ended:
+        files: dict[str, object] = {"labels": "a.png", "edited_labels": "b.png", "out": tmp_path / "c.png"}
+        arguments: list[object] = []
+        for name, value in {"model": label_model, **files, **replaced}.items():
+            option = "--" + name.replace("_", "-")
+            if value is not None:
+                arguments += [option] if value is True else [option, value]
+        return run("edit", *arguments)
+
+    return command
+
+
+def written(tmp_path: Path) -> np.ndarray:
+    return np.asarray(Image.open(tmp_path / "c.png"))
+
+
+def test_edit_writes_the_sessions_result_and_tells_its_cost(edit: Edit, tmp_path: Path) -> None:
+    ended = edit()
+    expected = LabelSession(label_engine(), labels()).edit(edited_labels())
+    assert np.array_equal(written(tmp_path), expected.image)
+    for words in ("edited pixels", "tiles at 64 × 32", "GMACs, 1 step ", "seconds, 1 step ", "c.png is written"):
+        assert words in ended.out
+
+
+def test_instances_reach_the_session(edit: Edit, tmp_path: Path, maps: Path) -> None:
+    one_car = np.where(instances() == 26001, 26000, instances())
+    Image.fromarray(one_car.astype(np.uint16)).save(maps / "j.png")
+    assert edit(instances="i.png", edited_instances="j.png").status == 0
+    expected = LabelSession(label_engine(), labels(), instances()).edit(edited_labels(), one_car)
+    assert np.array_equal(written(tmp_path), expected.image)
+
+
+def test_maps_in_colour(edit: Edit, tmp_path: Path, maps: Path) -> None:
+    for name, ids in (("a", labels()), ("b", edited_labels())):
+        Image.fromarray(colours(ids)).save(maps / f"{name}.png")
+    assert edit().status == 0
+    assert np.array_equal(written(tmp_path), LabelSession(label_engine(), labels()).edit(edited_labels()).image)
+
+
+def test_json_and_report(edit: Edit, tmp_path: Path) -> None:
+    numbers = edit(json=True, compare=True, report=tmp_path / "report.png").json
+    assert numbers["steps"] == 1 and numbers["tiles"]["32x64"][1] == 128
+    assert 0 < numbers["macs"] < numbers["dense_macs"]
+    assert min(numbers["seconds"], numbers["dense_seconds"], numbers["recorded_seconds"]) > 0
+    assert 0 <= numbers["difference"] < 20
+    assert Image.open(tmp_path / "report.png").width > 384
+
+
+def test_maps_that_do_not_differ(edit: Edit, tmp_path: Path) -> None:
+    assert "Nothing was edited: the label maps do not differ." in edit(edited_labels="a.png").out
+    assert np.array_equal(written(tmp_path), LabelSession(label_engine(), labels()).record())
+
+
+def test_the_result_may_replace_an_input(edit: Edit, maps: Path) -> None:
+    before = {path.name for path in maps.iterdir()}
+    assert edit(out="b.png").status == 0
+    assert Image.open(maps / "b.png").mode == "RGB"
+    assert {path.name for path in maps.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("replaced", "words"),
+    [
+        ({"labels": None, "edited_labels": None}, "there is no edit: give --original and --edited, or --labels"),
+        ({"edited_labels": None}, "--labels and --edited-labels go together"),
+        ({"labels": None}, "--labels and --edited-labels go together"),
+        ({"labels": None, "edited_labels": None, "original": "a.png"}, "--original and --edited go together"),
+        ({"original": "a.png", "edited": "b.png"}, "--original is for pictures and --labels for label maps"),
+        ({"mask": "a.png"}, "--mask is for pictures and --labels for label maps: give one kind"),
+        ({"steps": 20}, "--steps is for pictures"),
+        ({"strength": 0.5}, "--strength is for pictures"),
+        ({"seed": 0}, "--seed is for pictures"),
+        ({"sampler": "ddim"}, "--sampler is for pictures"),
+        (
+            {"labels": None, "edited_labels": None, "instances": "i.png"},
+            "--instances says where the objects of a label map are: give --labels and --edited-labels",
+        ),
+        ({"edited_instances": "i.png"}, "--edited-instances goes with --instances"),
+        ({"labels": "typo.png"}, "typo.png: there is no such file"),
+        ({"instances": "typo.png"}, "typo.png: there is no such file"),
+        ({"labels": "dot.png"}, "the original label map is 1×1 pixels (width × height): this model takes 64×32"),
+        ({"edited_labels": "dot.png"}, "the edited label map is 1×1"),
+        ({"instances": "dot.png"}, "the original instance map is 1×1"),
+        ({"model": None}, "this model reads pictures: label maps are for gaugan-cityscapes and its like"),
+        ({"model": "gaugan-cityscapes"}, "the weights of gaugan-cityscapes are not on this machine: get spade.pth"),
+        ({"out": "c.xyz"}, "the extension '.xyz' names no picture format"),
+    ],
+)
+def test_bad_input_is_one_sentence_before_anything_is_run(
+    edit: Edit,
+    maps: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    replaced: dict[str, object],
+    words: str,
+) -> None:
+    monkeypatch.setattr(Engine, "record", lambda *_, **__: pytest.fail("the network ran"))
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path / "cache"))
+    before = {path.name: path.read_bytes() for path in maps.iterdir()}
+    assert words in edit(**replaced).sentence
+    assert {path.name: path.read_bytes() for path in maps.iterdir()} == before
+    assert not (tmp_path / "c.png").exists()
+
+
+def test_pictures_for_a_network_of_label_maps(run: Run, label_model: Path, maps: Path, tmp_path: Path) -> None:
+    given = ["--original", maps / "a.png", "--edited", maps / "b.png", "--out", tmp_path / "c.png"]
+    assert "this network denoises no pictures" in run("edit", "-m", label_model, *given).sentence
+
+
+def test_info_counts_one_pass(run: Run, label_model: Path) -> None:
+    numbers = run("info", "-m", label_model, "--edit", "5", "--json").json
+    assert (numbers["image"], numbers["steps"]) == ([32, 64], 1)
+    assert 0 < numbers["edit"]["macs"] < numbers["macs"]
