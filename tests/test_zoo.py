@@ -16,6 +16,7 @@ from sige_mlx import zoo
 from sige_mlx.errors import SigeError
 from sige_mlx.models import build
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
 from sige_mlx.models.spade import SPADEConfig
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig
 from sige_mlx.nn.module import parameters
@@ -91,6 +92,8 @@ def test_published_networks_need_no_weights() -> None:
         ("ddpm-church-256", DDPMConfig()),
         ("gaugan-cityscapes", SPADEConfig()),
         ("gan-compression-cityscapes", SubMobileSPADEConfig()),
+        ("cyclegan-horse2zebra", ResnetGeneratorConfig()),
+        ("vintagify", ResnetGeneratorConfig(affine=True)),
     ):
         family, model = zoo.network(name)
         assert family == zoo.KNOWN[name].family and model.config == config
@@ -112,6 +115,22 @@ def test_a_converted_model_is_named_after_the_network_it_is() -> None:
     assert zoo.name_for("ddpm", DDPMConfig(), Path("ema.pth")) == "ddpm-church-256"
     assert zoo.name_for("spade", SPADEConfig(), Path("net.pth")) == "gaugan-cityscapes"
     assert zoo.name_for("ddpm", DDPMConfig(ch=64), Path("dir/ema.pth")) == "ema"
+
+
+def test_of_several_networks_alike_the_file_tells_which_it_is() -> None:
+    cyclegan = ResnetGeneratorConfig()
+    assert zoo.name_for("resnet_generator", cyclegan, Path("dir/style_monet.pth")) == "cyclegan-monet"
+    assert zoo.name_for("resnet_generator", cyclegan, Path("dir/latest_net_G.pth")) == "latest_net_G"
+    assert zoo.name_for("resnet_generator", ResnetGeneratorConfig(affine=True), Path("net.pth")) == "vintagify"
+
+
+def test_the_same_weights_with_other_settings(tmp_path: Path) -> None:
+    pretrained = zoo.load(save(tmp_path / "mine"))
+    tiled = pretrained.configured(sparse_resolution_threshold=16, eps=0.5)
+    assert (tiled.model.config.eps, pretrained.model.config.eps) == (0.5, DDPMConfig.eps)
+    assert tiled.load is pretrained.load and tiled.engine().plan.threshold == 16
+    with pytest.raises(SigeError, match="another network than ch=64 asks for"):
+        pretrained.configured(ch=64)
 
 
 # ---- random weights

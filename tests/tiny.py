@@ -1,4 +1,4 @@
-"""Networks small enough to edit pictures and label maps within a test, with random weights."""
+"""Networks small enough to edit and translate pictures and label maps within a test, with random weights."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sige_mlx.engine import Engine
 from sige_mlx.models import FAMILIES, build
 from sige_mlx.models.ddpm import DDPMConfig
 from sige_mlx.models.pd import PDConfig
+from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
 from sige_mlx.models.spade import LabelToImageConfig, SPADEConfig, SPADEGenerator
 from sige_mlx.nn.module import parameters
 
@@ -42,6 +43,8 @@ PD_CONFIG = PDConfig(
 LABEL_SIZE = (32, 64)
 LABEL_CONFIG = SPADEConfig(crop_size=64, num_upsampling_layers="normal", num_sparse_layers=3, ngf=4, nhidden=8)
 
+TRANSLATION_CONFIG = ResnetGeneratorConfig(image_size=(32, 48), ngf=8, n_blocks=2)
+
 
 def tiny_engine(device: str = "cpu", config: DDPMConfig | PDConfig = CONFIG) -> Engine:
     model = build(*described(config))
@@ -54,7 +57,9 @@ def described(config: Any) -> tuple[str, dict[str, Any]]:
     return family, dataclasses.asdict(config)
 
 
-def write_tiny_model(folder: Path, config: DDPMConfig | PDConfig | LabelToImageConfig = CONFIG) -> Path:
+def write_tiny_model(
+    folder: Path, config: DDPMConfig | PDConfig | LabelToImageConfig | ResnetGeneratorConfig = CONFIG
+) -> Path:
     """A model folder as `sige-mlx convert` leaves one."""
     folder.mkdir(parents=True)
     family, fields = described(config)
@@ -65,19 +70,24 @@ def write_tiny_model(folder: Path, config: DDPMConfig | PDConfig | LabelToImageC
     return folder
 
 
-def original(size: int = SIZE) -> np.ndarray:
-    """A smooth picture with some grain, uint8 (H, W, 3)."""
+def original(size: int = SIZE, width: int | None = None) -> np.ndarray:
+    """A smooth picture with some grain, uint8 (H, W, 3), square unless it has a `width`."""
     rng = np.random.default_rng(1)
-    y, x = np.mgrid[:size, :size] / size
+    y, x = np.mgrid[:size, : width or size] / size
     smooth = np.stack([40 + 60 * x, 60 + 80 * y, 120 + 60 * x * y], -1)
     return (smooth + rng.integers(0, 12, smooth.shape)).astype(np.uint8)
 
 
-def painted(size: int = SIZE) -> np.ndarray:
+def painted(size: int = SIZE, width: int | None = None) -> np.ndarray:
     """The same with a flat stroke of 6 x 6 pixels from (8, 10)."""
-    picture = original(size)
+    picture = original(size, width)
     picture[8:14, 10:16] = (200, 160, 60)
     return picture
+
+
+def translation_engine(device: str = "cpu", config: ResnetGeneratorConfig = TRANSLATION_CONFIG) -> Engine:
+    model = ResnetGenerator(config)
+    return Engine(model, device, load=zoo.random_weights(model))
 
 
 def label_engine(device: str = "cpu", config: LabelToImageConfig = LABEL_CONFIG) -> Engine:

@@ -1,4 +1,4 @@
-"""`sige-mlx edit`: a painted picture or an edited label map in, the re-rendered picture out."""
+"""`sige-mlx edit`: a painted picture or an edited label map in, the re-rendered or translated picture out."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from sige_mlx.editing.images import Picture
     from sige_mlx.editing.result import DenseResult, EditResult
     from sige_mlx.engine import Engine
+    from sige_mlx.zoo import Pretrained
 
     Images: TypeAlias = dict[str, Image]  # by the option that named the file
 
-OF_PICTURES = ("mask", "steps", "strength", "seed", "sampler")
-"""Options that say how a painting becomes a picture; of label maps, the network makes one at once."""
+OF_DIFFUSION = ("steps", "strength", "seed", "sampler")
+"""Options of networks that make a picture step by step."""
+
+OF_PICTURES = ("original", "edited", "mask", *OF_DIFFUSION)
+OF_LABELS = ("labels", "edited_labels", "instances", "edited_instances")
 
 
 class _Rendered(NamedTuple):
@@ -77,6 +81,11 @@ def edit(
     A label map says what every pixel shows: grey with the class ids, or in the colours of Cityscapes.
 
         sige-mlx edit -m gaugan-cityscapes --labels a.png --edited-labels b.png --out c.png
+
+    A network that translates pictures, such as CycleGAN's, takes any size whose sides are multiples of 4. The result
+    is the edited picture translated and, where nothing was edited, the original translated.
+
+        sige-mlx edit -m vintagify --original a.png --edited b.png --out c.png
     """
     from PIL import Image
 
@@ -84,8 +93,10 @@ def edit(
     from sige_mlx.editing import open_image, save_image
     from sige_mlx.editing.figures import as_json, figures
     from sige_mlx.editing.images import check_destination
+    from sige_mlx.models.resnet_generator import ResnetGenerator
 
-    _check_options(context)
+    named = _named(context)
+    _check_options(named)
     check_destination(out)
     if report:
         check_destination(report)
@@ -95,12 +106,15 @@ def edit(
     given |= {"instances": instances, "edited_instances": edited_instances}
     images = {name: open_image(path) for name, path in given.items() if path}
     pretrained = zoo.load(zoo.DEFAULT if model is None else model)
+    translates = isinstance(pretrained.model, ResnetGenerator)
+    if translates:
+        pretrained = _fitted(pretrained, images, named)
     engine = pretrained.engine(device, threads=threads)
     if labels:
         rendered = _of_labels(engine, images, compare)
     else:
         sampling = {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
-        rendered = _of_pictures(engine, images, sampling, compare)
+        rendered = _of_pictures(engine, images, None if translates else sampling, compare)
     result, dense = rendered.result, rendered.dense
     if report:
         from sige_mlx.editing.report import report as draw
@@ -115,17 +129,20 @@ def edit(
         return
     terminal.print_figures(figures(result, dense))
     if not result.mask.any():
-        typer.echo(f"Nothing was edited: {rendered.unedited}. The result is the original.")
+        typer.echo(f"Nothing was edited: {rendered.unedited}.")
     typer.echo(f"{out} is written" + (f", and {report}" if report else ""))
 
 
-def _check_options(context: typer.Context) -> None:
+def _named(context: typer.Context) -> set[str]:
+    """The parameters that were given."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name != "DEFAULT"}
+
+
+def _check_options(named: set[str]) -> None:
     """Raises `SigeError` unless the options describe one edit, of a picture or of a label map."""
-    named = {
-        name for name in context.params if (source := context.get_parameter_source(name)) and source.name != "DEFAULT"
-    }
-    of_labels = [name for name in ("labels", "edited_labels", "instances", "edited_instances") if name in named]
-    of_pictures = [name for name in ("original", "edited", *OF_PICTURES) if name in named]
+    of_labels = [name for name in OF_LABELS if name in named]
+    of_pictures = [name for name in OF_PICTURES if name in named]
     if not {"original", "edited", *of_labels} & named:
         raise SigeError("there is no edit: give --original and --edited, or --labels and --edited-labels")
     if of_labels and of_pictures:
@@ -144,21 +161,37 @@ def _check_options(context: typer.Context) -> None:
             raise SigeError("--edited-instances goes with --instances: an edit is where the two differ")
 
 
+def _fitted(pretrained: "Pretrained", images: "Images", named: set[str]) -> "Pretrained":
+    """A network that translates, made for the pictures' size. Raises `SigeError` for options that are not for it."""
+    if stray := [name for name in (*OF_DIFFUSION, *OF_LABELS) if name in named]:
+        given, name = _option(stray[0]), pretrained.name
+        kind = "label maps" if stray[0] in OF_LABELS else "diffusion models"
+        raise SigeError(f"{given} is for {kind}: {name} translates a picture, in one pass")
+    width, height = images["original"].size
+    return pretrained.configured(image_size=(height, width))
+
+
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _of_pictures(engine: "Engine", images: "Images", sampling: dict[str, Any], compare: bool) -> _Rendered:
-    from sige_mlx.editing import EditSession
+def _of_pictures(engine: "Engine", images: "Images", sampling: dict[str, Any] | None, compare: bool) -> _Rendered:
+    """By a diffusion model with the settings `sampling`, or without them by a network that translates."""
+    from sige_mlx.editing import EditSession, TranslationSession
     from sige_mlx.editing.images import picture
 
     painted, mask = images["edited"], images.get("mask")
-    session = EditSession(engine, images["original"], **sampling)
+    session: EditSession | TranslationSession
+    if sampling is None:
+        session = TranslationSession(engine, images["original"])
+        settings, same = "translation", "the original translated"
+    else:
+        session = EditSession(engine, images["original"], **sampling)
+        settings, same = f"{session.denoising}, seed {sampling['seed']}", "the original"
     with terminal.progress_bars(terminal.STAGES) as tell:
         result = session.edit(painted, mask, tell)
         dense = session.dense(painted, mask, tell) if compare else None
-    settings = f"{session.denoising}, seed {sampling['seed']}"
-    unedited = "the pictures do not differ, or the mask is black"
+    unedited = f"the pictures do not differ, or the mask is black. The result is {same}"
     return _Rendered(result, dense, session.original, picture(painted, engine.plan.image_size), settings, unedited)
 
 
@@ -171,5 +204,6 @@ def _of_labels(engine: "Engine", images: "Images", compare: bool) -> _Rendered:
     with terminal.progress_bars(terminal.STAGES) as tell:
         result = session.edit(*edited, tell)
         dense = session.dense(*edited, tell) if compare else None
+    unedited = "the label maps do not differ. The result is the original's picture"
     shown = colours(read_map(edited[0], engine.plan.image_size, "the edited label map"))
-    return _Rendered(result, dense, session.record(), shown, "label map", "the label maps do not differ")
+    return _Rendered(result, dense, session.record(), shown, "label map", unedited)

@@ -52,8 +52,10 @@ def info(
     from sige_mlx import zoo
     from sige_mlx.cli.costs import Described
     from sige_mlx.editing.denoising import default_steps
-    from sige_mlx.editing.images import check_parent
+    from sige_mlx.editing.images import check_parent, open_image
     from sige_mlx.graph.plan import Plan
+    from sige_mlx.models import configured
+    from sige_mlx.models.resnet_generator import ResnetGenerator
 
     if graph and graph.suffix not in (".mmd", ".dot"):
         raise SigeError(f"{graph}: the extension is {graph.suffix!r}; .mmd (Mermaid) or .dot (Graphviz) would be right")
@@ -63,6 +65,9 @@ def info(
         raise SigeError(f"the cache is counted for {steps} steps: there must be 1 or more")
     name = zoo.DEFAULT if model is None else model
     family, network = zoo.network(name)
+    if (sized_by := original or mask) and isinstance(network, ResnetGenerator):
+        width, height = open_image(sized_by).size
+        network = configured(network, image_size=(height, width))
     plan = Plan.of(network)
     region = _region(plan, network.config, original, edited, mask, edit)
     edit_plan = None if region is None else plan.edit(region, everywhere=False)

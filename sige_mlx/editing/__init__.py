@@ -4,5 +4,6 @@ from sige_mlx.editing.images import open_image, save_image
 from sige_mlx.editing.labels import LabelSession
 from sige_mlx.editing.result import EditResult
 from sige_mlx.editing.session import EditSession
+from sige_mlx.editing.translation import TranslationSession
 
-__all__ = ["EditResult", "EditSession", "LabelSession", "open_image", "save_image"]
+__all__ = ["EditResult", "EditSession", "LabelSession", "TranslationSession", "open_image", "save_image"]

@@ -1,15 +1,14 @@
 """Editing the label map behind a picture: record the network on the original map once, then recompute only what an
 edited map changes."""
 
-import time
-
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.editing.images import Picture, from_model
+from sige_mlx.editing.images import Picture
 from sige_mlx.editing.label_maps import Ids, MapLike, check_classes, edges, encode, read_map
-from sige_mlx.editing.recording import Progress, Recording
-from sige_mlx.editing.result import DenseResult, EditResult, edit_result
+from sige_mlx.editing.one_pass import OnePass
+from sige_mlx.editing.recording import Progress
+from sige_mlx.editing.result import DenseResult, EditResult
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.masks import dilate
@@ -17,8 +16,6 @@ from sige_mlx.models.spade import LabelToImageConfig
 
 Maps = tuple[Ids, Ids]
 """Labels and instances."""
-
-STEP = 0  # the only one: the network is run once
 
 
 class LabelSession:
@@ -40,21 +37,18 @@ class LabelSession:
         self.engine = engine
         self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
         self.labels, self.instances = self._read(labels, instances)
-        self.image: Picture | None = None
-        """The picture of the original label map, once it is recorded."""
         self.pending: EditResult | None = None
         self._pending_maps: Maps | None = None
-        self._recording = Recording(engine, [STEP])
+        self._network = OnePass(engine)
+
+    @property
+    def image(self) -> Picture | None:
+        """The picture of the original label map, once it is recorded."""
+        return self._network.image
 
     def record(self, progress: Progress | None = None) -> Picture:
         """The picture of the original label map, recorded; the first edit does it when it was not done before."""
-        if progress:
-            progress("record", 0, 1)
-        if self.image is None:
-            self.image = from_model(self._recording.add(STEP, x=self._encoded((self.labels, self.instances))))
-        if progress:
-            progress("record", 1, 1)
-        return self.image
+        return self._network.record(lambda: self._encoded((self.labels, self.instances)), progress)
 
     def edit(self, labels: MapLike, instances: MapLike | None = None, progress: Progress | None = None) -> EditResult:
         """The picture of an edited label map, computed anew where the maps differ; all else is the original's picture.
@@ -63,33 +57,14 @@ class LabelSession:
         `commit` or `revert`. Raises `SigeError` for maps that do not fit the network.
         """
         maps = self._read(labels, instances, edited=True)
-        encoded = self._encoded(maps)
         self.record(progress)
-        if progress:
-            progress("edit", 0, 1)
-        start = time.perf_counter()
-        mask = self._mask(maps)
-        prepared = self.engine.prepare(mask, everywhere=False)
-        image = from_model(self.engine.edit(prepared, self._recording.key(STEP), x=encoded))
-        seconds = time.perf_counter() - start
-        if progress:
-            progress("edit", 1, 1)
-        dense_seconds = self._recording.dense_seconds
-        self.pending = edit_result(self.engine, prepared, image, mask, 1, seconds, dense_seconds)
+        self.pending = self._network.edit(self._encoded(maps), self._mask(maps), progress)
         self._pending_maps = maps
         return self.pending
 
     def dense(self, labels: MapLike, instances: MapLike | None = None, progress: Progress | None = None) -> DenseResult:
         """The same picture with nothing reused: what `edit` is compared with."""
-        encoded = self._encoded(self._read(labels, instances, edited=True))
-        if progress:
-            progress("dense", 0, 1)
-        start = time.perf_counter()
-        image = from_model(self.engine(x=encoded))
-        seconds = time.perf_counter() - start
-        if progress:
-            progress("dense", 1, 1)
-        return DenseResult(image, seconds)
+        return self._network.dense(self._encoded(self._read(labels, instances, edited=True)), progress)
 
     def commit(self) -> None:
         """Makes the pending edit's label map the original. What was recorded belongs to the old one and is dropped: the
@@ -97,8 +72,7 @@ class LabelSession:
         if self._pending_maps is None:
             raise SigeError("there is nothing to commit: call edit() first")
         self.labels, self.instances = self._pending_maps
-        self.image = None
-        self._recording.drop()
+        self._network.drop()
         self.revert()
 
     def revert(self) -> None:

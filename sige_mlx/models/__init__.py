@@ -12,6 +12,7 @@ from sige_mlx.models.pd import PDConfig, PDUNet
 from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
 from sige_mlx.models.spade import SPADEConfig, SPADEGenerator
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig, SubMobileSPADEGenerator
+from sige_mlx.nn.module import parameters
 
 FAMILIES: dict[str, tuple[type, Callable[[Any], mlx.nn.Module]]] = {
     "ddpm": (DDPMConfig, DDPMUNet),
@@ -47,3 +48,15 @@ def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
         return make_model(make_config(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
     except TypeError as error:
         raise SigeError(f"the configuration of family {family!r} does not fit: {error}") from error
+
+
+def configured(model: mlx.nn.Module, **settings: Any) -> mlx.nn.Module:
+    """The network with other settings, such as the size of a picture, and without its weights. Raises `SigeError` when
+    its parameters would be others."""
+    config = dataclasses.replace(model.config, **settings)
+    made = next(make for kind, make in FAMILIES.values() if isinstance(config, kind))(config)
+    shapes, others = ({name: tuple(p.shape) for name, p in parameters(m).items()} for m in (model, made))
+    if shapes != others:
+        given = ", ".join(f"{name}={value}" for name, value in settings.items())
+        raise SigeError(f"the weights are those of another network than {given} asks for")
+    return made

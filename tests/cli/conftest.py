@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sige_mlx.cli import app
-from tests.tiny import original, painted, write_tiny_model
+from tests.tiny import TRANSLATION_CONFIG, original, painted, write_tiny_model
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,12 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that translates pictures, nominally of another size than the fixture `pictures` has."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "translator", TRANSLATION_CONFIG)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import numpy as np
 from sige_mlx.converters.families.family import parameter_shapes
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from sige_mlx.models.pd import PDConfig, PDUNet
+from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
 from sige_mlx.models.spade import SPADEConfig, SPADEGenerator
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig, SubMobileSPADEGenerator
 
@@ -17,6 +18,7 @@ SMALL_PD = PDConfig(
     image_size=64, ch=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(32,), head_dim=64, temb_ch=48
 )
 SMALL_SPADE = SPADEConfig(ngf=2, nhidden=4)
+SMALL_RESNET = ResnetGeneratorConfig(ngf=4, n_blocks=6)
 SMALL_SUB_MOBILE = SubMobileSPADEConfig(config_str="2_3_1_4_2_3_1_5")
 
 
@@ -113,6 +115,42 @@ def spectral_spade(arrays: Arrays, seed: int = 1) -> Arrays:
         else:
             state[name] = value
     return state
+
+
+def resnet_generator(
+    config: ResnetGeneratorConfig = SMALL_RESNET,
+    block: str = "conv_block",
+    dropout: bool = False,
+    buffers: tuple[str, ...] = (),
+    seed: int = 0,
+) -> Arrays:
+    """A state dict of CycleGAN's layout, with random values: layers in the order they run, numbered with what has no
+    parameters (padding, activations, dropout) among them."""
+    rng = np.random.default_rng(seed)
+    arrays: Arrays = {}
+
+    def add(name: str, number: int, *shape: int, transposed: bool = False) -> None:
+        """A convolution and its norm."""
+        out = shape[1] if transposed else shape[0]
+        arrays[f"{name}.{number}.weight"] = rng.standard_normal(shape, np.float32)
+        arrays[f"{name}.{number}.bias"] = rng.standard_normal(out, np.float32)
+        for leaf in ("weight", "bias") if config.affine else buffers:
+            value = np.array(7) if leaf == "num_batches_tracked" else rng.standard_normal(out, np.float32)
+            arrays[f"{name}.{number + 1}.{leaf}"] = value
+
+    a, b, c = config.ngf, 2 * config.ngf, 4 * config.ngf
+    add("model", 1, a, config.input_nc, 7, 7)
+    add("model", 4, b, a, 3, 3)
+    add("model", 7, c, b, 3, 3)
+    for i in range(10, 10 + config.n_blocks):
+        add(f"model.{i}.{block}", 1, c, c, 3, 3)
+        add(f"model.{i}.{block}", 6 if dropout else 5, c, c, 3, 3)
+    up = 10 + config.n_blocks
+    add("model", up, c, b, 3, 3, transposed=True)
+    add("model", up + 3, b, a, 3, 3, transposed=True)
+    arrays[f"model.{up + 7}.weight"] = rng.standard_normal((config.output_nc, a, 7, 7), np.float32)
+    arrays[f"model.{up + 7}.bias"] = rng.standard_normal(config.output_nc, np.float32)
+    return arrays
 
 
 def _with_counts(arrays: Arrays) -> Arrays:

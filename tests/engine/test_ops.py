@@ -177,7 +177,11 @@ def test_downsample(drawn: dict[str, Any], factor: int, kernel: int, of_input: b
     check("downsample", drawn, forward, **layers)
 
 
-@given(shapes(), st.sampled_from(["act", "twice", "norm", "norm and act", "up", "itself", "chain"]))
+NEITHER = ("neither", "neither, normed", "neither, up", "neither, itself")
+"""Of whose two sides none is stored."""
+
+
+@given(shapes(), st.sampled_from(["act", "twice", "norm", "norm and act", "up", "itself", "chain", *NEITHER]))
 def test_additions_that_no_convolution_absorbs(drawn: dict[str, Any], kind: str) -> None:
     w, v = drawn["widths"]
     layers = {"b": conv(w, w), "d": conv(w, w, 3, 2), "n": nn.InstanceNorm(w), "c": conv(w, v), "e": conv(v, 3)}
@@ -197,6 +201,16 @@ def test_additions_that_no_convolution_absorbs(drawn: dict[str, Any], kind: str)
             h = m.b(h) + nn.upsample_nearest(m.d(h))
         elif kind == "itself":
             h = h + h
+        elif kind == "neither":
+            h = nn.silu(m.b(h)) + nn.relu(h)
+        elif kind == "neither, normed":
+            g = nn.relu(m.n(m.b(h)))
+            h = (m.n(m.b(g)) + g) + g
+        elif kind == "neither, up":
+            h = nn.upsample_nearest(nn.relu(m.d(h))) + nn.silu(h)
+        elif kind == "neither, itself":
+            g = nn.silu(h)
+            h = g + g
         else:
             h = m.b(h) + h + nn.upsample_nearest(nn.relu(m.d(h)))
         return m.e(m.c(h))

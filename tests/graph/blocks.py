@@ -70,14 +70,18 @@ class Up(mlx.nn.Module):
 
 
 class ReflectedBlock(mlx.nn.Module):
-    """CycleGAN's residual block: the norm comes last, so no convolution absorbs the addition."""
+    """CycleGAN's residual block: the norm comes last, so no convolution absorbs the addition. With `stem` what it adds
+    to is normalised and activated, as it is in the first of a network's blocks."""
 
-    def __init__(self, c: int):
+    def __init__(self, c: int, stem: bool = False):
         super().__init__()
+        if stem:
+            self.stem, self.norm = conv(c, c, 1), nn.InstanceNorm(c)
         self.conv1, self.conv2 = (nn.Conv2d(c, c, 3, padding=1, pad_mode="reflect") for _ in range(2))
         self.norm1, self.norm2 = nn.InstanceNorm(c), nn.InstanceNorm(c, affine=True)
 
     def __call__(self, x: Tensor) -> Tensor:
+        x = nn.relu(self.norm(self.stem(x))) if "stem" in self else x
         return x + self.norm2(self.conv2(nn.relu(self.norm1(self.conv1(x)))))
 
 

@@ -66,7 +66,7 @@ def randomise(model: mlx.nn.Module, seed: int = 0) -> None:
 
 # ---- random networks
 
-FLAT = ("conv", "block", "attention", "reflected", "separable", "spade", "separable spade")
+FLAT = ("conv", "block", "attention", "reflected", "first reflected", "separable", "spade", "separable spade")
 DOWN = ("down", "pool")
 UP = ("up", "plain up", "transposed", "spade up")
 
@@ -127,7 +127,7 @@ class RandomUNet(mlx.nn.Module):
             if kind in DOWN:
                 skips.append(c)
             skip = skips.pop() if kind in UP else 0
-            if kind in ("attention", "reflected"):
+            if kind in ("attention", "reflected", "first reflected"):
                 width = c
             self.layers.append(self._layer(kind, c, width, skip, vector))
             c = width
@@ -143,6 +143,7 @@ class RandomUNet(mlx.nn.Module):
             "block": lambda: Block(i, o, vector, film),
             "attention": lambda: SelfAttention(i, 2 if i % 2 == 0 else 1),
             "reflected": lambda: ReflectedBlock(i),
+            "first reflected": lambda: ReflectedBlock(i, stem=True),
             "separable": lambda: Separable(i, o),
             "spade": lambda: SpadeBlock(i, o, labels, separable=False),
             "separable spade": lambda: SpadeBlock(i, o, labels, separable=True),

@@ -24,6 +24,7 @@ from sige_mlx.graph.fusion import (
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.trace import trace
 from sige_mlx.nn import Tensor
+from sige_mlx.nn.ops import ReLU
 from tests.engine.compare import image, nmse
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec
@@ -87,6 +88,14 @@ def test_residual_is_read_by_the_convolution_that_is_added_to_it() -> None:
 def test_upsampled_residual_is_read_so() -> None:
     last = only_conv(lambda m, x: m.a(x) + nn.upsample_nearest(m.d(x)))
     assert last.residual is not None and last.residual.resample == 1
+
+
+def test_of_two_values_that_are_not_stored_the_earlier_is_once() -> None:
+    graph, ops = fused(lambda m, x: (lambda h: m.b((nn.silu(m.a(x)) + h) + h))(nn.relu(m.c(x))))
+    earlier = next(n.index for n in graph.nodes if isinstance(n.op, ReLU))
+    (stored,) = [op for op in ops if isinstance(op, FusedDepthwise) and op.residual is None]
+    assert stored.value == earlier and stored.source.reads[0].act == "relu"
+    assert [op.residual for op in ops if isinstance(op, FusedDepthwise) and op.residual] == [Read(earlier)] * 2
 
 
 def test_shortcut_becomes_a_source() -> None:

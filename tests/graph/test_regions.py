@@ -112,6 +112,21 @@ def test_instance_norms_are_fresh_where_all_pixels_are() -> None:
     assert norm not in regions(graph, 16).fresh and norm in regions(graph, 17).fresh
 
 
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_the_head_may_keep_recorded_statistics(church: Graph, everywhere: bool) -> None:
+    (norm_out,) = [n.index for n in church.nodes if n.name == "norm_out"]
+    fresh, kept = (regions(church, 64, everywhere, fresh_head) for fresh_head in (True, False))
+    assert fresh.fresh - kept.fresh == {norm_out}
+
+
+def test_pixelwise_operations_are_where_their_values_are_unless_statistics_are_fresh() -> None:
+    model = Net((16, 16, 3), lambda m, x: m.b(nn.relu(m.n(m.a(x)))), a=conv(3, 4), n=nn.InstanceNorm(4), b=conv(4, 2))
+    graph = trace(model, model.inputs())
+    for fresh_head, region in ((True, Region.DENSE), (False, Region.TILES)):
+        of = regions(graph, 16, fresh_head=fresh_head).of
+        assert {of[n.index] for n in graph.nodes if isinstance(n.op, ops.InstanceNorm | ops.ReLU)} == {region}
+
+
 def test_planes_have_the_tiles_of_their_size() -> None:
     mask = np.zeros((20, 12), np.bool_)
     mask[0, 0] = True

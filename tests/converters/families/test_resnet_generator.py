@@ -1,0 +1,166 @@
+"""Recognising CycleGAN's ResNet generators by their tensors, in every layout they were published in."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from sige_mlx.converters import convert
+from sige_mlx.converters.checkpoint import CheckpointError
+from sige_mlx.converters.families import FAMILIES, Match, recognise
+from sige_mlx.converters.families.family import Shape
+from sige_mlx.errors import SigeError
+from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
+from tests.converters.networks import SMALL_RESNET, Arrays, resnet_generator
+from tests.converters.writer import save
+from tests.trained import CHECKPOINT_SHA256, CHECKPOINT_SIZE, vintagify
+
+BUFFERS = ("running_mean", "running_var")
+AFFINE = ResnetGeneratorConfig(ngf=4, n_blocks=6, affine=True)
+LAYOUTS = {
+    "cyclegan": resnet_generator(),
+    "dropout": resnet_generator(dropout=True),
+    "old": resnet_generator(buffers=BUFFERS),
+    "less old": resnet_generator(buffers=(*BUFFERS, "num_batches_tracked"), dropout=True),
+    "affine": resnet_generator(AFFINE, block="block"),
+}
+
+
+def shapes(arrays: Arrays) -> dict[str, Shape]:
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def matched(tensors: dict[str, Shape], image_size: int | None = None) -> Match:
+    return recognise(tensors, FAMILIES, image_size)
+
+
+def complaint(tensors: dict[str, Shape]) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        matched(tensors)
+    return str(caught.value)
+
+
+def built(arrays: Arrays) -> Arrays:
+    """Our parameters of a state dict."""
+    return {name: s.build(arrays.__getitem__) for name, s in matched(shapes(arrays)).layout.sources.items()}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_configuration_follows_from_the_tensors(name: str) -> None:
+    match = matched(shapes(LAYOUTS[name]))
+    assert (match.family, match.config) == ("resnet_generator", AFFINE if name == "affine" else SMALL_RESNET)
+    assert match.remarks == ("no tensor tells the picture's size: 256 x 256 assumed, and edits go by their pictures",)
+    assert match.layout.tensors == shapes(LAYOUTS[name])  # each is taken, or listed as unused
+    assert set(match.layout.unused) == {n for n in LAYOUTS[name] if n.rpartition(".")[2] not in ("weight", "bias")}
+
+
+@pytest.mark.parametrize("n_blocks", [0, 1, 6, 9, 12])
+def test_any_number_of_blocks(n_blocks: int) -> None:
+    config = ResnetGeneratorConfig(ngf=2, n_blocks=n_blocks, input_nc=1, output_nc=5)
+    assert matched(shapes(resnet_generator(config))).config == config
+
+
+def test_the_published_network() -> None:
+    match = matched(shapes(resnet_generator(ResnetGeneratorConfig())))
+    assert match.config == ResnetGeneratorConfig()
+    assert list(match.layout.sources["blocks.8.conv2.weight"].tensors) == ["model.18.conv_block.5.weight"]
+    assert match.layout.sources["up.1.conv.weight"].tensors == {"model.22.weight": (128, 64, 3, 3)}
+    assert match.layout.sources["conv_out.bias"].tensors == {"model.26.bias": (3,)}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_any_one_tensor_missing_renamed_or_mis_shaped_is_named(name: str) -> None:
+    tensors = shapes(LAYOUTS[name])
+    for tensor in ["model.1.weight", "model.23.bias", *random.Random(0).sample(list(tensors), 15)]:
+        shape = tensors[tensor]
+        rest = {other: s for other, s in tensors.items() if other != tensor}
+        assert complaint(rest).endswith(f"resnet_generator comes nearest, with 1 missing: {tensor}")
+        assert complaint({**rest, "extra": shape}).endswith(f"1 missing: {tensor}; 1 unexpected: extra")
+        wrong = (*shape, 1)
+        assert f"1 mis-shaped: {tensor} is {wrong}, not {shape}" in complaint({**tensors, tensor: wrong})
+
+
+def test_order_of_the_tensors_does_not_matter() -> None:
+    tensors = shapes(LAYOUTS["old"])
+    names = list(tensors)
+    random.Random(0).shuffle(names)
+    assert matched({n: tensors[n] for n in names}).layout == matched(tensors).layout
+
+
+def test_permuted_names_do_not_fit() -> None:
+    tensors = shapes(LAYOUTS["cyclegan"])
+    weights = [name for name in tensors if name.endswith(".weight")]
+    permuted = {**tensors, **{a: tensors[b] for a, b in zip(weights, weights[1:] + weights[:1], strict=True)}}
+    assert "mis-shaped" in complaint(permuted)
+
+
+def test_batch_normalisation_does_not_fit() -> None:
+    """Whose convolutions have no bias before it, and whose statistics are used."""
+    tensors = shapes(resnet_generator(AFFINE))
+    tensors |= {n.replace("weight", b): s for n, s in tensors.items() if len(s) == 1 and "weight" in n for b in BUFFERS}
+    biases = [n for n, s in tensors.items() if n.endswith(".bias") and f"{n[:-5]}.running_mean" not in tensors]
+    for name in biases[:-1]:
+        del tensors[name]
+    assert "resnet_generator comes nearest, with 17 missing: model.1.bias" in complaint(tensors)
+
+
+def test_weights_come_in_our_layout() -> None:
+    arrays, found = LAYOUTS["cyclegan"], built(LAYOUTS["cyclegan"])
+    np.testing.assert_array_equal(found["stem.conv.weight"], arrays["model.1.weight"].transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(found["up.0.conv.weight"], arrays["model.16.weight"].transpose(1, 2, 3, 0))
+    np.testing.assert_array_equal(found["up.0.conv.bias"], arrays["model.16.bias"])
+
+
+@pytest.mark.parametrize("name", ["dropout", "old", "less old"])
+def test_every_layout_gives_the_same_parameters(name: str) -> None:
+    """Of what differs between them nothing is drawn before the last of the parameters that they share."""
+    expected = {layer: value.shape for layer, value in built(LAYOUTS["cyclegan"]).items()}
+    assert {layer: value.shape for layer, value in built(LAYOUTS[name]).items()} == expected
+    block = "model.12.conv_block." + ("6" if name in ("dropout", "less old") else "5")
+    values = LAYOUTS[name][f"{block}.weight"].transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(built(LAYOUTS[name])["blocks.2.conv2.weight"], values)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_files_of_every_layout_are_converted(name: str, tmp_path: Path) -> None:
+    made = convert(save(tmp_path / "latest_net_G.pth", LAYOUTS[name]), tmp_path / "m")
+    found, expected = load_file(tmp_path / "m" / "model.safetensors"), built(LAYOUTS[name])
+    assert found.keys() == expected.keys()
+    for key, values in expected.items():
+        np.testing.assert_array_equal(found[key], values)
+    assert made.config.n_blocks == 6 and any("no tensor tells" in note for note in made.notes)
+
+
+def test_image_size() -> None:
+    match = matched(shapes(LAYOUTS["cyclegan"]), 128)
+    assert (match.config.image_size, match.remarks) == ((128, 128), ())
+    with pytest.raises(SigeError, match="a picture of 130×130 pixels"):
+        matched(shapes(LAYOUTS["cyclegan"]), 130)
+
+
+dimension = st.integers(0, 70) | st.sampled_from([1 << 16, 1 << 31, 1 << 40, 1 << 62])
+names = st.sampled_from([*shapes(LAYOUTS["old"]), "model.16.conv_block.1.weight", "model.99999999.conv_block.1.weight"])
+replacements = st.dictionaries(names, st.lists(dimension, max_size=5).map(tuple), min_size=1, max_size=6)
+
+
+@given(replacements, st.sampled_from(["", *LAYOUTS]))
+def test_hostile_shapes(changed: dict[str, Shape], base: str) -> None:
+    original = shapes(LAYOUTS[base]) if base else {}
+    tensors = {**original, **changed}
+    if tensors == original:
+        return
+    text = complaint(tensors)
+    assert "known network" in text
+    assert len(text) < 2000
+
+
+def test_trained_weights_of_another_project(tmp_path: Path) -> None:
+    made = convert(vintagify(), tmp_path / "m")
+    assert (made.family, made.config) == ("resnet_generator", ResnetGeneratorConfig(affine=True))
+    assert (made.parameters, made.sha256) == (CHECKPOINT_SIZE, CHECKPOINT_SHA256)

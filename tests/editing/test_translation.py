@@ -1,0 +1,202 @@
+"""Sessions of pictures under networks that translate them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sige_mlx.editing import EditSession, TranslationSession, recording
+from sige_mlx.editing.images import from_model, to_model
+from sige_mlx.engine import Engine
+from sige_mlx.errors import SigeError
+from sige_mlx.masks import dilate
+from tests.tiny import TRANSLATION_CONFIG, label_engine, tiny_engine, translation_engine
+from tests.tiny import original as square
+from tests.tiny import painted as square_painted
+
+SIZE = TRANSLATION_CONFIG.image_size
+
+
+def original() -> np.ndarray:
+    return square(*SIZE)
+
+
+def painted() -> np.ndarray:
+    return square_painted(*SIZE)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return translation_engine()
+
+
+def open_session(engine: Engine) -> TranslationSession:
+    return TranslationSession(engine, original())
+
+
+def covered(session: TranslationSession, mask: np.ndarray) -> np.ndarray:
+    """The pixels in active tiles."""
+    return session.engine.prepare(mask).edit.tiling.at(SIZE).pixels()[0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_pixels_outside_the_tiles_are_exactly_the_recorded_ones(device: str) -> None:
+    opened = open_session(translation_engine(device))
+    before = opened.record()
+    result = opened.edit(painted())
+    tiles = covered(opened, result.mask)
+    assert np.array_equal(result.image[~tiles], before[~tiles])
+    assert not np.array_equal(result.image[result.mask], before[result.mask])
+    assert tiles[result.mask].all() and not tiles.all()
+
+
+def test_the_recorded_picture_is_the_networks(engine: Engine) -> None:
+    opened = open_session(engine)
+    assert opened.image is None
+    expected = from_model(engine(x=to_model(original())))
+    assert np.array_equal(opened.record(), expected) and np.array_equal(opened.image, expected)
+    assert np.array_equal(opened.dense(painted()).image, from_model(engine(x=to_model(painted()))))
+
+
+def test_executors_agree(engine: Engine) -> None:
+    native, reference = (open_session(e).edit(painted()) for e in (engine, translation_engine("reference")))
+    assert np.abs(native.image.astype(int) - reference.image).max() <= 1
+
+
+def test_the_mask_is_the_dilated_difference_beyond_a_grey_level(engine: Engine) -> None:
+    picture = painted()
+    picture[0, 0] ^= 1  # as a lossy format might
+    stroke = np.zeros(SIZE, np.bool_)
+    stroke[8:14, 10:16] = True
+    opened = open_session(engine)
+    assert np.array_equal(opened.mask(picture), dilate(stroke, 1))
+    assert np.array_equal(opened.edit(picture).image, opened.edit(painted()).image)  # it is not let in either
+
+
+def test_a_drawn_mask_lets_nothing_else_in(engine: Engine) -> None:
+    opened = open_session(engine)
+    drawn = np.zeros(SIZE, np.uint8)
+    drawn[8:14, 10:13] = 255
+    half = np.where(drawn[..., None] > 0, painted(), original())
+    result = opened.edit(painted(), drawn)
+    assert np.array_equal(result.mask, drawn > 0)
+    assert np.array_equal(result.image, opened.edit(half, drawn).image)
+    assert np.array_equal(opened.dense(painted(), Image.fromarray(drawn)).image, opened.dense(half).image)
+
+
+def test_an_edit_keeps_the_recorded_statistics(engine: Engine) -> None:
+    """The picture is no more than the same network's under a white mask: every pixel anew, normalised as recorded."""
+    opened = open_session(engine)
+    result = opened.edit(painted())
+    everything = opened.edit(painted(), np.full(SIZE, 255, np.uint8))
+    assert np.abs(result.image.astype(int) - everything.image)[result.mask].mean() < 1
+    fresh = TranslationSession(
+        translation_engine(config=dataclasses.replace(TRANSLATION_CONFIG, fresh_head=True)), original()
+    )
+    assert not np.array_equal(fresh.edit(painted()).image, result.image)
+
+
+def test_the_unchanged_picture_under_a_white_mask_is_the_recorded_one(engine: Engine) -> None:
+    opened = open_session(engine)
+    result = opened.edit(original(), np.full(SIZE, 255, np.uint8))
+    assert result.mask.all()
+    assert np.abs(result.image.astype(int) - opened.record()).max() <= 1
+
+
+def test_numbers_of_an_edit(engine: Engine) -> None:
+    result = open_session(engine).edit(painted())
+    assert result.steps == 1 and result.dense_macs == engine.macs
+    assert 0 < result.macs < result.dense_macs
+    assert set(result.tiles) == {(32, 48), (16, 24), (8, 12)}
+    assert result.seconds > 0
+    assert result.dense_seconds is not None and result.dense_seconds > 0
+
+
+def test_an_empty_edit_is_the_originals_translation(engine: Engine) -> None:
+    opened = open_session(engine)
+    result = opened.edit(original())
+    assert np.array_equal(result.image, opened.record())
+    assert (result.macs, result.edited) == (0, 0)
+
+
+def test_commit_makes_the_edited_picture_the_original(engine: Engine) -> None:
+    opened = open_session(engine)
+    opened.edit(painted())
+    opened.commit()
+    assert opened.pending is None and opened.image is None
+    assert np.array_equal(opened.original, painted())
+    assert np.array_equal(opened.record(), from_model(engine(x=to_model(painted()))))
+    assert opened.edit(painted()).edited == 0
+
+
+def test_commit_drops_what_was_recorded() -> None:
+    engine = translation_engine()
+    opened = open_session(engine)
+    opened.edit(painted())
+    assert engine.recorded_nbytes > 0
+    opened.commit()
+    assert engine.recorded_nbytes == 0
+
+
+def test_commit_needs_a_result(engine: Engine) -> None:
+    opened = open_session(engine)
+    with pytest.raises(SigeError, match="nothing to commit"):
+        opened.commit()
+    opened.edit(painted())
+    opened.revert()
+    assert opened.pending is None
+    with pytest.raises(SigeError, match="nothing to commit"):
+        opened.commit()
+
+
+def test_revert_keeps_the_recording(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_session(engine)
+    first = opened.edit(painted())
+    opened.revert()
+    monkeypatch.setattr(Engine, "record", lambda *_, **__: pytest.fail("recorded again"))
+    assert np.array_equal(opened.edit(painted()).image, first.image)
+
+
+def test_progress_is_told(engine: Engine) -> None:
+    told: list[tuple[str, int, int]] = []
+    opened = open_session(engine)
+    opened.edit(painted(), progress=lambda *what: told.append(what))
+    opened.dense(painted(), progress=lambda *what: told.append(what))
+    assert told == [(what, i, 1) for what in ("record", "edit", "dense") for i in (0, 1)]
+
+
+def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
+    mine = original()
+    opened = TranslationSession(engine, mine)
+    mine[:] = 0
+    assert np.array_equal(opened.original, original())
+    theirs = painted()
+    opened.edit(theirs)
+    theirs[:] = 0
+    opened.commit()
+    assert np.array_equal(opened.original, painted())
+
+
+def test_a_recording_that_does_not_fit_in_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "_physical_memory", lambda: 1 << 10)
+    with pytest.raises(SigeError, match="take at most 0"):
+        open_session(translation_engine())
+
+
+def test_pictures_of_another_size(engine: Engine) -> None:
+    with pytest.raises(SigeError, match=r"the original is 32×32 pixels .* takes 48×32"):
+        TranslationSession(engine, square())
+    with pytest.raises(SigeError, match=r"the edited image is 32×32 pixels"):
+        open_session(engine).edit(square())
+    with pytest.raises(SigeError, match="the mask is 32×32"):
+        open_session(engine).edit(painted(), np.zeros((32, 32), np.uint8))
+
+
+def test_networks_of_another_kind(engine: Engine) -> None:
+    with pytest.raises(SigeError, match=r"^this network takes x, t: one that translates takes a picture alone$"):
+        TranslationSession(tiny_engine(), square())
+    with pytest.raises(SigeError, match=r"^this network denoises no pictures"):
+        EditSession(engine, original())
+    with pytest.raises(SigeError, match="reads 36 channels and writes 3"):
+        TranslationSession(label_engine(), original())
