@@ -30,6 +30,7 @@ class Trust:
         self._file = folder / "kernels.json"
         self._identity = device.identity
         self._verdicts: dict[str, str] = {}
+        self._warned: set[str] = set()
         if self._identity is not None:
             self._verdicts = _read(self._file).get(self._identity, {})
 
@@ -41,12 +42,13 @@ class Trust:
         if name not in self._verdicts:
             self._verdicts[name] = self._tried(launch, sample(call))
             self._keep()
-            if self._verdicts[name]:
-                warnings.warn(
-                    f"the Metal kernel {launch.kernel.name} is replaced by MLX operations, which are slower:"
-                    f" {self._verdicts[name]}",
-                    stacklevel=2,
-                )
+        if self._verdicts[name] and launch.kernel.name not in self._warned:
+            self._warned.add(launch.kernel.name)
+            warnings.warn(
+                f"the Metal kernel {launch.kernel.name} is replaced by MLX operations, which are slower:"
+                f" {self._verdicts[name]}",
+                stacklevel=2,
+            )
         return not self._verdicts[name]
 
     def _tried(self, launch: Launch, small: Call) -> str:
