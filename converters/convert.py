@@ -83,7 +83,7 @@ def convert(
     destination = Path(destination)
     if destination.resolve() in source.resolve().parents:
         raise SigeError(f"{destination}: the checkpoint lies in it; give another folder for the model")
-    shapes = {name: origin.built_shape for name, origin in match.layout.items()}
+    shapes = {name: origin.built_shape for name, origin in match.layout.sources.items()}
     count = sum(map(math.prod, shapes.values()))
     nbytes = count * itemsize(dtype)
 
@@ -135,9 +135,9 @@ def _recognise(source: Path, weights: StateDict, family: str | None, image_size:
         match = recognise({name: tensor.shape for name, tensor in weights.tensors.items()}, candidates, image_size)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
-    for origin in match.layout.values():
-        if (dtype := weights.tensors[origin.name].dtype) not in FLOATING:
-            raise CheckpointError(f"{source}: its tensor {origin.name} is {dtype}; weights are floating-point numbers")
+    for name in (name for origin in match.layout.sources.values() for name in origin.tensors):
+        if (dtype := weights.tensors[name].dtype) not in FLOATING:
+            raise CheckpointError(f"{source}: its tensor {name} is {dtype}; weights are floating-point numbers")
     return match
 
 
@@ -149,7 +149,7 @@ def _configured(source: Path, match: Match, settings: Mapping[str, Any]) -> Any:
             raise SigeError(f"{name!r} is no setting of family {match.family!r}: it must be one of {', '.join(known)}")
     described = {**dataclasses.asdict(match.config), **settings}
     built = {name: tuple(array.shape) for name, array in parameters(build(match.family, described)).items()}
-    if built != {name: origin.built_shape for name, origin in match.layout.items()}:
+    if built != {name: origin.built_shape for name, origin in match.layout.sources.items()}:
         given = ", ".join(f"{name}={value}" for name, value in settings.items())
         raise SigeError(f"{source}: its tensors are those of another network than {given} asks for")
     return dataclasses.replace(match.config, **{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
@@ -157,15 +157,16 @@ def _configured(source: Path, match: Match, settings: Mapping[str, Any]) -> Any:
 
 def _build(source: Path, tensors: dict[str, Tensor], match: Match, dtype: str, name: str) -> np.ndarray:
     """The parameter `name` in our layout, as `dtype`."""
-    origin = match.layout[name]
+    origin = match.layout.sources[name]
     try:
-        values = origin.build(tensors[origin.name].numpy())
+        values = origin.build(lambda tensor: tensors[tensor].numpy())
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
     with np.errstate(over="ignore"):
         values = np.asarray(values, dtype, order="C")
     if not np.isfinite(values).all():
-        raise CheckpointError(f"{source}: its tensor {origin.name} has values that are not finite as {dtype}")
+        made_of = " with ".join(origin.tensors)
+        raise CheckpointError(f"{source}: its tensor {made_of} has values that are not finite as {dtype}")
     return values
 
 

@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,38 @@ ASSETS = Path(__file__).parent / "assets"
 DEFAULT = "blue-marble-128"
 """The model that ships inside the package; its configuration lies beside its weights."""
 
-KNOWN: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "ddpm-church-256": ("ddpm", {}),
+
+@dataclass(frozen=True)
+class Published:
+    """A model whose authors publish its checkpoint: the name of the file, the page or folder it is in, and its MD5 as
+    they give it. `config` are the fields that differ from the family's own."""
+
+    family: str
+    file: str
+    place: str
+    md5: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def network(self) -> mlx.nn.Module:
+        """The network, without weights."""
+        return build(self.family, dict(self.config))
+
+
+_SIGE = "https://www.cs.cmu.edu/~sige/resources/models"
+
+KNOWN: Mapping[str, Published] = {
+    "ddpm-church-256": Published(
+        "ddpm", "church256-ddpm-unet.pth", f"{_SIGE}/diffusion", "8fbd43a27e98e64b56453faca9be619e"
+    ),
+    "gaugan-cityscapes": Published("spade", "spade.pth", f"{_SIGE}/gaugan", "21b8b5b29295b7208ba5cb48d818a367"),
+    "gan-compression-cityscapes": Published(
+        "sub_mobile_spade",
+        "sub_mobile_spade-32_32_32_48_32_24_24_32.pth",
+        f"{_SIGE}/gaugan",
+        "2f8373ff0433badbea664da90709ca3c",
+    ),
 }
-"""Family and configuration of the published models; their weights are converted into the cache by the user."""
+"""The published models by the names they have here; their weights are converted into the cache by the user."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +86,11 @@ def names() -> list[str]:
     return list(dict.fromkeys([DEFAULT, *KNOWN, *cached]))
 
 
+def is_here(name: str) -> bool:
+    """Whether the weights of a model in `names` are on this machine."""
+    return name == DEFAULT or (cache_folder() / name / "config.json").is_file()
+
+
 def load(name: str | Path) -> Pretrained:
     """A model by name (embedded or converted into the cache) or by the path of a folder with `config.json` and
     `model.safetensors`. Raises `SigeError` when it is nowhere, or when its files do not belong together."""
@@ -69,8 +102,8 @@ def load(name: str | Path) -> Pretrained:
 def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
     """Family and network of a model, without its weights: those of a published one need not be on this machine."""
     if str(name) in KNOWN:
-        family, config = KNOWN[str(name)]
-        return family, build(family, config)
+        published = KNOWN[str(name)]
+        return published.family, published.network()
     return _described(_folder(name))
 
 
@@ -90,15 +123,16 @@ def random_weights(model: mlx.nn.Module, seed: int = 0) -> Loader:
         drawn = rng.standard_normal(shape, dtype=np.float32)
         if len(shape) > 1:
             return drawn * np.float32((0.6 / np.prod(shape[1:])) ** 0.5)
-        return 0.05 * drawn + np.float32(1 if "norm" in name and name.endswith(".weight") else 0)
+        around_one = name.endswith(".running_var") or ("norm" in name and name.endswith(".weight"))
+        return 0.05 * drawn + np.float32(around_one)
 
     return make
 
 
 def name_for(family: str, config: Any, source: Path) -> str:
     """What to call a converted model in the cache: the published one's name if it is that network, else the file's."""
-    for name, (known_family, known_config) in KNOWN.items():
-        if known_family == family and build(family, known_config).config == config:
+    for name, published in KNOWN.items():
+        if published.family == family and published.network().config == config:
             return name
     return source.stem
 
@@ -122,9 +156,10 @@ def _folder(name: str | Path) -> Path:
     folder, cached = Path(name), cache_folder() / name
     if str(name) in KNOWN:
         if not cached.is_dir():
+            published = KNOWN[str(name)]
             raise SigeError(
-                f"the weights of {name} are not on this machine: get the checkpoint from its authors and run"
-                f" `sige-mlx convert CHECKPOINT`, which puts them into {cached}"
+                f"the weights of {name} are not on this machine: get {published.file} from {published.place} and run"
+                f" `sige-mlx convert {published.file}`, which puts them into {cached}"
             )
         return cached
     if folder.is_file():

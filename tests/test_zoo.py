@@ -16,6 +16,8 @@ from sige_mlx import zoo
 from sige_mlx.errors import SigeError
 from sige_mlx.models import build
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.spade import SPADEConfig
+from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig
 from sige_mlx.nn.module import parameters
 
 CONFIG = {"image_size": 16, "ch": 32, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [8]}
@@ -68,7 +70,7 @@ def test_engine_and_module_have_the_same_weights(tmp_path: Path) -> None:
 def test_a_converted_model_goes_by_its_name(cache: Path) -> None:
     save(cache / "my-church")
     assert zoo.load("my-church").family == "ddpm"
-    assert zoo.names() == [zoo.DEFAULT, "ddpm-church-256", "my-church"]
+    assert zoo.names() == [zoo.DEFAULT, *zoo.KNOWN, "my-church"]
 
 
 def test_a_published_model_is_found_in_the_cache(cache: Path) -> None:
@@ -85,8 +87,19 @@ def test_the_embedded_model_is_complete() -> None:
 
 
 def test_published_networks_need_no_weights() -> None:
-    family, model = zoo.network("ddpm-church-256")
-    assert family == "ddpm" and isinstance(model, DDPMUNet) and model.config == DDPMConfig()
+    for name, config in (
+        ("ddpm-church-256", DDPMConfig()),
+        ("gaugan-cityscapes", SPADEConfig()),
+        ("gan-compression-cityscapes", SubMobileSPADEConfig()),
+    ):
+        family, model = zoo.network(name)
+        assert family == zoo.KNOWN[name].family and model.config == config
+
+
+def test_a_model_is_here_once_it_is_converted(cache: Path) -> None:
+    assert [name for name in zoo.names() if zoo.is_here(name)] == [zoo.DEFAULT]
+    save(cache / "ddpm-church-256")
+    assert zoo.is_here("ddpm-church-256") and not zoo.is_here("gaugan-cityscapes")
 
 
 def test_the_cache_is_where_the_user_wants_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +110,7 @@ def test_the_cache_is_where_the_user_wants_it(cache: Path, monkeypatch: pytest.M
 
 def test_a_converted_model_is_named_after_the_network_it_is() -> None:
     assert zoo.name_for("ddpm", DDPMConfig(), Path("ema.pth")) == "ddpm-church-256"
+    assert zoo.name_for("spade", SPADEConfig(), Path("net.pth")) == "gaugan-cityscapes"
     assert zoo.name_for("ddpm", DDPMConfig(ch=64), Path("dir/ema.pth")) == "ema"
 
 
@@ -118,6 +132,14 @@ def test_random_networks_keep_activations_of_order_one(tmp_path: Path) -> None:
     y = np.asarray(pretrained.module()(x, mx.array([50.0])))
     assert 0.1 < y.std() < 10
     assert all(pretrained.load(n).dtype == np.float32 for n in parameters(pretrained.model))
+
+
+def test_random_networks_with_batch_norm_keep_activations_of_order_one() -> None:
+    model = build("spade", {"crop_size": 64, "aspect_ratio": 1.0, "ngf": 4, "nhidden": 8})
+    load = zoo.random_weights(model)
+    model.load_weights([(name, mx.array(load(name))) for name in parameters(model)])
+    y = np.asarray(model(mx.random.uniform(shape=model.inputs()["x"], key=mx.random.key(0))))
+    assert 0.1 < y.std() < 0.9
 
 
 # ---- what cannot
@@ -171,7 +193,10 @@ def no_text(folder: Path) -> None:
 READ = r"config\.json cannot be read as a model's configuration: "
 
 WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no such folder": (missing_folder, r"is neither a model's name \(blue-marble-128, ddpm-church-256\) nor a folder"),
+    "no such folder": (
+        missing_folder,
+        r"is neither a model's name \(blue-marble-128, ddpm-church-256, .*\) nor a folder",
+    ),
     "no weights": (missing_weights, r"model\.safetensors cannot be read as safetensors: "),
     "truncated weights": (truncated, r"model\.safetensors cannot be read as safetensors: "),
     "weights that are text": (no_tensors, r"model\.safetensors cannot be read as safetensors: "),
@@ -211,7 +236,8 @@ def test_a_checkpoint_for_a_folder_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_published_model_that_was_not_converted_says_what_to_do() -> None:
     with pytest.raises(
-        SigeError, match=r"^the weights of ddpm-church-256 are not on this machine: .*`sige-mlx convert"
+        SigeError,
+        match=r"^the weights of ddpm-church-256 are not .* get church256-ddpm-unet\.pth from http.*`sige-mlx convert",
     ):
         zoo.load("ddpm-church-256")
 

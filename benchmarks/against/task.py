@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
-from sige_mlx.benchmark.workload import TIMESTEP
-from sige_mlx.converters.families import ddpm
+from sige_mlx.benchmark.workload import TIMESTEP, random_image
+from sige_mlx.converters.families import FAMILIES
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
 
@@ -30,6 +30,10 @@ Calls = Mapping[str, Call]
 """By name: "dense" (of the edited image), "record" (of the original), "prepare", "edit" …"""
 
 
+TWINS = ("ddpm", "spade", "sub_mobile_spade")
+"""Families with a PyTorch twin (`engines/torch.py`)."""
+
+
 @dataclass(frozen=True)
 class Task:
     """Reproducible from its fields alone, so that every process can make it."""
@@ -45,9 +49,9 @@ class Task:
     def pretrained(self) -> zoo.Pretrained:
         """The network and its weights; raises `SigeError` for a family without a PyTorch twin."""
         pretrained = zoo.load(self.model) if self.own_weights else zoo.random(self.model, self.seed)
-        if pretrained.family != ddpm.FAMILY.name:
+        if pretrained.family not in TWINS:
             raise SigeError(
-                f"{self.model} is of the family {pretrained.family}: only ddpm networks have a PyTorch twin here"
+                f"{self.model} is of the family {pretrained.family}: only {', '.join(TWINS)} have a PyTorch twin here"
             )
         return pretrained
 
@@ -58,33 +62,44 @@ class Task:
     @cached_property
     def mask(self) -> Mask:
         """Bool (H, W), dilated."""
-        return blob_mask((self.config.image_size,) * 2, self.percent, self.config.mask_dilate_radius, self.seed)
+        _, h, w, _ = self._shape
+        return blob_mask((h, w), self.percent, self.config.mask_dilate_radius, self.seed)
 
     @cached_property
     def original(self) -> Floats:
-        """Standard normal (1, H, W, C)."""
-        return self._noise(0)
+        """An image as the network reads it, (1, H, W, C)."""
+        return self._image(0)
 
     @cached_property
     def edited(self) -> Floats:
-        """The original with other noise under the mask."""
-        return np.where(self.mask[None, ..., None], self._noise(1), self.original)
+        """The original with another image under the mask."""
+        return np.where(self.mask[None, ..., None], self._image(1), self.original)
 
-    @property
-    def timestep(self) -> float:
-        return TIMESTEP
+    @cached_property
+    def conditions(self) -> dict[str, Floats]:
+        """The other inputs: a middle timestep, for a network that has one."""
+        shapes = self.pretrained.model.inputs()
+        return {name: np.full(shape, TIMESTEP, np.float32) for name, shape in shapes.items() if len(shape) != 4}
 
-    def state_dict(self, fused: bool = False) -> dict[str, Floats]:
+    def state_dict(self, fused: bool = False) -> dict[str, npt.NDArray[Any]]:
         """The weights under the published names, in PyTorch's layout; `fused` as in the fused checkpoint."""
-        original, joined = ddpm.layouts(self.config)
-        state: dict[str, Floats] = {}
-        for name, source in (joined if fused else original).items():
+        family = next(family for family in FAMILIES if family.name == self.pretrained.family)
+        original, joined, *_ = family.layouts(self.config)
+        layout = joined if fused else original
+        state: dict[str, npt.NDArray[Any]] = {name: np.zeros(shape, np.int64) for name, shape in layout.unused.items()}
+        for name, source in layout.sources.items():
             ours = np.asarray(self.pretrained.load(name), np.float32)
-            tensor = state.setdefault(source.name, np.empty(source.shape, np.float32))
-            tensor[source.start : source.stop] = ours.transpose(0, 3, 1, 2) if ours.ndim == 4 else ours
+            ours = ours.transpose(0, 3, 1, 2) if ours.ndim == 4 else ours
+            for rows in source.rows:
+                tensor = state.setdefault(rows.name, np.empty(rows.shape, np.float32))
+                tensor[rows.start : rows.stop], ours = np.split(ours, [rows.stop - rows.start])
         return state
 
-    def _noise(self, which: int) -> Floats:
-        side, channels = self.config.image_size, self.config.in_ch
-        rng = np.random.default_rng([self.seed, which])
-        return rng.standard_normal((1, side, side, channels), np.float32)
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """Of the image that the network reads."""
+        shape: tuple[int, ...] = self.pretrained.model.inputs()["x"]
+        return shape
+
+    def _image(self, which: int) -> Floats:
+        return random_image(self.config, self._shape, np.random.default_rng([self.seed, which]))

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.editing.label_maps import Ids, encode
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
+from sige_mlx.models.spade import LabelToImageConfig
 
 Array = npt.NDArray[Any]
 Image = npt.NDArray[np.float32]
 
 PASS = ("x_original", "x_edited", "dense_original", "dense_edited")
+MAPS = ("labels", "instances", "labels_edited", "instances_edited")
 TRAJECTORY = ("original", "edited", "noise", "dense")
 
 
@@ -32,15 +35,40 @@ class Peer:
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass on the noised original and the noised edited image, (B, H, W, C), and PyTorch's results."""
+    """One forward pass on the noised original and the noised edited image, (B, H, W, C), and PyTorch's results. A
+    network that makes a picture at once has no timestep."""
 
     x_original: Image
     x_edited: Image
-    timestep: float
+    timestep: float | None
     mask: Mask
     dense_original: Image
     dense_edited: Image
     peer: Peer
+
+    @property
+    def batch(self) -> int:
+        return len(self.dense_edited)
+
+
+@dataclass(frozen=True)
+class LabelPass:
+    """One forward pass on the original and on the edited label map, (H, W), and PyTorch's results."""
+
+    maps: Mapping[str, Ids]
+    mask: Mask
+    dense_original: Image
+    dense_edited: Image
+    peer: Peer
+    batch: int = 1
+
+    def encoded(self, config: Any) -> Pass:
+        """The pass with the maps as the network reads them; raises `SigeError` for a network that reads images."""
+        if not isinstance(config, LabelToImageConfig):
+            raise SigeError("the case is of label maps and the network reads images: they must agree")
+        labels, instances, labels_edited, instances_edited = (self.maps[name] for name in MAPS)
+        x, x_edited = encode(labels, instances, config), encode(labels_edited, instances_edited, config)
+        return Pass(x, x_edited, None, self.mask, self.dense_original, self.dense_edited, self.peer)
 
 
 @dataclass(frozen=True)
@@ -55,18 +83,24 @@ class Trajectory:
     dense: Image
     peer: Peer
 
+    @property
+    def batch(self) -> int:
+        return len(self.edited)
 
-Case = Pass | Trajectory
+
+Case = Pass | LabelPass | Trajectory
 
 
 def read(path: Path) -> Case:
-    """A case of a diffusion network; `SigeError` names the array that is missing or not what it should be."""
+    """A case; `SigeError` names the array that is missing or not what it should be."""
     try:
         with zipfile.ZipFile(path):  # np.load would also take a bare .npy
             arrays: dict[str, Array] = dict(np.load(path))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise SigeError(f"{path.name} cannot be read as an .npz file of arrays: {error}") from error
     try:
+        if "labels" in arrays:
+            return _label_pass(arrays)
         return _trajectory(arrays) if "timesteps" in arrays else _pass(arrays)
     except SigeError as error:
         raise SigeError(f"{path.name}: {error}") from error
@@ -87,6 +121,17 @@ def _pass(arrays: Mapping[str, Array]) -> Pass:
     mask = _mask(arrays, x_edited)
     peer = _peer(arrays, "peer_edited", dense_edited, mask)
     return Pass(x_original, x_edited, _number(arrays, "timestep"), mask, dense_original, dense_edited, peer)
+
+
+def _label_pass(arrays: Mapping[str, Array]) -> LabelPass:
+    dense_original, dense_edited = _images(arrays, ("dense_original", "dense_edited"))
+    mask = _mask(arrays, dense_edited)
+    maps = {name: _array(arrays, name) for name in MAPS}
+    for name, ids in maps.items():
+        if ids.shape != dense_edited.shape[1:3] or ids.dtype.kind not in "iu":
+            raise SigeError(f"{name} is {ids.shape} of {ids.dtype}: integers {dense_edited.shape[1:3]} are wanted")
+    maps = {name: ids.astype(np.int32) for name, ids in maps.items()}
+    return LabelPass(maps, mask, dense_original, dense_edited, _peer(arrays, "peer_edited", dense_edited, mask))
 
 
 def _trajectory(arrays: Mapping[str, Array]) -> Trajectory:

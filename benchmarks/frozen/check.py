@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.frozen.case import Case, Image, Pass, Trajectory, error
+from benchmarks.frozen.case import Case, Image, LabelPass, Pass, Trajectory, error
 from sige_mlx import samplers
 from sige_mlx.benchmark.protocol import QUICK, Protocol, measure
 from sige_mlx.engine import Engine
@@ -48,6 +49,8 @@ class Outcome:
 
 def check(name: str, family: str, case: Case, engine: Engine) -> Outcome:
     """Runs a case; raises `SigeError` when its images are not the network's."""
+    if isinstance(case, LabelPass):
+        case = case.encoded(engine.config)
     figures = _pass(case, engine) if isinstance(case, Pass) else _trajectory(case, engine)
     return Outcome(
         case=name,
@@ -99,8 +102,8 @@ def _problems(figures: _Figures, case: Case) -> list[str]:
 
 
 def _pass(case: Pass, engine: Engine) -> _Figures:
-    t = np.full(len(case.x_edited), case.timestep, np.float32)
-    original = _array(engine.record(x=case.x_original, t=t))
+    given: dict[str, Any] = {} if case.timestep is None else {"t": np.full(case.batch, case.timestep, np.float32)}
+    original = _array(engine.record(x=case.x_original, **given))
     prepared = engine.prepare(case.mask)
     outputs: dict[str, Image] = {}
 
@@ -108,8 +111,8 @@ def _pass(case: Pass, engine: Engine) -> _Figures:
         return lambda: outputs.update({what: _array(compute())})
 
     calls = {
-        "dense": run("dense", lambda: engine(x=case.x_edited, t=t)),
-        "edit": run("edit", lambda: engine.edit(prepared, x=case.x_edited, t=t)),
+        "dense": run("dense", lambda: engine(x=case.x_edited, **given)),
+        "edit": run("edit", lambda: engine.edit(prepared, x=case.x_edited, **given)),
     }
     times = measure(calls, ONCE if engine.device == "reference" else QUICK)
     return _Figures(

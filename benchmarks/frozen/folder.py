@@ -83,8 +83,7 @@ class Folder:
         weights: Mapping[str, npt.NDArray[Any]] = self._weights.make(str(manifest))
 
         def load(name: str) -> npt.NDArray[np.generic]:
-            source = layout[name]
-            return source.build(weights[source.name])
+            return layout.sources[name].build(weights.__getitem__)
 
         return load
 
@@ -105,7 +104,7 @@ def _configured(config: Any, settings: Mapping[str, Any], path: Path) -> Any:
 
 
 def _fits(layout: Layout, shapes: Shapes) -> bool:
-    return {source.name: source.shape for source in layout.values()} == dict(shapes)
+    return layout.tensors == dict(shapes)
 
 
 def _object(path: Path) -> dict[str, Any]:

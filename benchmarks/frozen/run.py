@@ -50,8 +50,7 @@ def run(path: Path, device: str) -> Report:
 
 def _run(folder: Folder, name: str, network: Network, device: str, engines: dict[int, Engine]) -> Outcome:
     read = case.read(folder.path / "cases" / f"{name}.npz")
-    batch = len(read.x_edited if isinstance(read, case.Pass) else read.edited)
-    if batch not in engines:
+    if read.batch not in engines:
         engines.clear()
-        engines[batch] = Engine(network.model, device, batch=batch, load=network.load)
-    return check(name, network.family, read, engines[batch])
+        engines[read.batch] = Engine(network.model, device, batch=read.batch, load=network.load)
+    return check(name, network.family, read, engines[read.batch])

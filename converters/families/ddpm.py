@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
-from sige_mlx.converters.families.family import Family, Layout, Shapes, Source, joined, parameter_shapes, whole
+from sige_mlx.converters.families.family import (
+    Family,
+    Layout,
+    Shapes,
+    Source,
+    dimension,
+    joined,
+    parameter_shapes,
+    whole,
+)
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 
@@ -59,14 +67,12 @@ def layouts(config: DDPMConfig) -> tuple[Layout, ...]:
     """Our parameters from the original layout, whose names they keep, and from the fused one."""
     shapes = parameter_shapes(DDPMUNet(config))
     original = {name: whole(name, shape) for name, shape in shapes.items()}
-    return original, {**original, **_joined_qkv(shapes), **_joined_temb_proj(shapes)}
+    return Layout(original), Layout({**original, **_joined_qkv(shapes), **_joined_temb_proj(shapes)})
 
 
 def _width(shapes: Shapes, *layers: str) -> int:
     """The first dimension that most weights and biases of `layers` agree on; 0 if there are none."""
-    tensors = (shapes.get(f"{layer}.{leaf}") for layer in layers for leaf in ("weight", "bias"))
-    votes = Counter(shape[0] for shape in tensors if shape)
-    return max(votes, key=votes.__getitem__, default=0)
+    return dimension(shapes, 0, (f"{layer}.{leaf}" for layer in layers for leaf in ("weight", "bias")))
 
 
 def _run(shapes: Shapes, layers: Sequence[str]) -> list[int]:
@@ -77,7 +83,7 @@ def _run(shapes: Shapes, layers: Sequence[str]) -> list[int]:
     return widths
 
 
-def _joined_qkv(shapes: Shapes) -> Layout:
+def _joined_qkv(shapes: Shapes) -> dict[str, Source]:
     """The fused attention: `q`, `k` and `v` in one convolution `qkv`."""
     fused: dict[str, Source] = {}
     for name in shapes:
@@ -87,7 +93,7 @@ def _joined_qkv(shapes: Shapes) -> Layout:
     return fused
 
 
-def _joined_temb_proj(shapes: Shapes) -> Layout:
+def _joined_temb_proj(shapes: Shapes) -> dict[str, Source]:
     """The fused time embedding: the `temb_proj` of all blocks in one layer, in the order the blocks run."""
     fused: dict[str, Source] = {}
     for leaf in ("weight", "bias"):

@@ -32,8 +32,7 @@ class Match:
     @property
     def agreement(self) -> float:
         """Tensors in which the checkpoint and the network agree, as a share of those either has."""
-        wanted = {source.name for source in self.layout.values()}
-        either = len(wanted) + len(self.unexpected)
+        either = len(self.layout.tensors) + len(self.unexpected)
         return 1 - self.problems / either
 
 
@@ -64,7 +63,7 @@ def _match(family: Family, shapes: Shapes, image_size: int | None) -> Match | No
 
 
 def _compare(family: str, config: Any, remarks: tuple[str, ...], layout: Layout, shapes: Shapes) -> Match:
-    wanted = {source.name: source.shape for source in layout.values()}
+    wanted = layout.tensors
     return Match(
         family,
         config,

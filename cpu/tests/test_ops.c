@@ -191,8 +191,8 @@ void test_activations(void) {
         for (int i = 0; i < N; i++) {
             double x = (double)at(&s, d->source.x.base)[i], want = oracle_output(&s, &alone, 0, 0, 0, 0, x);
             double got = (double)at(&s, d->output[0].dst)[i];
-            CHECK(fabs(got - want) <= 4e-7 * fabs(want) + 1e-37, "activation %d of %g is %g, not %g", act, x, got,
-                  want);
+            CHECK(fabs(got - want) <= (4e-7 + 1e-7 * fabs(x)) * fabs(want) + 1e-37, "activation %d of %g is %g, not %g",
+                  act, x, got, want);
         }
         release(&s);
     }

@@ -11,6 +11,7 @@ from sige_mlx.cli.doctor import doctor
 from sige_mlx.cli.edit import edit
 from sige_mlx.cli.group import Verbs
 from sige_mlx.cli.info import info
+from sige_mlx.cli.models import models
 
 app = typer.Typer(
     cls=Verbs,
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, edit, convert, info, bench, doctor):
+for verb in (demo, edit, convert, models, info, bench, doctor):
     app.command(no_args_is_help=verb in (edit, convert))(verb)
 
 

@@ -10,8 +10,8 @@ from sige_mlx.cli import options, terminal
 
 def demo(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the picture goes.")] = Path("demo.png"),
-    steps: options.Steps = options.STEPS,
-    strength: options.Strength = options.STRENGTH,
+    steps: options.Steps = None,
+    strength: options.Strength = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     threads: options.Threads = 0,
@@ -38,7 +38,7 @@ def demo(
     with terminal.progress_bars(terminal.STAGES) as tell:
         result = session.edit(painted, progress=tell)
         dense = session.dense(painted, progress=tell)
-    settings = f"{zoo.DEFAULT} · {steps} DDIM steps, strength {strength:g}, seed {seed} · {device}"
+    settings = f"{zoo.DEFAULT} · {session.denoising}, seed {seed} · {device}"
     page = report(
         session.original, np.asarray(painted), result, dense, title="An island, painted on open sea", subtitle=settings
     )

@@ -24,7 +24,10 @@ def info(
         float | None,
         typer.Option(metavar="PERCENT", help="Cost an edit of this share of the pixels, a blob."),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Sampler steps for which the cache is counted.")] = options.STEPS,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Sampler steps for which the cache is counted.", show_default="those of an edit"),
+    ] = None,
     graph: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the network's graph: .mmd for Mermaid, .dot for Graphviz."),
@@ -48,21 +51,22 @@ def info(
     """
     from sige_mlx import zoo
     from sige_mlx.cli.costs import Described
+    from sige_mlx.editing.denoising import default_steps
     from sige_mlx.editing.images import check_parent
     from sige_mlx.graph.plan import Plan
-    from sige_mlx.graph.trace import trace
 
     if graph and graph.suffix not in (".mmd", ".dot"):
         raise SigeError(f"{graph}: the extension is {graph.suffix!r}; .mmd (Mermaid) or .dot (Graphviz) would be right")
     if graph:
         check_parent(graph)
-    if steps < 1:
+    if steps is not None and steps < 1:
         raise SigeError(f"the cache is counted for {steps} steps: there must be 1 or more")
     name = zoo.DEFAULT if model is None else model
     family, network = zoo.network(name)
-    plan = Plan(trace(network, network.inputs()), network.config.sparse_resolution_threshold)
+    plan = Plan.of(network)
     region = _region(plan, network.config, original, edited, mask, edit)
-    described = Described(name, family, plan, None if region is None else plan.edit(region, everywhere=False), steps)
+    edit_plan = None if region is None else plan.edit(region, everywhere=False)
+    described = Described(name, family, plan, edit_plan, steps or default_steps(network.config))
     if graph:
         from sige_mlx.graph.draw import graphviz, mermaid
 

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-STEPS, STRENGTH = 20, 0.5
-
 Model = Annotated[
     str | None,
     typer.Option(
@@ -17,14 +15,29 @@ Model = Annotated[
         show_default="the small one in the package",
     ),
 ]
-Steps = Annotated[int, typer.Option(help="Sampler steps. More are slower and keep more memory; 10 to 50 are usual.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        help="Sampler steps: more are slower and keep more memory. 10 to 50 are usual; distilled networks take fewer.",
+        show_default="20; 10 of dpm-solver, 5 of pd",
+    ),
+]
 Strength = Annotated[
-    float,
-    typer.Option(help="How much noise the painting is given, above 0 and at most 1: low keeps strokes, high invents."),
+    float | None,
+    typer.Option(
+        help="How much noise the painting is given, above 0 and at most 1: low keeps strokes, high invents.",
+        show_default="0.5; 0.625 of pd, with steps 8 times it",
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of all noise: the same seed gives the same picture.")]
 Sampler = Annotated[
-    str, typer.Option(metavar="ddim|ddpm", help="ddim is deterministic, ddpm adds noise at every step.")
+    str | None,
+    typer.Option(
+        metavar="ddim|ddpm|dpm-solver|pd",
+        help="ddim is deterministic, ddpm adds noise at every step, dpm-solver is deterministic and needs half the"
+        " steps; pd is that of distilled networks, and their only one.",
+        show_default="ddim, or pd",
+    ),
 ]
 Device = Annotated[
     str, typer.Option(metavar="cpu|reference", help="cpu: the native engine; reference: plain MLX, a slow oracle.")
@@ -33,6 +46,22 @@ Threads = Annotated[int, typer.Option(help="Threads of the native engine.", show
 AsJson = Annotated[bool, typer.Option("--json", help="Print numbers as JSON, and nothing else, on standard output.")]
 OriginalFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The picture before the edit.")]
 EditedFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The same picture, painted into.")]
+LabelsFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The label map before the edit.")]
+EditedLabelsFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The same label map, edited.")]
+InstancesFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Which object each pixel of the label map belongs to, grey.",
+        show_default="one for each area of a class",
+    ),
+]
+EditedInstancesFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="The same after the edit.", show_default="the original's, where the class is the same"
+    ),
+]
 MaskFile = Annotated[
     Path | None,
     typer.Option(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx import zoo
-from sige_mlx.editing.session import Progress
+from sige_mlx.editing.recording import Progress
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet

@@ -11,7 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from sige_mlx.editing.figures import Figure
-    from sige_mlx.editing.session import Progress
+    from sige_mlx.editing.recording import Progress
 
 
 def console() -> Console:

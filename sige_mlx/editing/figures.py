@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sige_mlx.editing.session import DenseResult, EditResult
+from sige_mlx.editing.result import DenseResult, EditResult
 from sige_mlx.graph.tiling import Size
 
 HEAD = ("the edit", "everything", "times less")

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sige_mlx.editing.figures import HEAD, Figure, difference, figures, headline
 from sige_mlx.editing.images import Picture
 from sige_mlx.editing.overlay import Colour, overlay, plane_colours
-from sige_mlx.editing.session import DenseResult, EditResult
+from sige_mlx.editing.result import DenseResult, EditResult
 from sige_mlx.graph.tiling import Size
 
 PANEL = 384  # width of a panel, in pixels

@@ -2,71 +2,27 @@
 
 The edits are SDEdit's (Meng et al. 2022): the edited picture is noised to a middle timestep and denoised from there.
 What makes them incremental is that the original's own trajectory does not depend on the edit: its x_t is drawn in
-closed form with one fixed noise, so the network can be recorded on it ahead of any edit.
+closed form with one fixed noise, so the network can be recorded on it ahead of any edit. What differs between families
+of networks is in `denoising`.
 """
 
-import os
-import statistics
 import time
-import weakref
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sige_mlx import samplers
+from sige_mlx.editing.denoising import denoising
 from sige_mlx.editing.images import Picture, from_model, picture, to_model
+from sige_mlx.editing.recording import Progress, Recording
+from sige_mlx.editing.result import DenseResult, EditResult, edit_result
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.tiling import ActiveTiles, Size
 from sige_mlx.masks import difference_mask, dilate, user_mask
 
-Progress = Callable[[str, int, int], None]
-"""Called with (what, steps done, steps in all); what is "record", "edit" or "dense"."""
-
 ImageLike = Image.Image | npt.ArrayLike
-SAMPLERS = ("ddim", "ddpm")
-
-
-class DenseResult(NamedTuple):
-    """An edit for which nothing was reused."""
-
-    image: Picture
-    seconds: float
-
-
-@dataclass(frozen=True)
-class EditResult:
-    """A picture and what it cost. MACs and seconds are for all steps together."""
-
-    image: Picture
-    """(H, W, 3) uint8; outside `mask` it is the original, exactly."""
-    mask: npt.NDArray[np.bool_]
-    """(H, W): the edit, as the network saw it."""
-    levels: Mapping[Size, ActiveTiles]
-    """The active tiles of the planes that the network computes in tiles."""
-    steps: int
-    macs: int
-    dense_macs: int
-    seconds: float
-    """Of choosing the tiles and of all steps; the recording was there already."""
-    dense_seconds: float | None
-    """What as many dense steps take: the median time of recording one, times the steps. None when nothing was recorded,
-    because the edit was empty."""
-
-    @property
-    def tiles(self) -> dict[Size, tuple[int, int]]:
-        """Active and all tiles by plane size."""
-        return {size: (len(level), level.grid.size) for size, level in self.levels.items()}
-
-    @property
-    def edited(self) -> float:
-        """Share of the pixels under the mask, 0 to 1."""
-        return float(self.mask.mean())
 
 
 class EditSession:
@@ -74,9 +30,12 @@ class EditSession:
 
     `original` is a Pillow image or (H, W, 3) uint8 of the engine's size. `strength` in (0, 1] is the share of the noise
     schedule that edits are noised to, `steps` the number of sampler steps from there, `seed` that of all noise: the
-    same arguments give the same bits on one machine. `eps` and `dilation` make the mask of an edit that brings none:
-    pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation` pixels; both default to the
-    model's. Raises `SigeError` for arguments out of range, and when the steps would not fit in memory.
+    same arguments give the same bits on one machine. `sampler` is "ddim" (deterministic), "ddpm" (noise at every step)
+    or "dpm-solver" (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of
+    Progressive Distillation; what is None is as the family has it (see `denoising`). `eps` and `dilation` make the mask
+    of an edit that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation`
+    pixels; both default to the model's. Raises `SigeError` for arguments out of range, and when the steps would not fit
+    in memory.
     """
 
     def __init__(
@@ -84,50 +43,44 @@ class EditSession:
         engine: Engine,
         original: ImageLike,
         *,
-        steps: int = 20,
-        strength: float = 0.5,
+        steps: int | None = None,
+        strength: float | None = None,
         seed: int = 0,
-        sampler: str = "ddim",
+        sampler: str | None = None,
         eps: float | None = None,
         dilation: int | None = None,
     ):
-        if sampler not in SAMPLERS:
-            raise SigeError(f"sampler {sampler!r} is not known: choose {' or '.join(SAMPLERS)}")
+        self.denoising = denoising(engine.config, sampler, steps, strength)
         if not 0 <= seed < 2**64:
             raise SigeError(f"the seed is {seed}: it must be from 0 to 2^64 - 1")
-        _check_channels(engine)
         self.engine = engine
         self.original = picture(original, engine.plan.image_size, "the original")
-        self.timesteps = samplers.timesteps(steps, strength)
-        self.sampler = sampler
         self.eps = engine.config.eps if eps is None else eps
         self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
         self.pending: EditResult | None = None
-        self._schedule = samplers.alphas_cumprod(samplers.linear_betas())
-        keys = mx.random.split(mx.random.key(seed), steps + 1)
+        keys = mx.random.split(mx.random.key(seed), self.steps + 1)
         shape = (1, *engine.plan.image_size, 3)
         self._noise = mx.random.normal(shape, key=keys[0])
         self._step_keys = keys[1:]
-        self._recorded: dict[int, float] = {}  # seconds by timestep
-        # An engine may serve several sessions: what it keeps for this one has a name of its own, and goes with it.
-        self._name = object()
-        weakref.finalize(self, _forget, engine, [self._key(t) for t in self.timesteps])
-        _check_memory(steps, engine)
+        self._recording = Recording(engine, self.denoising.levels)
+
+    @property
+    def steps(self) -> int:
+        """Sampler steps of an edit, each with one pass of the network."""
+        return len(self.denoising.levels)
 
     def record(self, progress: Progress | None = None) -> None:
         """Records the original at every step; done by the first edit when it was not done before. Can be interrupted
         and resumed."""
         x0 = to_model(self.original)
-        for done, t in enumerate(self.timesteps):
+        for done, level in enumerate(self.denoising.levels):
             if progress:
-                progress("record", done, len(self.timesteps))
-            if t not in self._recorded:
-                x = samplers.q_sample(x0, t, self._noise, self._schedule)
-                start = time.perf_counter()
-                self.engine.record(self._key(t), x=x, t=_vector(t))
-                self._recorded[t] = time.perf_counter() - start
+                progress("record", done, self.steps)
+            if level not in self._recording:
+                x = self.denoising.noised(x0, level, self._noise)
+                self._recording.add(level, x=x, **self.denoising.condition(level))
         if progress:
-            progress("record", len(self.timesteps), len(self.timesteps))
+            progress("record", self.steps, self.steps)
 
     def edit(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> EditResult:
         """The edited picture, re-rendered where it differs from the original or where `mask` (white is edited) says.
@@ -144,23 +97,13 @@ class EditSession:
         image = self.original.copy()
         if region.any():
 
-            def network(t: int, x: mx.array) -> mx.array:
-                return self.engine.edit(prepared, self._key(t), x=x, t=_vector(t))
+            def network(level: float, x: mx.array) -> mx.array:
+                return self.engine.edit(prepared, self._recording.key(level), x=x, **self.denoising.condition(level))
 
             image = self._denoise("edit", pixels, region, network, progress)
         seconds = time.perf_counter() - start
-        steps = len(self.timesteps)
-        levels = prepared.edit.tiling.levels
-        self.pending = EditResult(
-            image=image,
-            mask=region,
-            levels={size: levels[size] for size in sorted(prepared.edit.program.tiles(), reverse=True)},
-            steps=steps,
-            macs=prepared.edit.macs * steps,
-            dense_macs=self.engine.macs * steps,
-            seconds=seconds,
-            dense_seconds=statistics.median(self._recorded.values()) * steps if self._recorded else None,
-        )
+        dense_seconds = self._recording.dense_seconds
+        self.pending = edit_result(self.engine, prepared, image, region, self.steps, seconds, dense_seconds)
         return self.pending
 
     def dense(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> DenseResult:
@@ -168,7 +111,11 @@ class EditSession:
         pixels = picture(edited, self.engine.plan.image_size, "the edited image")
         region = self.mask(pixels, mask)
         start = time.perf_counter()
-        image = self._denoise("dense", pixels, region, lambda t, x: self.engine(x=x, t=_vector(t)), progress)
+
+        def network(level: float, x: mx.array) -> mx.array:
+            return self.engine(x=x, **self.denoising.condition(level))
+
+        image = self._denoise("dense", pixels, region, network, progress)
         return DenseResult(image, time.perf_counter() - start)
 
     def commit(self) -> None:
@@ -178,8 +125,7 @@ class EditSession:
             raise SigeError("there is nothing to commit: call edit() first")
         self.original = self.pending.image.copy()
         self.pending = None
-        self._recorded.clear()
-        _forget(self.engine, map(self._key, self.timesteps))
+        self._recording.drop()
 
     def revert(self) -> None:
         """Drops the pending result. The recording was never touched by it."""
@@ -189,37 +135,26 @@ class EditSession:
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
         return edited_region(self.original, edited, mask, self.eps, self.dilation)
 
-    def _key(self, t: int) -> Hashable:
-        return self._name, t
-
     def _denoise(
         self,
         what: str,
         edited: Picture,
         mask: npt.NDArray[np.bool_],
-        network: Callable[[int, mx.array], mx.array],
+        network: Callable[[float, mx.array], mx.array],
         progress: Progress | None,
     ) -> Picture:
         x0, region = to_model(self.original), mx.array(mask)[None, ..., None]
-        x = samplers.q_sample(to_model(edited), self.timesteps[0], self._noise, self._schedule)
-        for step, (t, t_next) in enumerate(self._steps()):
+        x = self.denoising.noised(to_model(edited), self.denoising.levels[0], self._noise)
+        step = self.denoising.start(lambda i: mx.random.normal(x0.shape, key=self._step_keys[i]))
+        for i, level in enumerate(self.denoising.levels):
             if progress:
-                progress(what, step, len(self.timesteps))
-            x = mx.where(region, x, samplers.q_sample(x0, t, self._noise, self._schedule))
-            x = self._step(step, x, network(t, x), t, t_next)
+                progress(what, i, self.steps)
+            x = mx.where(region, x, self.denoising.noised(x0, level, self._noise))
+            x = step(i, x, network(level, x))
             mx.eval(x)
         if progress:
-            progress(what, len(self.timesteps), len(self.timesteps))
+            progress(what, self.steps, self.steps)
         return np.where(mask[..., None], from_model(x), self.original)
-
-    def _steps(self) -> Iterator[tuple[int, int]]:
-        return zip(self.timesteps, [*self.timesteps[1:], -1], strict=True)
-
-    def _step(self, step: int, x: mx.array, eps: mx.array, t: int, t_next: int) -> mx.array:
-        if self.sampler == "ddim":
-            return samplers.ddim_step(x, eps, t, t_next, self._schedule)
-        noise = mx.random.normal(x.shape, key=self._step_keys[step])
-        return samplers.ddpm_step(x, eps, t, t_next, self._schedule, noise)
 
 
 def edited_region(
@@ -229,33 +164,3 @@ def edited_region(
     if mask is not None:
         return user_mask(mask, original.shape[:2])
     return dilate(difference_mask(original, edited, eps), dilation)
-
-
-def _vector(t: int) -> mx.array:
-    return mx.array([float(t)])
-
-
-def _forget(engine: Engine, keys: Iterable[Hashable]) -> None:
-    for key in keys:
-        engine.forget(key)
-
-
-def _check_channels(engine: Engine) -> None:
-    graph = engine.plan.graph
-    read, written = (graph.nodes[i].shape[-1] for i in (graph.inputs["x"], graph.output))
-    if (read, written) != (3, 3):
-        raise SigeError(f"this network reads {read} channels and writes {written}: pictures need 3 and 3")
-
-
-def _check_memory(steps: int, engine: Engine) -> None:
-    each, memory = engine.plan.recorded_nbytes, _physical_memory()
-    left = int(0.7 * memory) - engine.recorded_nbytes
-    if steps * each > left:
-        raise SigeError(
-            f"{steps} steps of this model keep {steps * each / 2**30:.1f} GiB of activations, and of this machine's"
-            f" {memory / 2**30:.0f} GiB {max(left, 0) / 2**30:.1f} may be used: take at most {max(left, 0) // each}"
-        )
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

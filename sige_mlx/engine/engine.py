@@ -13,7 +13,6 @@ from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.plan import Edit, Plan
 from sige_mlx.graph.program import Program
-from sige_mlx.graph.trace import trace
 from sige_mlx.nn.module import parameters
 
 DEVICES = ("cpu", "gpu", "reference")
@@ -83,8 +82,6 @@ class Engine:
     ):
         if device not in DEVICES:
             raise SigeError(f"device {device!r} is not available here: choose {' or '.join(DEVICES)}")
-        if threshold is None:
-            threshold = model.config.sparse_resolution_threshold
         precision = precision or ("float16" if device == "gpu" else "float32")
         if precision not in (PRECISIONS if device == "gpu" else ("float32",)):
             raise SigeError(f"precision {precision!r} is not what device {device!r} computes in")
@@ -93,7 +90,7 @@ class Engine:
                 raise SigeError(f"{option} is {value}: it must be at least {least}")
         self.device = device
         self.config = model.config
-        self.plan = Plan(trace(model, model.inputs(batch)), threshold, tile)
+        self.plan = Plan.of(model, batch, threshold, tile)
         self.executor = _executor(self.plan, model, device, load, threads, precision)
         self._records: dict[Hashable, _Step] = {}
 

@@ -7,8 +7,12 @@ from sige_mlx.nn import ops
 
 KIND_COLOURS = {
     "Conv2d": "#cfe2f3",
+    "ConvTranspose2d": "#cfe2f3",
     "Linear": "#cfe2f3",
     "GroupNorm": "#d9ead3",
+    "InstanceNorm": "#d9ead3",
+    "BatchNorm": "#d9ead3",
+    "Modulate": "#d9ead3",
     "Attention": "#f4cccc",
     "Add": "#fff2cc",
     "Concat": "#fff2cc",
@@ -85,7 +89,7 @@ def scopes(graph: Graph) -> list[str]:
     layer's module, others to that of their latest input. Inputs have none."""
     readers = graph.consumers()
     of = [_module(node.name) if node.params else "" for node in graph.nodes]
-    gathers = [isinstance(node.op, ops.Concat | ops.UpsampleNearest) for node in graph.nodes]
+    gathers = [isinstance(node.op, ops.Concat | ops.UpsampleNearest | ops.DownsampleNearest) for node in graph.nodes]
     for node in reversed(graph.nodes):
         if gathers[node.index]:
             of[node.index] = next((of[i] for i in readers[node.index] if of[i]), "")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import mlx.nn
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +14,7 @@ from sige_mlx.graph.lowering import DenseLowering, EditLowering
 from sige_mlx.graph.program import Program
 from sige_mlx.graph.regions import Regions, regions
 from sige_mlx.graph.tiling import Tiling, tiling
+from sige_mlx.graph.trace import trace
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,19 @@ class Edit:
 @dataclass(frozen=True)
 class Plan:
     """A graph with the choices its programs are lowered by: `threshold`, the plane side from which an edit uses tiles,
-    and `tile`, their side in pixels."""
+    `tile`, their side in pixels, and `dilation`, by which masks grow at every resolution."""
 
     graph: Graph
     threshold: int
     tile: int = 4
+    dilation: int = 1
+
+    @classmethod
+    def of(cls, model: mlx.nn.Module, batch: int = 1, threshold: int | None = None, tile: int = 4) -> "Plan":
+        """The plan of a model, with the choices of its configuration where none are given."""
+        config = model.config
+        threshold = config.sparse_resolution_threshold if threshold is None else threshold
+        return cls(trace(model, model.inputs(batch)), threshold, tile, getattr(config, "downsample_dilate_radius", 1))
 
     @cached_property
     def fused(self) -> list[Fused]:
@@ -81,7 +91,7 @@ class Plan:
             raise SigeError(
                 f"the mask is {mask.shape[-2]}x{mask.shape[-1]} and the network's image {h}x{w}: they must agree"
             )
-        tiles = tiling(mask, self.batch, self.tile)
+        tiles = tiling(mask, self.batch, self.tile, self.dilation)
         return Edit(tiles, *self._templates[everywhere])
 
     @property

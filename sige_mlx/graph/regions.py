@@ -80,9 +80,9 @@ def _unite_additions(graph: Graph, of: list[Region]) -> None:
 
 
 def _is_local(node: Node, of: Sequence[Region]) -> bool:
-    """Whether a node stores its result, and tiles of it can be computed: an output pixel depends on nearby input pixels,
-    or is a query that attends to all. Norms, activations, concatenations and resamplings store nothing: they are part
-    of how their result is read."""
+    """Whether a node stores its result, and tiles of it can be computed: a pixel depends on input pixels nearby, or is
+    a query that attends to all. Norms, activations, concatenations and resamplings store nothing: they are part of how
+    their result is read."""
     if isinstance(node.op, ops.Attention):
         return of[node.inputs[0]] is Region.TILES
     return isinstance(node.op, CONVOLUTIONS | ops.Add)

@@ -7,8 +7,18 @@ import mlx.nn
 
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.pd import PDConfig, PDUNet
+from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
+from sige_mlx.models.spade import SPADEConfig, SPADEGenerator
+from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig, SubMobileSPADEGenerator
 
-FAMILIES: dict[str, tuple[type, Callable[[Any], mlx.nn.Module]]] = {"ddpm": (DDPMConfig, DDPMUNet)}
+FAMILIES: dict[str, tuple[type, Callable[[Any], mlx.nn.Module]]] = {
+    "ddpm": (DDPMConfig, DDPMUNet),
+    "pd": (PDConfig, PDUNet),
+    "spade": (SPADEConfig, SPADEGenerator),
+    "sub_mobile_spade": (SubMobileSPADEConfig, SubMobileSPADEGenerator),
+    "resnet_generator": (ResnetGeneratorConfig, ResnetGenerator),
+}
 """Configuration and module by the name that `config.json` gives."""
 
 

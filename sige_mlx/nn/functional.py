@@ -66,9 +66,9 @@ def group_norm(x: Tensor, groups: int, weight: mx.array, bias: mx.array, eps: fl
     return apply(ops.GroupNorm(eps, groups), [x], weight=weight, bias=bias)
 
 
-def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
-    """Every channel of every image to mean 0 and variance 1."""
-    return apply(ops.InstanceNorm(eps), [x])
+def instance_norm(x: Tensor, eps: float = 1e-5, weight: mx.array | None = None, bias: mx.array | None = None) -> Tensor:
+    """Every channel of every image to mean 0 and variance 1, and an affine map if it is given."""
+    return apply(ops.InstanceNorm(eps), [x], weight=weight, bias=bias)
 
 
 def batch_norm(x: Tensor, running_mean: mx.array, running_var: mx.array, eps: float = 1e-5) -> Tensor:

@@ -87,14 +87,17 @@ class GroupNorm(mlx.nn.Module):
 
 
 class InstanceNorm(mlx.nn.Module):
-    """Instance normalisation without parameters."""
+    """Instance normalisation, with weight and bias `(dims,)` if it is `affine`."""
 
-    def __init__(self, eps: float = 1e-5):
+    def __init__(self, dims: int, eps: float = 1e-5, affine: bool = False):
         super().__init__()
+        if affine:
+            self.weight = mx.ones((dims,))
+            self.bias = mx.zeros((dims,))
         self.eps = eps
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.instance_norm(x, self.eps)
+        return F.instance_norm(x, self.eps, self.get("weight"), self.get("bias"))
 
 
 class BatchNorm(mlx.nn.Module):

@@ -48,6 +48,12 @@ def timesteps(steps: int, strength: float = 1.0, total: int = 1000) -> list[int]
     start = round(strength · total), and the first timestep lies one spacing below it. 50 steps of strength 0.5 over
     1000 are 490, 480, …, 0. The step from the last goes to t = -1.
     """
+    start = first_timestep(steps, strength, total) + 1
+    return [i * start // steps for i in reversed(range(steps))]
+
+
+def first_timestep(steps: int, strength: float, total: int) -> int:
+    """The noisiest timestep below `strength`, a share of `total`; raises SigeError where `steps` have no room."""
     if not 0 < strength <= 1:
         raise SigeError(f"the strength is {strength}: it must be above 0 and at most 1")
     start = round(strength * total)
@@ -55,7 +61,7 @@ def timesteps(steps: int, strength: float = 1.0, total: int = 1000) -> list[int]
         raise SigeError(
             f"{steps} steps were asked for: strength {strength} of {total} timesteps has room for 1 to {start}"
         )
-    return [i * start // steps for i in reversed(range(steps))]
+    return start - 1
 
 
 def q_sample(x0: Array, t: int, noise: Array, schedule: Schedule) -> Array:

@@ -129,7 +129,7 @@ def test_our_engine_in_a_process_of_its_own(task: Task, tmp_path: Path) -> None:
         assert worker.calls == ["dense", "record", "prepare", "edit", "edit, tiles only"]
         assert all(worker.run(call) > 0 for call in worker.calls)
         dense = worker.output("dense", tmp_path)
-        expected = task.pretrained.engine("cpu", threads=1)(x=task.edited, t=[task.timestep])
+        expected = task.pretrained.engine("cpu", threads=1)(x=task.edited, **task.conditions)
         assert (dense == np.asarray(expected)).all()
     finally:
         worker.close()

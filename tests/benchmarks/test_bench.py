@@ -74,6 +74,15 @@ def test_a_convolution_is_named_after_its_largest_kernel(tiny: str) -> None:
     ] * 5
 
 
+def test_depthwise_and_transposed_convolutions_have_names_of_their_own() -> None:
+    tensor, domain = p.Tensor(1, 8, 8, 4, 4, 0), p.Domain(1, 8, 8, 4)
+    pool = p.Source(tensor, 2, 2, 2, 0, 0)
+    assert kind(p.Depthwise(domain, 4, 1, p.NONE, p.NONE, None, 0, pool, ())) == "depthwise 2x2/2 dense"
+    transposed = p.Source(tensor, 3, 3, 1, 1, 1, resample=1, zeros=1)
+    conv = p.Conv(domain, 4, 1, p.NONE, p.NONE, 0, p.NONE, None, 0, (transposed,), ())
+    assert kind(conv) == "conv 3x3 transposed dense"
+
+
 def test_a_disturbed_run_says_so(figures: benchmark.Figures, capsys: pytest.CaptureFixture[str]) -> None:
     for cores, said in ((0.99, False), (0.5, True)):
         _print(dataclasses.replace(figures, cores=cores), Weights.own)

@@ -1,4 +1,3 @@
-import inspect
 import os
 import signal
 import subprocess
@@ -10,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sige_mlx.cli import options
-from sige_mlx.editing import EditSession, session
+from sige_mlx.editing import EditSession, recording
 from sige_mlx.engine import Engine
 from tests.cli.conftest import Ended, Run
 from tests.tiny import SIZE, original, painted, tiny_engine
@@ -79,11 +77,6 @@ def test_settings_reach_the_session(edit: Edit, tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), expected.image)
 
 
-def test_the_defaults_are_the_sessions() -> None:
-    parameters = inspect.signature(EditSession).parameters
-    assert (parameters["steps"].default, parameters["strength"].default) == (options.STEPS, options.STRENGTH)
-
-
 def test_pictures_that_do_not_differ(edit: Edit, pictures: Path, tmp_path: Path) -> None:
     ended = edit(edited=pictures / "a.png")
     assert "Nothing was edited" in ended.out
@@ -127,7 +120,7 @@ def test_a_failed_edit_leaves_its_inputs(edit: Edit, pictures: Path) -> None:
         ({"strength": 2}, "the strength is 2"),
         ({"strength": "nan"}, "the strength is nan"),
         ({"seed": -1}, "the seed is -1"),
-        ({"sampler": "euler"}, "choose ddim or ddpm"),
+        ({"sampler": "euler"}, "must be one of ddim, ddpm, dpm-solver"),
         ({"device": "tpu"}, "choose cpu or reference"),
     ],
 )
@@ -172,7 +165,7 @@ def test_a_model_folder_with_weights_of_another_network(edit: Edit, model: Path,
 
 
 def test_steps_that_do_not_fit_in_memory(edit: Edit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_physical_memory", lambda: 1 << 20)
+    monkeypatch.setattr(recording, "_physical_memory", lambda: 1 << 20)
     assert "take at most" in edit(steps=20).sentence
     assert names(tmp_path) == {"pictures"}
 

@@ -6,10 +6,14 @@ import numpy as np
 
 from sige_mlx.converters.families.family import parameter_shapes
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.spade import SPADEConfig, SPADEGenerator
+from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig, SubMobileSPADEGenerator
 
 Arrays = dict[str, np.ndarray]
 
 SMALL = DDPMConfig(image_size=32, ch=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(16,))
+SMALL_SPADE = SPADEConfig(ngf=2, nhidden=4)
+SMALL_SUB_MOBILE = SubMobileSPADEConfig(config_str="2_3_1_4_2_3_1_5")
 
 
 def ddpm(config: DDPMConfig = SMALL, seed: int = 0) -> Arrays:
@@ -43,3 +47,59 @@ def fused_ddpm(arrays: Arrays) -> Arrays:
 
 def _numbered(arrays: Arrays, name: str) -> list[np.ndarray]:
     return [arrays[name.format(i)] for i in range(100) if name.format(i) in arrays]
+
+
+def spade(config: SPADEConfig = SMALL_SPADE, seed: int = 0) -> Arrays:
+    """A state dict of GauGAN's published layout, with random values."""
+    rng = np.random.default_rng(seed)
+    arrays: Arrays = {}
+    for name, shape in parameter_shapes(SPADEGenerator(config)).items():
+        half = (shape[0] // 2, *shape[1:])
+        for part in ("gamma", "beta") if ".mlp_gamma_beta." in name else ("",):
+            published = name.replace("mlp_gamma_beta", f"mlp_{part}")
+            arrays[published] = rng.standard_normal(half if part else shape, np.float32)
+    return _with_counts(arrays)
+
+
+def sub_mobile_spade(config: SubMobileSPADEConfig = SMALL_SUB_MOBILE, seed: int = 0) -> Arrays:
+    """A state dict of GAN Compression's published layout, with random values."""
+    rng = np.random.default_rng(seed)
+    shapes = parameter_shapes(SubMobileSPADEGenerator(config))
+    return _with_counts({name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()})
+
+
+def fused_label_to_image(arrays: Arrays) -> Arrays:
+    """The fused layout of either: the first layers of a block's norms together, and plain scales with shifts."""
+    fused: Arrays = {}
+    for name, value in arrays.items():
+        block, is_shared, leaf = name.partition(".mlp_shared.0.")
+        if is_shared:
+            if block.endswith(".norm_0"):
+                norms = [block.replace("norm_0", f"norm_{i}") for i in "01s"]
+                parts = [arrays[key] for n in norms if (key := f"{n}.mlp_shared.0.{leaf}") in arrays]
+                fused[name.replace(".norm_0.", ".")] = np.concatenate(parts)
+        elif name.endswith((".mlp_gamma.weight", ".mlp_gamma.bias")):
+            beta = arrays[name.replace("mlp_gamma", "mlp_beta")]
+            fused[name.replace("mlp_gamma", "mlp_gamma_beta")] = np.concatenate([value, beta])
+        elif not name.endswith((".mlp_beta.weight", ".mlp_beta.bias")):
+            fused[name] = value
+    return fused
+
+
+def spectral_spade(arrays: Arrays, seed: int = 1) -> Arrays:
+    """The layout of SPADE's own release: weights of the blocks' convolutions with vectors u and v beside them."""
+    rng = np.random.default_rng(seed)
+    state: Arrays = {}
+    for name, value in arrays.items():
+        if ".conv_" in name and name.endswith(".weight"):
+            state[f"{name}_orig"] = value
+            state[f"{name}_u"] = rng.standard_normal(len(value), np.float32)
+            state[f"{name}_v"] = rng.standard_normal(value[0].size, np.float32)
+        else:
+            state[name] = value
+    return state
+
+
+def _with_counts(arrays: Arrays) -> Arrays:
+    means = [name for name in arrays if name.endswith(".running_mean")]
+    return {**arrays, **{name.replace("running_mean", "num_batches_tracked"): np.array(7) for name in means}}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sige_mlx.editing import EditSession, session
+from sige_mlx.editing import EditSession, recording
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMUNet
@@ -207,7 +207,7 @@ def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
 
 def test_too_many_steps_for_the_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     each = engine.plan.recorded_nbytes
-    monkeypatch.setattr(session, "_physical_memory", lambda: 10 * each)
+    monkeypatch.setattr(recording, "_physical_memory", lambda: 10 * each)
     engine = tiny_engine()
     EditSession(engine, original(), steps=7).record()
     with pytest.raises(SigeError, match=r"8 steps of this model keep .* take at most 7$"):
@@ -218,7 +218,7 @@ def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.Monkey
     engine = tiny_engine()
     first = EditSession(engine, original(), steps=4)
     first.record()
-    monkeypatch.setattr(session, "_physical_memory", lambda: 10 * engine.plan.recorded_nbytes)
+    monkeypatch.setattr(recording, "_physical_memory", lambda: 10 * engine.plan.recorded_nbytes)
     with pytest.raises(SigeError, match=r"take at most [23]$"):
         EditSession(engine, original(), steps=5)
 
@@ -231,7 +231,7 @@ def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.Monkey
         ({"strength": 0.0}, "the strength is 0.0"),
         ({"strength": 2.0}, "the strength is 2.0"),
         ({"strength": float("nan")}, "the strength is nan"),
-        ({"sampler": "euler"}, "choose ddim or ddpm"),
+        ({"sampler": "euler"}, "must be one of ddim, ddpm, dpm-solver"),
         ({"seed": -1}, "the seed is -1"),
         ({"seed": 2**64}, "the seed is"),
     ],

@@ -13,7 +13,8 @@ from sige_mlx.models.ddpm import AttnBlock, Downsample, ResnetBlock, Upsample
 from sige_mlx.nn import Tensor, silu, timestep_embedding
 from sige_mlx.nn.layers import Conv2d
 from tests.engine.compare import assert_agree
-from tests.graph.networks import border_masks, conv, randomise
+from tests.graph.blocks import conv
+from tests.graph.networks import border_masks, randomise
 
 BOUND = 1e-11
 

@@ -14,7 +14,8 @@ from sige_mlx.engine.native.weights import PackedWeights
 from sige_mlx.errors import SigeError
 from sige_mlx.nn.module import parameters
 from tests.engine.compare import image, nmse
-from tests.graph.networks import Net, RandomUNet, Spec, conv
+from tests.graph.blocks import conv
+from tests.graph.networks import Net, RandomUNet, Spec
 
 SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("up", 7)), norm_out=True, time=True)
 

@@ -14,9 +14,10 @@ from sige_mlx import nn
 from sige_mlx.engine import DEVICES, Engine
 from sige_mlx.graph.lowering import DenseLowering, EditLowering
 from sige_mlx.graph.plan import Edit, Plan
-from sige_mlx.nn.ops import GroupNorm
+from sige_mlx.nn.ops import GroupNorm, InstanceNorm
 from tests.engine.compare import edited, image, nmse, run_edit
-from tests.graph.networks import Net, RandomUNet, Spec, conv, masks, specs
+from tests.graph.blocks import conv
+from tests.graph.networks import Net, RandomUNet, Spec, masks, specs
 
 ROUNDING = 1e-11
 
@@ -80,7 +81,7 @@ def test_below_the_threshold_every_edit_is_the_dense_run(device: str) -> None:
 
 def with_fresh_statistics(plan: Plan, edit: Edit) -> Edit:
     """The same edit, every norm of which takes its statistics from the edited image."""
-    norms = {n.index for n in plan.graph.nodes if isinstance(n.op, GroupNorm)}
+    norms = {n.index for n in plan.graph.nodes if isinstance(n.op, GroupNorm | InstanceNorm)}
     regions = replace(edit.regions, fresh=frozenset(norms))
     program = EditLowering(plan.graph, plan.fused, plan.tile, regions).lower()
     # What such an edit reads is not what the plan's own edits read, so it needs a recording of its own.

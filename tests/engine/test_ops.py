@@ -1,9 +1,5 @@
-"""Executors agree op by op, on shapes that fit no vector and no tile.
-
-`BOUNDS` is the table of what each op may differ by: the normalised mean squared error of the native engine against
-plain MLX, both in float32. Rounding alone is near 1e-14; Winograd's transforms, F(4x4, 3x3), take each 3x3 convolution
-near 1e-12.
-"""
+"""Executors agree op by op, on shapes that fit no vector and no tile: convolutions, activations, what moves pixels, and
+attention."""
 
 from __future__ import annotations
 
@@ -18,61 +14,9 @@ from hypothesis import strategies as st
 from sige_mlx import nn
 from sige_mlx.nn import Tensor
 from tests.engine.compare import assert_agree
-from tests.graph.networks import Block, Net, SelfAttention, border_masks, conv, groups_of, masks
-
-BOUNDS = {
-    "conv": 4e-12,
-    "strided": 4e-12,
-    "upsample": 4e-12,
-    "linear": 4e-12,
-    "concat": 4e-12,
-    "residual": 4e-12,
-    "shortcut": 4e-12,
-    "silu": 4e-12,
-    "group_norm": 1e-11,
-    "norm_of_concat": 1e-11,
-    "attention": 1e-11,
-    "relu": 4e-12,
-    "leaky_relu": 4e-12,
-    "tanh": 4e-12,
-    "depthwise": 4e-12,
-    "reflect": 4e-12,
-    "transposed": 4e-12,
-    "avg_pool": 4e-12,
-    "downsample": 4e-12,
-    "stored_addition": 4e-12,
-    "instance_norm": 1e-11,
-    "batch_norm": 4e-12,
-    "film": 1e-11,
-    "spade": 1e-11,
-}
-
-CHANNELS = st.sampled_from([1, 2, 3, 5, 8, 13, 16, 17, 24, 31, 32, 40])
-SIZES = st.integers(2, 12).map(lambda n: 2 * n)
-TILES = st.sampled_from([1, 2, 3, 4, 6, 8])
-
-
-@st.composite
-def shapes(draw: st.DrawFn) -> dict[str, Any]:
-    """An image, widths for its layers, a mask, and the options of an engine."""
-    height, width = draw(SIZES), draw(SIZES)
-    return {
-        "image": (height, width, draw(CHANNELS)),
-        "widths": (draw(CHANNELS), draw(CHANNELS)),
-        "mask": draw(masks(height, width)),
-        "options": {
-            "batch": draw(st.sampled_from([1, 2])),
-            "tile": draw(TILES),
-            "threshold": draw(st.sampled_from([1, 8, 64])),
-        },
-    }
-
-
-def check(op: str, drawn: dict[str, Any], forward: Callable[..., Tensor], time: bool = False, **layers: Any) -> None:
-    """`a` comes first, so that the op under test reads tiles and not the caller's image."""
-    first = conv(drawn["image"][2], drawn["widths"][0])
-    model = Net(drawn["image"], forward, time, a=first, **layers)
-    assert_agree(model, drawn["mask"], BOUNDS[op], **drawn["options"])
+from tests.engine.ops import BOUNDS, check, shapes
+from tests.graph.blocks import Block, SelfAttention, conv
+from tests.graph.networks import Net, border_masks, masks
 
 
 @given(shapes(), st.sampled_from([1, 2, 3, 4, 5, 7]))
@@ -141,10 +85,10 @@ def test_shortcut(drawn: dict[str, Any], kernels: tuple[int, int]) -> None:
 @given(shapes(), st.sampled_from([1, 3]))
 def test_activations(act: Callable[[Tensor], Tensor], drawn: dict[str, Any], kernel: int) -> None:
     """Of what is read, and of the output."""
-    bound = act.__name__
-    check(bound, drawn, lambda m, x: m.b(act(m.a(x))), b=conv(*drawn["widths"], kernel))
-    check(bound, drawn, lambda m, x: act(m.b(m.a(x))), b=conv(*drawn["widths"], kernel))
-    check(bound, drawn, lambda m, x: act(m.b(m.a(x)) + m.s(m.a(x))), b=conv(*drawn["widths"]), s=conv(*drawn["widths"], 1))
+    layers = {"b": conv(*drawn["widths"], kernel), "s": conv(*drawn["widths"], 1)}
+    check(act.__name__, drawn, lambda m, x: m.b(act(m.a(x))), **layers)
+    check(act.__name__, drawn, lambda m, x: act(m.b(m.a(x))), **layers)
+    check(act.__name__, drawn, lambda m, x: act((lambda h: m.b(h) + m.s(h))(m.a(x))), **layers)
 
 
 @given(shapes(), st.sampled_from([1, 3, 5]), st.sampled_from(["zero", "reflect"]), st.booleans())
@@ -223,7 +167,8 @@ def test_downsample(drawn: dict[str, Any], factor: int, kernel: int, of_input: b
     drawn["image"] = (height * 2, width * 2, c)
     drawn["mask"] = np.kron(drawn["mask"], np.ones((2, 2), np.bool_))
     w, v = drawn["widths"]
-    layers = {"b": conv(c if of_input else w, v, kernel), "s": conv(w, v, 4, 4) if factor == 4 else conv(w, v, 3, factor)}
+    strided = conv(w, v, 4 if factor == 4 else 3, factor)
+    layers = {"b": conv(c if of_input else w, v, kernel), "s": strided}
 
     def forward(m: Any, x: Tensor) -> Tensor:
         h = m.a(x)
@@ -235,7 +180,7 @@ def test_downsample(drawn: dict[str, Any], factor: int, kernel: int, of_input: b
 @given(shapes(), st.sampled_from(["act", "twice", "norm", "norm and act", "up", "itself", "chain"]))
 def test_additions_that_no_convolution_absorbs(drawn: dict[str, Any], kind: str) -> None:
     w, v = drawn["widths"]
-    layers = {"b": conv(w, w), "d": conv(w, w, 3, 2), "n": nn.InstanceNorm(), "c": conv(w, v), "e": conv(v, 3)}
+    layers = {"b": conv(w, w), "d": conv(w, w, 3, 2), "n": nn.InstanceNorm(w), "c": conv(w, v), "e": conv(v, 3)}
 
     def forward(m: Any, x: Tensor) -> Tensor:
         h = m.a(x)
@@ -257,129 +202,6 @@ def test_additions_that_no_convolution_absorbs(drawn: dict[str, Any], kind: str)
         return m.e(m.c(h))
 
     check("stored_addition" if "norm" not in kind else "instance_norm", drawn, forward, **layers)
-
-
-@given(shapes(), st.sampled_from([1, 3]), st.booleans())
-def test_group_norm(drawn: dict[str, Any], kernel: int, activated: bool) -> None:
-    w, v = drawn["widths"]
-    layers = {"n": nn.GroupNorm(groups_of(w), w), "b": conv(w, v, kernel), "c": conv(v, 3)}
-
-    def forward(m: Any, x: Tensor) -> Tensor:
-        h = m.n(m.a(x))
-        return m.c(m.b(nn.silu(h) if activated else h))
-
-    check("group_norm", drawn, forward, **layers)
-
-
-@given(shapes(), st.sampled_from([1, 3]), st.booleans())
-def test_instance_norm(drawn: dict[str, Any], kernel: int, depthwise: bool) -> None:
-    w, v = drawn["widths"]
-    layers = {"n": nn.InstanceNorm(), "b": conv(w, v, kernel), "c": conv(v, 3)}
-    if depthwise and w > 1:
-        layers["d"] = nn.Conv2d(w, w, 3, 1, 1, groups=w)
-    check(
-        "instance_norm",
-        drawn,
-        lambda m, x: m.c(m.b(nn.relu(m.n(m.d(m.a(x)) if "d" in m else m.a(x))))),
-        **layers,
-    )
-
-
-@given(shapes(), st.sampled_from([1, 3]), st.booleans(), st.booleans())
-def test_batch_norm(drawn: dict[str, Any], kernel: int, activated: bool, upsampled: bool) -> None:
-    w, v = drawn["widths"]
-    layers = {"d": conv(w, w, 3, 2), "n": nn.BatchNorm(w), "b": conv(w, v, kernel), "c": conv(v, 3)}
-
-    def forward(m: Any, x: Tensor) -> Tensor:
-        h = m.a(x)
-        h = m.n(nn.upsample_nearest(m.d(h)) if upsampled else h)
-        return m.c(m.b(nn.leaky_relu(h) if activated else h))
-
-    check("batch_norm", drawn, forward, **layers)
-
-
-@given(shapes(), st.booleans(), st.booleans())
-def test_film(drawn: dict[str, Any], grouped: bool, both: bool) -> None:
-    """The vector is made of time steps; the norm may have a reader without it."""
-    w, v = drawn["widths"]
-    layers = {
-        "n": nn.GroupNorm(groups_of(w), w) if grouped else nn.InstanceNorm(),
-        "f": nn.Linear(8, 2 * w),
-        "b": conv(w, v),
-        "e": conv(w, v, 1),
-        "c": conv(v, 3),
-    }
-
-    def forward(m: Any, x: Tensor, t: Tensor) -> Tensor:
-        h = m.n(m.a(x))
-        y = m.b(nn.silu(nn.modulate(h, m.f(nn.silu(nn.log_snr_embedding(t, 8))))))
-        return m.c(y + m.e(h) if both else y)
-
-    check("film", drawn, forward, time=True, **layers)
-
-
-def spade(m: Any, x: Tensor, labels: Tensor, i: str) -> Tensor:
-    hidden = nn.relu(m["shared" + i](labels))
-    return nn.modulate(m["norm" + i](x) if "norm" + i in m else x, m["gamma_beta" + i](hidden))
-
-
-NORMS: dict[str, Callable[[int], Any]] = {
-    "none": lambda c: None,
-    "batch": nn.BatchNorm,
-    "instance": lambda c: nn.InstanceNorm(),
-    "group": lambda c: nn.GroupNorm(groups_of(c), c),
-}
-
-
-@given(shapes(), st.sampled_from(list(NORMS)), st.booleans(), st.booleans(), st.sampled_from([1, 3]))
-def test_spade(drawn: dict[str, Any], norm: str, upsampled: bool, late: bool, kernel: int) -> None:
-    """`late`: the modulation comes after what it modulates in the network's order."""
-    w, v = drawn["widths"]
-    layers = {"d": conv(w, w, 3, 2), "shared0": conv(drawn["image"][2], 5), "gamma_beta0": conv(5, 2 * w, kernel)}
-    layers |= {"b": conv(w, v, kernel), "c": conv(v, 3)}
-    if norm != "none":
-        layers["norm0"] = NORMS[norm](w)
-
-    def forward(m: Any, x: Tensor) -> Tensor:
-        if late:
-            h = m.a(x)
-            h = nn.upsample_nearest(m.d(h)) if upsampled else h
-            return m.c(m.b(nn.leaky_relu(spade(m, h, x, "0"))))
-        modulation = m.gamma_beta0(nn.relu(m.shared0(x)))
-        h = m.a(x)
-        h = nn.upsample_nearest(m.d(h)) if upsampled else h
-        h = m.norm0(h) if "norm0" in m else h
-        return m.c(m.b(nn.leaky_relu(nn.modulate(h, modulation))))
-
-    check("spade", drawn, forward, **layers)
-
-
-@given(shapes(), st.booleans())
-def test_spade_with_separable_convolutions(drawn: dict[str, Any], upsampled: bool) -> None:
-    """Gamma and beta are two values: GAN Compression's form."""
-    w, v = drawn["widths"]
-    layers: dict[str, Any] = {"e": conv(w, w, 3, 2), "shared": conv(drawn["image"][2], 6), "n": nn.BatchNorm(w)}
-    for name in ("gamma", "beta"):
-        layers |= {f"{name}_d": nn.Conv2d(6, 6, 3, 1, 1, groups=6), f"{name}_n": nn.InstanceNorm()}
-        layers |= {f"{name}_p": conv(6, w, 1)}
-
-    def forward(m: Any, x: Tensor) -> Tensor:
-        h = m.a(x)
-        h = nn.upsample_nearest(m.e(h)) if upsampled else h
-        hidden = nn.relu(m.shared(x))
-        parts = [m[f"{name}_p"](m[f"{name}_n"](m[f"{name}_d"](hidden))) for name in ("gamma", "beta")]
-        return m.c(nn.leaky_relu(m.b(nn.modulate(m.n(h), nn.concat(parts)))))
-
-    check("spade", drawn, forward, **layers, b=conv(w, v), c=conv(v, 3))
-
-
-@given(shapes(), st.integers(1, 4))
-def test_norm_of_concat(drawn: dict[str, Any], groups: int) -> None:
-    """Groups reach over the border between two values."""
-    w, v = drawn["widths"]
-    v += -(w + v) % groups
-    layers = {"e": conv(w, v), "n": nn.GroupNorm(groups, w + v), "b": conv(w + v, 5)}
-    check("norm_of_concat", drawn, lambda m, x: (lambda h: m.b(nn.silu(m.n(nn.concat([h, m.e(h)])))))(m.a(x)), **layers)
 
 
 @given(shapes(), st.sampled_from([1, 2, 4]))
@@ -417,13 +239,11 @@ def test_edits_at_borders_and_corners(where: str, tile: int) -> None:
     assert_agree(all_ops((20, 12, 3)), border_masks(20, 12)[where], BOUNDS["group_norm"], threshold=12, tile=tile)
 
 
-@given(masks(20, 12), masks(20, 12))
-def test_images_of_a_batch_have_their_own_masks(first: np.ndarray, second: np.ndarray) -> None:
-    """Where no statistics are fresh below the tiles, images may be edited in different numbers of tiles."""
-    model = Net(
-        (20, 12, 3), lambda m, x: m.b(nn.silu(m.n(m.a(x)))) + m.a(x), a=conv(3, 6), n=nn.GroupNorm(3, 6), b=conv(6, 6)
-    )
-    assert_agree(model, np.stack([first, second]), BOUNDS["group_norm"], threshold=8, batch=2)
+@given(masks(20, 12), masks(20, 12), st.sampled_from([1, 12]))
+def test_images_of_a_batch_have_their_own_masks(first: np.ndarray, second: np.ndarray, threshold: int) -> None:
+    """And different numbers of tiles: where statistics are fresh, and where tiles attend to all pixels."""
+    model = all_ops((20, 12, 3))
+    assert_agree(model, np.stack([first, second]), BOUNDS["group_norm"], threshold=threshold, batch=2, tile=3)
 
 
 @pytest.mark.parametrize("where", ["top left", "everything"])

@@ -31,6 +31,24 @@ def access(program: Program, op: p.ProgramOp) -> Access:
     return Access(frozenset(touched - writes), frozenset(writes))
 
 
+WRITABLE = {Kind.SCRATCH, Kind.OUTPUT}
+
+
+def assert_written_before_read(program: Program) -> None:
+    """Every array that an op writes is written before another reads it; the output is."""
+    written: set[int] = set()
+    for op, name in zip(program.ops, program.names, strict=True):
+        touched = access(program, op)
+        for slot in touched.reads:
+            if program.slots[slot].kind in WRITABLE:
+                assert slot in written, f"{name} reads slot {slot}, which nobody has written"
+        assert not touched.reads & touched.writes
+        written |= touched.writes
+    assert {s.kind for i, s in enumerate(program.slots) if i in written} <= WRITABLE | {Kind.RECORDED}
+    outputs = [i for i, s in enumerate(program.slots) if s.kind is Kind.OUTPUT]
+    assert len(outputs) == 1 and outputs[0] in written
+
+
 def owner(program: Program, slot: int) -> int:
     described = program.slots[slot]
     return int(described.key[0]) if described.kind is Kind.PART else slot

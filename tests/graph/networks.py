@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
 
 import mlx.core as mx
 import mlx.nn
@@ -16,6 +15,17 @@ from mlx.utils import tree_flatten
 
 from sige_mlx import nn
 from sige_mlx.nn import Tensor
+from tests.graph.blocks import (
+    Block,
+    ReflectedBlock,
+    SelfAttention,
+    Separable,
+    SpadeBlock,
+    Transposed,
+    Up,
+    conv,
+    groups_of,
+)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -42,13 +52,6 @@ class Net(mlx.nn.Module):
         return self.forward(self, x, t) if self.time else self.forward(self, x)
 
 
-def conv(i: int, o: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the size, or divides it by `stride`, padding as little before as after it."""
-    total = kernel - stride if kernel > stride else 0
-    before = total // 2
-    return nn.Conv2d(i, o, kernel, stride, ((before, total - before), (before, total - before)))
-
-
 def randomise(model: mlx.nn.Module, seed: int = 0) -> None:
     """Weights that keep activations of order one; norms that do something to every channel."""
     rng = np.random.default_rng(seed)
@@ -63,10 +66,16 @@ def randomise(model: mlx.nn.Module, seed: int = 0) -> None:
 
 # ---- random networks
 
+FLAT = ("conv", "block", "attention", "reflected", "separable", "spade", "separable spade")
+DOWN = ("down", "pool")
+UP = ("up", "plain up", "transposed", "spade up")
+
 
 @dataclass(frozen=True)
 class Spec:
-    """A U-Net: `steps` are "conv", "block", "attention", "down" and "up", each with the width it leads to."""
+    """A U-Net of `steps`, each with the width it leads to: `FLAT` ones; `DOWN`, a strided convolution or a block with
+    pooling; `UP`, a block over a concatenation, one that upsamples, a transposed convolution, or a SPADE block of an
+    upsampled value. SPADE's label maps are the image, downsampled. With `film` time embeddings scale and shift."""
 
     height: int
     width: int
@@ -74,11 +83,13 @@ class Spec:
     steps: tuple[tuple[str, int], ...]
     norm_out: bool
     time: bool
+    film: bool = False
+    tanh: bool = False
 
     @property
     def has_time(self) -> bool:
         """Whether a block is there that reads the time embedding."""
-        return self.time and any(kind in ("block", "up") for kind, _ in self.steps)
+        return self.time and any(kind in ("block", "pool", "up", "plain up") for kind, _ in self.steps)
 
 
 @st.composite
@@ -88,61 +99,14 @@ def specs(draw: st.DrawFn) -> Spec:
     steps: list[tuple[str, int]] = []
     depth = 0
     for _ in range(draw(st.integers(1, 4))):
-        kinds = ["conv", "block", "attention"]
-        kinds += ["down"] if depth < 2 else []
-        kinds += ["up"] if depth else []
+        kinds = [*FLAT, *(DOWN if depth < 2 else ()), *(UP if depth else ())]
         kind = draw(st.sampled_from(kinds))
-        depth += {"down": 1, "up": -1}.get(kind, 0)
+        depth += (kind in DOWN) - (kind in UP)
         steps.append((kind, draw(width)))
-    steps += [("up", draw(width)) for _ in range(depth)]
+    steps += [(draw(st.sampled_from(UP)), draw(width)) for _ in range(depth)]
     side = st.integers(2, 5).map(lambda n: 4 * n)
-    return Spec(draw(side), draw(side), draw(st.integers(1, 4)), tuple(steps), draw(st.booleans()), draw(st.booleans()))
-
-
-def groups_of(channels: int) -> int:
-    return next(g for g in (4, 3, 2, 1) if channels % g == 0)
-
-
-class Block(mlx.nn.Module):
-    """A residual block; `vector` is the width of the time embedding, 0 for none."""
-
-    def __init__(self, i: int, o: int, vector: int):
-        super().__init__()
-        self.norm1, self.conv1 = nn.GroupNorm(groups_of(i), i), conv(i, o)
-        self.norm2, self.conv2 = nn.GroupNorm(groups_of(o), o), conv(o, o)
-        if vector:
-            self.temb_proj = nn.Linear(vector, o)
-        if i != o:
-            self.shortcut = conv(i, o, 1)
-
-    def __call__(self, x: Tensor, temb: Tensor | None) -> Tensor:
-        h = self.conv1(nn.silu(self.norm1(x)))
-        if temb is not None:
-            h = h + self.temb_proj(nn.silu(temb))
-        h = self.conv2(nn.silu(self.norm2(h)))
-        return h + (self.shortcut(x) if "shortcut" in self else x)
-
-
-class SelfAttention(mlx.nn.Module):
-    def __init__(self, c: int):
-        super().__init__()
-        self.norm = nn.GroupNorm(groups_of(c), c)
-        self.q, self.k, self.v, self.out = (conv(c, c, 1) for _ in range(4))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        h = self.norm(x)
-        return self.out(nn.attention(self.q(h), self.k(h), self.v(h))) + x
-
-
-class Up(mlx.nn.Module):
-    """Upsampling, and a block over the concatenation with what came from above."""
-
-    def __init__(self, i: int, skip: int, o: int, vector: int):
-        super().__init__()
-        self.conv, self.block = conv(i, o), Block(o + skip, o, vector)
-
-    def __call__(self, x: Tensor, skip: Tensor, temb: Tensor | None) -> Tensor:
-        return self.block(nn.concat([self.conv(nn.upsample_nearest(x)), skip]), temb)
+    flags = {name: draw(st.booleans()) for name in ("norm_out", "time", "film", "tanh")}
+    return Spec(draw(side), draw(side), draw(st.integers(1, 4)), tuple(steps), **flags)
 
 
 class RandomUNet(mlx.nn.Module):
@@ -160,23 +124,36 @@ class RandomUNet(mlx.nn.Module):
         self.layers: list[mlx.nn.Module] = []
         skips: list[int] = []
         for kind, width in spec.steps:
-            if kind == "conv":
-                self.layers.append(conv(c, width, 1 + 2 * (width % 2)))
-            elif kind == "block":
-                self.layers.append(Block(c, width, vector))
-            elif kind == "attention":
-                width = c
-                self.layers.append(SelfAttention(c))
-            elif kind == "down":
+            if kind in DOWN:
                 skips.append(c)
-                self.layers.append(conv(c, width, 3, 2))
-            else:
-                self.layers.append(Up(c, skips.pop(), width, vector))
+            skip = skips.pop() if kind in UP else 0
+            if kind in ("attention", "reflected"):
+                width = c
+            self.layers.append(self._layer(kind, c, width, skip, vector))
             c = width
         if spec.norm_out:
             self.norm_out = nn.GroupNorm(groups_of(c), c)
         self.conv_out = conv(c, 2)
         randomise(self, seed)
+
+    def _layer(self, kind: str, i: int, o: int, skip: int, vector: int) -> mlx.nn.Module:
+        film, labels = self.spec.film, self.spec.channels
+        layers: dict[str, Callable[[], mlx.nn.Module]] = {
+            "conv": lambda: conv(i, o, 1 + 2 * (o % 2)),
+            "block": lambda: Block(i, o, vector, film),
+            "attention": lambda: SelfAttention(i, 2 if i % 2 == 0 else 1),
+            "reflected": lambda: ReflectedBlock(i),
+            "separable": lambda: Separable(i, o),
+            "spade": lambda: SpadeBlock(i, o, labels, separable=False),
+            "separable spade": lambda: SpadeBlock(i, o, labels, separable=True),
+            "down": lambda: conv(i, o, 3, 2),
+            "pool": lambda: Block(i, o, vector, film, "down"),
+            "up": lambda: Up(i, skip, o, vector),
+            "plain up": lambda: Block(i, o, vector, film, "up"),
+            "transposed": lambda: Transposed(i, o),
+            "spade up": lambda: SpadeBlock(i, o, labels, separable=False),
+        }
+        return layers[kind]()
 
     def inputs(self, batch: int = 1) -> dict[str, tuple[int, ...]]:
         image = {"x": (batch, self.spec.height, self.spec.width, self.spec.channels)}
@@ -187,17 +164,22 @@ class RandomUNet(mlx.nn.Module):
         h = self.conv_in(x)
         skips = []
         for (kind, _), layer in zip(self.spec.steps, self.layers, strict=True):
-            if kind == "down":
+            if kind in DOWN:
                 skips.append(h)
+            skip = skips.pop() if kind in UP else None
             if kind == "up":
-                h = layer(h, skips.pop(), temb)
-            elif kind == "block":
+                h = layer(h, skip, temb)
+            elif isinstance(layer, Block):
                 h = layer(h, temb)
+            elif isinstance(layer, SpadeBlock):
+                h = nn.upsample_nearest(h) if kind == "spade up" else h
+                h = layer(h, nn.downsample_nearest(x, 2 ** len(skips)) if skips else x)
             else:
                 h = layer(h)
         if self.spec.norm_out:
             h = nn.silu(self.norm_out(h))
-        return self.conv_out(h)
+        h = self.conv_out(h)
+        return nn.tanh(h) if self.spec.tanh else h
 
 
 # ---- edits

@@ -14,7 +14,8 @@ from sige_mlx.graph.cost import Cost, dense_cost, edit_cost
 from sige_mlx.graph.plan import Plan
 from sige_mlx.graph.trace import trace
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
-from tests.graph.networks import Net, RandomUNet, conv, masks, specs
+from tests.graph.blocks import conv
+from tests.graph.networks import Net, RandomUNet, masks, specs
 
 
 def plan_of(model: Net | RandomUNet | DDPMUNet, threshold: int = 8) -> Plan:
@@ -50,6 +51,49 @@ def test_a_tile_reads_its_window_and_writes_its_forms() -> None:
     assert b.nbytes == 4 * (tiles * 36 * 5 + 2 * 45 + 2 + tiles * 16 * 2)
     assert (paste.kind, paste.nbytes, paste.macs) == ("paste", 4 * 2 * 256 * 2, 0)
     assert cost.macs == a.macs + b.macs == tiles * 16 * (5 * 27 + 2 * 45)
+
+
+def test_a_depthwise_convolution_reads_and_writes_every_value_once() -> None:
+    depthwise = nn.Conv2d(3, 3, 5, padding=2, groups=3)
+    plan = plan_of(Net((16, 16, 3), lambda m, x: m.d(x) + x, d=depthwise))
+    (op,) = dense_cost(plan).ops
+    assert (op.layer, op.kind, op.plane, op.channels) == ("d", "depthwise", (16, 16), (3, 3))
+    assert op.macs == 256 * 3 * 25
+    assert op.nbytes == 4 * (256 * 3 + 3 * 25 + 3 + 256 * 3 + 256 * 3)
+
+
+def test_a_mean_multiplies_nothing() -> None:
+    plan = plan_of(Net((16, 16, 3), lambda m, x: m.a(nn.avg_pool2d(x)), a=conv(3, 2, 1)))
+    pool, _ = dense_cost(plan).ops
+    assert (pool.macs, pool.nbytes) == (0, 4 * (256 * 3 + 64 * 3))
+
+
+def test_a_transposed_convolution_multiplies_each_pixel_it_reads_once() -> None:
+    plan = plan_of(Net((16, 16, 3), lambda m, x: m.t(x), t=nn.ConvTranspose2d(3, 5)))
+    (op,) = dense_cost(plan).ops
+    assert (op.plane, op.macs) == ((32, 32), 256 * 9 * 3 * 5)
+    assert op.nbytes == 4 * (256 * 3 + 5 * 27 + 5 + 1024 * 5)
+
+
+@pytest.mark.parametrize("upsampled", [True, False])
+def test_a_modulation_is_read_where_it_is_applied(upsampled: bool) -> None:
+    """By the convolution that writes the value, for its pixels; or by its reader, for the windows of its tiles."""
+
+    def forward(m: Net, x: object) -> object:
+        h = nn.upsample_nearest(m.d(x)) if upsampled else m.a(x)
+        return m.b(nn.modulate(h, m.g(x)))
+
+    plan = plan_of(Net((16, 16, 3), forward, a=conv(3, 4), d=conv(3, 4, 3, 2), g=conv(3, 8), b=conv(4, 2)))
+    edit = plan.edit(one_pixel(16, 8, 8), everywhere=False)
+    ops = {op.layer: op for op in edit_cost(plan, edit).ops if op.kind == "conv"}
+    tiles = ops["b"].tiles
+    assert tiles is not None
+    fixed = 2 * 36 + 2 + tiles * 16 * 2
+    if upsampled:
+        assert ops["b"].nbytes == 4 * (tiles * (16 * 4 + 36 * 2 * 4) + fixed)
+    else:
+        assert ops["a"].nbytes == 4 * (tiles * (36 * 3 + 16 * 4 + 16 * 2 * 4) + 4 * 27 + 4)
+        assert ops["b"].nbytes == 4 * (tiles * 36 * 4 + fixed)
 
 
 @pytest.mark.parametrize(

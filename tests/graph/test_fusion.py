@@ -11,20 +11,34 @@ import pytest
 from sige_mlx import nn
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.fusion import Fused, FusedConv, FusedNorm, FusedTimestep, Read, fuse
+from sige_mlx.graph.fusion import (
+    Fused,
+    FusedConv,
+    FusedDepthwise,
+    FusedNorm,
+    FusedTimestep,
+    Modulation,
+    Read,
+    fuse,
+)
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.trace import trace
 from sige_mlx.nn import Tensor
 from tests.engine.compare import image, nmse
-from tests.graph.networks import Net, RandomUNet, Spec, conv
+from tests.graph.blocks import conv
+from tests.graph.networks import Net, RandomUNet, Spec
 
 LAYERS = {"a": (8, 8), "b": (8, 8), "c": (8, 8)}
 
 
 def net(forward: Callable[[Any, Tensor], Tensor]) -> Net:
-    """Three 3x3 convolutions a, b, c, a 1x1 one s, a strided one d, and a norm n, all 8 wide, on 16x16 pixels."""
+    """Three 3x3 convolutions a, b, c, a 1x1 one s, a strided one d, a transposed one t, norms n and k, all 8 wide, on
+    16x16 pixels; g makes 16 channels, w takes them, w3 makes 24, z is depthwise; v and v2 make vectors of 8 and 16."""
     layers = {name: conv(8, 8) for name in "abc"}
-    return Net((16, 16, 8), forward, **layers, s=conv(8, 8, 1), d=conv(8, 8, 3, 2), n=nn.GroupNorm(2, 8))
+    layers |= {"s": conv(8, 8, 1), "d": conv(8, 8, 3, 2), "t": nn.ConvTranspose2d(8, 8)}
+    layers |= {"n": nn.GroupNorm(2, 8), "k": nn.BatchNorm(8), "g": conv(8, 16), "w": conv(16, 8), "w3": conv(8, 24)}
+    layers |= {"z": nn.Conv2d(16, 16, 3, padding=1, groups=16), "v": nn.Conv2d(8, 8, 16), "v2": nn.Conv2d(8, 16, 16)}
+    return Net((16, 16, 8), forward, **layers)
 
 
 def fused(forward: Callable[[Any, Tensor], Tensor]) -> tuple[Graph, list[Fused]]:
@@ -48,7 +62,7 @@ def test_norm_and_activation_are_part_of_the_read() -> None:
     _, ops = fused(lambda m, x: m.b(nn.silu(m.n(m.a(x)))))
     assert [type(op) for op in ops] == [FusedConv, FusedNorm, FusedConv]
     first, norm, last = ops
-    assert last.sources[0].view.parts == (Read(first.value, norm.value, 0, "silu"),)
+    assert last.sources[0].reads == (Read(first.value, norm=norm.value, act="silu"),)
 
 
 def test_concatenation_and_upsampling_are_part_of_the_read() -> None:
@@ -59,14 +73,20 @@ def test_concatenation_and_upsampling_are_part_of_the_read() -> None:
     model = Net((16, 16, 8), forward, a=conv(8, 8), c=conv(8, 8), d=conv(8, 8, 3, 2), wide=wide, norm=norm)
     ops = fuse(trace(model, model.inputs()))
     *_, last = ops
-    assert [(p.first, p.act) for p in last.sources[0].view.parts] == [(0, "silu"), (8, "silu")]
-    upsampled = [op for op in ops if isinstance(op, FusedConv) and op.sources[0].view.upsample]
+    assert isinstance(last, FusedConv)
+    assert [(r.first, r.act) for r in last.sources[0].reads] == [(0, "silu"), (8, "silu")]
+    upsampled = [op for op in ops if isinstance(op, FusedConv) and op.sources[0].reads[0].resample == 1]
     assert len(upsampled) == 1
 
 
 def test_residual_is_read_by_the_convolution_that_is_added_to_it() -> None:
     last = only_conv(lambda m, x: m.a(x) + x)
-    assert last.residual == 0 and len(last.sources) == 1
+    assert last.residual == Read(0) and len(last.sources) == 1
+
+
+def test_upsampled_residual_is_read_so() -> None:
+    last = only_conv(lambda m, x: m.a(x) + nn.upsample_nearest(m.d(x)))
+    assert last.residual is not None and last.residual.resample == 1
 
 
 def test_shortcut_becomes_a_source() -> None:
@@ -84,6 +104,92 @@ def test_time_embedding_becomes_a_vector() -> None:
     with_vector = [op for op in ops if isinstance(op, FusedConv) and op.vec is not None]
     assert len(with_vector) == 1
     assert sum(isinstance(op, FusedTimestep) for op in ops) == 1
+
+
+def test_what_no_convolution_absorbs_is_a_copy_with_a_residual() -> None:
+    """CycleGAN's x + norm(y); an activation of it would be part of the copy's read, too."""
+    _, ops = fused(lambda m, x: m.c((lambda h: h + nn.relu(m.n(m.b(h))))(m.a(x))))
+    copy = ops[-2]
+    assert isinstance(copy, FusedDepthwise) and copy.source.weight is None and copy.source.weight_shape == (8, 1, 1, 1)
+    (read,) = copy.source.reads
+    assert read.norm is not None and read.act == "relu" and copy.residual == Read(ops[0].value)
+
+
+def test_pooling_and_depthwise_convolutions_store_their_results() -> None:
+    _, ops = fused(lambda m, x: m.w(m.z(m.g(nn.avg_pool2d(nn.silu(m.n(m.a(x))))))))
+    assert [type(op) for op in ops] == [FusedConv, FusedNorm, FusedDepthwise, FusedConv, FusedDepthwise, FusedConv]
+    pool, depthwise = ops[2], ops[4]
+    assert isinstance(pool, FusedDepthwise) and isinstance(depthwise, FusedDepthwise)
+    assert (pool.source.weight, pool.source.stride, pool.source.reads[0].act) == (None, 2, "silu")
+    assert (depthwise.source.weight, depthwise.bias) == ("z.weight", "z.bias")
+
+
+def test_film_is_part_of_its_norm() -> None:
+    """A norm that only a FiLM reads has no statistics of its own."""
+    film = nn.Linear(8, 16)
+
+    def forward(m: Any, x: Tensor, t: Tensor) -> Tensor:
+        return m.b(nn.silu(nn.modulate(m.n(m.a(x)), m.film(nn.timestep_embedding(t, 8)))))
+
+    model = Net((16, 16, 8), forward, True, a=conv(8, 8), b=conv(8, 8), n=nn.GroupNorm(2, 8), film=film)
+    ops = fuse(trace(model, model.inputs()))
+    (norm,) = [op for op in ops if isinstance(op, FusedNorm)]
+    vector = next(op for op in ops if isinstance(op, FusedConv) and op.layer == "film")
+    assert norm.film == vector.value and norm.value != norm.norm
+    last = ops[-1]
+    assert isinstance(last, FusedConv) and last.sources[0].reads[0].norm == norm.value
+
+
+def test_a_modulation_is_part_of_the_read_and_comes_before_the_value() -> None:
+    """Though the network computes it later: then the convolution can write its result modulated."""
+    _, ops = fused(lambda m, x: m.b(nn.leaky_relu(nn.modulate(m.k(m.a(x)), m.g(x)))))
+    modulation, value, last = ops
+    assert isinstance(last, FusedConv) and [op.value < last.value for op in ops] == [True, True, False]
+    assert modulation.value > value.value
+    (read,) = last.sources[0].reads
+    assert read.mod == Modulation(modulation.value, 0, modulation.value, 8) and read.act == "leaky_relu"
+
+
+def test_a_modulation_by_two_values() -> None:
+    _, ops = fused(lambda m, x: m.b(nn.modulate(m.a(x), nn.concat([m.c(x), m.s(x)]))))
+    last = ops[-1]
+    assert isinstance(last, FusedConv) and (mod := last.sources[0].reads[0].mod)
+    assert (mod.gamma_first, mod.beta_first) == (0, 0) and mod.gamma != mod.beta
+
+
+def test_a_value_modulated_by_what_is_made_of_it_stays_before() -> None:
+    _, ops = fused(lambda m, x: (lambda h: m.b(nn.modulate(h, m.g(h))))(m.a(x)))
+    assert [op.value for op in ops] == sorted(op.value for op in ops)
+
+
+def test_transposed_convolutions_and_reflection_are_geometry_of_the_source() -> None:
+    last = only_conv(lambda m, x: m.t(nn.relu(m.n(m.d(x)))))
+    assert last.sources[0].transposed and last.shape == (1, 16, 16, 8)
+    reflected = nn.Conv2d(3, 3, 7, padding=3, pad_mode="reflect")
+    model = Net((16, 16, 3), lambda m, x: m.r(x), r=reflected)
+    (op,) = fuse(trace(model, model.inputs()))
+    assert isinstance(op, FusedConv) and (op.sources[0].pad_mode, op.sources[0].padding[0]) == ("reflect", (3, 3))
+
+
+def test_the_output_is_activated_by_the_convolution_that_writes_it() -> None:
+    assert only_conv(lambda m, x: nn.tanh(m.a(x))).act == "tanh"
+    assert only_conv(lambda m, x: nn.tanh(m.a(x) + x)).act == "tanh"
+
+
+def test_an_output_that_no_convolution_writes_is_a_copy() -> None:
+    for forward in (
+        lambda m, x: nn.silu(m.n(m.a(x))),
+        lambda m, x: m.n(m.a(x)),
+        lambda m, x: nn.upsample_nearest(m.d(x)),
+        lambda m, x: (lambda h: (nn.tanh(h), m.b(h))[0])(m.a(x)),
+    ):
+        graph, ops = fused(forward)
+        assert isinstance(ops[-1], FusedDepthwise) and ops[-1].value == graph.output
+
+
+def test_label_maps_are_read_where_they_are() -> None:
+    last = only_conv(lambda m, x: m.a(nn.downsample_nearest(nn.downsample_nearest(x, 2), 4)))
+    assert last.sources[0].reads == (Read(0, resample=-3),)
 
 
 def test_a_value_with_two_readers_is_not_absorbed() -> None:
@@ -105,26 +211,43 @@ def test_a_branch_that_is_not_needed_changes_nothing() -> None:
 # ---- what it refuses
 
 REFUSED: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
-    "a value added to itself": (lambda m, x: (lambda h: m.b(h + h))(m.a(x)), "Add"),
-    "an addition of two stored values": (lambda m, x: (lambda h: m.b(h + x) + m.c(h))(m.a(x)), "Add"),
+    "an addition of two values that are not stored": (lambda m, x: m.b(nn.silu(m.a(x)) + nn.relu(m.c(x))), "Add"),
+    "an addition of a concatenation": (lambda m, x: m.b(m.w(nn.concat([m.a(x), x]) + nn.concat([x, x]))), "Add"),
+    "a vector added to what is no convolution": (lambda m, x: m.b(x + m.v(x)), "Add"),
     "a norm of the input": (lambda m, x: m.b(m.n(x)), "n"),
     "a norm of an attention": (lambda m, x: (lambda h: m.b(m.n(nn.attention(h, h, h))))(m.d(x)), "n"),
-    "a norm of an upsampled value": (lambda m, x: m.b(m.n(nn.upsample_nearest(m.d(x)))), "n"),
+    "a norm of every other pixel": (lambda m, x: m.d(m.n(nn.downsample_nearest(m.a(x), 2))), "n"),
     "a norm of a norm": (lambda m, x: m.b(m.n(m.n(m.a(x)))), "n"),
     "a norm of an activation": (lambda m, x: m.b(m.n(nn.silu(m.a(x)))), "n"),
+    "a batch norm of a norm": (lambda m, x: m.b(m.k(m.n(m.a(x)))), "k"),
+    "a batch norm of an activation": (lambda m, x: m.b(m.k(nn.relu(m.a(x)))), "k"),
     "two activations in a row": (lambda m, x: m.b(nn.silu(nn.silu(m.a(x)))), "SiLU"),
     "two upsamplings in a row": (
         lambda m, x: m.b(nn.upsample_nearest(nn.upsample_nearest(m.d(m.d(x))))),
         "UpsampleNearest",
     ),
-    "an upsampled part of a concatenation": (
-        lambda m, x: m.b(nn.concat([nn.upsample_nearest(m.d(x))])),
-        "Concat",
+    "an upsampled value downsampled": (
+        lambda m, x: m.d(nn.downsample_nearest(nn.upsample_nearest(m.a(x)), 4)),
+        "DownsampleNearest",
     ),
+    "a modulated value upsampled": (
+        lambda m, x: m.b(nn.upsample_nearest(nn.modulate(m.d(x), m.g(nn.downsample_nearest(x, 2))))),
+        "UpsampleNearest",
+    ),
+    "a modulated value modulated": (lambda m, x: m.b(nn.modulate(nn.modulate(m.a(x), m.g(x)), m.g(x))), "Modulate"),
+    "an activated value modulated": (lambda m, x: m.b(nn.modulate(nn.relu(m.a(x)), m.g(x))), "Modulate"),
+    "a modulation that is not stored": (lambda m, x: m.b(nn.modulate(m.a(x), nn.relu(m.g(x)))), "Modulate"),
+    "a modulation in pieces": (
+        lambda m, x: m.w(nn.modulate(m.g(x), nn.concat([m.w3(x), m.a(x)]))),
+        "Modulate",
+    ),
+    "a vector that modulates what is not normalised": (lambda m, x: m.b(nn.modulate(m.a(x), m.v2(x))), "Modulate"),
+    "a vector of the image that modulates": (lambda m, x: m.b(nn.modulate(m.n(m.a(x)), m.v2(x))), "Modulate"),
+    "a transposed convolution of an upsampled value": (lambda m, x: m.t(nn.upsample_nearest(m.d(x))), "t"),
+    "a pooled concatenation": (lambda m, x: m.w(nn.avg_pool2d(nn.concat([m.a(x), x]))), "AvgPool2d"),
+    "a depthwise concatenation": (lambda m, x: m.w(m.z(nn.concat([m.a(x), x]))), "z"),
     "attention to activations": (lambda m, x: (lambda h: m.b(nn.attention(h, h, h)))(nn.silu(m.d(x))), "Attention"),
-    "a residual that is activated": (lambda m, x: m.b(x) + nn.silu(x), "Add"),
-    "an output that is an activation": (lambda m, x: nn.silu(m.a(x)), "SiLU"),
-    "an output that is a norm": (lambda m, x: m.n(m.a(x)), "n"),
+    "an output that is a concatenation": (lambda m, x: nn.concat([m.a(x), m.b(x)]), "Concat"),
     "an output that is an attention": (lambda m, x: (lambda h: nn.attention(h, h, h))(m.d(x)), "Attention"),
     "an output that is the input": (lambda m, x: x, "Input"),
 }

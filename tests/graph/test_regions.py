@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from sige_mlx import nn
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.regions import Region, regions
 from sige_mlx.graph.tiling import tiling
 from sige_mlx.graph.trace import trace
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
-from sige_mlx.nn import ops
+from sige_mlx.nn import Tensor, ops
+from tests.graph.blocks import SelfAttention, conv
+from tests.graph.networks import Net
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,48 @@ def test_the_threshold_decides(church: Graph) -> None:
     assert Region.TILES not in by_layer(church, False, threshold=257).values()
     assert by_layer(church, False, threshold=1)["mid.block_1.conv1"] is Region.TILES
     assert regions(church, 1).fresh == {n.index for n in church.nodes if n.name == "norm_out" and n.params}
+
+
+# ---- of other networks
+
+
+def of_ops(threshold: int, everywhere: bool = True) -> list[tuple[str, Region]]:
+    """Regions of a network with an attention, a pooling, a transposed convolution and an activated output, in order."""
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = m.attend(m.a(x))
+        return nn.tanh(m.c(m.norm(m.up(nn.avg_pool2d(h)))))
+
+    layers = {"a": conv(3, 4), "attend": SelfAttention(4), "up": nn.ConvTranspose2d(4, 4), "norm": nn.InstanceNorm(4)}
+    model = Net((16, 16, 3), forward, **layers, c=conv(4, 2))
+    graph = trace(model, model.inputs())
+    of = regions(graph, threshold, everywhere)
+    assert of.fresh >= {n.index for n in graph.nodes if isinstance(n.op, ops.InstanceNorm)}  # it is in the head
+    stored = ops.Conv2d | ops.ConvTranspose2d | ops.AvgPool2d | ops.Attention | ops.Tanh
+    return [(type(n.op).__name__, of.of[n.index]) for n in graph.nodes if isinstance(n.op, stored)]
+
+
+def test_attention_poolings_and_transposed_convolutions_are_in_tiles() -> None:
+    of = of_ops(16, everywhere=False)
+    assert {region for _, region in of} == {Region.TILES} and {"Attention", "AvgPool2d", "ConvTranspose2d"} <= dict(
+        of
+    ).keys()
+    assert {region for _, region in of_ops(17)} == {Region.DENSE}
+
+
+def test_the_outputs_activation_is_where_its_convolution_is() -> None:
+    for everywhere in (True, False):
+        (_, below), (name, activation) = of_ops(16, everywhere)[-2:]
+        assert name == "Tanh" and below is activation is (Region.DENSE if everywhere else Region.TILES)
+
+
+def test_instance_norms_are_fresh_where_all_pixels_are() -> None:
+    model = Net(
+        (16, 16, 3), lambda m, x: m.b(m.d(m.n(m.a(x)))), a=conv(3, 4), n=nn.InstanceNorm(4), d=conv(4, 4), b=conv(4, 2)
+    )
+    graph = trace(model, model.inputs())
+    (norm,) = [n.index for n in graph.nodes if isinstance(n.op, ops.InstanceNorm)]
+    assert norm not in regions(graph, 16).fresh and norm in regions(graph, 17).fresh
 
 
 def test_planes_have_the_tiles_of_their_size() -> None:

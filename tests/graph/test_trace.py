@@ -12,7 +12,8 @@ from sige_mlx.errors import SigeError
 from sige_mlx.graph.ir import Input
 from sige_mlx.graph.trace import trace
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
-from tests.graph.networks import Net, RandomUNet, Spec, conv, specs
+from tests.graph.blocks import conv
+from tests.graph.networks import Net, RandomUNet, Spec, specs
 
 
 def test_the_published_network() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import mlx.core as mx
+import mlx.nn
 import numpy as np
 
-from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
-from tests.reference import load_config, load_weights
+from benchmarks.frozen.folder import Folder
+from sige_mlx.models.ddpm import DDPMUNet
+from sige_mlx.nn.module import parameters
+from tests.reference import require_reference
 
 
 def mlx_layout(weight: np.ndarray) -> mx.array:
@@ -22,10 +25,8 @@ def load_torch_weights(model: DDPMUNet, weights: Mapping[str, np.ndarray]) -> DD
     return model
 
 
-def frozen_network(name: str) -> DDPMUNet:
-    """The network that the frozen cases of `name` ("ddpm-small", "ddpm-church-256") were made with."""
-    described = load_config(name)
-    fields = {"ch", "ch_mult", "num_res_blocks", "attn_resolutions", "in_ch", "out_ch", "sparse_resolution_threshold"}
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in described["model"].items() if k in fields}
-    model = DDPMUNet(DDPMConfig(image_size=described["image_size"], **config))
-    return load_torch_weights(model, load_weights(name))
+def frozen_network(name: str) -> mlx.nn.Module:
+    """The network that the frozen cases of `name` ("ddpm-small", "gaugan-cityscapes") were made with."""
+    network = Folder(require_reference()).network(name)
+    network.model.load_weights([(path, mx.array(network.load(path))) for path in parameters(network.model)])
+    return network.model

@@ -80,7 +80,7 @@ def test_any_configuration_can_be_traced(config: dict[str, Any]) -> None:
 
 
 def test_families_are_built_from_json() -> None:
-    assert set(FAMILIES) == {"ddpm"}
+    assert "ddpm" in FAMILIES
     model = build("ddpm", {"ch": 32, "ch_mult": [1, 2], "image_size": 16, "attn_resolutions": [8], "num_res_blocks": 1})
     assert isinstance(model, DDPMUNet) and model.config.ch_mult == (1, 2)
 
@@ -88,7 +88,7 @@ def test_families_are_built_from_json() -> None:
 @pytest.mark.parametrize(
     ("family", "config", "sentence"),
     [
-        ("dpm", {}, r"^the model family 'dpm' is not known: it must be one of ddpm$"),
+        ("dpm", {}, r"^the model family 'dpm' is not known: it must be one of ddpm, "),
         ("ddpm", {"channels": 3}, r"^the configuration of family 'ddpm' does not fit: .*channels"),
         ("ddpm", {"ch": "wide"}, r"^the configuration of family 'ddpm' does not fit: "),
         ("ddpm", ["ch"], r"^the configuration of family 'ddpm' does not fit: "),

@@ -72,6 +72,9 @@ def test_conv_transpose2d(i: int, o: int) -> None:
 def test_instance_and_batch_norm(c: int) -> None:
     x, mean, var = 3 + draw(2, 5, 3, c), draw(c, seed=1), 0.1 + draw(c, seed=2) ** 2
     assert_same(nn.instance_norm(mx.array(x)), F.instance_norm(nchw(x)))
+    weight, bias = draw(c, seed=3), draw(c, seed=4)
+    affine = F.instance_norm(nchw(x), weight=torch.from_numpy(weight), bias=torch.from_numpy(bias))
+    assert_same(nn.instance_norm(mx.array(x), weight=mx.array(weight), bias=mx.array(bias)), affine)
     theirs = F.batch_norm(nchw(x), torch.from_numpy(mean), torch.from_numpy(var))
     assert_same(nn.batch_norm(mx.array(x), mx.array(mean), mx.array(var)), theirs)
 

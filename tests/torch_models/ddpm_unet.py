@@ -7,16 +7,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+C = TypeVar("C")
+
+
+class FromFile:
+    """A configuration that files hold under the names of its fields."""
+
+    @classmethod
+    def from_dict(cls: type[C], config: Mapping[str, Any]) -> C:
+        """From a configuration file's content: `{"model": {...}, "image_size": N}`; other keys are ignored."""
+        flat = {**config["model"], "image_size": config["image_size"]}
+        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # a dataclass
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in flat.items() if k in names})
+
 
 @dataclass(frozen=True)
-class DDPMConfig:
+class DDPMConfig(FromFile):
     """Shape of one network of the family; the field names are those of the published configuration files."""
 
     ch: int = 128
@@ -27,17 +40,6 @@ class DDPMConfig:
     in_ch: int = 3
     out_ch: int = 3
     resamp_with_conv: bool = True
-
-    @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> DDPMConfig:
-        """From a configuration file's content: `{"model": {...}, "image_size": N}`; other keys are ignored."""
-        flat = {**config["model"], "image_size": config["image_size"]}
-        known: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in flat.items()
-            if key in cls.__dataclass_fields__
-        }
-        return cls(**known)
 
 
 def timestep_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
@@ -102,7 +104,7 @@ class Downsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(ch, ch, 3, stride=2) if with_conv else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, temb: Tensor) -> Tensor:
         if self.conv is None:
             return F.avg_pool2d(x, 2)
         out: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)))  # padded on the right and the bottom only
@@ -114,7 +116,7 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(ch, ch, 3, padding=1) if with_conv else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, temb: Tensor) -> Tensor:
         x = F.interpolate(x, scale_factor=2, mode="nearest")
         return x if self.conv is None else self.conv(x)
 
@@ -122,12 +124,12 @@ class Upsample(nn.Module):
 class Stage(nn.Module):
     """One resolution on the way down or up: residual blocks, each with attention after it or none, then resampling."""
 
-    def __init__(self, width: int, inputs: list[int], temb_ch: int, attends: bool) -> None:
+    def __init__(self, blocks: list[nn.Module], attention: list[nn.Module]) -> None:
         super().__init__()
-        self.block = nn.ModuleList(ResBlock(in_ch, width, temb_ch) for in_ch in inputs)
-        self.attn = nn.ModuleList(AttentionBlock(width) for _ in inputs if attends)
-        self.downsample: Downsample | None = None
-        self.upsample: Upsample | None = None
+        self.block = nn.ModuleList(blocks)
+        self.attn = nn.ModuleList(attention)
+        self.downsample: nn.Module | None = None
+        self.upsample: nn.Module | None = None
 
     def step(self, j: int, x: Tensor, temb: Tensor) -> Tensor:
         """Block `j` and its attention."""
@@ -136,47 +138,43 @@ class Stage(nn.Module):
 
 
 class Middle(nn.Module):
-    def __init__(self, width: int, temb_ch: int) -> None:
+    def __init__(self, block_1: nn.Module, attn_1: nn.Module, block_2: nn.Module) -> None:
         super().__init__()
-        self.block_1 = ResBlock(width, width, temb_ch)
-        self.attn_1 = AttentionBlock(width)
-        self.block_2 = ResBlock(width, width, temb_ch)
+        self.block_1, self.attn_1, self.block_2 = block_1, attn_1, block_2
 
     def forward(self, x: Tensor, temb: Tensor) -> Tensor:
         h: Tensor = self.block_2(self.attn_1(self.block_1(x, temb)), temb)
         return h
 
 
-class DDPMUNet(nn.Module):
-    """eps(x, t): `x [N, in_ch, H, W]`, timesteps `t [N]` → `[N, out_ch, H, W]`.
+class UNet(nn.Module):
+    """What the families share: `x [N, in_ch, H, W]`, a condition `t [N]` → `[N, out_ch, H, W]`. They make the blocks.
 
     Attention belongs to levels, chosen by their resolution at `image_size`; pictures of other sizes (multiples of
     `2 ** (levels - 1)`) run through the same layers.
     """
 
-    def __init__(self, config: DDPMConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
         self.config = config
         levels = len(config.ch_mult)
         widths = [config.ch * m for m in config.ch_mult]
-        temb_ch = 4 * config.ch
-        attends = [config.image_size >> level in config.attn_resolutions for level in range(levels)]
 
-        self.temb = TimestepMLP(config.ch)
+        self.temb = self.embedding()
         self.conv_in = nn.Conv2d(config.in_ch, config.ch, 3, padding=1)
 
         skips, ch = [config.ch], config.ch
         self.down = nn.ModuleList()
         for level, width in enumerate(widths):
-            stage = Stage(width, [ch] + [width] * (config.num_res_blocks - 1), temb_ch, attends[level])
+            stage = self._stage(level, [ch] + [width] * (config.num_res_blocks - 1))
             skips += [width] * config.num_res_blocks
             ch = width
             if level < levels - 1:
-                stage.downsample = Downsample(width, config.resamp_with_conv)
+                stage.downsample = self.downsample(width)
                 skips.append(width)
             self.down.append(stage)
 
-        self.mid = Middle(ch, temb_ch)
+        self.mid = Middle(self.residual(ch, ch), self.attention(ch), self.residual(ch, ch))
 
         self.up = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
@@ -184,13 +182,33 @@ class DDPMUNet(nn.Module):
             for _ in range(config.num_res_blocks + 1):
                 inputs.append(ch + skips.pop())
                 ch = width
-            stage = Stage(width, inputs, temb_ch, attends[level])
+            stage = self._stage(level, inputs)
             if level > 0:
-                stage.upsample = Upsample(width, config.resamp_with_conv)
+                stage.upsample = self.upsample(width)
             self.up.insert(0, stage)
 
         self.norm_out = group_norm(ch)
         self.conv_out = nn.Conv2d(ch, config.out_ch, 3, padding=1)
+
+    def _stage(self, level: int, inputs: list[int]) -> Stage:
+        width = self.config.ch * self.config.ch_mult[level]
+        attends = self.config.image_size >> level in self.config.attn_resolutions
+        return Stage([self.residual(i, width) for i in inputs], [self.attention(width) for _ in inputs if attends])
+
+    def embedding(self) -> nn.Module:
+        raise NotImplementedError
+
+    def residual(self, in_ch: int, out_ch: int) -> nn.Module:
+        raise NotImplementedError
+
+    def attention(self, ch: int) -> nn.Module:
+        raise NotImplementedError
+
+    def downsample(self, ch: int) -> nn.Module:
+        raise NotImplementedError
+
+    def upsample(self, ch: int) -> nn.Module:
+        raise NotImplementedError
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         temb = self.temb(t)
@@ -200,7 +218,7 @@ class DDPMUNet(nn.Module):
             for j in range(len(stage.block)):
                 skips.append(stage.step(j, skips[-1], temb))
             if stage.downsample is not None:
-                skips.append(stage.downsample(skips[-1]))
+                skips.append(stage.downsample(skips[-1], temb))
 
         h = self.mid(skips[-1], temb)
 
@@ -209,6 +227,27 @@ class DDPMUNet(nn.Module):
             for j in range(len(stage.block)):
                 h = stage.step(j, torch.cat([h, skips.pop()], dim=1), temb)
             if stage.upsample is not None:
-                h = stage.upsample(h)
+                h = stage.upsample(h, temb)
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
         return out
+
+
+class DDPMUNet(UNet):
+    """eps(x, t): timesteps `t [N]`."""
+
+    config: DDPMConfig
+
+    def embedding(self) -> nn.Module:
+        return TimestepMLP(self.config.ch)
+
+    def residual(self, in_ch: int, out_ch: int) -> nn.Module:
+        return ResBlock(in_ch, out_ch, 4 * self.config.ch)
+
+    def attention(self, ch: int) -> nn.Module:
+        return AttentionBlock(ch)
+
+    def downsample(self, ch: int) -> nn.Module:
+        return Downsample(ch, self.config.resamp_with_conv)
+
+    def upsample(self, ch: int) -> nn.Module:
+        return Upsample(ch, self.config.resamp_with_conv)

@@ -6,36 +6,38 @@ Nothing of it is part of this project: its network class is imported from the cl
 import importlib
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 
-from benchmarks.against.engines.torch import nchw, nhwc
+from benchmarks.against.engines.torch import conditions, nchw, nhwc
 from benchmarks.against.task import Call, Calls, Floats, Task
 from sige_mlx.errors import SigeError
 
-NETWORK = "models.ddpm_arch.sige_fused_unet"
 BLOCK_SIZES = {"normal": 6, "instance": 4}
 
 
 def load(task: Task) -> Calls:
     torch.set_num_threads(task.threads)
-    module, masks = _import(Path(task.sige or ""))
-    net = module.SIGEFusedUNet(Namespace(), _settings(task.config)).eval()
-    net.load_state_dict({name: torch.from_numpy(value) for name, value in task.state_dict(fused=True).items()})
-    t = torch.tensor([task.timestep])
+    make = NETWORKS.get(task.pretrained.family)
+    if make is None:
+        raise SigeError(f"SIGE is not driven here for networks of the family {task.pretrained.family}")
+    net, smallest, dilation = make(task)
+    net.eval().load_state_dict({name: torch.from_numpy(value) for name, value in task.state_dict(fused=True).items()})
+    masks = importlib.import_module("sige.utils")
+    others = conditions(task)
     original, edited = nchw(task.original), nchw(task.edited)
     mask = torch.from_numpy(task.mask)
-    smallest = task.config.image_size >> (len(task.config.ch_mult) - 1)
 
     def prepare() -> None:
-        net.set_masks(masks.downsample_mask(mask, smallest))
+        net.set_masks(masks.downsample_mask(mask, smallest, dilation=dilation))
 
     def run(x: torch.Tensor) -> Floats:
         with torch.inference_mode():
-            return nhwc(net(x, t))
+            return nhwc(net(x, *others))
 
     net.set_mode("full")
     run(original)  # it learns the sizes of its planes, which the masks need
@@ -47,22 +49,59 @@ def load(task: Task) -> Calls:
     }
 
 
-def _import(clone: Path) -> tuple[ModuleType, ModuleType]:
-    if not (clone / "diffusion" / "models").is_dir():
-        raise SigeError(f"{clone} is no clone of SIGE: it has no diffusion/models")
-    sys.path[:0] = [str(clone / "diffusion"), str(clone)]
+def _import(task: Task, part: str, module: str) -> ModuleType:
+    """A module of the clone's folder `part`."""
+    clone = Path(task.sige or "")
+    if not (clone / part / "models").is_dir():
+        raise SigeError(f"{clone} is no clone of SIGE: it has no {part}/models")
+    sys.path[:0] = [str(clone / part), str(clone)]
     try:
         importlib.import_module("sige.cpu")
     except ImportError as error:
         raise SigeError(f"the C++ extension sige.cpu of {clone} cannot be imported; build it first: {error}") from error
-    return importlib.import_module(NETWORK), importlib.import_module("sige.utils")
+    return importlib.import_module(module)
 
 
-def _settings(config: Any) -> Namespace:
+Made = tuple[Any, int | tuple[int, int], int]
+"""A network, the smallest plane it has masks for, and how far those grow on every plane."""
+
+
+def _ddpm(task: Task) -> Made:
     """Our configuration under the names of its files."""
+    config = task.config
     names = ("ch", "ch_mult", "num_res_blocks", "attn_resolutions", "in_ch", "out_ch", "resamp_with_conv")
     model = {name: getattr(config, name) for name in (*names, "sparse_resolution_threshold")}
-    return Namespace(
+    settings = Namespace(
         model=Namespace(**model, dropout=0, sige_block_size=Namespace(**BLOCK_SIZES)),
         data=Namespace(image_size=config.image_size),
     )
+    module = _import(task, "diffusion", "models.ddpm_arch.sige_fused_unet")
+    return module.SIGEFusedUNet(Namespace(), settings), config.image_size >> (len(config.ch_mult) - 1), 1
+
+
+def _label_options(config: Any, ngf: int) -> Namespace:
+    names = ("semantic_nc", "num_upsampling_layers", "crop_size", "aspect_ratio", "num_sparse_layers")
+    common = {name: getattr(config, name) for name in names}
+    blocks = {"main_block_size": BLOCK_SIZES["normal"], "shortcut_block_size": BLOCK_SIZES["instance"]}
+    norms = {"norm_G": "spadesyncbatch3x3", "separable_conv_norm": "instance"}
+    return Namespace(ngf=ngf, **common, **blocks, **norms)
+
+
+def _spade(task: Task) -> Made:
+    module = _import(task, "gaugan", "models.spade_generators.sige_fused_spade_generator")
+    net = module.SIGEFusedSPADEGenerator(_label_options(task.config, task.config.ngf))
+    return net, (net.sh, net.sw), task.config.downsample_dilate_radius
+
+
+def _sub_mobile_spade(task: Task) -> Made:
+    module = _import(task, "gaugan", "models.sub_mobile_spade_generators.sige_fused_sub_mobile_spade_generator")
+    options, channels = _label_options(task.config, 64), {"channels": task.config.channels}
+    net = module.SIGEFusedSubMobileSPADEGenerator(options, config=channels)
+    return net, (net.sh, net.sw), task.config.downsample_dilate_radius
+
+
+NETWORKS: dict[str, Callable[[Task], Made]] = {
+    "ddpm": _ddpm,
+    "spade": _spade,
+    "sub_mobile_spade": _sub_mobile_spade,
+}

@@ -5,14 +5,24 @@ import torch
 
 from benchmarks.against.task import Call, Calls, Floats, Task
 from tests.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
+from tests.torch_models.label_to_image import SPADEGenerator, SubMobileSPADEGenerator
 
 
-def network(task: Task) -> DDPMUNet:
+def network(task: Task) -> torch.nn.Module:
     """The PyTorch twin with the task's weights."""
-    fields = {name: getattr(task.config, name) for name in DDPMConfig.__dataclass_fields__}
-    net = DDPMUNet(DDPMConfig(**fields))
+    net = _twin(task)
     net.load_state_dict({name: torch.from_numpy(value) for name, value in task.state_dict().items()})
     return net.eval()
+
+
+def inputs(task: Task) -> tuple[torch.Tensor, ...]:
+    """What the network is called with: the edited image, then the other inputs."""
+    return nchw(task.edited), *conditions(task)
+
+
+def conditions(task: Task) -> tuple[torch.Tensor, ...]:
+    """The inputs that are no images."""
+    return tuple(map(torch.from_numpy, task.conditions.values()))
 
 
 def nchw(image: Floats) -> torch.Tensor:
@@ -30,12 +40,20 @@ def load(task: Task) -> Calls:
     for weight in last.parameters():
         if weight.ndim == 4:
             weight.data = weight.data.to(memory_format=torch.channels_last)
-    t = torch.tensor([task.timestep])
-    x = nchw(task.edited)
+    x, *others = inputs(task)
     x_last = x.to(memory_format=torch.channels_last)
 
-    def run(net: DDPMUNet, x: torch.Tensor) -> Floats:
+    def run(net: torch.nn.Module, x: torch.Tensor) -> Floats:
         with torch.inference_mode():
-            return nhwc(net(x, t))
+            return nhwc(net(x, *others))
 
     return {"dense": Call(lambda: run(plain, x)), "dense, channels last": Call(lambda: run(last, x_last))}
+
+
+def _twin(task: Task) -> torch.nn.Module:
+    config = task.config
+    if task.pretrained.family == "ddpm":
+        return DDPMUNet(DDPMConfig(**{name: getattr(config, name) for name in DDPMConfig.__dataclass_fields__}))
+    if task.pretrained.family == "spade":
+        return SPADEGenerator(config, config.ngf, config.nhidden)
+    return SubMobileSPADEGenerator(config, config.config_str)

@@ -83,8 +83,8 @@ class FusedConv:
 
 @dataclass(frozen=True)
 class FusedDepthwise:
-    """value = act(channel by channel convolution of one read + bias + residual). With a mean of one pixel it is the read
-    itself, stored: what is added or returned though no convolution wrote it."""
+    """value = act(convolution of one read, channel by channel + bias + residual). With a mean of one pixel it is the
+    read itself, stored: what is added or returned though no convolution wrote it."""
 
     value: int
     shape: Shape

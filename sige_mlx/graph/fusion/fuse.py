@@ -102,8 +102,8 @@ class _Fusion:
         return FusedDepthwise(node.index, node.shape, source, node.params.get("bias"))
 
     def norm(self, node: Node) -> FusedNorm:
-        """Statistics come from the sums that convolutions write, so these are what a norm can follow; upsampled, they have
-        the same."""
+        """Statistics come from the sums that convolutions write, so these are what a norm can follow; upsampled, their
+        results have the same."""
         op = node.op
         assert isinstance(op, ops.GroupNorm | ops.InstanceNorm)
         parts = self.views.of(node.inputs[0])
@@ -128,10 +128,10 @@ class _Fusion:
 
     def output(self, node: Node) -> Written:
         """What writes an output that no convolution is: the convolution under its activation, or else a copy."""
-        below = node.inputs[0] if isinstance(node.op, ops.Activation) else node.index
-        op = self.absorb(below)
-        if op is not None:
-            return replace(op, value=node.index, act=ACTIVATIONS[type(node.op)])
+        if isinstance(node.op, ops.Activation):
+            op = self.absorb(node.inputs[0])
+            if op is not None:
+                return replace(op, value=node.index, act=ACTIVATIONS[type(node.op)])
         reads = self.one_read(node, node.index)
         if reads[0].value == node.index:
             raise unsupported(node, "is the output but no convolution")

@@ -37,10 +37,9 @@ class Views:
 
     def _resampled(self, node: Node) -> Reads:
         reads = self.of(node.inputs[0])
-        up = isinstance(node.op, ops.UpsampleNearest)
-        by = 1 if isinstance(node.op, ops.UpsampleNearest) else 1 - node.op.factor.bit_length()
-        if any(r.resample if up else r.resample > 0 for r in reads):
-            raise unsupported(node, "resamples what is upsampled" if not up else "upsamples what is resampled")
+        by = 1 - node.op.factor.bit_length() if isinstance(node.op, ops.DownsampleNearest) else 1
+        if any(r.resample > 0 or by > 0 > r.resample for r in reads):
+            raise unsupported(node, "resamples what is upsampled, or upsamples what is downsampled")
         if any(r.mod for r in reads):
             raise unsupported(node, "resamples a modulated value")
         return tuple(replace(r, resample=r.resample + by) for r in reads)

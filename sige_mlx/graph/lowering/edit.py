@@ -136,11 +136,10 @@ class EditLowering(Lowering):
 
     def rewrite_blocks(self, value: int, forms: Iterable[Form], node: int) -> None:
         """Writes raw blocks again in other forms."""
-        n, h, w, c = self.graph.nodes[value].shape
         forms = [f for f in forms if self.values[value].plane is not None]
         if not forms:
             return
-        domain = self.domain(value)
+        c, domain = self.graph.nodes[value].shape[-1], self.domain(value)
         source = p.Source(self.tensor(value, RAW, domain, halo=False), 1, 1, 1, 0, 0)
         made = self.new_blocks(value, forms)
         outputs = tuple(self.output(dst, form, domain) for form, dst in made.items())

@@ -1,0 +1,67 @@
+"""`sige-mlx models`: every model that has a name here, and where its weights come from."""
+
+import math
+from typing import Any
+
+import typer
+
+from sige_mlx.cli import options, terminal
+from sige_mlx.errors import SigeError
+
+
+def models(json: options.AsJson = False) -> None:
+    """List the models that are known by name: those in the package, published ones, and those you converted.
+
+    A published checkpoint is downloaded by you, from its authors, and converted here; which network a file holds is
+    told by its tensors:
+
+        sige-mlx convert spade.pth
+        sige-mlx edit -m gaugan-cityscapes --labels a.png --edited-labels b.png --out c.png
+    """
+    from sige_mlx import zoo
+
+    listed = [_described(name) for name in zoo.names()]
+    if json:
+        terminal.print_json({"models": listed})
+        return
+    rows = []
+    for model in listed:
+        known = "image" in model
+        size = "{1} × {0}".format(*model["image"]) if known else ""
+        parameters = f"{model['parameters'] / 1e6:.1f} million" if known else ""
+        rows.append((model["name"], model["family"] if known else "", size, parameters, _where(model)))
+    terminal.table(["model", "family", "pixels", "parameters", "weights"], rows)
+    for model in listed:
+        if "error" in model:
+            typer.echo(f"\n{model['error']}")
+    typer.echo("\nPublished checkpoints, to be downloaded from their authors:")
+    for model in listed:
+        if published := model.get("published"):
+            md5 = f", MD5 {published['md5']}" if "md5" in published else ""
+            typer.echo(f"  {model['name']}: {published['file']} from {published['place']}{md5}")
+
+
+def _described(name: str) -> dict[str, Any]:
+    """A model as JSON has it: `image` is [height, width]; a folder that cannot be read has an `error` instead."""
+    from sige_mlx import zoo
+    from sige_mlx.nn.module import parameters
+
+    described: dict[str, Any] = {"name": name, "embedded": name == zoo.DEFAULT, "here": zoo.is_here(name)}
+    try:
+        family, network = zoo.network(name)
+    except SigeError as error:
+        return {**described, "error": str(error)}
+    shape = next(s for s in network.inputs().values() if len(s) == 4)
+    count = sum(math.prod(p.shape) for p in parameters(network).values())
+    described |= {"family": family, "image": list(shape[1:3]), "parameters": count}
+    if published := zoo.KNOWN.get(name):
+        described["published"] = {"file": published.file, "place": published.place}
+        if published.md5:
+            described["published"]["md5"] = published.md5
+    return described
+
+
+def _where(model: dict[str, Any]) -> str:
+    if model["embedded"]:
+        return "in the package"
+    return "converted" if model["here"] else "not converted"

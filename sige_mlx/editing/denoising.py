@@ -1,0 +1,150 @@
+"""What a family of diffusion networks makes of an edit: how a picture is noised, what the network is told of the noise,
+and how its output becomes a step."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import mlx.core as mx
+
+from sige_mlx import samplers
+from sige_mlx.errors import SigeError
+from sige_mlx.models.ddpm import DDPMConfig
+from sige_mlx.models.pd import PDConfig
+
+Step = Callable[[int, mx.array, mx.array], mx.array]
+"""From (step, x, the network's output) to the next x, at last the picture. It may remember the steps before."""
+
+Draw = Callable[[int], mx.array]
+"""Standard normal noise like x, by step."""
+
+
+class Denoising(ABC):
+    """The steps of an edit with one sampler. `levels` are the noise levels that the network is called at, the noisiest
+    first; images are (1, H, W, C) in [-1, 1]."""
+
+    STEPS: ClassVar[Mapping[str, int]]
+    """The family's samplers, the default first, and how many steps each takes where nothing is said."""
+    STRENGTH: ClassVar[float]
+    HEADS: ClassVar[int]
+    """Pictures in the network's output."""
+
+    def __init__(self, sampler: str, strength: float, levels: Sequence[float]):
+        self.sampler = sampler
+        self.strength = strength
+        self.levels = levels
+
+    def __str__(self) -> str:
+        return f"{self.sampler}, {len(self.levels)} steps, strength {self.strength:g}"
+
+    @abstractmethod
+    def noised(self, x0: mx.array, level: float, noise: mx.array) -> mx.array:
+        """The image `x0` at a noise level."""
+
+    @abstractmethod
+    def condition(self, level: float) -> dict[str, mx.array]:
+        """The network's inputs besides x."""
+
+    @abstractmethod
+    def start(self, draw: Draw) -> Step:
+        """A run from the first level on."""
+
+
+class DDPMDenoising(Denoising):
+    """Levels are timesteps of 1000 on the linear schedule; `strength` is the one to start below, as a share of 1000."""
+
+    STEPS: ClassVar[Mapping[str, int]] = {"ddim": 20, "ddpm": 20, "dpm-solver": 10}
+    STRENGTH = 0.5
+    HEADS = 1
+
+    def __init__(self, sampler: str, strength: float, steps: int):
+        self.schedule = samplers.alphas_cumprod(samplers.linear_betas())
+        self.timesteps = (
+            samplers.dpm_solver_timesteps(steps, self.schedule, strength)
+            if sampler == "dpm-solver"
+            else samplers.timesteps(steps, strength)
+        )
+        super().__init__(sampler, strength, self.timesteps)
+
+    def noised(self, x0: mx.array, level: float, noise: mx.array) -> mx.array:
+        return samplers.q_sample(x0, int(level), noise, self.schedule)
+
+    def condition(self, level: float) -> dict[str, mx.array]:
+        return {"t": mx.array([float(level)])}
+
+    def start(self, draw: Draw) -> Step:
+        following = [*self.timesteps[1:], -1]
+        previous: tuple[int, mx.array] | None = None
+
+        def ddim(i: int, x: mx.array, eps: mx.array) -> mx.array:
+            return samplers.ddim_step(x, eps, self.timesteps[i], following[i], self.schedule)
+
+        def ddpm(i: int, x: mx.array, eps: mx.array) -> mx.array:
+            return samplers.ddpm_step(x, eps, self.timesteps[i], following[i], self.schedule, draw(i))
+
+        def dpm_solver(i: int, x: mx.array, eps: mx.array) -> mx.array:
+            nonlocal previous
+            t = self.timesteps[i]
+            image = samplers.predicted_image(x, eps, t, self.schedule)
+            stepped = samplers.dpm_solver_step(x, image, t, following[i], self.schedule, previous)
+            previous = t, image
+            return stepped
+
+        return {"ddim": ddim, "ddpm": ddpm, "dpm-solver": dpm_solver}[self.sampler]
+
+
+class PDDenoising(Denoising):
+    """Levels are log signal-to-noise ratios on the cosine schedule; `strength` is the time to start from, of 0 to 1.
+
+    The defaults are 5 of the 8 steps that the published networks were distilled to: steps / strength should stay 8.
+    """
+
+    STEPS: ClassVar[Mapping[str, int]] = {"pd": 5}
+    STRENGTH = 0.625
+    HEADS = 2
+
+    def __init__(self, sampler: str, strength: float, steps: int):
+        super().__init__(sampler, strength, samplers.log_snrs(steps, strength))
+
+    def noised(self, x0: mx.array, level: float, noise: mx.array) -> mx.array:
+        return samplers.noised(x0, level, noise)
+
+    def condition(self, level: float) -> dict[str, mx.array]:
+        return {"log_snr": mx.array([level])}
+
+    def start(self, draw: Draw) -> Step:
+        following = [*self.levels[1:], math.inf]
+        return lambda i, x, output: samplers.pd_step(x, output, self.levels[i], following[i])
+
+
+FAMILIES: Mapping[type, type[DDPMDenoising | PDDenoising]] = {DDPMConfig: DDPMDenoising, PDConfig: PDDenoising}
+"""By the class of a network's configuration."""
+
+
+def denoising(
+    config: Any, sampler: str | None = None, steps: int | None = None, strength: float | None = None
+) -> Denoising:
+    """The steps of an edit with the network of a configuration; None stands for the family's default. Raises
+    `SigeError` for a network that denoises no pictures, a sampler of another family, and numbers out of range."""
+    family = FAMILIES.get(type(config))
+    if family is None:
+        raise SigeError("this network denoises no pictures: strokes need one of the families ddpm and pd")
+    read, written = 3, 3 * family.HEADS
+    if (config.in_ch, config.out_ch) != (read, written):
+        raise SigeError(
+            f"this network reads {config.in_ch} channels and writes {config.out_ch}: pictures need {read} and {written}"
+        )
+    known = list(family.STEPS)
+    sampler = known[0] if sampler is None else sampler
+    if sampler not in known:
+        raise SigeError(f"sampler {sampler!r} is none of this network's: it must be one of {', '.join(known)}")
+    return family(
+        sampler, family.STRENGTH if strength is None else strength, family.STEPS[sampler] if steps is None else steps
+    )
+
+
+def default_steps(config: Any) -> int:
+    """Passes of the network that an edit takes where nothing is said; 1 for a network that denoises nothing."""
+    family = FAMILIES.get(type(config))
+    return next(iter(family.STEPS.values())) if family else 1

@@ -1,0 +1,73 @@
+"""What an edit came to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.editing.images import Picture
+from sige_mlx.engine import Engine, PreparedEdit
+from sige_mlx.graph.tiling import ActiveTiles, Size
+
+
+class DenseResult(NamedTuple):
+    """An edit for which nothing was reused."""
+
+    image: Picture
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """A picture and what it cost. MACs and seconds are for all steps together."""
+
+    image: Picture
+    """(H, W, 3) uint8; what the edit left alone is the original, exactly: every pixel outside `mask`, and of a label
+    edit every pixel outside the active tiles."""
+    mask: npt.NDArray[np.bool_]
+    """(H, W): the edit, as the network saw it."""
+    levels: Mapping[Size, ActiveTiles]
+    """The active tiles of the planes that the network computes in tiles."""
+    steps: int
+    macs: int
+    dense_macs: int
+    seconds: float
+    """Of choosing the tiles and of all steps; the recording was there already."""
+    dense_seconds: float | None
+    """What as many dense steps take: the median time of recording one, times the steps. None when nothing was recorded,
+    because the edit was empty."""
+
+    @property
+    def tiles(self) -> dict[Size, tuple[int, int]]:
+        """Active and all tiles by plane size."""
+        return {size: (len(level), level.grid.size) for size, level in self.levels.items()}
+
+    @property
+    def edited(self) -> float:
+        """Share of the pixels under the mask, 0 to 1."""
+        return float(self.mask.mean())
+
+
+def edit_result(
+    engine: Engine,
+    prepared: PreparedEdit,
+    image: Picture,
+    mask: npt.NDArray[np.bool_],
+    steps: int,
+    seconds: float,
+    dense_seconds: float | None,
+) -> EditResult:
+    """The result of running a prepared edit for some steps."""
+    levels = prepared.edit.tiling.levels
+    return EditResult(
+        image=image,
+        mask=mask,
+        levels={size: levels[size] for size in sorted(prepared.edit.program.tiles(), reverse=True)},
+        steps=steps,
+        macs=prepared.edit.macs * steps,
+        dense_macs=engine.macs * steps,
+        seconds=seconds,
+        dense_seconds=dense_seconds,
+    )

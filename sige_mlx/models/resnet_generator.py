@@ -1,0 +1,102 @@
+"""The ResNet generator of CycleGAN (Zhu et al. 2017) and pix2pix (Isola et al. 2017): a picture in, a picture out. Its
+design is that of Johnson et al. 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution"."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import mlx.nn
+
+from sige_mlx import nn
+from sige_mlx.errors import SigeError
+from sige_mlx.nn import Tensor
+
+HALVINGS = 2
+"""Of the picture's sides, before the residual blocks."""
+
+MULTIPLE = 2**HALVINGS
+"""Of which the sides must be."""
+
+
+@dataclass(frozen=True)
+class ResnetGeneratorConfig:
+    """Network and edit settings; the defaults are CycleGAN's published networks at 256 x 256.
+
+    `image_size` is height and width of the picture, which no parameter depends on. With `affine` every normalisation
+    has a weight and a bias.
+    """
+
+    image_size: tuple[int, int] = (256, 256)
+    input_nc: int = 3
+    output_nc: int = 3
+    ngf: int = 64
+    n_blocks: int = 9
+    affine: bool = False
+    sparse_resolution_threshold: int = 1
+    eps: float = 1e-3
+    mask_dilate_radius: int = 1
+    downsample_dilate_radius: int = 2
+
+    def __post_init__(self) -> None:
+        size = self.image_size
+        if not isinstance(size, tuple) or len(size) != 2 or any(side < MULTIPLE or side % MULTIPLE for side in size):
+            raise SigeError(
+                f"ResNet generator: image_size is {size}; it takes (height, width), multiples of {MULTIPLE}"
+            )
+        if min(self.input_nc, self.output_nc, self.ngf) < 1:
+            raise SigeError(
+                f"ResNet generator: input_nc is {self.input_nc}, output_nc {self.output_nc} and ngf {self.ngf};"
+                " they must be 1 or more"
+            )
+        if self.n_blocks < 0:
+            raise SigeError(f"ResNet generator: n_blocks is {self.n_blocks}; it must be 0 or more")
+
+
+class ConvBlock(mlx.nn.Module):
+    """A convolution, instance normalisation and ReLU."""
+
+    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, channels: int, affine: bool):
+        super().__init__()
+        self.conv = conv
+        self.norm = nn.InstanceNorm(channels, affine=affine)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return nn.relu(self.norm(self.conv(x)))
+
+
+class ResnetBlock(mlx.nn.Module):
+    """Two 3x3 convolutions, each normalised, beside a path that is the identity."""
+
+    def __init__(self, channels: int, affine: bool):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, pad_mode="reflect")
+        self.norm1 = nn.InstanceNorm(channels, affine=affine)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, pad_mode="reflect")
+        self.norm2 = nn.InstanceNorm(channels, affine=affine)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x + self.norm2(self.conv2(nn.relu(self.norm1(self.conv1(x)))))
+
+
+class ResnetGenerator(mlx.nn.Module):
+    """The picture `x` `(B, H, W, input_nc)` in [-1, 1], translated: `(B, H, W, output_nc)` in [-1, 1]."""
+
+    def __init__(self, config: ResnetGeneratorConfig):
+        super().__init__()
+        self.config = config
+        widths = [config.ngf << i for i in range(HALVINGS + 1)]
+        stem = nn.Conv2d(config.input_nc, config.ngf, 7, padding=3, pad_mode="reflect")
+        self.stem = ConvBlock(stem, config.ngf, config.affine)
+        self.down = [ConvBlock(nn.Conv2d(i, o, 3, stride=2, padding=1), o, config.affine) for i, o in pairwise(widths)]
+        self.blocks = [ResnetBlock(widths[-1], config.affine) for _ in range(config.n_blocks)]
+        self.up = [ConvBlock(nn.ConvTranspose2d(i, o), o, config.affine) for i, o in pairwise(reversed(widths))]
+        self.conv_out = nn.Conv2d(config.ngf, config.output_nc, 7, padding=3, pad_mode="reflect")
+
+    def inputs(self, batch: int = 1) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the arguments of a call, in order."""
+        return {"x": (batch, *self.config.image_size, self.config.input_nc)}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        for layer in (*self.down, *self.blocks, *self.up):
+            h = layer(h)
+        return nn.tanh(self.conv_out(h))

@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from sige_mlx import zoo
+from tests.cli.conftest import Run
+from tests.tiny import SIZE, write_tiny_model
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_every_known_model_is_listed_with_its_origin(run: Run) -> None:
+    listed = {model["name"]: model for model in run("models", "--json").json["models"]}
+    assert list(listed) == zoo.names()
+    gaugan = listed["gaugan-cityscapes"]
+    assert (gaugan["family"], gaugan["image"], gaugan["here"]) == ("spade", [256, 512], False)
+    assert gaugan["published"]["file"] == "spade.pth" and len(gaugan["published"]["md5"]) == 32
+    assert 92e6 < gaugan["parameters"] < 94e6
+    assert listed[zoo.DEFAULT]["embedded"] and "published" not in listed[zoo.DEFAULT]
+
+
+def test_what_was_converted_is_told(run: Run, cache: Path) -> None:
+    write_tiny_model(cache / "mine")
+    models = {model["name"]: model for model in run("models", "--json").json["models"]}
+    assert models["mine"]["here"] and models["mine"]["image"] == [SIZE, SIZE]
+    lines = {line.split()[0]: line for line in run("models").out.splitlines() if line.strip()}
+    assert lines["mine"].endswith(" converted") and lines["gaugan-cityscapes"].endswith("not converted")
+    assert lines[zoo.DEFAULT].endswith("in the package")
+
+
+def test_the_checkpoints_are_named(run: Run) -> None:
+    out = run("models").out
+    for published in zoo.KNOWN.values():
+        assert f"{published.file} from {published.place}" in out
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_others_listed(run: Run, cache: Path) -> None:
+    (cache / "broken").mkdir(parents=True)
+    (cache / "broken" / "config.json").write_text("{")
+    ended = run("models", "--json")
+    assert ended.status == 0
+    broken = next(model for model in ended.json["models"] if model["name"] == "broken")
+    assert "cannot be read as a model's configuration" in broken["error"] and "image" not in broken
+    assert json.dumps(broken["error"])[1:-1] in json.dumps(run("models").out)
