@@ -43,10 +43,13 @@ KERNEL_FLAGS = [
     "-fno-vectorize",
     "-fno-slp-vectorize",
     "-fno-unroll-loops",
+    "-mllvm",
+    "-disable-vector-combine",  # a load of a vector stays one, whatever part of it is used
     "-fno-builtin-memset",
     "-fno-builtin-memcpy",
     "-fno-optimize-sibling-calls",  # recursion stays visible
     "-fno-threadsafe-statics",
+    "-fno-math-errno",
     "-gline-tables-only",
     "-fsanitize=array-bounds,integer-divide-by-zero",
     "-fno-sanitize-recover=all",
@@ -175,7 +178,15 @@ def precompiled_prelude(count: bool) -> list[str]:
     header = folder() / f"prelude-{headers_digest()}{'-count' if count else ''}.pch"
     build(
         header,
-        [*flags, "-Xclang", "-fno-pch-timestamp", "-x", "c++-header", str(INCLUDE / "msl" / "prelude.h")],
+        [
+            *flags,
+            "-fpch-instantiate-templates",
+            "-Xclang",
+            "-fno-pch-timestamp",
+            "-x",
+            "c++-header",
+            str(INCLUDE / "msl" / "prelude.h"),
+        ],
         "the headers do not compile",
     )
     return [*flags, "-include-pch", str(header)]
