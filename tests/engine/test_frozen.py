@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sige_mlx.engine import DEVICES, Engine
+from sige_mlx.engine import Engine
+from tests.engine.compare import DEVICES
 from tests.models.networks import frozen_network
 from tests.reference import case_names, load_case
 

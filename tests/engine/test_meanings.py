@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sige_mlx import nn
-from sige_mlx.engine import DEVICES, Engine
+from sige_mlx.engine import Engine
 from sige_mlx.graph.lowering import DenseLowering, EditLowering
 from sige_mlx.graph.plan import Edit, Plan
 from sige_mlx.nn.ops import GroupNorm, InstanceNorm
-from tests.engine.compare import edited, image, nmse, run_edit
+from tests.engine.compare import DEVICES, edited, image, nmse, run_edit
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec, masks, specs
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sige_mlx.engine import DEVICES, Engine
+from sige_mlx.engine import Engine
 from sige_mlx.engine.native.executor import NativeExecutor, NativeRecord
 from sige_mlx.errors import SigeError
-from tests.engine.compare import edited, image, run_edit
+from tests.engine.compare import DEVICES, edited, image, run_edit
 from tests.graph.networks import Mask, RandomUNet, Spec, masks, specs
 
 SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("attention", 0), ("up", 7)), norm_out=True, time=True)

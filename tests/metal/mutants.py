@@ -1,5 +1,5 @@
-"""Mistakes that could be made in the kernels, each a text of a file of `metal/` in place of another, and the call that must
-tell: the name of its maker in `draw.py`. `BARRIER` stands for a statement that waits for the threadgroup."""
+"""Mistakes that could be made in the kernels, each a text of a file of `metal/` in place of another, and the call that
+must tell: the name of its maker in `draw.py`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ MUTANTS = [
     Mutant("windows.h", "height(step - s.stride + s.kh)", "height(step + s.kh)", "plain"),
     Mutant("conv/conv.h", "y * s.stride, x * s.stride", "y, x * s.stride", "strided"),
     Mutant("conv/conv.h", "y * s.stride, x * s.stride", "x * s.stride, y * s.stride", "strided"),
-    Mutant("conv/conv.h", "tap / s.kw * windows.width + tap % s.kw", "tap % s.kw * windows.width + tap / s.kw", "plain"),
+    Mutant(
+        "conv/conv.h", "tap / s.kw * windows.width + tap % s.kw", "tap % s.kw * windows.width + tap / s.kw", "plain"
+    ),
     Mutant("conv/conv.h", "y / 2 + y % 2 * shift", "y / 2", "phases"),
     Mutant("plane.h", "2 * (shown - 1) - at", "2 * shown - 1 - at", "plain"),
     Mutant("plane.h", "s.zeros && at % 2", "s.zeros && at % 2 == 0", "plain"),
@@ -70,10 +72,14 @@ MUTANTS = [
     Mutant("epilogue.h", "values[rows.row(tile, i) * PITCH", "values[(tile * pixels_of_tile + i) * PITCH", "phases"),
     Mutant("epilogue.h", "at_pixel.image * p->vec_image + c", "c", "plain"),
     # statistics and attention
-    Mutant("norm/norm.h", "mean * (2.0f * sum - mean * pixels_of_tile)", "mean * (sum - mean * pixels_of_tile)", "norm"),
+    Mutant(
+        "norm/norm.h", "mean * (2.0f * sum - mean * pixels_of_tile)", "mean * (sum - mean * pixels_of_tile)", "norm"
+    ),
     Mutant("norm/norm.h", "shift = shift * stretch", "shift = shift", "norm"),
     Mutant("attention/attention.h", "sum[i].thread_elements()[0] *= rescale;", "", "attention"),
-    Mutant("attention/attention.h", "simd_shuffle_xor(block_largest, 8)", "simd_shuffle_xor(block_largest, 4)", "attention"),
+    Mutant(
+        "attention/attention.h", "simd_shuffle_xor(block_largest, 8)", "simd_shuffle_xor(block_largest, 4)", "attention"
+    ),
     Mutant("attention/attention.h", "total = total * rescale + block_total;", "total += block_total;", "attention"),
     Mutant("attention/attention.h", "lane_column(lane) + e < p->keys", "lane_column(lane) + e < BK * 99", "attention"),
 ]

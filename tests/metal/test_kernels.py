@@ -1,8 +1,8 @@
 """Every kernel against plain MLX, on the model of Metal.
 
-`FLOAT16` is the table of what each kernel may differ by in half precision: the normalised mean squared error against plain
-MLX in float32 on the same numbers. Rounding what is stored alone is near 1e-7. In float32 it is 1e-10 for all, a relative
-error of 1e-5.
+`FLOAT16` is the table of what each kernel may differ by in half precision: the normalised mean squared error against
+plain MLX in float32 on the same numbers. Rounding what is stored alone is near 1e-7. In float32 it is 1e-10 for all, a
+relative error of 1e-5.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from sige_mlx.engine.gpu.params import layouts, pack
 def test_members_follow_one_another() -> None:
     words = np.asarray(pack("Domain", {"n": 1, "h": 2, "w": 3, "tile": 4, "grid_h": 5, "grid_w": 6, "tiles": 7}))
     assert words.dtype == np.int32 and words.tolist() == [1, 2, 3, 4, 5, 6, 7, 0]
-    assert [m.name for m in layouts()["Domain"]] == "n h w tile grid_h grid_w tiles listed".split()
+    assert [m.name for m in layouts()["Domain"]] == ["n", "h", "w", "tile", "grid_h", "grid_w", "tiles", "listed"]
 
 
 def test_structs_nest_and_repeat() -> None:

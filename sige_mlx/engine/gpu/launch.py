@@ -4,7 +4,7 @@
 import functools
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -93,13 +93,13 @@ class Dispatch:
     kernel: str
     groups: tuple[int, int, int]
     threads: int
-    counters: Mapping[str, Any] | None = None
+    counters: Any = None
 
 
 class Device(Protocol):
     """Where kernels run. `dispatches` grows with every launch while it is a list; a launch that MLX repeats by itself
-    (`mx.compile`) is not seen. `identity` tells apart machines on which a kernel may behave differently; None where there
-    is nothing to find out. `lazy`: outputs are computed when they are asked for."""
+    (`mx.compile`) is not seen. `identity` tells apart machines on which a kernel may behave differently; None where
+    there is nothing to find out. `lazy`: outputs are computed when they are asked for."""
 
     dispatches: list[Dispatch] | None
     lazy: bool
@@ -147,9 +147,7 @@ class Simulated:
 
         run = simulate(launch.compiled(), **launch.arguments(), seed=self.seed, count=self.count)
         if self.dispatches is not None:
-            self.dispatches.append(
-                Dispatch(launch.kernel.specialisation, launch.groups, launch.threads, run.counted)
-            )
+            self.dispatches.append(Dispatch(launch.kernel.specialisation, launch.groups, launch.threads, run.counted))
         return run.outputs
 
 

@@ -92,9 +92,7 @@ def windows(s: Source, out: Domain) -> mx.array:
     return mx.where(there[..., None], value, 0.0)
 
 
-def modulated(
-    value: mx.array, m: Modulation, image: mx.array, y: mx.array, x: mx.array, inside: mx.array
-) -> mx.array:
+def modulated(value: mx.array, m: Modulation, image: mx.array, y: mx.array, x: mx.array, inside: mx.array) -> mx.array:
     """value * (1 + gamma) + beta at the given pixels."""
     c = value.shape[-1]
     gamma = pixels(m.gamma, image, y, x, inside)[..., m.gamma_first : m.gamma_first + c]

@@ -14,7 +14,7 @@ _INCLUDE = re.compile(r'^#include "(.+)"\n', re.MULTILINE)
 @functools.cache
 def read(path: str) -> str:
     """A file of `metal/`."""
-    return resources.files("sige_mlx").joinpath("metal", path).read_text("utf-8")
+    return resources.files("sige_mlx").joinpath(f"metal/{path}").read_text("utf-8")
 
 
 @dataclass(frozen=True)
