@@ -148,8 +148,8 @@ class Paste:
 @dataclass(frozen=True)
 class Norm:
     """A normalisation of groups of channels as the array of an `Affine`, float32 [2, n, channels], from sums over
-    tiles: float32 planes of one pixel a tile with twice a source's channels, its sums and its sums of squares. `pixels` are
-    those of an image; `mod` T [n, 2 * channels], s then t, follows the map by x * (1 + s) + t."""
+    tiles: float32 planes of one pixel a tile with twice a source's channels, its sums and its sums of squares. `pixels`
+    are those of an image; `mod` T [n, 2 * channels], s then t, follows the map by x * (1 + s) + t."""
 
     n: int
     pixels: int
