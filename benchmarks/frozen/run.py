@@ -17,7 +17,7 @@ from sige_mlx.errors import SigeError
 def run(path: Path, device: str) -> Report:
     """Runs what can be run and tells of the rest; raises `SigeError` when the folder or the device is none."""
     if device not in DEVICES:
-        raise SigeError(f"device {device!r} is not available here: choose {' or '.join(DEVICES)}")
+        raise SigeError(f"device {device!r} is none: choose {', '.join(DEVICES[:-1])} or {DEVICES[-1]}")
     folder = Folder(path)
     outcomes: list[Outcome] = []
     broken: dict[str, str] = {}

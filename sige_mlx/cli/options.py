@@ -40,7 +40,11 @@ Sampler = Annotated[
     ),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="cpu|reference", help="cpu: the native engine; reference: plain MLX, a slow oracle.")
+    str,
+    typer.Option(
+        metavar="cpu|gpu|reference",
+        help="cpu: the native engine; gpu: Metal; reference: plain MLX, a slow oracle.",
+    ),
 ]
 Threads = Annotated[int, typer.Option(help="Threads of the native engine.", show_default="one per processor")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print numbers as JSON, and nothing else, on standard output.")]

@@ -81,7 +81,7 @@ class Engine:
         precision: str | None = None,
     ):
         if device not in DEVICES:
-            raise SigeError(f"device {device!r} is not available here: choose {' or '.join(DEVICES)}")
+            raise SigeError(f"device {device!r} is none: choose {', '.join(DEVICES[:-1])} or {DEVICES[-1]}")
         precision = precision or ("float16" if device == "gpu" else "float32")
         if precision not in (PRECISIONS if device == "gpu" else ("float32",)):
             raise SigeError(f"precision {precision!r} is not what device {device!r} computes in")

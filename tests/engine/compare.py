@@ -12,6 +12,9 @@ import numpy.typing as npt
 from sige_mlx.engine import Engine
 from tests.graph.networks import Mask
 
+DEVICES = ("cpu", "reference")
+"""Where tests of the engine run; the GPU's are in `tests/metal`."""
+
 Floats = npt.NDArray[np.float32]
 
 EVERYWHERE = ("cpu", "reference")

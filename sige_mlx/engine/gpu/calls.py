@@ -117,9 +117,9 @@ class Epilogue:
 class Conv:
     """The sum of the sources' convolutions, then the epilogue. `weight` T is packed (`weights.py`).
 
-    With a `phase_shift` it is phased: the sources' planes have half the sides of the domain, and output pixel (2 y + a,
-    2 x + b) reads, for tap (ky, kx), pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx - pad_left),
-    by weights of its phase, 2 a + b; `weight` holds the four one after the other."""
+    With a `phase_shift` it is phased: the sources' planes have half the sides of the domain, and output pixel
+    (2 y + a, 2 x + b) reads, for tap (ky, kx), pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx -
+    pad_left), by weights of its phase, 2 a + b; `weight` holds the four one after the other."""
 
     epilogue: Epilogue
     weight: mx.array
@@ -148,8 +148,8 @@ class Paste:
 @dataclass(frozen=True)
 class Norm:
     """A normalisation of groups of channels as the array of an `Affine`, float32 [2, n, channels], from sums over
-    tiles: float32 planes of one pixel a tile with twice a source's channels, its sums and its sums of squares.
-    `pixels` are those of an image; `mod` T [n, 2 * channels], s then t, follows the map by x * (1 + s) + t."""
+    tiles: float32 planes of one pixel a tile with twice a source's channels, its sums and its sums of squares. `pixels`
+    are those of an image; `mod` T [n, 2 * channels], s then t, follows the map by x * (1 + s) + t."""
 
     n: int
     pixels: int

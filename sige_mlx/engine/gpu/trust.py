@@ -30,6 +30,7 @@ class Trust:
         self._file = folder / "kernels.json"
         self._identity = device.identity
         self._verdicts: dict[str, str] = {}
+        self._warned: set[str] = set()
         if self._identity is not None:
             self._verdicts = _read(self._file).get(self._identity, {})
 
@@ -41,12 +42,13 @@ class Trust:
         if name not in self._verdicts:
             self._verdicts[name] = self._tried(launch, sample(call))
             self._keep()
-            if self._verdicts[name]:
-                warnings.warn(
-                    f"the Metal kernel {launch.kernel.name} is replaced by MLX operations, which are slower:"
-                    f" {self._verdicts[name]}",
-                    stacklevel=2,
-                )
+        if self._verdicts[name] and launch.kernel.name not in self._warned:
+            self._warned.add(launch.kernel.name)
+            warnings.warn(
+                f"the Metal kernel {launch.kernel.name} is replaced by MLX operations, which are slower:"
+                f" {self._verdicts[name]}",
+                stacklevel=2,
+            )
         return not self._verdicts[name]
 
     def _tried(self, launch: Launch, small: Call) -> str:
@@ -57,8 +59,8 @@ class Trust:
         try:
             found = self._device.run(again)
             mx.eval(found)
-        except Exception as failure:  # whatever MLX, the compiler or the driver raise
-            return f"it does not run ({str(failure).splitlines()[0] if str(failure) else type(failure).__name__})"
+        except Exception as raised:  # whatever MLX, the compiler or the driver raise
+            return f"it does not run ({next(iter(str(raised).splitlines()), type(raised).__name__)})"
         error = difference(small, found, twins.run(small))
         bound = max(BOUNDS.get(a.dtype, BOUNDS[mx.float32]) for a in found)
         return "" if error <= bound else f"its error is {error:.1e} on a small input"

@@ -1,0 +1,154 @@
+"""The GPU executor: programs become calls, whatever runs these; and whole networks on the model of Metal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sige_mlx import zoo
+from sige_mlx.engine import Engine
+from sige_mlx.engine.gpu import executor, kernels
+from sige_mlx.engine.gpu.executor import bucket, filled
+from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.errors import SigeError
+from sige_mlx.models.ddpm import DDPMUNet
+from tests.engine.compare import edited, image, nmse
+from tests.graph.networks import Net, RandomUNet, Spec, conv, masks, specs
+from tests.models.networks import frozen_network
+from tests.reference import case_names, load_case
+from tests.tiny import CONFIG
+
+BOUND = {"float32": 1e-10, "float16": 1e-4}
+
+
+@pytest.fixture(autouse=True)
+def model_of_metal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SIGE_METAL", "sim")
+
+
+def by_mlx(call: Any, like: Any = None) -> None:
+    """In place of `kernels.launch`: no call has a kernel."""
+
+
+def assert_agree(model: Any, mask: np.ndarray, precision: str = "float32", **options: Any) -> None:
+    gpu, reference = Engine(model, "gpu", precision=precision, **options), Engine(model, "reference", **options)
+    inputs = image(gpu)
+    assert nmse(gpu.record(**inputs), reference.record(**inputs)) <= BOUND[precision]
+    for everywhere in (True, False):
+        results = [e.edit(e.prepare(mask, everywhere), **edited(inputs, mask)) for e in (gpu, reference)]
+        assert nmse(*results) <= BOUND[precision]
+
+
+@given(st.data(), specs(), st.sampled_from([1, 2]), st.sampled_from([1, 5, 8, 21]), st.sampled_from([2, 3, 4, 8]))
+def test_programs_as_calls(data: st.DataObject, spec: Spec, batch: int, threshold: int, tile: int) -> None:
+    mask = data.draw(masks(spec.height, spec.width))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "launch", by_mlx)
+        assert_agree(RandomUNet(spec), mask, batch=batch, threshold=threshold, tile=tile)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_network_by_kernels(precision: str) -> None:
+    spec = Spec(16, 24, 3, (("block", 8), ("attention", 8), ("down", 12), ("block", 12), ("up", 8)), True, True)
+    mask = np.zeros((16, 24), np.bool_)
+    mask[3:7, 10:20] = True
+    assert_agree(RandomUNet(spec), mask, precision, threshold=16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in case_names("ddpm-small-") if "trajectory" not in n])
+def test_frozen(name: str, shared: dict[str, Engine]) -> None:
+    """As `tests/engine/test_frozen.py` has it."""
+    case = load_case(name)
+    t, mask = case["timestep"].reshape(1), case["mask"].astype(np.bool_)
+    engine = shared.setdefault("gpu", Engine(frozen_network("ddpm-small"), "gpu", precision="float32"))
+    original = np.asarray(engine.record(x=case["x_original"], t=t))
+    assert nmse(original, case["dense_original"]) <= 1e-8
+    found = np.asarray(engine.edit(engine.prepare(mask), x=case["x_edited"], t=t))
+    expected = case["dense_edited"]
+    relative = float(np.sqrt(np.mean((found - expected) ** 2)) / expected.std())
+    assert relative <= 1.02 * float(case["peer_error"])
+
+
+@pytest.fixture(scope="module")
+def shared() -> dict[str, Engine]:
+    return {}
+
+
+def test_the_dense_pass_needs_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Simulated, "run", lambda self, launch: pytest.fail("a kernel was launched"))
+    model = DDPMUNet(CONFIG)
+    load = zoo.random_weights(model)
+    gpu, cpu = Engine(model, "gpu", load=load), Engine(model, "cpu", load=load)
+    assert nmse(gpu(**image(gpu)), cpu(**image(cpu))) <= BOUND["float16"]
+
+
+def test_an_edit_that_mlx_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a Mac the second edit and all later ones are what MLX kept of the first, for other tiles, too."""
+    monkeypatch.setattr(kernels, "launch", by_mlx)
+    runs = []
+    running = executor.Running.run
+    monkeypatch.setattr(executor.Running, "run", lambda self: runs.append(1) or running(self))
+    model = Net((16, 16, 3), lambda m, x: m.b(m.a(x)), a=conv(3, 4), b=conv(4, 3))
+    gpu, reference = Engine(model, "gpu", precision="float32"), Engine(model, "reference")
+    gpu.executor.device.lazy = True
+    inputs = image(gpu)
+    for engine in (gpu, reference):
+        engine.record(**inputs)
+    runs.clear()
+    for top in (0, 4, 8, 9):  # all within one bucket
+        mask = np.zeros((16, 16), np.bool_)
+        mask[top : top + 3, 5:7] = True
+        results = [e.edit(e.prepare(mask, False), **edited(inputs, mask, top)) for e in (gpu, reference)]
+        assert nmse(*results) <= BOUND["float32"]
+    assert len(runs) <= 3  # as it is, then once for each bucket
+
+
+def test_broken_kernels_never_make_a_wrong_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Broken(Simulated):
+        def run(self, launch: Launch) -> list[mx.array]:
+            if launch.kernel.name == "norm":
+                raise RuntimeError("[metal::Device] Unable to build metal library from source\nerror: …")
+            return [mx.full(shape, 0.5, dtype) for shape, dtype in launch.outputs]
+
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
+    monkeypatch.setattr(executor, "device", lambda: Broken(identity="a chip"))
+    spec = Spec(16, 24, 3, (("block", 8), ("down", 12), ("block", 12), ("up", 8)), True, True)
+    mask = np.zeros((16, 24), np.bool_)
+    mask[3:7, 10:20] = True
+    with pytest.warns(UserWarning) as caught:
+        assert_agree(RandomUNet(spec), mask, threshold=16)
+    messages = [str(w.message) for w in caught]
+    assert len(messages) == len({m.split(" is replaced")[0] for m in messages})  # one for each kernel
+    assert any("kernel norm" in m and "Unable to build metal library" in m for m in messages)
+    assert any("kernel conv" in m and "its error is" in m for m in messages)
+
+
+def test_without_metal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIGE_METAL")
+    monkeypatch.setattr(mx.metal, "is_available", lambda: False)
+    with pytest.raises(SigeError, match=r"^device 'gpu' needs Metal, which this machine lacks: choose device='cpu'$"):
+        Engine(DDPMUNet(CONFIG), "gpu")
+
+
+@pytest.mark.parametrize(("device", "precision"), [("gpu", "float64"), ("cpu", "float16")])
+def test_precision(device: str, precision: str) -> None:
+    with pytest.raises(SigeError, match=rf"^precision '{precision}' is not what device '{device}' computes in$"):
+        Engine(DDPMUNet(CONFIG), device, precision=precision)
+
+
+def test_buckets() -> None:
+    sizes = {bucket(n) for n in range(1, 4097)}
+    assert all(bucket(n) >= n for n in range(4097))
+    assert max(bucket(n) / n for n in range(4, 4097)) < 1.5
+    assert len(sizes) < 24
+    rows = filled(np.array([[0, 1, 2]] * 5, np.int32))
+    assert rows.shape == (6, 3) and rows.dtype == np.int32
+    assert (rows[5] == -1).all()

@@ -1,0 +1,124 @@
+"""A kernel is tried before its first use; one that is wrong, or does not compile, is replaced."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from sige_mlx.engine.gpu import kernels, source, twins
+from sige_mlx.engine.gpu.calls import Call
+from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.sample import sample
+from sige_mlx.engine.gpu.trust import Trust
+from tests.metal.draw import MAKERS, paste_call
+
+CALL = paste_call(True, 1, mx.float32)
+
+
+class Counting(Simulated):
+    """The model of Metal, which counts what it runs."""
+
+    def __init__(self, identity: str | None = "a chip, macOS 15.0, MLX 0.32.0"):
+        super().__init__(identity=identity)
+        self.runs = 0
+
+    def run(self, launch: Launch) -> list[mx.array]:
+        self.runs += 1
+        return super().run(launch)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """The paste kernel with one text in place of another."""
+    old, new = request.param
+    original = source.read
+    assert old in original("paste/paste.h")
+    monkeypatch.setattr(source, "read", lambda path: original(path).replace(old, new))
+    source.expanded.cache_clear()
+    yield
+    source.expanded.cache_clear()
+
+
+def allows(trust: Trust, call: Call = CALL) -> bool:
+    launch = kernels.launch(call)
+    assert launch is not None
+    return trust.allows(launch, call)
+
+
+def test_a_right_kernel_is_tried_once_on_a_machine(tmp_path: Path) -> None:
+    device = Counting()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trust = Trust(device, tmp_path)
+        assert allows(trust) and allows(trust)
+        assert allows(Trust(device, tmp_path))
+    assert device.runs == 1
+    assert allows(Trust(other := Counting("another chip, macOS 15.0, MLX 0.32.0"), tmp_path)) and other.runs == 1
+    assert len(json.loads((tmp_path / "kernels.json").read_text())) == 2
+    assert allows(Trust(again := Counting(), tmp_path)) and again.runs == 0
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (("widened<T>(", "1.01f * widened<T>("), "its error is 1.0e-04 on a small input"),
+        (("widened<T>(", "no_such_function<T>("), "it does not run"),
+    ],
+    indirect=["broken"],
+    ids=["wrong", "does not compile"],
+)
+def test_a_broken_kernel_is_replaced_with_one_warning(broken: None, why: str, tmp_path: Path) -> None:
+    trust = Trust(Counting(), tmp_path)
+    with pytest.warns(UserWarning, match=rf"the Metal kernel paste is replaced by MLX operations, .*{why}") as caught:
+        assert not allows(trust)
+        assert not allows(trust)
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match=why):  # remembered, and said again
+        assert not allows(Trust(device := Counting(), tmp_path))
+    assert device.runs == 0
+
+
+def test_a_kernel_that_was_repaired_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    original = source.read
+    monkeypatch.setattr(source, "read", lambda path: original(path).replace("widened<T>(", "1.01f * widened<T>("))
+    source.expanded.cache_clear()
+    with pytest.warns(UserWarning, match="replaced"):
+        assert not allows(Trust(Counting(), tmp_path))
+    monkeypatch.undo()
+    source.expanded.cache_clear()
+    assert allows(Trust(Counting(), tmp_path))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\0"])
+def test_a_damaged_file_only_costs_another_try(content: str, tmp_path: Path) -> None:
+    (tmp_path / "kernels.json").write_text(content)
+    assert allows(Trust(Counting(), tmp_path))
+    assert allows(Trust(device := Counting(), tmp_path)) and device.runs == 0
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert allows(Trust(Counting(), tmp_path / "file" / "folder"))
+
+
+def test_nothing_is_tried_on_the_model_of_metal(tmp_path: Path) -> None:
+    device = Counting(identity=None)
+    assert allows(Trust(device, tmp_path)) and device.runs == 0
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_small_call_is_for_the_same_kernel(name: str) -> None:
+    for seed in range(8):
+        call, launch = MAKERS[name](seed, mx.float16)
+        launch = launch or kernels.launch(call)
+        assert launch is not None
+        small = sample(call)
+        again = kernels.launch(small, launch)
+        assert again is not None and again.kernel == launch.kernel
+        results = [np.asarray(a.astype(mx.float32)) for a in twins.run(small)]
+        assert all(np.isfinite(a).all() and np.ptp(a) > 0 for a in results)
