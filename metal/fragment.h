@@ -9,4 +9,4 @@ METAL_FUNC int lane_row(int lane) { return (lane / 4 & 4) + lane / 2 % 4; }
 /// The first of the two columns.
 METAL_FUNC int lane_column(int lane) { return (lane / 4 & 2) * 2 + lane % 2 * 2; }
 
-}  // namespace sige
+} // namespace sige

@@ -1,11 +1,12 @@
-// The end of a kernel that has an `epilogue` (epilogue.h): its outputs. OUTPUTS is how many there are; RESIDUAL, SUMS and
-// OUTPUTS_MODULATED are 1 where those arrays are given. PLANE(x) is defined by the kernel.
+// The end of a kernel that has an `epilogue` (epilogue.h): its outputs. OUTPUTS is how many there are; RESIDUAL, SUMS
+// and OUTPUTS_MODULATED are 1 where those arrays are given. PLANE(x) is defined by the kernel.
 //
 // Inputs, after the kernel's own:  bias, vec,
-//                                  residual_base, residual_blocks, residual_grid                            if RESIDUAL,
-//                                  output<i>_affine                                                 for each output, and
-//                                  output<i>_gamma_base, output<i>_gamma_blocks, output<i>_gamma_grid,
-//                                  output<i>_beta_base, output<i>_beta_blocks, output<i>_beta_grid  if OUTPUTS_MODULATED
+//                                  residual_base, residual_blocks, residual_grid                            if
+//                                  RESIDUAL, output<i>_affine                                                 for each
+//                                  output, and output<i>_gamma_base, output<i>_gamma_blocks, output<i>_gamma_grid,
+//                                  output<i>_beta_base, output<i>_beta_blocks, output<i>_beta_grid  if
+//                                  OUTPUTS_MODULATED
 // Outputs:                         dst<i> for each output, sums if SUMS
 
 #if RESIDUAL
@@ -20,7 +21,9 @@ epilogue.sums(sums);
 #if OUTPUTS_MODULATED
 #define OUTPUT_MOD(i) {PLANE(output##i##_gamma), PLANE(output##i##_beta)}
 #else
-#define OUTPUT_MOD(i) {}
+#define OUTPUT_MOD(i)                                                                                                  \
+    {                                                                                                                  \
+    }
 #endif
 epilogue.write(p->epilogue.output[0], output0_affine, OUTPUT_MOD(0), dst0);
 #if OUTPUTS > 1

@@ -12,105 +12,105 @@ namespace sige {
 /// grid[i][y / tile][x / tile] = b >= 0, at blocks[b][y % tile][x % tile], else from `base`. A dense value has only a
 /// base; a value without a base reads as zero outside its blocks.
 struct Plane {
-  int h, w, c;
-  int tile, grid_h, grid_w;
-  int has_base, has_blocks;
+    int h, w, c;
+    int tile, grid_h, grid_w;
+    int has_base, has_blocks;
 };
 
 /// A map per image and channel: scale of channel c in image i is affine[first + i * image + c], its shift lies `shift`
 /// floats further.
 struct Affine {
-  int present, first, image, shift;
+    int present, first, image, shift;
 };
 
-/// What pixels are modulated with (SPADE): channel c becomes value * (1 + gamma) + beta, by channel gamma_first + c of one
-/// plane and beta_first + c of another, often the same one.
+/// What pixels are modulated with (SPADE): channel c becomes value * (1 + gamma) + beta, by channel gamma_first + c of
+/// one plane and beta_first + c of another, often the same one.
 struct Modulation {
-  int present;
-  Plane gamma, beta;
-  int gamma_first, beta_first;
+    int present;
+    Plane gamma, beta;
+    int gamma_first, beta_first;
 };
 
 /// What an op computes: every pixel of [n][h][w], written as such, or the tiles of a list of (image, row, column),
 /// written as [tiles][tile][tile]. Rows of the list with a negative image fill it up and compute nothing.
 struct Domain {
-  int n, h, w;
-  int tile, grid_h, grid_w;
-  int tiles, listed;
+    int n, h, w;
+    int tile, grid_h, grid_w;
+    int tiles, listed;
 };
 
 /// One input of a convolution. Output pixel (y, x) reads, for tap (ky, kx), pixel (y * stride + ky - pad_top,
 /// x * stride + kx - pad_left) of the plane seen through `resample`: +1 shows every pixel as 2x2, -k every 2^k-th pixel
-/// of every 2^k-th row; with `zeros`, +1 shows pixels at even coordinates and zeros between. Beyond its borders the plane
-/// is zero, or mirrored with `reflect`. Pixels from the base become act(pixel * scale + shift) as they are read; pixels
-/// from blocks are ready. With a modulation, by planes of the size that is seen, all pixels become
-/// act((pixel * scale + shift) * (1 + gamma) + beta).
+/// of every 2^k-th row; with `zeros`, +1 shows pixels at even coordinates and zeros between. Beyond its borders the
+/// plane is zero, or mirrored with `reflect`. Pixels from the base become act(pixel * scale + shift) as they are read;
+/// pixels from blocks are ready. With a modulation, by planes of the size that is seen, all pixels become act((pixel *
+/// scale + shift) * (1 + gamma) + beta).
 struct Source {
-  Plane x;
-  int kh, kw, stride, pad_top, pad_left;
-  int resample, zeros, reflect;
-  Affine affine;
-  int act;
-  Modulation mod;
+    Plane x;
+    int kh, kw, stride, pad_top, pad_left;
+    int resample, zeros, reflect;
+    Affine affine;
+    int act;
+    Modulation mod;
 };
 
 /// One result of an epilogue: dst = act((value * scale + shift) * (1 + gamma) + beta).
 struct Output {
-  Affine affine;
-  Modulation mod;
-  int act;
+    Affine affine;
+    Modulation mod;
+    int act;
 };
 
-/// What the epilogue of a convolution does: value + bias + vec[image] + residual, then the outputs. The residual is seen
-/// through a resampling of 0 or +1.
+/// What the epilogue of a convolution does: value + bias + vec[image] + residual, then the outputs. The residual is
+/// seen through a resampling of 0 or +1.
 struct EpilogueParams {
-  Domain out;
-  int c_out;
-  int has_bias, has_vec, vec_image;
-  int has_residual, residual_resample;
-  Plane residual;
-  Output output[4];
+    Domain out;
+    int c_out;
+    int has_bias, has_vec, vec_image;
+    int has_residual, residual_resample;
+    Plane residual;
+    Output output[4];
 };
 
 /// value = sum of the sources' convolutions, then the epilogue. `panels` and `k_groups` are those of the packed weights
 /// (conv/mma.h): of 32 output channels, and of 8 rows. `phase_shift` is that of a phased convolution (conv/conv.h).
 struct ConvParams {
-  EpilogueParams epilogue;
-  int panels, k_groups;
-  int phase_shift;
-  Source source[4];
+    EpilogueParams epilogue;
+    int panels, k_groups;
+    int phase_shift;
+    Source source[4];
 };
 
 /// value[c] = sum over taps of weight[tap][c] * source[c], or their mean without a weight, then the epilogue.
 struct DepthwiseParams {
-  EpilogueParams epilogue;
-  int has_weight;
-  Source source;
+    EpilogueParams epilogue;
+    int has_weight;
+    Source source;
 };
 
 /// dst [n][h][w][c] = x, its blocks over its base.
 struct PasteParams {
-  int n;
-  Plane x;
+    int n;
+    Plane x;
 };
 
 /// A normalisation of groups of channels as an affine map, from sums over tiles: `sums` are planes of one pixel a tile,
-/// each of 2 c channels, the sums of c channels and the sums of their squares. With a `mod` [n][2 * channels], s then t,
-/// the map is followed by x * (1 + s) + t.
+/// each of 2 c channels, the sums of c channels and the sums of their squares. With a `mod` [n][2 * channels], s then
+/// t, the map is followed by x * (1 + s) + t.
 struct NormParams {
-  int n, pixels, groups, channels;
-  int has_weight, has_bias, has_mod, mod_image;
-  float eps;
-  Plane sums[4];
+    int n, pixels, groups, channels;
+    int has_weight, has_bias, has_mod, mod_image;
+    float eps;
+    Plane sums[4];
 };
 
 /// dst = softmax(scale * q k^T) v, by heads of head_dim channels, for the pixels of `out`, which lie in q as they are
 /// written. Keys and values are those of a pixel's image. Pixels of a tile beyond the image become zero.
 struct AttentionParams {
-  Domain out;
-  int keys, heads, head_dim;
-  int q_stride, k_stride, v_stride;
-  float scale;
+    Domain out;
+    int keys, heads, head_dim;
+    int q_stride, k_stride, v_stride;
+    float scale;
 };
 
-}  // namespace sige
+} // namespace sige

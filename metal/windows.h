@@ -1,5 +1,5 @@
-// The loader: brings the pixels that a threadgroup's tiles see, their windows, into threadgroup memory, BK channels at a
-// time. A pixel is fetched and normalised once for all taps that read it.
+// The loader: brings the pixels that a threadgroup's tiles see, their windows, into threadgroup memory, BK channels at
+// a time. A pixel is fetched and normalised once for all taps that read it.
 
 #pragma once
 
@@ -13,118 +13,108 @@ namespace sige {
 using WindowPixel = int4;
 
 /// The arrays that a source is read from.
-template <typename T>
-struct SourceArrays {
-  PlaneArrays<T> x;
-  const device float* affine;
-  ModulationArrays<T> mod;
+template <typename T> struct SourceArrays {
+    PlaneArrays<T> x;
+    const device float *affine;
+    ModulationArrays<T> mod;
 };
 
 /// The windows of `tiles` tiles, one after the other, row by row. Those of neighbouring tiles lie `step` pixels apart.
 struct Windows {
-  int tiles, step, height, width;
+    int tiles, step, height, width;
 
-  METAL_FUNC Windows(const device Source& s, int tile, int tiles_)
-      : tiles(tiles_), step(tile * s.stride), height(step - s.stride + s.kh), width(step - s.stride + s.kw) {}
+    METAL_FUNC Windows(const device Source &s, int tile, int tiles_)
+        : tiles(tiles_), step(tile * s.stride), height(step - s.stride + s.kh), width(step - s.stride + s.kw) {}
 
-  METAL_FUNC int count() const { return tiles * height * width; }
+    METAL_FUNC int count() const { return tiles * height * width; }
 
-  /// The number of pixel (y, x) of a tile's window.
-  METAL_FUNC int pixel(int tile, int y, int x) const { return (tile * height + y) * width + x; }
+    /// The number of pixel (y, x) of a tile's window.
+    METAL_FUNC int pixel(int tile, int y, int x) const { return (tile * height + y) * width + x; }
 
-  /// Where every pixel is; `first_tile` is the first of the tiles in the domain.
-  template <typename T>
-  METAL_FUNC void find(
-      threadgroup WindowPixel* pixels, const device Source& s, SourceArrays<T> arrays, const device Domain& domain,
-      const device int* list, int first_tile, int thread_index, int threads) const {
-    for (int i = thread_index; i < count(); i += threads) {
-      const Tile tile = tile_of(domain, list, first_tile + i / (height * width));
-      const int at = i % (height * width);
-      const int y = seen(s, tile.row * step - s.pad_top + at / width, s.x.h);
-      const int x = seen(s, tile.column * step - s.pad_left + at % width, s.x.w);
-      WindowPixel pixel = WindowPixel{NOWHERE, tile.image, NOWHERE, NOWHERE};
-      if (!tile.absent() && y >= 0 && x >= 0) {
-        pixel.x = locate(s.x, arrays.x.grid, tile.image, stored(y, s.resample), stored(x, s.resample));
-        if (s.mod.present) {
-          pixel.z = locate(s.mod.gamma, arrays.mod.gamma.grid, tile.image, y, x);
-          pixel.w = locate(s.mod.beta, arrays.mod.beta.grid, tile.image, y, x);
+    /// Where every pixel is; `first_tile` is the first of the tiles in the domain.
+    template <typename T>
+    METAL_FUNC void find(threadgroup WindowPixel *pixels, const device Source &s, SourceArrays<T> arrays,
+                         const device Domain &domain, const device int *list, int first_tile, int thread_index,
+                         int threads) const {
+        for (int i = thread_index; i < count(); i += threads) {
+            const Tile tile = tile_of(domain, list, first_tile + i / (height * width));
+            const int at = i % (height * width);
+            const int y = seen(s, tile.row * step - s.pad_top + at / width, s.x.h);
+            const int x = seen(s, tile.column * step - s.pad_left + at % width, s.x.w);
+            WindowPixel pixel = WindowPixel{NOWHERE, tile.image, NOWHERE, NOWHERE};
+            if (!tile.absent() && y >= 0 && x >= 0) {
+                pixel.x = locate(s.x, arrays.x.grid, tile.image, stored(y, s.resample), stored(x, s.resample));
+                if (s.mod.present) {
+                    pixel.z = locate(s.mod.gamma, arrays.mod.gamma.grid, tile.image, y, x);
+                    pixel.w = locate(s.mod.beta, arrays.mod.beta.grid, tile.image, y, x);
+                }
+            }
+            pixels[i] = pixel;
         }
-      }
-      pixels[i] = pixel;
     }
-  }
 };
 
-/// Loads channels [first, first + BK) of all pixels of windows. What `fetch` asked for is in registers until `put` writes
-/// it to threadgroup memory, so that the arithmetic on one set of channels hides the latency of the next.
-template <typename T, int BK, int PITCH, int PIXELS, int THREADS, bool VEC>
-struct WindowLoader {
-  static constant constexpr const int VECTORS = BK / 4;
-  static constant constexpr const int LOADS = (PIXELS * VECTORS + THREADS - 1) / THREADS;
+/// Loads channels [first, first + BK) of all pixels of windows. What `fetch` asked for is in registers until `put`
+/// writes it to threadgroup memory, so that the arithmetic on one set of channels hides the latency of the next.
+template <typename T, int BK, int PITCH, int PIXELS, int THREADS, bool VEC> struct WindowLoader {
+    static constant constexpr const int VECTORS = BK / 4;
+    static constant constexpr const int LOADS = (PIXELS * VECTORS + THREADS - 1) / THREADS;
 
-  const device Source* source;
-  const SourceArrays<T> arrays;
-  const threadgroup WindowPixel* pixels;
-  const int count, thread_index;
-  Vec4<T> fetched[LOADS];
+    const device Source *source;
+    const SourceArrays<T> arrays;
+    const threadgroup WindowPixel *pixels;
+    const int count, thread_index;
+    Vec4<T> fetched[LOADS];
 
-  METAL_FUNC WindowLoader(
-      const device Source& source_,
-      SourceArrays<T> arrays_,
-      const threadgroup WindowPixel* pixels_,
-      int count_,
-      int thread_index_)
-      : source(&source_),
-        arrays(arrays_),
-        pixels(pixels_),
-        count(count_ * VECTORS),
-        thread_index(thread_index_) {}
+    METAL_FUNC WindowLoader(const device Source &source_, SourceArrays<T> arrays_,
+                            const threadgroup WindowPixel *pixels_, int count_, int thread_index_)
+        : source(&source_), arrays(arrays_), pixels(pixels_), count(count_ * VECTORS), thread_index(thread_index_) {}
 
-  METAL_FUNC void fetch(int first_channel) {
-    const int channels = source->x.c;
+    METAL_FUNC void fetch(int first_channel) {
+        const int channels = source->x.c;
 #pragma clang loop unroll(full)
-    for (int i = 0; i < LOADS; i++) {
-      const int load = thread_index + i * THREADS;
-      const int c = first_channel + load % VECTORS * 4;
-      fetched[i] = Vec4<T>{T(0), T(0), T(0), T(0)};
-      if (load < count && c < channels) {
-        const Place place = pixels[load / VECTORS].x;
-        if (place != NOWHERE) {
-          fetched[i] = load4<VEC>(at_place(arrays.x, place, channels) + c, channels - c);
+        for (int i = 0; i < LOADS; i++) {
+            const int load = thread_index + i * THREADS;
+            const int c = first_channel + load % VECTORS * 4;
+            fetched[i] = Vec4<T>{T(0), T(0), T(0), T(0)};
+            if (load < count && c < channels) {
+                const Place place = pixels[load / VECTORS].x;
+                if (place != NOWHERE) {
+                    fetched[i] = load4<VEC>(at_place(arrays.x, place, channels) + c, channels - c);
+                }
+            }
         }
-      }
     }
-  }
 
-  METAL_FUNC void put(threadgroup T* window, int first_channel) const {
-    const int channels = source->x.c;
+    METAL_FUNC void put(threadgroup T *window, int first_channel) const {
+        const int channels = source->x.c;
 #pragma clang loop unroll(full)
-    for (int i = 0; i < LOADS; i++) {
-      const int load = thread_index + i * THREADS;
-      const int c = first_channel + load % VECTORS * 4;
-      if (load < count) {
-        const WindowPixel pixel = pixels[load / VECTORS];
-        const bool raw = in_base(pixel.x) || source->mod.present;
-        Vec4<T> v = fetched[i];
-        if (normalises() && raw && pixel.x != NOWHERE && c < channels) {
-          v = narrowed<T>(normalised(widened<T>(v), pixel, c, channels - c));
+        for (int i = 0; i < LOADS; i++) {
+            const int load = thread_index + i * THREADS;
+            const int c = first_channel + load % VECTORS * 4;
+            if (load < count) {
+                const WindowPixel pixel = pixels[load / VECTORS];
+                const bool raw = in_base(pixel.x) || source->mod.present;
+                Vec4<T> v = fetched[i];
+                if (normalises() && raw && pixel.x != NOWHERE && c < channels) {
+                    v = narrowed<T>(normalised(widened<T>(v), pixel, c, channels - c));
+                }
+                *reinterpret_cast<threadgroup Vec4<T> *>(window + load / VECTORS * PITCH + load % VECTORS * 4) = v;
+            }
         }
-        *reinterpret_cast<threadgroup Vec4<T>*>(window + load / VECTORS * PITCH + load % VECTORS * 4) = v;
-      }
     }
-  }
 
-  METAL_FUNC bool normalises() const {
-    return source->affine.present || source->mod.present || source->act != IDENTITY;
-  }
-
-  METAL_FUNC float4 normalised(float4 x, WindowPixel pixel, int c, int left) const {
-    x = affine4<VEC>(x, source->affine, arrays.affine, pixel.y, c, left);
-    if (source->mod.present) {
-      x = modulated4<VEC>(x, source->mod, arrays.mod, pixel.z, pixel.w, c, left);
+    METAL_FUNC bool normalises() const {
+        return source->affine.present || source->mod.present || source->act != IDENTITY;
     }
-    return activate(x, source->act);
-  }
+
+    METAL_FUNC float4 normalised(float4 x, WindowPixel pixel, int c, int left) const {
+        x = affine4<VEC>(x, source->affine, arrays.affine, pixel.y, c, left);
+        if (source->mod.present) {
+            x = modulated4<VEC>(x, source->mod, arrays.mod, pixel.z, pixel.w, c, left);
+        }
+        return activate(x, source->act);
+    }
 };
 
-}  // namespace sige
+} // namespace sige

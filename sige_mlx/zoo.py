@@ -30,11 +30,12 @@ DEFAULT = "blue-marble-128"
 @dataclass(frozen=True)
 class Published:
     """A model whose authors publish its checkpoint: the name of the file, the page or folder it is in, and its MD5 as
-    they give it. `config` are the fields that differ from the family's own."""
+    they give it; the file is None where they describe the network alone. `config` are the fields that differ from the
+    family's own."""
 
     family: str
-    file: str
-    place: str
+    file: str | None = None
+    place: str | None = None
     md5: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -49,6 +50,8 @@ KNOWN: Mapping[str, Published] = {
     "ddpm-church-256": Published(
         "ddpm", "church256-ddpm-unet.pth", f"{_SIGE}/diffusion", "8fbd43a27e98e64b56453faca9be619e"
     ),
+    "pd-church-128": Published("pd", "church128-pd-unet.pth", f"{_SIGE}/diffusion", "8a2690eb25d1e2b5367e9574d7b73822"),
+    "pd-church-256": Published("pd", config={"image_size": 256, "ch_mult": (1, 1, 2, 4, 6, 8)}),
     "gaugan-cityscapes": Published("spade", "spade.pth", f"{_SIGE}/gaugan", "21b8b5b29295b7208ba5cb48d818a367"),
     "gan-compression-cityscapes": Published(
         "sub_mobile_spade",
@@ -157,6 +160,10 @@ def _folder(name: str | Path) -> Path:
     if str(name) in KNOWN:
         if not cached.is_dir():
             published = KNOWN[str(name)]
+            if published.file is None:
+                raise SigeError(
+                    f"no checkpoint of {name} was published: `sige-mlx convert` puts one of yours into {cached}"
+                )
             raise SigeError(
                 f"the weights of {name} are not on this machine: get {published.file} from {published.place} and run"
                 f" `sige-mlx convert {published.file}`, which puts them into {cached}"

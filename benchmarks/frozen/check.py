@@ -102,7 +102,8 @@ def _problems(figures: _Figures, case: Case) -> list[str]:
 
 
 def _pass(case: Pass, engine: Engine) -> _Figures:
-    given: dict[str, Any] = {} if case.timestep is None else {"t": np.full(case.batch, case.timestep, np.float32)}
+    conditions = [name for name in engine.plan.graph.inputs if name != "x"]  # a timestep, or a log SNR
+    given: dict[str, Any] = {name: np.full(case.batch, case.timestep, np.float32) for name in conditions}
     original = _array(engine.record(x=case.x_original, **given))
     prepared = engine.prepare(case.mask)
     outputs: dict[str, Image] = {}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.resources import files
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -23,6 +26,14 @@ def rows(north: float) -> int:
     return round((90 - north) * PIXELS_PER_DEGREE)
 
 
+class Box(NamedTuple):
+    """A square of the picture."""
+
+    left: int
+    top: int
+    width: int
+
+
 class BlueMarble:
     """Random training crops and fixed held-out crops, uint8 `[N, size, size, 3]`."""
 
@@ -34,41 +45,52 @@ class BlueMarble:
         self._land_sums = np.pad(land.cumsum(0, dtype=np.int64).cumsum(1), ((1, 0), (1, 0)))
         self.top, self.bottom = rows(LATITUDES[1]), rows(LATITUDES[0])
 
-    def crop(self, left: int, top: int, width: int, size: int) -> np.ndarray:
-        """The square of `width` picture pixels at `(left, top)`, resampled to `size`."""
-        box = (left, top, left + width, top + width)
-        if width == size:
-            return np.asarray(self.picture.crop(box))
-        return np.asarray(self.picture.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    def crop(self, box: Box, size: int) -> np.ndarray:
+        """The square resampled to `size`."""
+        if box.width == size:
+            return np.asarray(self.picture.crop(corners(box)))
+        return np.asarray(self.picture.resize((size, size), Image.Resampling.BICUBIC, box=corners(box)))
 
-    def kind(self, left: int, top: int, width: int) -> str:
-        s, right, bottom = self._land_sums, left + width, top + width
-        share = (s[bottom, right] - s[top, right] - s[bottom, left] + s[top, left]) / width**2
+    def kind(self, box: Box) -> str:
+        s, (left, top, right, bottom) = self._land_sums, corners(box)
+        share = (s[bottom, right] - s[top, right] - s[bottom, left] + s[top, left]) / box.width**2
         return "sea" if share < 0.01 else "land" if share > 0.97 else "coast"
 
-    def sample(self, rng: np.random.Generator, count: int, size: int) -> np.ndarray:
-        """Crops outside the held-out band, half of them reduced by up to 0.7, half of them mirrored."""
-        crops: list[np.ndarray] = []
-        while len(crops) < count:
+    def training_boxes(self, rng: np.random.Generator, size: int) -> Iterator[Box]:
+        """Squares outside the held-out band, without end; half of them so much wider that a crop of `size` is reduced,
+        by up to 0.7."""
+        while True:
             width = round(size / rng.uniform(0.7, 1.0)) if rng.random() < 0.5 else size
-            left, top = self._training_position(rng, width)
-            if rng.random() < KEEP[self.kind(left, top, width)]:
-                crop = self.crop(left, top, width, size)
-                crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
-        return np.stack(crops)
+            box = self._training_box(rng, width)
+            if rng.random() < KEEP[self.kind(box)]:
+                yield box
 
-    def _training_position(self, rng: np.random.Generator, width: int) -> tuple[int, int]:
+    def sample(self, rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+        """Crops of training boxes, half of them mirrored."""
+        crops = (self.crop(box, size) for box in self.training_boxes(rng, size))
+        return np.stack([crop[:, ::-1] if rng.random() < 0.5 else crop for crop in islice(crops, count)])
+
+    def _training_box(self, rng: np.random.Generator, width: int) -> Box:
         west, east = (columns(degrees) for degrees in HELD_OUT)
         west_positions = west - width + 1
         position = int(rng.integers(west_positions + self.picture.width - width - east + 1))
         left = position if position < west_positions else east + position - west_positions
-        return left, int(rng.integers(self.top, self.bottom - width + 1))
+        return Box(left, int(rng.integers(self.top, self.bottom - width + 1)), width)
 
-    def held_out(self, size: int) -> np.ndarray:
+    def held_out_boxes(self, size: int) -> list[Box]:
         """Every whole tile of the held-out band."""
         west, east = (columns(degrees) for degrees in HELD_OUT)
         tops, lefts = range(self.top, self.bottom - size + 1, size), range(west, east - size + 1, size)
-        return np.stack([self.crop(left, top, size, size) for top in tops for left in lefts])
+        return [Box(left, top, size) for top in tops for left in lefts]
+
+    def held_out(self, size: int) -> np.ndarray:
+        """Crops of the held-out band."""
+        return np.stack([self.crop(box, size) for box in self.held_out_boxes(size)])
+
+
+def corners(box: Box) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom."""
+    return box.left, box.top, box.left + box.width, box.top + box.width
 
 
 def to_network(crops: np.ndarray) -> np.ndarray:

@@ -18,66 +18,39 @@ run can be lengthened before it begins; the weights that are shipped are the exp
 
 from __future__ import annotations
 
-import signal
-from pathlib import Path
-from typing import Annotated
-
 import numpy as np
-import torch
 import typer
 
 from tests.torch_models.ddpm_unet import DDPMConfig
 
 from .blue_marble import BlueMarble, to_network
-from .ddpm_training import Phase, Plan, Trainer
-from .export import export_model
-from .training_report import write_loss_curve, write_samples
+from .ddpm_export import export_ddpm
+from .ddpm_samples import write_samples
+from .ddpm_training import DDPMPlan, DDPMTrainer
+from .recipe import Recipe
+from .training import Phase
 
-PLAN = Plan(
+PLAN = DDPMPlan(
     net=DDPMConfig(ch=32, ch_mult=(1, 2, 2, 4, 4), num_res_blocks=1, attn_resolutions=(16,), image_size=128),
     phases=(Phase(size=64, batch=16, steps=5_000), Phase(size=128, batch=8, steps=3_500)),
 )
-SAMPLE_EVERY = 1000
 
 
-def blue_marble_trainer(plan: Plan = PLAN) -> Trainer:
+def blue_marble_trainer() -> DDPMTrainer:
     marble = BlueMarble()
 
     def crops(rng: np.random.Generator, batch: int, size: int) -> np.ndarray:
         return to_network(marble.sample(rng, batch, size))
 
-    return Trainer(plan, crops, to_network(marble.held_out(plan.net.image_size)))
+    return DDPMTrainer(PLAN, crops, to_network(marble.held_out(PLAN.net.image_size)))
 
 
-def train(folder: Path) -> None:
-    """Go on from the checkpoint in `folder` until the plan is done or SIGINT or SIGTERM asks for a pause."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stopped: list[bool] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.append(True))
-
-    def report(trainer: Trainer) -> None:
-        print(" ".join(f"{key} {value:.5g}" for key, value in trainer.history[-1].items()), flush=True)
-        write_loss_curve(trainer.history, folder)
-        if trainer.step % SAMPLE_EVERY == 0:
-            write_samples(trainer.ema_net(), folder / f"samples-{trainer.step:06d}.png")
-
-    blue_marble_trainer().run(folder, lambda: bool(stopped), report)
-
-
-def main(
-    folder: Annotated[Path, typer.Argument(help="Checkpoint, loss curve and samples of the run.")],
-    export: Annotated[Path | None, typer.Option(help="Train no further: write the model to this folder.")] = None,
-) -> None:
-    """Train blue-marble-128, or export it."""
-    torch.set_num_threads(2)
-    if export is None:
-        train(folder)
-    else:
-        trainer = blue_marble_trainer()
-        trainer.load(folder)
-        export_model(trainer, export)
-
+RECIPE = Recipe(
+    trainer=blue_marble_trainer,
+    curves={"loss": "training", "held_out_loss": "held out, averaged weights"},
+    samples=lambda trainer, path: write_samples(trainer.ema_net(), path),
+    export=export_ddpm,
+)
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(RECIPE.main)

@@ -3,7 +3,8 @@
 //
 // A threadgroup takes 32 queries of one head, 8 for each of its four simdgroups, and walks through keys and values, BK
 // at a time. Queries of several images may meet in a threadgroup: it walks through each image's keys, and a query takes
-// part in its own image's only.
+// part in its own image's only. Of a head wider than the registers are, it sums D channels of the values, a slice;
+// scores then take the channels of queries and keys D at a time, and every slice computes them again.
 
 #pragma once
 
@@ -15,175 +16,183 @@
 
 namespace sige {
 
-/// D: head_dim, rounded up to a multiple of 8. VEC: head_dim and all strides are multiples of four.
-template <typename T, int D, bool VEC>
-struct Attention {
-  static constant constexpr const int BQ = 32, BK = 32, THREADS = 128;
-  static constant constexpr const int PITCH = D + 16 / sizeof(T);
-  static constant constexpr const int MEMORY = (BK * PITCH * sizeof(T) + 15) / 16;
-  static constant constexpr const int FRAGMENTS = D / 8, KEY_FRAGMENTS = BK / 8;
+/// D: channels at a time, a multiple of 8. VEC: head_dim and all strides are multiples of four.
+template <typename T, int D, bool VEC> struct Attention {
+    static constant constexpr const int BQ = 32, BK = 32, THREADS = 128;
+    static constant constexpr const int PITCH = D + 16 / sizeof(T);
+    static constant constexpr const int MEMORY = (BK * PITCH * sizeof(T) + 15) / 16;
+    static constant constexpr const int FRAGMENTS = D / 8, KEY_FRAGMENTS = BK / 8;
 
-  const device AttentionParams* p;
-  const device int* list;
-  threadgroup T* staged;  // [BK][PITCH]: keys, then values
-  const int head, thread_index, lane;
-  const int first_row;  // the threadgroup's first query
-  const int grid_image;
-  const Pixel own;      // of this lane's query
-  const int own_image;
+    const device AttentionParams *p;
+    const device int *list;
+    threadgroup T *staged;                                     // [BK][PITCH]: keys, then values
+    const int slices, head, first_channel, thread_index, lane; // first_channel: of the slice
+    const int first_row;                                       // the threadgroup's first query
+    const int grid_image;
+    const Pixel own; // of this lane's query
+    const int own_image;
 
-  metal::simdgroup_matrix<T, 8, 8> query[FRAGMENTS];
-  metal::simdgroup_matrix<float, 8, 8> sum[FRAGMENTS];
-  float largest, total;  // of this lane's query: the largest score so far, and the sum of the weights
+    metal::simdgroup_matrix<T, 8, 8> query[FRAGMENTS];
+    metal::simdgroup_matrix<float, 8, 8> sum[FRAGMENTS];
+    float largest, total; // of this lane's query: the largest score so far, and the sum of the weights
 
-  METAL_FUNC Attention(
-      const device AttentionParams& p_, const device int* list_, threadgroup float4* memory, uint3 group,
-      int thread_index_)
-      : p(&p_),
-        list(list_),
-        staged(reinterpret_cast<threadgroup T*>(memory)),
-        head(group.y),
-        thread_index(thread_index_),
-        lane(thread_index_ % 32),
-        first_row(group.x * BQ),
-        grid_image(group.z),
-        own(pixel(group.x * BQ + thread_index_ / 32 * 8 + lane_row(thread_index_ % 32))),
-        own_image(own.index < 0 || own.outside() ? -1 : own.image),
-        largest(-INFINITY),
-        total(0.0f) {}
+    METAL_FUNC Attention(const device AttentionParams &p_, const device int *list_, threadgroup float4 *memory,
+                         uint3 group, int thread_index_)
+        : p(&p_), list(list_), staged(reinterpret_cast<threadgroup T *>(memory)), slices((p_.head_dim + D - 1) / D),
+          head(group.y / slices), first_channel(group.y % slices * D), thread_index(thread_index_),
+          lane(thread_index_ % 32), first_row(group.x * BQ), grid_image(group.z),
+          own(pixel(group.x * BQ + thread_index_ / 32 * 8 + lane_row(thread_index_ % 32))),
+          own_image(own.index < 0 || own.outside() ? -1 : own.image), largest(-INFINITY), total(0.0f) {}
 
-  /// The pixel of a query; its number is that of its token. In a list they follow one another, else by image.
-  METAL_FUNC Pixel pixel(int at) const {
-    const device Domain& d = p->out;
-    if (d.listed) {
-      const int area = d.tile * d.tile;
-      return pixel_of(d, tile_of(d, list, at / area), at % area / d.tile, at % area % d.tile);
-    }
-    const bool there = at < d.h * d.w;
-    return there ? Pixel{grid_image * d.h * d.w + at, grid_image, 0, 0} : Pixel{-1, 0, OUTSIDE, 0};
-  }
-
-  /// The image of a query, negative for one that attends to nothing.
-  METAL_FUNC int image_of(int at) const {
-    const Pixel of_query = pixel(at);
-    return of_query.index < 0 || of_query.outside() ? -1 : of_query.image;
-  }
-
-  METAL_FUNC void run(const device T* q, const device T* k, const device T* v, device T* dst) {
-    load_queries(q);
-    int image = p->out.n, last = -1;
-    for (int i = 0; i < BQ; i++) {
-      const int of_row = image_of(first_row + i);
-      image = of_row < 0 ? image : metal::min(image, of_row);
-      last = metal::max(last, of_row);
-    }
-    for (; image <= last; image++) {
-      for (int first = 0; first < p->keys; first += BK) {
-        attend(image, first, k, v);
-      }
-    }
-    write(dst);
-  }
-
-  METAL_FUNC void load_queries(const device T* q) {
-    const bool there = own_image >= 0;
-    const device T* from = q + own.index * p->q_stride + head * p->head_dim;
-#pragma clang loop unroll(full)
-    for (int i = 0; i < FRAGMENTS; i++) {
-      const int c = 8 * i + lane_column(lane);
-      query[i].thread_elements()[0] = there && c < p->head_dim ? from[c] : T(0);
-      query[i].thread_elements()[1] = there && c + 1 < p->head_dim ? from[c + 1] : T(0);
-      sum[i] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
-    }
-  }
-
-  /// Brings keys or values from `first` on into threadgroup memory, zero where there are none.
-  METAL_FUNC void stage(const device T* from, int stride, int image, int first) {
-    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    for (int i = thread_index; i < BK * D / 4; i += THREADS) {
-      const int key = i / (D / 4), c = i % (D / 4) * 4, left = p->head_dim - c;
-      Vec4<T> value = narrowed<T>(float4(0.0f));
-      if (first + key < p->keys && left > 0) {
-        value = load4<VEC>(from + (image * p->keys + first + key) * stride + head * p->head_dim + c, left);
-      }
-      *reinterpret_cast<threadgroup Vec4<T>*>(staged + key * PITCH + c) = value;
-    }
-    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-  }
-
-  METAL_FUNC void attend(int image, int first, const device T* k, const device T* v) {
-    stage(k, p->k_stride, image, first);
-    float score[KEY_FRAGMENTS][2];
-    float block_largest = -INFINITY;
-    const bool attends = own_image == image;
-#pragma clang loop unroll(full)
-    for (int j = 0; j < KEY_FRAGMENTS; j++) {
-      metal::simdgroup_matrix<float, 8, 8> s = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
-#pragma clang loop unroll(full)
-      for (int i = 0; i < FRAGMENTS; i++) {
-        metal::simdgroup_matrix<T, 8, 8> keys;
-        metal::simdgroup_load(keys, staged + 8 * j * PITCH + 8 * i, PITCH, 0, true);
-        metal::simdgroup_multiply_accumulate(s, query[i], keys, s);
-      }
-#pragma clang loop unroll(full)
-      for (int e = 0; e < 2; e++) {
-        const bool there = attends && first + 8 * j + lane_column(lane) + e < p->keys;
-        score[j][e] = there ? p->scale * s.thread_elements()[e] : -INFINITY;
-        block_largest = metal::max(block_largest, score[j][e]);
-      }
-    }
-
-    // The lanes that share a query differ in these two bits.
-    block_largest = metal::max(block_largest, metal::simd_shuffle_xor(block_largest, 1));
-    block_largest = metal::max(block_largest, metal::simd_shuffle_xor(block_largest, 8));
-    const float now = metal::max(largest, block_largest);
-    const float rescale = largest == -INFINITY ? 0.0f : metal::exp(largest - now);
-    float block_total = 0.0f;
-    metal::simdgroup_matrix<T, 8, 8> weight[KEY_FRAGMENTS];
-#pragma clang loop unroll(full)
-    for (int j = 0; j < KEY_FRAGMENTS; j++) {
-#pragma clang loop unroll(full)
-      for (int e = 0; e < 2; e++) {
-        const float w = score[j][e] == -INFINITY ? 0.0f : metal::exp(score[j][e] - now);
-        block_total += w;
-        weight[j].thread_elements()[e] = T(w);
-      }
-    }
-    block_total += metal::simd_shuffle_xor(block_total, 1);
-    block_total += metal::simd_shuffle_xor(block_total, 8);
-    total = total * rescale + block_total;
-    largest = now;
-
-    stage(v, p->v_stride, image, first);
-#pragma clang loop unroll(full)
-    for (int i = 0; i < FRAGMENTS; i++) {
-      sum[i].thread_elements()[0] *= rescale;
-      sum[i].thread_elements()[1] *= rescale;
-#pragma clang loop unroll(full)
-      for (int j = 0; j < KEY_FRAGMENTS; j++) {
-        metal::simdgroup_matrix<T, 8, 8> values;
-        metal::simdgroup_load(values, staged + 8 * j * PITCH + 8 * i, PITCH);
-        metal::simdgroup_multiply_accumulate(sum[i], weight[j], values, sum[i]);
-      }
-    }
-  }
-
-  METAL_FUNC void write(device T* dst) {
-    if (own.index < 0) {
-      return;
-    }
-    device T* to = dst + own.index * p->heads * p->head_dim + head * p->head_dim;
-#pragma clang loop unroll(full)
-    for (int i = 0; i < FRAGMENTS; i++) {
-      const int c = 8 * i + lane_column(lane);
-#pragma clang loop unroll(full)
-      for (int e = 0; e < 2; e++) {
-        if (c + e < p->head_dim) {
-          to[c + e] = own.outside() ? T(0) : T(sum[i].thread_elements()[e] / total);
+    /// The pixel of a query; its number is that of its token. In a list they follow one another, else by image.
+    METAL_FUNC Pixel pixel(int at) const {
+        const device Domain &d = p->out;
+        if (d.listed) {
+            const int area = d.tile * d.tile;
+            return pixel_of(d, tile_of(d, list, at / area), at % area / d.tile, at % area % d.tile);
         }
-      }
+        const bool there = at < d.h * d.w;
+        return there ? Pixel{grid_image * d.h * d.w + at, grid_image, 0, 0} : Pixel{-1, 0, OUTSIDE, 0};
     }
-  }
+
+    /// The image of a query, negative for one that attends to nothing.
+    METAL_FUNC int image_of(int at) const {
+        const Pixel of_query = pixel(at);
+        return of_query.index < 0 || of_query.outside() ? -1 : of_query.image;
+    }
+
+    METAL_FUNC void run(const device T *q, const device T *k, const device T *v, device T *dst) {
+        load_queries(q, 0);
+#pragma clang loop unroll(full)
+        for (int i = 0; i < FRAGMENTS; i++) {
+            sum[i] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
+        }
+        int image = p->out.n, last = -1;
+        for (int i = 0; i < BQ; i++) {
+            const int of_row = image_of(first_row + i);
+            image = of_row < 0 ? image : metal::min(image, of_row);
+            last = metal::max(last, of_row);
+        }
+        for (; image <= last; image++) {
+            for (int first = 0; first < p->keys; first += BK) {
+                attend(image, first, q, k, v);
+            }
+        }
+        write(dst);
+    }
+
+    /// Brings channels of the queries, from c_first on, into registers.
+    METAL_FUNC void load_queries(const device T *q, int c_first) {
+        const bool there = own_image >= 0;
+        const device T *from = q + own.index * p->q_stride + head * p->head_dim;
+#pragma clang loop unroll(full)
+        for (int i = 0; i < FRAGMENTS; i++) {
+            const int c = c_first + 8 * i + lane_column(lane);
+            query[i].thread_elements()[0] = there && c < p->head_dim ? from[c] : T(0);
+            query[i].thread_elements()[1] = there && c + 1 < p->head_dim ? from[c + 1] : T(0);
+        }
+    }
+
+    /// Brings channels of keys or values from `first` on into threadgroup memory, zero where there are none.
+    METAL_FUNC void stage(const device T *from, int stride, int image, int first, int c_first) {
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+        for (int i = thread_index; i < BK * D / 4; i += THREADS) {
+            const int key = i / (D / 4), at = i % (D / 4) * 4, c = c_first + at, left = p->head_dim - c;
+            Vec4<T> value = narrowed<T>(float4(0.0f));
+            if (first + key < p->keys && left > 0) {
+                value = load4<VEC>(from + (image * p->keys + first + key) * stride + head * p->head_dim + c, left);
+            }
+            *reinterpret_cast<threadgroup Vec4<T> *>(staged + key * PITCH + at) = value;
+        }
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    }
+
+    METAL_FUNC void attend(int image, int first, const device T *q, const device T *k, const device T *v) {
+        metal::simdgroup_matrix<float, 8, 8> product[KEY_FRAGMENTS];
+#pragma clang loop unroll(full)
+        for (int j = 0; j < KEY_FRAGMENTS; j++) {
+            product[j] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
+        }
+        for (int slice = 0; slice < slices; slice++) {
+            if (slices > 1) {
+                load_queries(q, slice * D);
+            }
+            stage(k, p->k_stride, image, first, slice * D);
+#pragma clang loop unroll(full)
+            for (int j = 0; j < KEY_FRAGMENTS; j++) {
+#pragma clang loop unroll(full)
+                for (int i = 0; i < FRAGMENTS; i++) {
+                    metal::simdgroup_matrix<T, 8, 8> keys;
+                    metal::simdgroup_load(keys, staged + 8 * j * PITCH + 8 * i, PITCH, 0, true);
+                    metal::simdgroup_multiply_accumulate(product[j], query[i], keys, product[j]);
+                }
+            }
+        }
+
+        float score[KEY_FRAGMENTS][2];
+        float block_largest = -INFINITY;
+        const bool attends = own_image == image;
+#pragma clang loop unroll(full)
+        for (int j = 0; j < KEY_FRAGMENTS; j++) {
+#pragma clang loop unroll(full)
+            for (int e = 0; e < 2; e++) {
+                const bool there = attends && first + 8 * j + lane_column(lane) + e < p->keys;
+                score[j][e] = there ? p->scale * product[j].thread_elements()[e] : -INFINITY;
+                block_largest = metal::max(block_largest, score[j][e]);
+            }
+        }
+
+        // The lanes that share a query differ in these two bits.
+        block_largest = metal::max(block_largest, metal::simd_shuffle_xor(block_largest, 1));
+        block_largest = metal::max(block_largest, metal::simd_shuffle_xor(block_largest, 8));
+        const float now = metal::max(largest, block_largest);
+        const float rescale = largest == -INFINITY ? 0.0f : metal::exp(largest - now);
+        float block_total = 0.0f;
+        metal::simdgroup_matrix<T, 8, 8> weight[KEY_FRAGMENTS];
+#pragma clang loop unroll(full)
+        for (int j = 0; j < KEY_FRAGMENTS; j++) {
+#pragma clang loop unroll(full)
+            for (int e = 0; e < 2; e++) {
+                const float w = score[j][e] == -INFINITY ? 0.0f : metal::exp(score[j][e] - now);
+                block_total += w;
+                weight[j].thread_elements()[e] = T(w);
+            }
+        }
+        block_total += metal::simd_shuffle_xor(block_total, 1);
+        block_total += metal::simd_shuffle_xor(block_total, 8);
+        total = total * rescale + block_total;
+        largest = now;
+
+        stage(v, p->v_stride, image, first, first_channel);
+#pragma clang loop unroll(full)
+        for (int i = 0; i < FRAGMENTS; i++) {
+            sum[i].thread_elements()[0] *= rescale;
+            sum[i].thread_elements()[1] *= rescale;
+#pragma clang loop unroll(full)
+            for (int j = 0; j < KEY_FRAGMENTS; j++) {
+                metal::simdgroup_matrix<T, 8, 8> values;
+                metal::simdgroup_load(values, staged + 8 * j * PITCH + 8 * i, PITCH);
+                metal::simdgroup_multiply_accumulate(sum[i], weight[j], values, sum[i]);
+            }
+        }
+    }
+
+    METAL_FUNC void write(device T *dst) {
+        if (own.index < 0) {
+            return;
+        }
+        device T *to = dst + own.index * p->heads * p->head_dim + head * p->head_dim;
+#pragma clang loop unroll(full)
+        for (int i = 0; i < FRAGMENTS; i++) {
+            const int c = first_channel + 8 * i + lane_column(lane);
+#pragma clang loop unroll(full)
+            for (int e = 0; e < 2; e++) {
+                if (c + e < p->head_dim) {
+                    to[c + e] = own.outside() ? T(0) : T(sum[i].thread_elements()[e] / total);
+                }
+            }
+        }
+    }
 };
 
-}  // namespace sige
+} // namespace sige

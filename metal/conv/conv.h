@@ -11,8 +11,8 @@
 //
 // A PHASED convolution is one of a plane that is seen twice as large, as a nearest-neighbour upsampling or a transposed
 // convolution sees it. Pixels of equal parity then meet the same few taps, on the small plane: phase (a, b) of pixel
-// (2 y + a, 2 x + b) reads pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx - pad_left), with weights
-// of its own. Each phase has a quarter of the rows, and so simdgroups of its own.
+// (2 y + a, 2 x + b) reads pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx - pad_left), with
+// weights of its own. Each phase has a quarter of the rows, and so simdgroups of its own.
 
 #pragma once
 
@@ -22,149 +22,137 @@
 
 namespace sige {
 
-/// PIXELS: pixels of the windows of a threadgroup's tiles, for the largest source. VEC_IN and VEC_OUT: all sources', and
-/// the output's, channels come in fours.
-template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, bool VEC_IN, bool VEC_OUT>
-struct Conv {
-  static_assert(!PHASED || WM == 4, "a phase is a row of simdgroups");
+/// PIXELS: pixels of the windows of a threadgroup's tiles, for the largest source. VEC_IN and VEC_OUT: all sources',
+/// and the output's, channels come in fours.
+template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, bool VEC_IN, bool VEC_OUT> struct Conv {
+    static_assert(!PHASED || WM == 4, "a phase is a row of simdgroups");
 
-  static constant constexpr const int TM = 4, TN = 4;
-  static constant constexpr const int BM = WM * TM * 8, BN = WN * TN * 8;
-  static constant constexpr const int THREADS = WM * WN * WK * 32;
-  static constant constexpr const int PITCH = BK + 16 / sizeof(T);  // padded: fewer bank conflicts, still aligned
-  static constant constexpr const int MAX_TAPS = 49;
+    static constant constexpr const int TM = 4, TN = 4;
+    static constant constexpr const int BM = WM * TM * 8, BN = WN * TN * 8;
+    static constant constexpr const int THREADS = WM * WN * WK * 32;
+    static constant constexpr const int PITCH = BK + 16 / sizeof(T); // padded: fewer bank conflicts, still aligned
+    static constant constexpr const int MAX_TAPS = 49;
 
-  using Loader = WindowLoader<T, BK, PITCH, PIXELS, THREADS, VEC_IN>;
-  using MMA = TileMMA<T, TM, TN>;
-  using Rows = metal::conditional_t<PHASED, PhaseRows<BM>, TileRows<BM>>;
-  using Finish = Epilogue<T, Rows, BM, BN, THREADS, VEC_OUT>;
+    using Loader = WindowLoader<T, BK, PITCH, PIXELS, THREADS, VEC_IN>;
+    using MMA = TileMMA<T, TM, TN>;
+    using Rows = metal::conditional_t<PHASED, PhaseRows<BM>, TileRows<BM>>;
+    using Finish = Epilogue<T, Rows, BM, BN, THREADS, VEC_OUT>;
 
-  // The windows lie where later the values do.
-  static constant constexpr const int WINDOW_BYTES = PIXELS * PITCH * sizeof(T);
-  static constant constexpr const int MEMORY =
-      ((WINDOW_BYTES > Finish::BYTES ? WINDOW_BYTES : Finish::BYTES) + 15) / 16;
+    // The windows lie where later the values do.
+    static constant constexpr const int WINDOW_BYTES = PIXELS * PITCH * sizeof(T);
+    static constant constexpr const int MEMORY =
+        ((WINDOW_BYTES > Finish::BYTES ? WINDOW_BYTES : Finish::BYTES) + 15) / 16;
 
-  /// Threadgroup memory.
-  struct Shared {
-    threadgroup float4* memory;        // [MEMORY]
-    threadgroup WindowPixel* windows;  // [PIXELS]
-    threadgroup int4* pixels;          // [BM]
-    threadgroup int* taps;             // [MAX_TAPS]
-  };
+    /// Threadgroup memory.
+    struct Shared {
+        threadgroup float4 *memory;       // [MEMORY]
+        threadgroup WindowPixel *windows; // [PIXELS]
+        threadgroup int4 *pixels;         // [BM]
+        threadgroup int *taps;            // [MAX_TAPS]
+    };
 
-  const device ConvParams* p;
-  const device Domain* out;
-  const device int* list;
-  const Shared shared;
-  const int thread_index, lane;
-  const int slice, row, column;  // of this simdgroup: its share of K, its first pixel and output channel
-  const Rows rows;
-  const int first_tile, first_channel;
-  int k;  // the source's first group of 8 rows of weights
-  MMA mma;
+    const device ConvParams *p;
+    const device Domain *out;
+    const device int *list;
+    const Shared shared;
+    const int thread_index, lane;
+    const int slice, row, column; // of this simdgroup: its share of K, its first pixel and output channel
+    const Rows rows;
+    const int first_tile, first_channel;
+    int k; // the source's first group of 8 rows of weights
+    MMA mma;
 
-  METAL_FUNC Conv(
-      const device ConvParams& p_, const device int* list_, const device T* weight, Shared shared_, uint3 group,
-      int thread_index_)
-      : p(&p_),
-        out(&p_.epilogue.out),
-        list(list_),
-        shared(shared_),
-        thread_index(thread_index_),
-        lane(thread_index_ % 32),
-        slice(thread_index_ / 32 / (WM * WN)),
-        row(thread_index_ / 32 / WN % WM * TM * 8),
-        column(thread_index_ / 32 % WN * TN * 8),
-        rows(p_.epilogue.out.tile),
-        first_tile(group.y * rows.tiles()),
-        first_channel(group.x * BN),
-        k(0),
-        mma(weight + panel() * p_.k_groups * K_STEP) {
-    Finish::find(shared.pixels, rows, *out, list, first_tile, thread_index);
-  }
-
-  /// This simdgroup's phase, 2 a + b.
-  METAL_FUNC int phase() const { return PHASED ? row / (TM * 8) : 0; }
-
-  /// This simdgroup's panel of weights; beyond the last one, where nothing is written, that.
-  METAL_FUNC int panel() const {
-    return phase() * p->panels + metal::min((first_channel + column) / PANEL, p->panels - 1);
-  }
-
-  /// Whether no tile of the list is this threadgroup's.
-  METAL_FUNC bool idle() const { return first_tile >= out->tiles; }
-
-  /// Adds a source's convolution.
-  METAL_FUNC void accumulate(const device Source& s, SourceArrays<T> arrays) {
-    Windows windows(s, out->tile, rows.tiles());
-    if (PHASED) {
-      windows.step = out->tile / 2;
-      windows.height = windows.step - 1 + p->phase_shift + s.kh;
-      windows.width = windows.step - 1 + p->phase_shift + s.kw;
+    METAL_FUNC Conv(const device ConvParams &p_, const device int *list_, const device T *weight, Shared shared_,
+                    uint3 group, int thread_index_)
+        : p(&p_), out(&p_.epilogue.out), list(list_), shared(shared_), thread_index(thread_index_),
+          lane(thread_index_ % 32), slice(thread_index_ / 32 / (WM * WN)), row(thread_index_ / 32 / WN % WM * TM * 8),
+          column(thread_index_ / 32 % WN * TN * 8), rows(p_.epilogue.out.tile), first_tile(group.y * rows.tiles()),
+          first_channel(group.x * BN), k(0), mma(weight + panel() * p_.k_groups * K_STEP) {
+        Finish::find(shared.pixels, rows, *out, list, first_tile, thread_index);
     }
-    const int taps = s.kh * s.kw, groups = (s.x.c + 7) / 8, steps = groups * taps;
-    threadgroup T* window = reinterpret_cast<threadgroup T*>(shared.memory);
-    Loader loader(s, arrays, shared.windows, windows.count(), thread_index);
 
-    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);  // the tables of the source before are done with
-    windows.find(shared.windows, s, arrays, *out, list, first_tile, thread_index, THREADS);
-    for (int tap = thread_index; tap < taps; tap += THREADS) {
-      shared.taps[tap] = (tap / s.kw * windows.width + tap % s.kw) * PITCH;
-    }
-    for (int i = 0; i < TM; i++) {
-      mma.rows[i] = window_row(windows, s, row + 8 * i + lane_row(lane)) + lane_column(lane);
-    }
-    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    /// This simdgroup's phase, 2 a + b.
+    METAL_FUNC int phase() const { return PHASED ? row / (TM * 8) : 0; }
 
-    loader.fetch(0);
-    mma.fetch(k + metal::min(slice, steps - 1));
-    int step = slice, tap = slice % taps, group = slice / taps;
-    for (int first = 0; first < groups; first += BK / 8) {
-      loader.put(window, first * 8);
-      metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-      const int end = metal::min(first + BK / 8, groups);
-      if (end < groups) {
-        loader.fetch(end * 8);
-      }
-      while (group < end) {
-        mma.step(window + shared.taps[tap] + (group - first) * 8, k + metal::min(step + WK, steps - 1));
-        step += WK;
-        tap += WK;
-        while (tap >= taps) {
-          tap -= taps;
-          group++;
+    /// This simdgroup's panel of weights; beyond the last one, where nothing is written, that.
+    METAL_FUNC int panel() const {
+        return phase() * p->panels + metal::min((first_channel + column) / PANEL, p->panels - 1);
+    }
+
+    /// Whether no tile of the list is this threadgroup's.
+    METAL_FUNC bool idle() const { return first_tile >= out->tiles; }
+
+    /// Adds a source's convolution.
+    METAL_FUNC void accumulate(const device Source &s, SourceArrays<T> arrays) {
+        Windows windows(s, out->tile, rows.tiles());
+        if (PHASED) {
+            windows.step = out->tile / 2;
+            windows.height = windows.step - 1 + p->phase_shift + s.kh;
+            windows.width = windows.step - 1 + p->phase_shift + s.kw;
         }
-      }
-      metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    }
-    k += steps;
-  }
+        const int taps = s.kh * s.kw, groups = (s.x.c + 7) / 8, steps = groups * taps;
+        threadgroup T *window = reinterpret_cast<threadgroup T *>(shared.memory);
+        Loader loader(s, arrays, shared.windows, windows.count(), thread_index);
 
-  /// The epilogue, on the complete sums.
-  METAL_FUNC Finish finish() const {
-    threadgroup float* values = reinterpret_cast<threadgroup float*>(shared.memory);
-    for (int i = 0; i < WK; i++) {
-      if (slice == i) {
-        mma.put(values + row * Finish::PITCH + column, Finish::PITCH, lane, i > 0);
-      }
-      metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    }
-    const Finish finish(p->epilogue, values, shared.pixels, rows, first_tile, first_channel, thread_index);
-    return finish;
-  }
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup); // the tables of the source before are done with
+        windows.find(shared.windows, s, arrays, *out, list, first_tile, thread_index, THREADS);
+        for (int tap = thread_index; tap < taps; tap += THREADS) {
+            shared.taps[tap] = (tap / s.kw * windows.width + tap % s.kw) * PITCH;
+        }
+        for (int i = 0; i < TM; i++) {
+            mma.rows[i] = window_row(windows, s, row + 8 * i + lane_row(lane)) + lane_column(lane);
+        }
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
 
-  /// Where the pixels that row i reads begin in the windows; of a row that is not used, anywhere.
-  METAL_FUNC int window_row(Windows windows, const device Source& s, int i) const {
-    if (!rows.used(i)) {
-      return 0;
+        loader.fetch(0);
+        mma.fetch(k + metal::min(slice, steps - 1));
+        int step = slice, tap = slice % taps, group = slice / taps;
+        for (int first = 0; first < groups; first += BK / 8) {
+            loader.put(window, first * 8);
+            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+            const int end = metal::min(first + BK / 8, groups);
+            if (end < groups) {
+                loader.fetch(end * 8);
+            }
+            while (group < end) {
+                mma.step(window + shared.taps[tap] + (group - first) * 8, k + metal::min(step + WK, steps - 1));
+                step += WK;
+                tap += WK;
+                while (tap >= taps) {
+                    tap -= taps;
+                    group++;
+                }
+            }
+            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+        }
+        k += steps;
     }
-    const int y = rows.y(i), x = rows.x(i);
-    if (PHASED) {
-      const int shift = p->phase_shift;
-      return windows.pixel(rows.tile(i), y / 2 + y % 2 * shift, x / 2 + x % 2 * shift) * PITCH;
+
+    /// The epilogue, on the complete sums.
+    METAL_FUNC Finish finish() const {
+        threadgroup float *values = reinterpret_cast<threadgroup float *>(shared.memory);
+        for (int i = 0; i < WK; i++) {
+            if (slice == i) {
+                mma.put(values + row * Finish::PITCH + column, Finish::PITCH, lane, i > 0);
+            }
+            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+        }
+        const Finish finish(p->epilogue, values, shared.pixels, rows, first_tile, first_channel, thread_index);
+        return finish;
     }
-    return windows.pixel(rows.tile(i), y * s.stride, x * s.stride) * PITCH;
-  }
+
+    /// Where the pixels that row i reads begin in the windows; of a row that is not used, anywhere.
+    METAL_FUNC int window_row(Windows windows, const device Source &s, int i) const {
+        if (!rows.used(i)) {
+            return 0;
+        }
+        const int y = rows.y(i), x = rows.x(i);
+        if (PHASED) {
+            const int shift = p->phase_shift;
+            return windows.pixel(rows.tile(i), y / 2 + y % 2 * shift, x / 2 + x % 2 * shift) * PITCH;
+        }
+        return windows.pixel(rows.tile(i), y * s.stride, x * s.stride) * PITCH;
+    }
 };
 
-}  // namespace sige
+} // namespace sige

@@ -14,17 +14,20 @@ threadgroup sige::WindowPixel windows[PIXELS];
 threadgroup int4 pixels[Kernel::BM];
 threadgroup int taps[Kernel::MAX_TAPS];
 
-const device sige::ConvParams* p = reinterpret_cast<const device sige::ConvParams*>(params);
-Kernel conv(*p, list, weight, {memory, windows, pixels, taps}, threadgroup_position_in_grid, thread_index_in_threadgroup);
+const device sige::ConvParams *p = reinterpret_cast<const device sige::ConvParams *>(params);
+Kernel conv(*p, list, weight, {memory, windows, pixels, taps}, threadgroup_position_in_grid,
+            thread_index_in_threadgroup);
 if (conv.idle()) {
-  return;
+    return;
 }
 
 #define PLANE(x) {x##_base, x##_blocks, x##_grid}
 #if SOURCES_MODULATED
 #define SOURCE_MOD(i) {PLANE(source##i##_gamma), PLANE(source##i##_beta)}
 #else
-#define SOURCE_MOD(i) {}
+#define SOURCE_MOD(i)                                                                                                  \
+    {                                                                                                                  \
+    }
 #endif
 #define SOURCE(i) {PLANE(source##i), source##i##_affine, SOURCE_MOD(i)}
 

@@ -13,68 +13,67 @@
 
 namespace sige {
 
-constant constexpr int FRAGMENT = 64;     // numbers in an 8x8 matrix
-constant constexpr int PANEL = 32;        // output channels of a panel
-constant constexpr int K_STEP = PANEL * 8;  // numbers of a panel for 8 rows
+constant constexpr int FRAGMENT = 64;      // numbers in an 8x8 matrix
+constant constexpr int PANEL = 32;         // output channels of a panel
+constant constexpr int K_STEP = PANEL * 8; // numbers of a panel for 8 rows
 
 /// TM x TN fragments of 8 pixels by 8 output channels.
-template <typename T, int TM, int TN>
-struct TileMMA {
-  metal::simdgroup_matrix<float, 8, 8> sums[TM][TN];
-  metal::simdgroup_matrix<T, 8, 8> next[TN];
-  const device T* weights;
-  int rows[TM];  // where this lane's element of each fragment of pixels begins in the window
+template <typename T, int TM, int TN> struct TileMMA {
+    metal::simdgroup_matrix<float, 8, 8> sums[TM][TN];
+    metal::simdgroup_matrix<T, 8, 8> next[TN];
+    const device T *weights;
+    int rows[TM]; // where this lane's element of each fragment of pixels begins in the window
 
-  METAL_FUNC TileMMA(const device T* weights_) : weights(weights_) {
-    for (int i = 0; i < TM; i++) {
-      for (int j = 0; j < TN; j++) {
-        sums[i][j] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
-      }
+    METAL_FUNC TileMMA(const device T *weights_) : weights(weights_) {
+        for (int i = 0; i < TM; i++) {
+            for (int j = 0; j < TN; j++) {
+                sums[i][j] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
+            }
+        }
     }
-  }
 
-  /// Starts to load the weights that are `k` groups of 8 rows away from the first.
-  METAL_FUNC void fetch(int k) {
+    /// Starts to load the weights that are `k` groups of 8 rows away from the first.
+    METAL_FUNC void fetch(int k) {
 #pragma clang loop unroll(full)
-    for (int j = 0; j < TN; j++) {
-      metal::simdgroup_load(next[j], weights + k * K_STEP + j * FRAGMENT, 8);
+        for (int j = 0; j < TN; j++) {
+            metal::simdgroup_load(next[j], weights + k * K_STEP + j * FRAGMENT, 8);
+        }
     }
-  }
 
-  /// Adds the product of 8 channels of pixels, for one tap, with the weights fetched last, and fetches those of `k`.
-  METAL_FUNC void step(const threadgroup T* window, int k) {
-    metal::simdgroup_matrix<T, 8, 8> b[TN];
+    /// Adds the product of 8 channels of pixels, for one tap, with the weights fetched last, and fetches those of `k`.
+    METAL_FUNC void step(const threadgroup T *window, int k) {
+        metal::simdgroup_matrix<T, 8, 8> b[TN];
 #pragma clang loop unroll(full)
-    for (int j = 0; j < TN; j++) {
-      b[j] = next[j];
+        for (int j = 0; j < TN; j++) {
+            b[j] = next[j];
+        }
+        fetch(k);
+#pragma clang loop unroll(full)
+        for (int i = 0; i < TM; i++) {
+            const metal::vec<T, 2> pair = *reinterpret_cast<const threadgroup metal::vec<T, 2> *>(window + rows[i]);
+            metal::simdgroup_matrix<T, 8, 8> a;
+            a.thread_elements()[0] = pair.x;
+            a.thread_elements()[1] = pair.y;
+#pragma clang loop unroll(full)
+            for (int j = 0; j < TN; j++) {
+                metal::simdgroup_multiply_accumulate(sums[i][j], a, b[j], sums[i][j]);
+            }
+        }
     }
-    fetch(k);
-#pragma clang loop unroll(full)
-    for (int i = 0; i < TM; i++) {
-      const metal::vec<T, 2> pair = *reinterpret_cast<const threadgroup metal::vec<T, 2>*>(window + rows[i]);
-      metal::simdgroup_matrix<T, 8, 8> a;
-      a.thread_elements()[0] = pair.x;
-      a.thread_elements()[1] = pair.y;
-#pragma clang loop unroll(full)
-      for (int j = 0; j < TN; j++) {
-        metal::simdgroup_multiply_accumulate(sums[i][j], a, b[j], sums[i][j]);
-      }
-    }
-  }
 
-  /// Stores the sums to [rows][pitch], or adds them to what is there.
-  METAL_FUNC void put(threadgroup float* values, int pitch, int lane, bool add) const {
+    /// Stores the sums to [rows][pitch], or adds them to what is there.
+    METAL_FUNC void put(threadgroup float *values, int pitch, int lane, bool add) const {
 #pragma clang loop unroll(full)
-    for (int i = 0; i < TM; i++) {
+        for (int i = 0; i < TM; i++) {
 #pragma clang loop unroll(full)
-      for (int j = 0; j < TN; j++) {
-        threadgroup float* to = values + (8 * i + lane_row(lane)) * pitch + 8 * j + lane_column(lane);
-        metal::simdgroup_matrix<float, 8, 8> s = sums[i][j];
-        to[0] = add ? to[0] + s.thread_elements()[0] : s.thread_elements()[0];
-        to[1] = add ? to[1] + s.thread_elements()[1] : s.thread_elements()[1];
-      }
+            for (int j = 0; j < TN; j++) {
+                threadgroup float *to = values + (8 * i + lane_row(lane)) * pitch + 8 * j + lane_column(lane);
+                metal::simdgroup_matrix<float, 8, 8> s = sums[i][j];
+                to[0] = add ? to[0] + s.thread_elements()[0] : s.thread_elements()[0];
+                to[1] = add ? to[1] + s.thread_elements()[1] : s.thread_elements()[1];
+            }
+        }
     }
-  }
 };
 
-}  // namespace sige
+} // namespace sige

@@ -13,17 +13,23 @@ threadgroup float4 values[Kernel::VALUES_SIZE];
 threadgroup sige::WindowPixel windows[PIXELS];
 threadgroup int4 pixels[BM];
 
-const device sige::DepthwiseParams* p = reinterpret_cast<const device sige::DepthwiseParams*>(params);
+const device sige::DepthwiseParams *p = reinterpret_cast<const device sige::DepthwiseParams *>(params);
 const Kernel depthwise(*p, threadgroup_position_in_grid, thread_index_in_threadgroup);
 if (depthwise.idle()) {
-  return;
+    return;
 }
 
 #define PLANE(x) {x##_base, x##_blocks, x##_grid}
 #if SOURCES_MODULATED
-#define SOURCE {PLANE(source), source_affine, {PLANE(source_gamma), PLANE(source_beta)}}
+#define SOURCE                                                                                                         \
+    {                                                                                                                  \
+        PLANE(source), source_affine, { PLANE(source_gamma), PLANE(source_beta) }                                      \
+    }
 #else
-#define SOURCE {PLANE(source), source_affine, {}}
+#define SOURCE                                                                                                         \
+    {                                                                                                                  \
+        PLANE(source), source_affine, {}                                                                               \
+    }
 #endif
 
 const auto epilogue = depthwise.run(list, SOURCE, weight, window, values, windows, pixels);

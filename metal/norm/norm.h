@@ -9,73 +9,67 @@
 namespace sige {
 
 /// The sum over a threadgroup, for every thread.
-template <int THREADS>
-METAL_FUNC float threadgroup_sum(float x, threadgroup float* partial, int thread_index) {
-  x = metal::simd_sum(x);
-  if (thread_index % 32 == 0) {
-    partial[thread_index / 32] = x;
-  }
-  metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-  float sum = 0.0f;
-  for (int i = 0; i < THREADS / 32; i++) {
-    sum += partial[i];
-  }
-  metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-  return sum;
+template <int THREADS> METAL_FUNC float threadgroup_sum(float x, threadgroup float *partial, int thread_index) {
+    x = metal::simd_sum(x);
+    if (thread_index % 32 == 0) {
+        partial[thread_index / 32] = x;
+    }
+    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    float sum = 0.0f;
+    for (int i = 0; i < THREADS / 32; i++) {
+        sum += partial[i];
+    }
+    metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    return sum;
 }
 
-template <int THREADS>
-struct Norm {
-  const device NormParams* p;
-  const int image, group, width, thread_index;
+template <int THREADS> struct Norm {
+    const device NormParams *p;
+    const int image, group, width, thread_index;
 
-  METAL_FUNC Norm(const device NormParams& p_, int group_, int thread_index_)
-      : p(&p_),
-        image(group_ / p_.groups),
-        group(group_ % p_.groups),
-        width(p_.channels / p_.groups),
-        thread_index(thread_index_) {}
+    METAL_FUNC Norm(const device NormParams &p_, int group_, int thread_index_)
+        : p(&p_), image(group_ / p_.groups), group(group_ % p_.groups), width(p_.channels / p_.groups),
+          thread_index(thread_index_) {}
 
-  /// This thread's part of the group's sum, or with `variance` of its sum of squared distances from `mean`.
-  METAL_FUNC float
-  part(const device Plane& x, PlaneArrays<float> sums, int source_first, float mean, bool variance) const {
-    const int channels = x.c / 2, tiles = x.h * x.w;
-    const int first = metal::max(group * width - source_first, 0);
-    const int count = metal::min((group + 1) * width - source_first, channels) - first;
-    const float pixels_of_tile = float(p->pixels) / float(tiles);
-    float total = 0.0f;
-    for (int i = thread_index; i < count * tiles; i += THREADS) {
-      const int tile = i / count;
-      const Place place = locate(x, sums.grid, image, tile / x.w, tile % x.w);
-      if (place != NOWHERE) {
-        const device float* of_tile = at_place(sums, place, x.c) + first + i % count;
-        const float sum = of_tile[0];
-        total += variance ? of_tile[channels] - mean * (2.0f * sum - mean * pixels_of_tile) : sum;
-      }
+    /// This thread's part of the group's sum, or with `variance` of its sum of squared distances from `mean`.
+    METAL_FUNC float part(const device Plane &x, PlaneArrays<float> sums, int source_first, float mean,
+                          bool variance) const {
+        const int channels = x.c / 2, tiles = x.h * x.w;
+        const int first = metal::max(group * width - source_first, 0);
+        const int count = metal::min((group + 1) * width - source_first, channels) - first;
+        const float pixels_of_tile = float(p->pixels) / float(tiles);
+        float total = 0.0f;
+        for (int i = thread_index; i < count * tiles; i += THREADS) {
+            const int tile = i / count;
+            const Place place = locate(x, sums.grid, image, tile / x.w, tile % x.w);
+            if (place != NOWHERE) {
+                const device float *of_tile = at_place(sums, place, x.c) + first + i % count;
+                const float sum = of_tile[0];
+                total += variance ? of_tile[channels] - mean * (2.0f * sum - mean * pixels_of_tile) : sum;
+            }
+        }
+        return total;
     }
-    return total;
-  }
 
-  /// Writes scale and shift of the group's channels: affine [2][n][channels].
-  template <typename T>
-  METAL_FUNC void write(
-      float mean, float variance, const device float* weight, const device float* bias, const device T* mod,
-      device float* affine) const {
-    const float inverse = metal::precise::rsqrt(metal::max(variance, 0.0f) + p->eps);
-    for (int i = thread_index; i < width; i += THREADS) {
-      const int c = group * width + i;
-      float scale = p->has_weight ? weight[c] * inverse : inverse;
-      float shift = (p->has_bias ? bias[c] : 0.0f) - mean * scale;
-      if (p->has_mod) {
-        const device T* of_image = mod + image * p->mod_image + c;
-        const float stretch = 1.0f + float(of_image[0]);
-        scale *= stretch;
-        shift = shift * stretch + float(of_image[p->channels]);
-      }
-      affine[image * p->channels + c] = scale;
-      affine[(p->n + image) * p->channels + c] = shift;
+    /// Writes scale and shift of the group's channels: affine [2][n][channels].
+    template <typename T>
+    METAL_FUNC void write(float mean, float variance, const device float *weight, const device float *bias,
+                          const device T *mod, device float *affine) const {
+        const float inverse = metal::precise::rsqrt(metal::max(variance, 0.0f) + p->eps);
+        for (int i = thread_index; i < width; i += THREADS) {
+            const int c = group * width + i;
+            float scale = p->has_weight ? weight[c] * inverse : inverse;
+            float shift = (p->has_bias ? bias[c] : 0.0f) - mean * scale;
+            if (p->has_mod) {
+                const device T *of_image = mod + image * p->mod_image + c;
+                const float stretch = 1.0f + float(of_image[0]);
+                scale *= stretch;
+                shift = shift * stretch + float(of_image[p->channels]);
+            }
+            affine[image * p->channels + c] = scale;
+            affine[(p->n + image) * p->channels + c] = shift;
+        }
     }
-  }
 };
 
-}  // namespace sige
+} // namespace sige

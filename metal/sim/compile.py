@@ -90,7 +90,7 @@ def _compile(kernel: Captured, count: bool, library: Path, notes: Path) -> None:
         toolchain.build(ir, [*flags, "-S", "-emit-llvm", str(source)], f"kernel {name} does not compile")
         result = instrument(ir.read_text(), name, count)
         toolchain.write(ir, result.text)
-        toolchain.build(library, ["-O2", "-fPIC", "-shared", str(ir)], f"kernel {name} does not assemble")
+        toolchain.build(library, ["-O2", "-fPIC", "-shared", "-nostdlib", str(ir)], f"kernel {name} does not assemble")
     finally:
         source.unlink(missing_ok=True)
         ir.unlink(missing_ok=True)

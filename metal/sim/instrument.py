@@ -16,7 +16,9 @@ SPACES = {"1": "device", "2": "constant", "3": "threadgroup"}
 _FLOAT = re.compile(r"= f(?:add|sub|mul|div|rem|neg|cmp)\b")
 _INTEGER = re.compile(r"= (?:add|sub|mul|[us]div|[us]rem|shl|[al]shr|and|or|xor|icmp|getelementptr)\b")
 # Not any mention of double: clang passes vectors of two floats as one.
-_DOUBLE = re.compile(r"= (?:f(?:add|sub|mul|div|rem|neg|cmp|pext|ptrunc|ptosi|ptoui)|[su]itofp)\b.*\bdouble\b")
+_DOUBLE = re.compile(
+    r"= (?:f(?:add|sub|mul|div|rem|neg|cmp|pext|ptrunc|ptosi|ptoui)|[su]itofp)\b.*\b(?:double|x86_fp80|fp128)\b"
+)
 _FMA = re.compile(r"call .*@llvm\.fm(?:a|uladd)\.")
 _SPECIAL = re.compile(
     r"call .*@(?:llvm\.)?(?:exp2?|log(?:2|10)?|pow|sqrt|sin|cos|tanh?|atan2?|asin|acos|sinh|cosh|fmod)f?\b"

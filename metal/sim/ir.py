@@ -188,6 +188,7 @@ _ASSUMPTIONS = re.compile(
     r" (?:nocapture|captures\([^)]*\)|readonly|readnone|writeonly|noalias"
     r"|dereferenceable(?:_or_null)?\(\d+\))(?=[ ,)])"
 )
+_METADATA = re.compile(r",? ![a-zA-Z][\w.]* ![\d{}]+")
 _FUNCTION_ASSUMPTIONS = re.compile(
     r"\b(?:memory\([^)]*\)|mustprogress|nofree|norecurse|nosync|willreturn|speculatable|nocallback|readnone|readonly"
     r"|argmemonly|inaccessiblememonly|writeonly) ?"
@@ -195,16 +196,16 @@ _FUNCTION_ASSUMPTIONS = re.compile(
 
 
 def without_assumptions(text: str) -> str:
-    """The module without what clang concluded before there were checks (that a function writes no memory, that a
-    pointer can be read), and without debug information, which the added calls do not have."""
+    """The module without what clang concluded before there were checks: that a function writes no memory, that a
+    pointer can be read. Without metadata too, which says more of the kind, and where the added calls have no place; and
+    without the order to keep all checks, used or not."""
     out = []
     for line in text.splitlines():
+        if line.startswith(("!", "@llvm.compiler.used", "@llvm.used")) or "(metadata !" in line:
+            continue
         if line.startswith("attributes #"):
             line = _FUNCTION_ASSUMPTIONS.sub("", line)
         elif line.startswith(("define ", "declare ", "  ")):
-            line = re.sub(r"(,)? !(?:dbg|tbaa|noalias|alias\.scope|range|invariant\.load) !\d+", "", line)
-            line = _ASSUMPTIONS.sub("", line)
-        elif line.startswith("!llvm.dbg.cu"):
-            continue
+            line = _ASSUMPTIONS.sub("", _METADATA.sub("", line))
         out.append(line)
     return "\n".join(out) + "\n"

@@ -87,6 +87,8 @@ def _words(code: Sequence[Token]) -> Iterator[Finding]:
         before = code[i - 1].text if i else ""
         if token.text in _WORDS and not (token.text == "delete" and before == "="):
             yield token, f"Metal has no {_WORDS[token.text]}"
+        elif token.kind == "number" and re.fullmatch(r"[\d.]*(\.|[eE][+-]?\d)[\d.]*[lL]", token.text):
+            yield token, "Metal has no long double"
         elif token.text == "std" and following == "::":
             yield token, "Metal has no namespace std"
         elif token.text == "[" and before in ("=", "(", ",", "return", "{", ";", "&&", "||", "?", ":"):

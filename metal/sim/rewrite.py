@@ -28,7 +28,9 @@ _BUILTINS = {
     "grid_size": "b.threads_per_grid",
 }
 
-_FLOATING = re.compile(r"((?:\d[\d']*\.?[\d']*|\.\d+)(?:[eE][+-]?\d+)?)(|h|H|bf|BF)")
+_FLOATING = re.compile(
+    r"((?:\d[\d']*\.?[\d']*|\.\d+)(?:[eE][+-]?\d+)?|0[xX][\da-fA-F]*\.?[\da-fA-F]*[pP][+-]?\d+)(|h|H|bf|BF)"
+)
 
 Edit = tuple[int, int, str]
 """What replaces the text from start to end."""
@@ -303,7 +305,7 @@ def _literals(code: Sequence[Token]) -> Iterator[Edit]:
     """`0.5` is a float, `0.5h` a half, `0.5bf` a bfloat."""
     for token in code:
         number = _FLOATING.fullmatch(token.text) if token.kind == "number" else None
-        if number and re.search(r"[.eE]", number[1]):
+        if number and re.search(r"[.eEpP]", number[1]):
             literal = f"{number[1]}f"
             kind = {"h": "half", "bf": "bfloat"}.get(number[2].lower())
             yield token.start, token.end, f"{kind}({literal})" if kind else literal

@@ -43,10 +43,13 @@ KERNEL_FLAGS = [
     "-fno-vectorize",
     "-fno-slp-vectorize",
     "-fno-unroll-loops",
+    "-mllvm",
+    "-disable-vector-combine",  # a load of a vector stays one, whatever part of it is used
     "-fno-builtin-memset",
     "-fno-builtin-memcpy",
     "-fno-optimize-sibling-calls",  # recursion stays visible
     "-fno-threadsafe-statics",
+    "-fno-math-errno",
     "-gline-tables-only",
     "-fsanitize=array-bounds,integer-divide-by-zero",
     "-fno-sanitize-recover=all",
@@ -113,9 +116,9 @@ def digest(*parts: str) -> str:
 
 @functools.cache
 def headers_digest() -> str:
-    """Changes with the headers a kernel sees: ours and MLX's."""
+    """Changes with the headers a kernel sees, ours and MLX's, and where ours are: what is compiled names them."""
     files = sorted(p for p in INCLUDE.rglob("*") if p.is_file())
-    return digest(*(p.read_text() for p in files), metadata.version("mlx"), *KERNEL_FLAGS)
+    return digest(*(str(p) + p.read_text() for p in files), metadata.version("mlx"), *KERNEL_FLAGS)
 
 
 def run(arguments: list[str], what: str) -> None:
@@ -175,7 +178,15 @@ def precompiled_prelude(count: bool) -> list[str]:
     header = folder() / f"prelude-{headers_digest()}{'-count' if count else ''}.pch"
     build(
         header,
-        [*flags, "-Xclang", "-fno-pch-timestamp", "-x", "c++-header", str(INCLUDE / "msl" / "prelude.h")],
+        [
+            *flags,
+            "-fpch-instantiate-templates",
+            "-Xclang",
+            "-fno-pch-timestamp",
+            "-x",
+            "c++-header",
+            str(INCLUDE / "msl" / "prelude.h"),
+        ],
         "the headers do not compile",
     )
     return [*flags, "-include-pch", str(header)]

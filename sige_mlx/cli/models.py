@@ -54,7 +54,8 @@ def _described(name: str) -> dict[str, Any]:
     shape = next(s for s in network.inputs().values() if len(s) == 4)
     count = sum(math.prod(p.shape) for p in parameters(network).values())
     described |= {"family": family, "image": list(shape[1:3]), "parameters": count}
-    if published := zoo.KNOWN.get(name):
+    published = zoo.KNOWN.get(name)
+    if published and published.file:
         described["published"] = {"file": published.file, "place": published.place}
         if published.md5:
             described["published"]["md5"] = published.md5

@@ -39,19 +39,22 @@ class Edit:
 @dataclass(frozen=True)
 class Plan:
     """A graph with the choices its programs are lowered by: `threshold`, the plane side from which an edit uses tiles,
-    `tile`, their side in pixels, and `dilation`, by which masks grow at every resolution."""
+    `tile`, their side in pixels, `dilation`, by which masks grow at every resolution, and `fresh_head`, whether the
+    last norm takes statistics of the edit (see `regions`)."""
 
     graph: Graph
     threshold: int
     tile: int = 4
     dilation: int = 1
+    fresh_head: bool = True
 
     @classmethod
     def of(cls, model: mlx.nn.Module, batch: int = 1, threshold: int | None = None, tile: int = 4) -> "Plan":
         """The plan of a model, with the choices of its configuration where none are given."""
         config = model.config
         threshold = config.sparse_resolution_threshold if threshold is None else threshold
-        return cls(trace(model, model.inputs(batch)), threshold, tile, getattr(config, "downsample_dilate_radius", 1))
+        dilation = getattr(config, "downsample_dilate_radius", 1)
+        return cls(trace(model, model.inputs(batch)), threshold, tile, dilation, getattr(config, "fresh_head", True))
 
     @cached_property
     def fused(self) -> list[Fused]:
@@ -73,7 +76,7 @@ class Plan:
         """The regions and the program of every edit, by `everywhere`."""
         made = {}
         for everywhere in (True, False):
-            parts = regions(self.graph, self.threshold, everywhere)
+            parts = regions(self.graph, self.threshold, everywhere, self.fresh_head)
             made[everywhere] = (parts, EditLowering(self.graph, self.fused, self.tile, parts).lower())
         return made
 

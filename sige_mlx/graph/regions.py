@@ -33,7 +33,7 @@ class Regions:
     """The output convolution and what leads to it from its input value (see `regions`)."""
 
 
-def regions(graph: Graph, threshold: int, everywhere: bool = True) -> Regions:
+def regions(graph: Graph, threshold: int, everywhere: bool = True, fresh_head: bool = True) -> Regions:
     """Divides a graph by the rule of SIGE: tiles where the longer side of a convolution's plane, before or after it, is
     at least `threshold`, dense below, where tiles would cover most of the plane anyway.
 
@@ -41,7 +41,8 @@ def regions(graph: Graph, threshold: int, everywhere: bool = True) -> Regions:
     fresh in the dense part, and in the head: the output convolution and the norm and activation before it. There
     nothing recorded is read any more, so fresh statistics are right for every pixel. With `everywhere` the head
     computes all its pixels, since they all move with the statistics; without it only the active tiles, which is enough
-    for a caller that keeps its own unedited pixels.
+    for a caller that keeps its own unedited pixels. Where the unedited pixels are the recorded output's, tiles with
+    fresh statistics show as patches: without `fresh_head` the head has the recorded ones, too.
     """
     shapes = [n.shape for n in graph.nodes]
     edited = graph.sees_image()
@@ -63,8 +64,11 @@ def regions(graph: Graph, threshold: int, everywhere: bool = True) -> Regions:
         for node in graph.nodes
         if isinstance(node.op, ops.GroupNorm | ops.InstanceNorm)
         and edited[node.index]
-        and (node.index in head or max(node.shape[1:3]) < threshold)
+        and ((fresh_head and node.index in head) or max(node.shape[1:3]) < threshold)
     }
+    for node in graph.nodes:  # pixelwise with what is recorded: stored, if it must be, where the value is
+        if isinstance(node.op, ops.Activation | ops.Norm) and node.index not in fresh | last:
+            of[node.index] = of[node.inputs[0]]
     return Regions(of, frozenset(fresh), frozenset(head))
 
 

@@ -16,8 +16,8 @@ from sige_mlx.nn import Tensor
 class PDConfig(UNetConfig):
     """Network and edit settings; the defaults are LSUN church, 128 x 128.
 
-    Edits use tiles from planes of 32 on, not of 64 as in the released configuration: half of this network's work is
-    done below 64, and every edit would repeat it whole; a fifth is done below 32.
+    `sparse_resolution_threshold` is 32, not 64 as in the released configuration: half of this network's work is done
+    below 64, and every edit would repeat it whole; a fifth is done below 32.
     """
 
     family = "PD"

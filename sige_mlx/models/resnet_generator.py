@@ -13,8 +13,8 @@ from sige_mlx.nn import Tensor
 HALVINGS = 2
 """Of the picture's sides, before the residual blocks."""
 
-MULTIPLE = 2**HALVINGS
-"""Of which the sides must be."""
+MULTIPLE, LEAST = 2**HALVINGS, 2 ** (HALVINGS + 1)
+"""Of which the sides must be, and what they must be at least: the blocks mirror the borders of their plane."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class ResnetGeneratorConfig:
     """Network and edit settings; the defaults are CycleGAN's published networks at 256 x 256.
 
     `image_size` is height and width of the picture, which no parameter depends on. With `affine` every normalisation
-    has a weight and a bias.
+    has a weight and a bias. What an edit leaves alone of the output is the kept picture, so what it computes is
+    normalised as that was, at every resolution and without a `fresh_head` (see `sige_mlx.graph.regions`).
     """
 
     image_size: tuple[int, int] = (256, 256)
@@ -32,15 +33,19 @@ class ResnetGeneratorConfig:
     n_blocks: int = 9
     affine: bool = False
     sparse_resolution_threshold: int = 1
-    eps: float = 1e-3
+    eps: float = 0.01
     mask_dilate_radius: int = 1
     downsample_dilate_radius: int = 2
+    fresh_head: bool = False
 
     def __post_init__(self) -> None:
         size = self.image_size
-        if not isinstance(size, tuple) or len(size) != 2 or any(side < MULTIPLE or side % MULTIPLE for side in size):
+        if not isinstance(size, tuple) or len(size) != 2:
+            raise SigeError(f"ResNet generator: image_size is {size!r}; it takes height and width")
+        if any(side < LEAST or side % MULTIPLE for side in size):
             raise SigeError(
-                f"ResNet generator: image_size is {size}; it takes (height, width), multiples of {MULTIPLE}"
+                f"ResNet generator: a picture of {size[1]}×{size[0]} pixels (width × height); its sides must be"
+                f" multiples of {MULTIPLE}, {LEAST} or more"
             )
         if min(self.input_nc, self.output_nc, self.ngf) < 1:
             raise SigeError(

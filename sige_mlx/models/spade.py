@@ -24,8 +24,8 @@ class LabelToImageConfig:
     """What the label-to-image networks have in common; the defaults are Cityscapes, 256 x 512.
 
     `crop_size` is the width of the picture in pixels, `aspect_ratio` its width by its height. The input has a channel
-    for each of `input_nc` labels and, unless `no_instance`, one for the edges between instances. An edit recomputes
-    the last `num_sparse_layers` blocks only in part.
+    for each of `input_nc` labels and, unless `no_instance`, one for the edges between instances. Of an edit, the last
+    `num_sparse_layers` blocks compute only a part.
     """
 
     input_nc: int = 35
@@ -77,7 +77,7 @@ class LabelToImageConfig:
 
     @property
     def sparse_resolution_threshold(self) -> int:
-        """The longer side of the planes from which on an edit recomputes them only in part."""
+        """The longer side of the planes from which on an edit computes only a part."""
         doublings = [*self.blocks.values(), UPSAMPLINGS[self.num_upsampling_layers] + 1]
         return max(self.latent_size) << doublings[len(self.blocks) - self.num_sparse_layers]
 

@@ -6,12 +6,16 @@ import numpy as np
 
 from sige_mlx.converters.families.family import parameter_shapes
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.pd import PDConfig, PDUNet
 from sige_mlx.models.spade import SPADEConfig, SPADEGenerator
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig, SubMobileSPADEGenerator
 
 Arrays = dict[str, np.ndarray]
 
 SMALL = DDPMConfig(image_size=32, ch=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(16,))
+SMALL_PD = PDConfig(
+    image_size=64, ch=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(32,), head_dim=64, temb_ch=48
+)
 SMALL_SPADE = SPADEConfig(ngf=2, nhidden=4)
 SMALL_SUB_MOBILE = SubMobileSPADEConfig(config_str="2_3_1_4_2_3_1_5")
 
@@ -43,6 +47,17 @@ def fused_ddpm(arrays: Arrays) -> Arrays:
             rows += _numbered(arrays, f"up.{level}.block.{{}}.temb_proj.{leaf}")
         fused[f"temb.dense.2.{leaf}"] = np.concatenate(rows)
     return fused
+
+
+def pd(config: PDConfig = SMALL_PD, seed: int = 0) -> Arrays:
+    """A state dict of the published layout, with random values."""
+    rng = np.random.default_rng(seed)
+    arrays: Arrays = {}
+    for name, shape in parameter_shapes(PDUNet(config)).items():
+        if ".k." not in name and ".v." not in name:
+            joined = (3 * shape[0], *shape[1:]) if ".q." in name else shape
+            arrays[name.replace(".q.", ".qkv.")] = rng.standard_normal(joined, np.float32)
+    return arrays
 
 
 def _numbered(arrays: Arrays, name: str) -> list[np.ndarray]:

@@ -146,7 +146,7 @@ def test_progress(source: Path, tmp_path: Path) -> None:
 
 def test_arguments(source: Path, tmp_path: Path) -> None:
     assert convert(source, tmp_path / "m", family="ddpm", image_size=64).config.image_size == 64
-    assert "family is 'gan'; it is one of ddpm, spade, sub_mobile_spade" in complaint(
+    assert "family is 'gan'; it is one of ddpm, pd, spade, sub_mobile_spade" in complaint(
         source, tmp_path / "n", family="gan"
     )
     assert "dtype is 'int8'" in complaint(source, tmp_path / "n", dtype="int8")
@@ -168,7 +168,7 @@ def test_another_network(tmp_path: Path) -> None:
     arrays = {name: a for name, a in ARRAYS.items() if name != "mid.attn_1.norm.bias"}
     text = complaint(save(tmp_path / "net.pth", arrays), tmp_path / "m")
     assert text == (
-        f"{tmp_path / 'net.pth'}: its tensors fit no known network (ddpm, spade, sub_mobile_spade); "
+        f"{tmp_path / 'net.pth'}: its tensors fit no known network (ddpm, pd, spade, sub_mobile_spade); "
         "ddpm comes nearest, with 1 missing: mid.attn_1.norm.bias"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]

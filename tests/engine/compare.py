@@ -14,6 +14,9 @@ from tests.graph.networks import Mask
 
 Floats = npt.NDArray[np.float32]
 
+EVERYWHERE = ("cpu", "reference")
+"""Devices that every machine has; those of the GPU are tested in `tests/metal`."""
+
 
 def nmse(found: Any, expected: Any) -> float:
     """Normalised mean squared error: the measure of ggml's backend tests."""

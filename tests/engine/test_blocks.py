@@ -47,15 +47,22 @@ class Strided(mlx.nn.Module):
         self.down: Conv2d = conv(channels, channels, 3, 2)
         self.up = Upsample(channels)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.up(self.down(x))
+    def __call__(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
+        return self.up(self.down(x), temb)
+
+
+class Down(Downsample):
+    """It has no use for a time embedding."""
+
+    def __call__(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
+        return super().__call__(x, temb)
 
 
 BLOCKS: dict[str, Any] = {
     "residual": (lambda: ResnetBlock(32, 32, 8), 32, 32),
     "residual, widening": (lambda: ResnetBlock(32, 64, 8), 32, 64),
     "attention": (lambda: AttnBlock(32), 32, 32),
-    "down": (lambda: Downsample(20), 20, 20),
+    "down": (lambda: Down(20), 20, 20),
     "up": (lambda: Strided(20), 20, 20),
 }
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sige_mlx.engine import DEVICES, Engine
+from sige_mlx.engine import Engine
+from tests.engine.compare import EVERYWHERE
 from tests.labels import one_hot
 from tests.models.networks import frozen_network
 from tests.reference import case_names, load_case
@@ -69,7 +70,7 @@ def cases(network: str) -> list[str]:
     return [name for name in case_names(f"{network}-") if "trajectory" not in name]
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 @pytest.mark.parametrize("name", cases("ddpm-small"))
 def test_small(engines: dict[tuple[str, str], Engine], name: str, device: str) -> None:
     assert_within_bounds(engines, "ddpm-small", name, device)
@@ -93,13 +94,13 @@ def test_cityscapes(engines: dict[tuple[str, str], Engine], name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 @pytest.mark.parametrize("name", cases("ddpm-church-256"))
 def test_church(engines: dict[tuple[str, str], Engine], name: str, device: str) -> None:
     assert_within_bounds(engines, "ddpm-church-256", name, device)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 def test_dense_edited(device: str) -> None:
     case = load_case("ddpm-small-stroke")
     found = np.asarray(Engine(frozen_network("ddpm-small"), device)(x=case["x_edited"], t=case["timestep"].reshape(1)))

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sige_mlx import nn
-from sige_mlx.engine import DEVICES, Engine
+from sige_mlx.engine import Engine
 from sige_mlx.graph.lowering import DenseLowering, EditLowering
 from sige_mlx.graph.plan import Edit, Plan
 from sige_mlx.nn.ops import GroupNorm, InstanceNorm
-from tests.engine.compare import edited, image, nmse, run_edit
+from tests.engine.compare import EVERYWHERE, edited, image, nmse, run_edit
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec, masks, specs
 
@@ -35,7 +35,7 @@ def all_pixels(engine: Engine) -> np.ndarray:
 # ---- a model called with arrays is the dense network
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 @given(specs(), st.sampled_from([1, 2]))
 def test_the_dense_pass_is_the_model(device: str, spec: Spec, batch: int) -> None:
     model = RandomUNet(spec)
@@ -49,7 +49,7 @@ def test_the_dense_pass_is_the_model(device: str, spec: Spec, batch: int) -> Non
 # ---- every tile active
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 @given(specs(), st.sampled_from([1, 8, 21]), st.booleans())
 def test_recomputing_the_original_everywhere_gives_the_original(
     device: str, spec: Spec, threshold: int, everywhere: bool
@@ -62,7 +62,7 @@ def test_recomputing_the_original_everywhere_gives_the_original(
     assert nmse(engine.edit(prepared, **inputs), original) <= ROUNDING
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_without_norms_an_edit_of_everything_is_the_dense_run(device: str, everywhere: bool) -> None:
     engine = Engine(WITHOUT_NORMS, device, threshold=8)
@@ -70,7 +70,7 @@ def test_without_norms_an_edit_of_everything_is_the_dense_run(device: str, every
     assert nmse(result, engine(**edited(image(engine), all_pixels(engine)))) <= ROUNDING
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 def test_below_the_threshold_every_edit_is_the_dense_run(device: str) -> None:
     """Nothing is tiled there, so all statistics are fresh and the mask does not matter."""
     engine = Engine(unet(), device, threshold=1000)
@@ -89,7 +89,7 @@ def with_fresh_statistics(plan: Plan, edit: Edit) -> Edit:
     return Edit(edit.tiling, regions, program)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 @given(specs(), st.sampled_from([1, 8, 21]), st.booleans())
 def test_with_fresh_statistics_an_edit_of_everything_is_the_dense_run(
     device: str, spec: Spec, threshold: int, everywhere: bool
@@ -105,7 +105,7 @@ def test_with_fresh_statistics_an_edit_of_everything_is_the_dense_run(
 # ---- no tile active
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 @pytest.mark.parametrize("everywhere", [True, False])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_an_empty_edit_returns_the_recorded_output(device: str, everywhere: bool, batch: int) -> None:
@@ -120,7 +120,7 @@ def test_an_empty_edit_returns_the_recorded_output(device: str, everywhere: bool
 # ---- pixels that are not edited
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 @given(st.data(), specs(), st.sampled_from([1, 8]))
 def test_outside_the_tiles_the_output_is_recorded_to_the_bit(
     device: str, data: st.DataObject, spec: Spec, threshold: int
@@ -133,7 +133,7 @@ def test_outside_the_tiles_the_output_is_recorded_to_the_bit(
     np.testing.assert_array_equal(result[~inside], original[~inside])
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 def test_within_the_tiles_the_edit_is_seen(device: str) -> None:
     engine = Engine(unet(), device)
     mask = np.zeros((16, 24), np.bool_)
@@ -142,7 +142,7 @@ def test_within_the_tiles_the_edit_is_seen(device: str) -> None:
     assert nmse(result[:, mask], original[:, mask]) > 1e-2
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 def test_a_convolution_on_tiles_is_exact_where_its_tiles_see_all_of_the_edit(device: str) -> None:
     """Without norms, an edit that stays two convolutions away from a tile's border is no approximation."""
     layers = {"a": conv(3, 6), "b": conv(6, 3)}

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sige_mlx.engine import DEVICES, Engine
+from sige_mlx.engine import Engine
 from sige_mlx.engine.native.executor import NativeExecutor, NativeRecord
 from sige_mlx.errors import SigeError
-from tests.engine.compare import edited, image, run_edit
+from tests.engine.compare import EVERYWHERE, edited, image, run_edit
 from tests.graph.networks import Mask, RandomUNet, Spec, masks, specs
 
 SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("attention", 0), ("up", 7)), norm_out=True, time=True)
@@ -36,7 +36,7 @@ def digest(record: Any) -> str:
     return hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in arrays)).hexdigest()
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 @given(st.data(), specs(), st.booleans())
 def test_edits_write_nothing_recorded(device: str, data: st.DataObject, spec: Spec, everywhere: bool) -> None:
     engine = Engine(RandomUNet(spec), device, threshold=8)
@@ -49,7 +49,7 @@ def test_edits_write_nothing_recorded(device: str, data: st.DataObject, spec: Sp
     assert digest(record) == before
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_edits_in_any_order_give_the_same_bits(device: str, everywhere: bool) -> None:
     engine = Engine(RandomUNet(SPEC), device)
@@ -64,7 +64,7 @@ def test_edits_in_any_order_give_the_same_bits(device: str, everywhere: bool) ->
     assert not mx.array_equal(first, second)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 def test_what_a_caller_does_to_a_result_does_not_reach_the_record(device: str) -> None:
     engine = Engine(RandomUNet(SPEC), device)
     inputs = image(engine)
@@ -78,7 +78,7 @@ def test_what_a_caller_does_to_a_result_does_not_reach_the_record(device: str) -
     np.testing.assert_array_equal(np.array(engine.edit(nothing, **inputs)), expected)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 def test_what_a_caller_does_to_an_input_does_not_reach_the_record(device: str) -> None:
     engine = Engine(RandomUNet(SPEC), device)
     inputs = image(engine)
@@ -101,7 +101,7 @@ def test_any_number_of_threads_gives_the_same_bits(everywhere: bool) -> None:
         assert mx.array_equal(edit, results[0][1])
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", EVERYWHERE)
 def test_steps_are_recorded_apart(device: str) -> None:
     engine = Engine(RandomUNet(SPEC), device)
     for step in ("first", "second"):

@@ -211,7 +211,6 @@ def test_a_branch_that_is_not_needed_changes_nothing() -> None:
 # ---- what it refuses
 
 REFUSED: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
-    "an addition of two values that are not stored": (lambda m, x: m.b(nn.silu(m.a(x)) + nn.relu(m.c(x))), "Add"),
     "an addition of a concatenation": (lambda m, x: m.b(m.w(nn.concat([m.a(x), x]) + nn.concat([x, x]))), "Add"),
     "a vector added to what is no convolution": (lambda m, x: m.b(x + m.v(x)), "Add"),
     "a norm of the input": (lambda m, x: m.b(m.n(x)), "n"),

@@ -154,6 +154,7 @@ MAKERS: dict[str, Maker] = {
     "norm": lambda seed, dtype: (norm_call(1, seed, dtype), None),
     "norm of three": lambda seed, dtype: (norm_call(3, seed, dtype), None),
     "attention": lambda seed, dtype: (attention_call(20, seed, dtype), None),
+    "wide attention": lambda seed, dtype: (attention_call(300, seed, dtype), None),
     "odd attention": lambda seed, dtype: (attention_call(3, seed, dtype), None),
 }
 """By name, what makes a call from a seed, and its launch where that is not the usual one."""
@@ -207,7 +208,7 @@ class _Draw:
         """Dense, or a list: of any tiles, of all, of none, filled up or not."""
         tile = self.s.tile
         n, h, w = self.pick(1, 2), int(self.rng.integers(1, 3 * tile + 3)), int(self.rng.integers(1, 3 * tile + 3))
-        kind = self.rng.choice(["dense", "list", "list", "filled", "empty"])
+        kind = self.rng.choice(["dense", "dense", "list", "list", "list", "filled", "filled", "empty"])
         if kind == "dense":
             return Domain(n, h, w, tile)
         rows, _ = self.tiles(n, h, w, tile)
@@ -228,7 +229,7 @@ class _Draw:
         if not self.maybe():
             return None
         first = self.first()
-        shape = (self.pick(1, n), first + c + 4 * self.pick(0, 1))
+        shape = (self.pick(1, n, n, n), first + c + 4 * self.pick(0, 1))
         return Affine(mx.stack([1 + 0.2 * self.floats(*shape), 0.3 * self.floats(*shape)]), first)
 
     def modulation(self, n: int, h: int, w: int, c: int) -> Modulation:
@@ -278,5 +279,5 @@ class _Draw:
             resample = int(out.h % 2 == out.w % 2 == 0 and self.maybe())
             residual = self.plane(out.n, out.h >> resample, out.w >> resample, c, self.s.tile)
         bias = self.floats(c) if self.maybe() else None
-        vec = self.normal(self.pick(1, out.n), c) if self.maybe() else None
+        vec = self.normal(self.pick(1, out.n, out.n), c) if self.maybe() else None
         return Epilogue(out, c, tuple(outputs), bias, vec, residual, resample, self.s.sums)

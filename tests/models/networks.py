@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import mlx.core as mx
 import mlx.nn
 import numpy as np
 
 from benchmarks.frozen.folder import Folder
-from sige_mlx.models.ddpm import DDPMUNet
 from sige_mlx.nn.module import parameters
 from tests.reference import require_reference
+
+M = TypeVar("M", bound=mlx.nn.Module)
 
 
 def mlx_layout(weight: np.ndarray) -> mx.array:
@@ -19,9 +21,15 @@ def mlx_layout(weight: np.ndarray) -> mx.array:
     return mx.array(np.ascontiguousarray(weight.transpose(0, 2, 3, 1)) if weight.ndim == 4 else weight)
 
 
-def load_torch_weights(model: DDPMUNet, weights: Mapping[str, np.ndarray]) -> DDPMUNet:
-    """Gives the network a PyTorch state dict; every name and shape must be there."""
-    model.load_weights([(name, mlx_layout(weight)) for name, weight in weights.items()])
+def load_torch_weights(model: M, weights: Mapping[str, np.ndarray]) -> M:
+    """Gives a network, or a block of one, a PyTorch state dict; every name and shape must be there. A joined `qkv`
+    becomes `q`, `k` and `v`."""
+    named = {}
+    for name, weight in weights.items():
+        block, joined, leaf = name.rpartition("qkv.")
+        for part, rows in zip("qkv", np.split(weight, 3), strict=True) if joined else [("", weight)]:
+            named[f"{block}{part}.{leaf}" if joined else name] = mlx_layout(rows)
+    model.load_weights(list(named.items()))
     return model
 
 

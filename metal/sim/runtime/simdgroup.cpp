@@ -15,14 +15,14 @@ u32 Worker::meet(bool multiplies, u32 site) {
         fail_divergence(site, "other lanes of the simdgroup wait at another simdgroup function");
     }
     mine.arrived |= lane;
-    if (mine.arrived != mine.live) {
+    if (mine.arrived != mine.lanes) {
         wait(State::kAtSimdFunction, site);
         return turn;
     }
     u32 s = thread / kLanes;
     complete(s);
     // With a seed this lane too goes on in any order.
-    make_ready(s, launch->seed ? mine.live : mine.live & ~lane, launch->seed == 0 || random(2) == 0);
+    make_ready(s, launch->seed ? mine.lanes : mine.lanes & ~lane, launch->seed == 0 || random(2) == 0);
     if (launch->seed)
         leave();
     return turn;
@@ -37,7 +37,7 @@ static void multiply(float (*m)[8][8]) {
 
 void Worker::complete(u32 s) {
     Simdgroup &group = simdgroups[s];
-    if (!same_fingerprints(s, group.live))
+    if (!same_fingerprints(s))
         fail_divergence(group.site, "simdgroup_load or simdgroup_store before it was not reached by all lanes");
     u32 turn = group.turn++ & 1;
     group.exchange[turn].active = group.arrived;

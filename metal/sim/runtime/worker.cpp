@@ -67,7 +67,7 @@ bool Worker::run(const Launch &of, u32 index) {
     thread = ready.pop();
     sim_switch(&main_stack, fibers[thread].stack_pointer);
     for (u32 s = 0; s < shared.simdgroups_per_threadgroup && fault.kind == kNoFault; s++)
-        if (!same_fingerprints(s, ~0u)) {
+        if (!same_fingerprints(s)) {
             fault.kind = kDivergence;
             fault.site = kSite;
             std::snprintf(fault.text, sizeof fault.text, "simdgroup_load or simdgroup_store not reached by all lanes");
@@ -94,7 +94,7 @@ void Worker::reset_threads(u32 threads) {
     u32 count = shared.simdgroups_per_threadgroup;
     for (u32 s = 0; s < count; s++) {
         u32 lanes = std::min(kLanes, threads - s * kLanes);
-        simdgroups[s].live = lanes == kLanes ? ~0u : (1u << lanes) - 1;
+        simdgroups[s].lanes = lanes == kLanes ? ~0u : (1u << lanes) - 1;
         simdgroups[s].arrived = simdgroups[s].turn = simdgroups[s].synchronised = 0;
     }
     release_barrier();
@@ -145,7 +145,7 @@ void Worker::release_barrier() {
         for (u32 i = count; i > 1; i--)
             std::swap(order[i - 1], order[random(i)]);
     for (u32 i = 0; i < count; i++)
-        make_ready(order[i], simdgroups[order[i]].live, false);
+        make_ready(order[i], simdgroups[order[i]].lanes, false);
 }
 
 void Worker::leave() {
@@ -167,15 +167,8 @@ void Worker::wait(State why, u32 site) {
 }
 
 void Worker::finish_thread() {
-    u32 s = thread / kLanes;
     state[thread] = State::kDone;
     live--;
-    simdgroups[s].live &= ~(1u << thread % kLanes);
-    if (simdgroups[s].arrived && simdgroups[s].arrived == simdgroups[s].live) {
-        u32 waiting = simdgroups[s].arrived;
-        complete(s);
-        make_ready(s, waiting, true);
-    }
     leave();
     __builtin_unreachable();
 }
@@ -196,7 +189,7 @@ void Worker::barrier(u32 flags, u32 site) {
     if (++at_barrier < thread_count)
         return wait(State::kAtBarrier, site);
     for (u32 s = 0; s < shared.simdgroups_per_threadgroup; s++)
-        if (!same_fingerprints(s, ~0u))
+        if (!same_fingerprints(s))
             fail_divergence(site, "simdgroup_load or simdgroup_store before it was not reached by all lanes");
     totals.threadgroup_barriers++;
     now++;
@@ -208,41 +201,34 @@ void Worker::barrier(u32 flags, u32 site) {
     leave();
 }
 
-// Whether these lanes have come by the same simdgroup loads and stores.
-bool Worker::same_fingerprints(u32 s, u32 lanes) const {
-    u32 differences = 0, first = s * kLanes, count = std::min(kLanes, thread_count - first);
-    lanes &= count == kLanes ? ~0u : (1u << count) - 1;
-    u32 expected = fingerprint[first + (u32)__builtin_ctz(lanes)];
-    for (u32 l = 0; l < count; l++)
-        differences |= (lanes >> l & 1) ? fingerprint[first + l] ^ expected : 0;
+// Whether a simdgroup's lanes have come by the same simdgroup loads and stores.
+bool Worker::same_fingerprints(u32 s) const {
+    u32 differences = 0, first = s * kLanes, end = std::min(first + kLanes, thread_count);
+    for (u32 t = first; t < end; t++)
+        differences |= fingerprint[t] ^ fingerprint[first];
     return differences == 0;
 }
 
-// What stands in the way when nothing can run: the place where most wait, and how many do not.
+// Who waits when nothing can run: lanes at a simdgroup function if there are any, else threads at the barrier.
 void Worker::report_deadlock() {
-    u32 place = kNoThread, here = 0;
-    for (u32 t = 0; t < thread_count; t++) {
-        if (state[t] != State::kAtBarrier && state[t] != State::kAtSimdFunction)
-            continue;
-        u32 same = 0;
-        for (u32 o = 0; o < thread_count; o++)
-            same += state[o] == state[t] && wait_site[o] == wait_site[t];
-        if (same > here) {
-            here = same;
-            place = t;
-        }
+    u32 first = 0, end = thread_count;
+    const State *waits = std::find(state, state + thread_count, State::kAtSimdFunction);
+    bool simd = waits != state + thread_count;
+    if (simd) {
+        first = (u32)(waits - state) / kLanes * kLanes;
+        end = std::min(first + kLanes, thread_count);
+    } else {
+        waits = std::find(state, state + thread_count, State::kAtBarrier);
     }
-    u32 expected = thread_count, done = thread_count - live;
-    if (state[place] == State::kAtSimdFunction)
-        expected = std::min(kLanes, thread_count - place / kLanes * kLanes);
-    thread = place;
+    u32 place = (u32)(waits - state);
     fault.kind = kDivergence;
     fault.thread = place;
     fault.group = group;
     fault.site = wait_site[place];
-    const char *what = state[place] == State::kAtBarrier ? "threadgroup_barrier" : "simdgroup function";
-    std::snprintf(fault.text, sizeof fault.text, "%s reached by %u of %u threads (%u have returned)", what, here,
-                  expected, done);
+    std::snprintf(fault.text, sizeof fault.text, "%s reached by %ld of %u threads (%ld have returned)",
+                  simd ? "a simdgroup function" : "threadgroup_barrier",
+                  (long)std::count(state + first, state + end, *waits), end - first,
+                  (long)std::count(state + first, state + end, State::kDone));
 }
 
 void Worker::fail_divergence(u32 site, const char *text) {

@@ -23,14 +23,12 @@ struct Launch {
     Totals *totals;
 };
 
-constexpr u32 kNoThread = ~0u;
-
 enum class State : u8 { kReady, kAtBarrier, kAtSimdFunction, kDone };
 
 // A simd function's meeting point. Results are double-buffered: the first lanes to leave may reach the next function
 // before the last have read this one's.
 struct Simdgroup {
-    u32 live, arrived; // a bit per lane
+    u32 lanes, arrived; // a bit for each: those there are, those that wait here
     u32 site, turn;
     u32 synchronised; // the turn after the last simdgroup_barrier
     bool multiplies;  // the function met at is a matrix product
@@ -83,7 +81,7 @@ class Worker : public Context {
     void release_barrier();
     void complete(u32 simdgroup);
     [[noreturn]] void finish_thread();
-    bool same_fingerprints(u32 simdgroup, u32 lanes) const;
+    bool same_fingerprints(u32 simdgroup) const;
     void leave(); // to the next ready fiber, or to the end of the threadgroup
     [[noreturn]] void fail_divergence(u32 site, const char *text);
     void report_deadlock();

@@ -31,8 +31,8 @@ class Record:
 
 
 class Running:
-    """One run of a program. `fixed` gives the arrays of all slots that no op writes, but for those of `record`; `compute`
-    runs calls; activations are of the type `dtype`."""
+    """One run of a program. `fixed` gives the arrays of all slots that no op writes, but for those of `record`;
+    `compute` runs calls; activations are of the type `dtype`."""
 
     def __init__(
         self,
@@ -155,9 +155,7 @@ class Running:
         )
 
     def _epilogue(self, op: p.Conv | p.Depthwise, c: int, vec: mx.array | None = None) -> Epilogue:
-        outputs = (
-            Output(self._affine(o.scale, o.shift, o.stride), self._modulation(o.mod), o.act) for o in op.output
-        )
+        outputs = (Output(self._affine(o.scale, o.shift, o.stride), self._modulation(o.mod), o.act) for o in op.output)
         return Epilogue(
             self._domain(op.out),
             c,

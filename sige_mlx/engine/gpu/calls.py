@@ -12,8 +12,8 @@ import mlx.core as mx
 
 @dataclass(frozen=True)
 class Plane:
-    """An NHWC value: `base` [n, h, w, c], and where tiles were recomputed `blocks` [tiles, tile, tile, c] and `grid` int32
-    [n, ceil(h / tile), ceil(w / tile)], a tile's block or -1."""
+    """An NHWC value: `base` [n, h, w, c], and where tiles were recomputed `blocks` [tiles, tile, tile, c] and `grid`
+    int32 [n, ceil(h / tile), ceil(w / tile)], a tile's block or -1."""
 
     n: int
     h: int
@@ -118,8 +118,8 @@ class Conv:
     """The sum of the sources' convolutions, then the epilogue. `weight` T is packed (`weights.py`).
 
     With a `phase_shift` it is phased: the sources' planes have half the sides of the domain, and output pixel (2 y + a,
-    2 x + b) reads, for tap (ky, kx), pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx - pad_left), by
-    weights of its phase, 2 a + b; `weight` holds the four one after the other."""
+    2 x + b) reads, for tap (ky, kx), pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx - pad_left),
+    by weights of its phase, 2 a + b; `weight` holds the four one after the other."""
 
     epilogue: Epilogue
     weight: mx.array
@@ -129,8 +129,8 @@ class Conv:
 
 @dataclass(frozen=True)
 class Depthwise:
-    """Every channel's own convolution, then the epilogue. `weight` T [taps, c]; without it, the mean of the taps. `dtype`
-    is that of the outputs."""
+    """Every channel's own convolution, then the epilogue. `weight` T [taps, c]; without it, the mean of the taps.
+    `dtype` is that of the outputs."""
 
     epilogue: Epilogue
     weight: mx.array | None
@@ -147,9 +147,9 @@ class Paste:
 
 @dataclass(frozen=True)
 class Norm:
-    """A normalisation of groups of channels as the array of an `Affine`, float32 [2, n, channels], from sums over tiles:
-    float32 planes of one pixel a tile with twice a source's channels, its sums and its sums of squares. `pixels` are
-    those of an image; `mod` T [n, 2 * channels], s then t, follows the map by x * (1 + s) + t."""
+    """A normalisation of groups of channels as the array of an `Affine`, float32 [2, n, channels], from sums over
+    tiles: float32 planes of one pixel a tile with twice a source's channels, its sums and its sums of squares.
+    `pixels` are those of an image; `mod` T [n, 2 * channels], s then t, follows the map by x * (1 + s) + t."""
 
     n: int
     pixels: int

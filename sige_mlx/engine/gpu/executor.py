@@ -1,6 +1,6 @@
 """The GPU executor: dense passes by MLX's own operations, edits by the kernels of `metal/`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,11 @@ Inputs = Mapping[str, mx.array]
 
 @dataclass(frozen=True)
 class PreparedEdit:
-    """An edit's program with its tiles on the GPU: lists are as long as their bucket."""
+    """The tiles of an edit on the GPU, for the program that all edits of its kind share. Lists are as long as their
+    bucket, so nothing is made anew for an edit of about the size of one before."""
 
-    program: Program
-    tiles: Mapping[int, mx.array]
+    step: "_Step"
+    tiles: list[mx.array]
 
 
 class GpuExecutor:
@@ -37,9 +38,10 @@ class GpuExecutor:
     def __init__(self, plan: Plan, load: Loader, dtype: mx.Dtype, where: Device | None = None):
         self.plan = plan
         self.dtype = dtype
-        self.device = where or device()
+        self.device: Device = where or device()
         self.trust = Trust(self.device, cache_folder())
         self.parameters = Parameters(plan.fused, plan.dense, load, dtype)
+        self._steps: dict[int, _Step] = {}
 
     def run(self, inputs: Inputs) -> mx.array:
         """The dense output."""
@@ -56,18 +58,18 @@ class GpuExecutor:
         return output, record
 
     def prepare(self, edit: Edit) -> PreparedEdit:
-        """An edit's program, and its tiles."""
-        tiles = {}
-        for i, slot in enumerate(edit.program.slots):
-            if slot.kind is Kind.ROWS:
-                tiles[i] = mx.array(filled(edit.tiling.at(slot.key).rows))
-            elif slot.kind is Kind.GRID:
-                tiles[i] = mx.array(edit.tiling.at(slot.key).grid)
-        return PreparedEdit(edit.program, tiles)
+        """An edit's tiles, and the program for them."""
+        step = self._steps.setdefault(id(edit.template), _Step(self, edit.template))
+        tiles = []
+        for i in step.tile_slots:
+            slot = edit.template.slots[i]
+            level = edit.tiling.at(slot.key)
+            tiles.append(mx.array(filled(level.rows) if slot.kind is Kind.ROWS else level.grid))
+        return PreparedEdit(step, tiles)
 
     def edit(self, prepared: PreparedEdit, record: Record, inputs: Inputs) -> mx.array:
         """The output for edited inputs."""
-        output = self._run(prepared.program, inputs, prepared.tiles, record, self._by_kernels)
+        output = prepared.step(inputs, prepared.tiles, record)
         mx.eval(output)
         return output
 
@@ -91,17 +93,56 @@ class GpuExecutor:
         return self.device.run(launch)
 
 
+class _Step:
+    """One edit's program as a function of arrays. Making its calls takes longer than running them, so where arrays are
+    lazy MLX keeps what the function does, for every set of shapes; the first time it runs as it is, and tries kernels.
+    """
+
+    def __init__(self, executor: GpuExecutor, program: Program):
+        self._executor = executor
+        self._program = program
+        self.tile_slots = [i for i, s in enumerate(program.slots) if s.kind in (Kind.ROWS, Kind.GRID)]
+        self._keys: tuple[list[Any], list[tuple[Any, Any]]] | None = None
+        self._kept = mx.compile(self._run)
+
+    def __call__(self, inputs: Inputs, tiles: list[mx.array], record: Record) -> mx.array:
+        names = [*self._executor.plan.graph.inputs]
+        first = self._keys is None
+        if self._keys is None:
+            needed = self._program.recorded
+            affines = [pair for pair in record.affines if pair[0] in needed]
+            self._keys = ([key for key in record.arrays if key in needed], affines)
+        of_record = [record.arrays[key] for key in self._keys[0]], [record.affines[key] for key in self._keys[1]]
+        run = self._run if first or not self._executor.device.lazy else self._kept
+        return run([inputs[name] for name in names], tiles, *of_record)
+
+    def _run(
+        self,
+        inputs: Sequence[mx.array],
+        tiles: Sequence[mx.array],
+        arrays: Sequence[mx.array],
+        affines: Sequence[mx.array],
+    ) -> mx.array:
+        assert self._keys is not None
+        record = Record()
+        record.arrays = dict(zip(self._keys[0], arrays, strict=True))
+        record.affines = dict(zip(self._keys[1], affines, strict=True))
+        given = dict(zip(self._executor.plan.graph.inputs, inputs, strict=True))
+        placed = dict(zip(self.tile_slots, tiles, strict=True))
+        return self._executor._run(self._program, given, placed, record, self._executor._by_kernels)
+
+
 def _by_mlx(call: Call, key: Any) -> list[mx.array]:
     return twins.run(call)
 
 
 def filled(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """A list of tiles [N, 3] filled up to its bucket: what is made for one edit then serves others of about its size."""
+    """A list of tiles [N, 3] filled up to its bucket."""
     return np.concatenate([rows, np.full((bucket(len(rows)) - len(rows), 3), -1, np.int32)])
 
 
 def bucket(tiles: int) -> int:
-    """The least 2^k or 3 * 2^k that is no less."""
+    """The least 2^k or 3 * 2^k that is no less, from 4 on."""
     size = 4
     while size < tiles:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3

@@ -4,7 +4,7 @@
 import functools
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -93,14 +93,16 @@ class Dispatch:
     kernel: str
     groups: tuple[int, int, int]
     threads: int
-    counters: Mapping[str, Any] | None = None
+    counters: Any = None
 
 
 class Device(Protocol):
-    """Where kernels run. `dispatches` grows with every launch while it is a list. `identity` tells apart machines on
-    which a kernel may behave differently; None where there is nothing to find out."""
+    """Where kernels run. `dispatches` grows with every launch while it is a list; a launch that MLX repeats by itself
+    (`mx.compile`) is not seen. `identity` tells apart machines on which a kernel may behave differently; None where
+    there is nothing to find out. `lazy`: outputs are computed when they are asked for."""
 
     dispatches: list[Dispatch] | None
+    lazy: bool
 
     @property
     def identity(self) -> str | None: ...
@@ -111,9 +113,10 @@ class Device(Protocol):
 
 @dataclass
 class Metal:
-    """The GPU, through MLX. Outputs are lazy, as everything of MLX."""
+    """The GPU, through MLX."""
 
     dispatches: list[Dispatch] | None = field(default=None)
+    lazy: bool = True
 
     @property
     def identity(self) -> str:
@@ -137,15 +140,14 @@ class Simulated:
     seed: int = 0
     count: bool = False
     identity: str | None = None
+    lazy: bool = False
 
     def run(self, launch: Launch) -> list[mx.array]:
         from sige_mlx.metal.sim import simulate
 
         run = simulate(launch.compiled(), **launch.arguments(), seed=self.seed, count=self.count)
         if self.dispatches is not None:
-            self.dispatches.append(
-                Dispatch(launch.kernel.specialisation, launch.groups, launch.threads, run.counted)
-            )
+            self.dispatches.append(Dispatch(launch.kernel.specialisation, launch.groups, launch.threads, run.counted))
         return run.outputs
 
 

@@ -49,7 +49,9 @@ def seen(s: Source) -> mx.array:
     c = s.x.c
     gamma = pasted(s.mod.gamma)[..., s.mod.gamma_first : s.mod.gamma_first + c]
     beta = pasted(s.mod.beta)[..., s.mod.beta_first : s.mod.beta_first + c]
-    return activate(x * (1 + gamma) + beta, s.act)
+    there = _recorded(s.x, *coordinates(Domain(s.x.n, s.x.h, s.x.w, s.x.tile)))
+    there = resampled(mx.broadcast_to(there, (s.x.n, s.x.h, s.x.w))[..., None], s.resample)
+    return mx.where(there, activate(x * (1 + gamma) + beta, s.act), 0.0)
 
 
 def resampled(x: mx.array, resample: int, zeros: bool = False) -> mx.array:
@@ -90,9 +92,7 @@ def windows(s: Source, out: Domain) -> mx.array:
     return mx.where(there[..., None], value, 0.0)
 
 
-def modulated(
-    value: mx.array, m: Modulation, image: mx.array, y: mx.array, x: mx.array, inside: mx.array
-) -> mx.array:
+def modulated(value: mx.array, m: Modulation, image: mx.array, y: mx.array, x: mx.array, inside: mx.array) -> mx.array:
     """value * (1 + gamma) + beta at the given pixels."""
     c = value.shape[-1]
     gamma = pixels(m.gamma, image, y, x, inside)[..., m.gamma_first : m.gamma_first + c]

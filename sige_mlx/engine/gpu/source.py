@@ -14,7 +14,7 @@ _INCLUDE = re.compile(r'^#include "(.+)"\n', re.MULTILINE)
 @functools.cache
 def read(path: str) -> str:
     """A file of `metal/`."""
-    return resources.files("sige_mlx").joinpath("metal", path).read_text("utf-8")
+    return resources.files("sige_mlx").joinpath(f"metal/{path}").read_text("utf-8")
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Source:
 def source(name: str, defines: Mapping[str, int]) -> Source:
     """The kernel `name`, whose files are `name/name.h` and `name/name.metal`."""
     defined = "".join(f"#define {macro} {value}\n" for macro, value in defines.items())
-    return Source(defined + _expanded(f"{name}/{name}.h"), _expanded(f"{name}/{name}.metal"))
+    return Source(defined + expanded(f"{name}/{name}.h"), expanded(f"{name}/{name}.metal"))
 
 
 @functools.cache
-def _expanded(path: str) -> str:
+def expanded(path: str) -> str:
     """A file with the files it includes in place of their names, each once."""
     seen: set[str] = set()
 

@@ -57,8 +57,8 @@ class Trust:
         try:
             found = self._device.run(again)
             mx.eval(found)
-        except Exception as error:  # whatever MLX, the compiler or the driver raise
-            return f"it does not run ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        except Exception as failure:  # whatever MLX, the compiler or the driver raise
+            return f"it does not run ({str(failure).splitlines()[0] if str(failure) else type(failure).__name__})"
         error = difference(small, found, twins.run(small))
         bound = max(BOUNDS.get(a.dtype, BOUNDS[mx.float32]) for a in found)
         return "" if error <= bound else f"its error is {error:.1e} on a small input"

@@ -68,7 +68,9 @@ def norm(call: Norm) -> mx.array:
     of_tile = call.pixels / sum_.shape[1]
     variance = (square - mean * (2 * sum_ - mean * of_tile)).sum((1, 3), keepdims=True) / count
     inverse = mx.rsqrt(mx.maximum(variance, 0.0) + call.eps)
-    inverse, mean = (mx.broadcast_to(v[:, 0], (n, call.groups, c // call.groups)).reshape(n, c) for v in (inverse, mean))
+    inverse, mean = (
+        mx.broadcast_to(v[:, 0], (n, call.groups, c // call.groups)).reshape(n, c) for v in (inverse, mean)
+    )
     scale = inverse if call.weight is None else inverse * call.weight
     shift = (0.0 if call.bias is None else call.bias) - mean * scale
     if call.mod is not None:

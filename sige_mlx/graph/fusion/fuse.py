@@ -143,7 +143,8 @@ class _Fusion:
 
     def add(self, node: Node) -> Written:
         """Absorbs the convolution that one side of an addition is, when nobody else reads it; the other side is a
-        residual, or a shortcut that becomes one more source."""
+        residual, or a shortcut that becomes one more source. Where neither side is stored, the earlier one is: in a
+        network's residual blocks that is the identity, of which there is one for all of them."""
         a, b = node.inputs
         if self.graph.nodes[b].shape != node.shape:
             conv = self.absorb(a)
@@ -168,10 +169,14 @@ class _Fusion:
             residual = self.residual(other)
             if residual is not None:
                 return replace(self.copy(node, self.one_read(node, read)), residual=residual)
-        raise unsupported(node, "adds two values neither of which is stored")
+        stored, read = min(a, b), max(a, b)
+        self.write(self.copy(self.graph.nodes[stored], self.one_read(node, stored)))
+        return replace(self.copy(node, self.one_read(node, read)), residual=Read(stored))
 
     def residual(self, index: int) -> Read | None:
         """How an epilogue adds a value, if it can."""
+        if index in self.written:
+            return Read(index)
         reads = self.views.of(index)
         added = reads[0]
         return added if len(reads) == 1 and added in (Read(added.value), Read(added.value, 1)) else None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sige_mlx.converters.checkpoint import CheckpointError
 from sige_mlx.converters.families import FAMILIES, Match, recognise
+from sige_mlx.converters.families import ddpm as ddpm_family
 from sige_mlx.converters.families.family import Shape, parameter_shapes
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
@@ -97,10 +98,11 @@ def test_swapped_names_do_not_fit() -> None:
     assert "2 mis-shaped" in complaint(swapped)
 
 
-@pytest.mark.parametrize("name", ["pd-small", "pd-church-256"])
+@pytest.mark.parametrize("name", ["pd-small", "pd-church-256", "gaugan-small"])
 def test_other_networks_do_not_fit(name: str) -> None:
     require_reference()
-    assert "known network" in complaint(load_manifest(name))
+    with pytest.raises(CheckpointError, match=r"known network \(ddpm\)"):
+        recognise(load_manifest(name), [ddpm_family.FAMILY])
 
 
 def test_a_long_report_is_cut() -> None:

@@ -26,7 +26,7 @@ def run(
     options: dict[str, Any] | None = None,
     **call: Any,
 ) -> Run:
-    """Runs `body` in one threadgroup of `threads`, unless a grid is given; inputs are called x, y, z, the output out."""
+    """Runs `body` in one threadgroup of `threads` unless a grid is given. Inputs are called x, y, z, the output out."""
     names = ["x", "y", "z", "w"][: len(inputs)]
     kernel = mx.fast.metal_kernel(
         name="test", input_names=names, output_names=["out"], source=body, header=header, **(options or {})

@@ -50,7 +50,7 @@ def test_bfloat_rounds_to_nearest_even() -> None:
 
 def test_floating_literals_are_floats() -> None:
     body = """
-        static_assert(sizeof(0.1) == 4 && sizeof(1e-3) == 4 && sizeof(TENTH) == 4, "");
+        static_assert(sizeof(0.1) == 4 && sizeof(1e-3) == 4 && sizeof(0x1p-3) == 4 && sizeof(TENTH) == 4, "");
         static_assert(sizeof(0.5h) == 2, "");
         out[thread_index_in_threadgroup] = x[thread_index_in_threadgroup] * 0.1;
     """
@@ -126,7 +126,7 @@ def test_math() -> None:
     """
     x = np.random.default_rng(1).uniform(0.25, 3, 32).astype(np.float32)
     got = result(
-        f"const float v = x[thread_index_in_threadgroup]; device float* o = out + thread_index_in_threadgroup; {lines} {more}",
+        f"const uint i = thread_index_in_threadgroup; const float v = x[i]; device float* o = out + i; {lines} {more}",
         mx.array(x),
         shape=(21, 32),
     )
@@ -150,7 +150,7 @@ def test_integers() -> None:
         out[0] = popcount(0xf0f0u) + clz(1u) + ctz(8u);
         out[1] = int(mulhi(0x80000000u, 6u));
         out[2] = addsat(2147483647, 1) == 2147483647 && subsat(0u, 1u) == 0 && addsat(-2147483647 - 1, -1) < 0;
-        out[3] = int(reverse_bits(1u) >> 28) + abs(-5) + max(3, 4) + int(min(7u, 9u)) + int(extract_bits(0xabcdu, 4, 8));
+        out[3] = int(reverse_bits(1u) >> 28) + abs(-5) + max(3, 4) + int(min(7u, 9u) + extract_bits(0xabcdu, 4, 8));
         out[4] = max(int4(1, 9, 3, 4), int4(5, 5, 5, 5)).x + popcount(uint2(7, 1)).x;
         out[5] = int(rotate(0x80000001u, 1u)) + mad24(3, 4, 5) + clz(ushort(1));
     """
@@ -173,11 +173,13 @@ def test_atomics_in_device_and_threadgroup_memory(seed: int) -> None:
         atomic_fetch_add_explicit(&total, 0.5f, memory_order_relaxed);
         threadgroup_barrier(mem_flags::mem_threadgroup);
         if (thread_index_in_threadgroup == 0) {
-            atomic_fetch_add_explicit(&out[0], atomic_load_explicit(&counter, memory_order_relaxed), memory_order_relaxed);
-            atomic_fetch_max_explicit(&out[1], threadgroup_position_in_grid.x, memory_order_relaxed);
-            atomic_fetch_add_explicit(&out[2], uint(atomic_load_explicit(&total, memory_order_relaxed)), memory_order_relaxed);
+            const memory_order relaxed = memory_order_relaxed;
+            atomic_fetch_add_explicit(&out[0], atomic_load_explicit(&counter, relaxed), relaxed);
+            atomic_fetch_max_explicit(&out[1], threadgroup_position_in_grid.x, relaxed);
+            atomic_fetch_add_explicit(&out[2], uint(atomic_load_explicit(&total, relaxed)), relaxed);
             uint expected = 7;
-            while (!atomic_compare_exchange_weak_explicit(&out[3], &expected, expected + 1, memory_order_relaxed, memory_order_relaxed));
+            while (!atomic_compare_exchange_weak_explicit(&out[3], &expected, expected + 1, relaxed, relaxed))
+                ;
         }
     """
     got = result(

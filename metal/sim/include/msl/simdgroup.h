@@ -1,5 +1,5 @@
-// <metal_simdgroup> and <metal_compute>'s barriers. Every live lane has to take part in a simd function: Metal would go
-// on with the active lanes, which in a kernel of ours is a mistake.
+// <metal_simdgroup> and <metal_compute>'s barriers. Every lane that there is has to take part in a simd function: Metal
+// would go on with the active lanes, which in a kernel of ours is a mistake.
 #pragma once
 
 #include "msl/hooks.h"

@@ -9,14 +9,11 @@ from sige_mlx.engine.gpu.params import pack
 
 THREADS = 128
 QUERIES = 32
-MAX_HEAD_DIM = 128
-"""Queries and sums of wider heads do not fit into registers."""
+CHANNELS = 128
+"""Channels of queries and sums that fit into registers: wider heads are cut into slices."""
 
 
-def launch(call: Attention) -> Launch | None:
-    """None for heads that are too wide."""
-    if call.head_dim > MAX_HEAD_DIM:
-        return None
+def launch(call: Attention) -> Launch:
     out, c = call.out, call.heads * call.head_dim
     params = {
         "out": arguments.domain(out),
@@ -35,9 +32,9 @@ def launch(call: Attention) -> Launch | None:
         "k": call.k,
         "v": call.v,
     }
-    d = -(-call.head_dim // 8) * 8
+    d = min(-(-call.head_dim // 8) * 8, CHANNELS)
     template = (("T", call.q.dtype), ("D", d), ("VEC", call.head_dim % 4 == 0))
     kernel = Kernel("attention", tuple(inputs), ("dst",), (), template)
     images, queries = (out.n, out.h * out.w) if out.list is None else (1, out.tiles * out.tile**2)
-    groups = (-(-queries // QUERIES), call.heads, images)
+    groups = (-(-queries // QUERIES), call.heads * -(-call.head_dim // d), images)
     return Launch(kernel, [*inputs.values()], groups, THREADS, [(call.q.shape, call.q.dtype)])

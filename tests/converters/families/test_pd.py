@@ -1,0 +1,163 @@
+"""Recognising Progressive Distillation's networks by their tensors, and taking their joined attention apart."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from sige_mlx import zoo
+from sige_mlx.converters import convert
+from sige_mlx.converters.checkpoint import CheckpointError
+from sige_mlx.converters.families import FAMILIES, Match, recognise
+from sige_mlx.converters.families.family import Shape
+from sige_mlx.errors import SigeError
+from sige_mlx.models.pd import PDConfig
+from tests.converters.networks import SMALL_PD, Arrays, pd
+from tests.converters.writer import state_dict, write_zip
+from tests.reference import load_case, load_config, load_manifest, load_weights, require_reference
+
+CONFIGS = {
+    "church 128": PDConfig(),
+    "church 256": PDConfig(image_size=256, ch_mult=(1, 1, 2, 4, 6, 8)),
+    "small": SMALL_PD,
+    "heads of 32": PDConfig(image_size=64, ch=32, ch_mult=(1, 3), attn_resolutions=(32,), head_dim=32),
+    "grey": PDConfig(image_size=64, ch=64, ch_mult=(1, 2, 2), attn_resolutions=(32, 16), in_ch=1, out_ch=2),
+}
+MANIFESTS = ["pd-church-128", "pd-church-256", "pd-small"]
+
+
+def shapes(arrays: Arrays) -> dict[str, Shape]:
+    return {name: array.shape for name, array in arrays.items()}
+
+
+SMALL = shapes(pd())
+
+
+def matched(tensors: dict[str, Shape], image_size: int | None = None) -> Match:
+    return recognise(tensors, FAMILIES, image_size)
+
+
+def complaint(tensors: dict[str, Shape]) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        matched(tensors)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_configuration_follows_from_the_tensors(name: str) -> None:
+    config = CONFIGS[name]
+    match = matched(shapes(pd(config)))
+    assert match.family == "pd"
+    assert match.config.attn_resolutions == tuple(sorted(config.attn_resolutions, reverse=True))
+    assert {**vars(match.config), "attn_resolutions": ()} == {**vars(config), "attn_resolutions": ()}
+    size, heads = match.remarks
+    assert f"{config.image_size} x {config.image_size} assumed" in size
+    assert f"width of an attention head: {config.head_dim} assumed" in heads
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_published_manifests(name: str) -> None:
+    published, manifest = load_config(name), load_manifest(name)
+    match = matched(manifest)
+    assert match.layout.tensors == manifest and not match.layout.unused  # each is taken
+    assert match.config.image_size == published["image_size"]
+    for key in ("ch", "ch_mult", "num_res_blocks", "attn_resolutions", "in_ch", "out_ch", "head_dim", "temb_ch"):
+        value, wanted = getattr(match.config, key), published["model"][key]
+        assert (
+            sorted(value) == sorted(wanted)
+            if key == "attn_resolutions"
+            else value == (tuple(wanted) if isinstance(wanted, list) else wanted)
+        )
+
+
+def test_any_one_tensor_missing_renamed_or_mis_shaped_is_named() -> None:
+    for name, shape in SMALL.items():
+        rest = {other: s for other, s in SMALL.items() if other != name}
+        assert complaint(rest).endswith(f"pd comes nearest, with 1 missing: {name}")
+        assert complaint({**rest, "extra": shape}).endswith(f"1 missing: {name}; 1 unexpected: extra")
+        wrong = (*shape[:-1], shape[-1] + 1)
+        assert f"1 mis-shaped: {name} is {wrong}, not {shape}" in complaint({**SMALL, name: wrong})
+
+
+def test_order_of_the_tensors_does_not_matter() -> None:
+    names = list(SMALL)
+    random.Random(0).shuffle(names)
+    assert matched({name: SMALL[name] for name in names}).layout == matched(SMALL).layout
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_permuted_names_do_not_fit(name: str) -> None:
+    """Every weight under the name of the next one."""
+    manifest = load_manifest(name)
+    weights = [key for key in manifest if key.endswith(".weight")]
+    permuted = {**manifest, **{a: manifest[b] for a, b in zip(weights, weights[1:] + weights[:1], strict=True)}}
+    assert "mis-shaped" in complaint(permuted)
+
+
+def test_attention_is_taken_apart() -> None:
+    arrays = pd()
+    sources = matched(SMALL).layout.sources
+    for leaf in ("weight", "bias"):
+        parts = [sources[f"mid.attn_1.{part}.{leaf}"].build(arrays.__getitem__) for part in "qkv"]
+        whole = arrays[f"mid.attn_1.qkv.{leaf}"]
+        np.testing.assert_array_equal(np.concatenate(parts), whole.transpose(0, 2, 3, 1) if whole.ndim == 4 else whole)
+
+
+def test_image_size() -> None:
+    assert matched(SMALL, 128).config.attn_resolutions == (64,)
+    for size in (0, 33):
+        with pytest.raises(SigeError, match="no multiple of 2"):
+            matched(SMALL, size)
+
+
+dimension = st.integers(0, 70) | st.sampled_from([1 << 16, 1 << 31, 1 << 40, 1 << 62])
+replacements = st.dictionaries(
+    st.sampled_from(sorted(SMALL)), st.lists(dimension, max_size=5).map(tuple), min_size=1, max_size=6
+)
+
+
+@given(replacements, st.booleans())
+def test_hostile_shapes(changed: dict[str, Shape], alone: bool) -> None:
+    tensors = changed if alone else {**SMALL, **changed}
+    if tensors != SMALL:
+        text = complaint(tensors)
+        assert "known network" in text and len(text) < 2000
+
+
+# ---- files
+
+
+def published(path: Path, arrays: Arrays) -> Path:
+    """A file as the authors wrote theirs."""
+    root, storages = state_dict(arrays)
+    return write_zip(path, {"model": root}, storages)
+
+
+def test_a_published_file_is_converted(tmp_path: Path) -> None:
+    arrays = pd()
+    made = convert(published(tmp_path / "net.pth", arrays), tmp_path / "m", settings={"head_dim": 32})
+    assert (made.family, made.config.head_dim, made.config.sparse_resolution_threshold) == ("pd", 32, 32)
+    assert sum(array.size for array in load_file(tmp_path / "m" / "model.safetensors").values()) == made.parameters
+    assert made.parameters == sum(array.size for array in arrays.values())
+    assert zoo.load(tmp_path / "m").model.config == made.config
+
+
+def test_the_published_network_goes_by_its_name() -> None:
+    for name, config in (("pd-church-128", "church 128"), ("pd-church-256", "church 256")):
+        assert zoo.name_for("pd", CONFIGS[config], Path("net.pth")) == name
+
+
+def test_reference_network(tmp_path: Path) -> None:
+    require_reference()
+    convert(published(tmp_path / "net.pth", load_weights("pd-small")), tmp_path / "m")
+    case = load_case("pd-small-corner")
+    found = zoo.load(tmp_path / "m").module()(mx.array(case["x_edited"]), mx.array(case["timestep"].reshape(1)))
+    error = np.linalg.norm(np.asarray(found) - case["dense_edited"])
+    assert error < 1e-5 * np.linalg.norm(case["dense_edited"])

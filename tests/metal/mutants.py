@@ -1,0 +1,85 @@
+"""Mistakes that could be made in the kernels, each a text of a file of `metal/` in place of another, and the call that
+must tell: the name of its maker in `draw.py`. `BARRIER` stands for a statement that waits for the threadgroup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BARRIER = "metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: str
+    old: str
+    new: str
+    probe: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.old.strip().splitlines()[0]}"
+
+
+def dropped_barrier(file: str, after: str, probe: str) -> Mutant:
+    """The barrier that follows a text."""
+    return Mutant(file, f"{after}{BARRIER}", after, probe)
+
+
+MUTANTS = [
+    # barriers
+    dropped_barrier("conv/conv.h", "loader.put(window, first * 8);\n      ", "plain"),
+    dropped_barrier("conv/conv.h", "group++;\n        }\n      }\n      ", "plain"),
+    dropped_barrier("conv/conv.h", "lane_column(lane);\n    }\n    ", "plain"),
+    dropped_barrier("conv/conv.h", "lane, i > 0);\n      }\n      ", "concatenation"),
+    dropped_barrier("epilogue.h", "p->out.tile * p->out.tile;\n    ", "plain"),
+    dropped_barrier("depthwise/depthwise.h", "loader.put(window, first_channel);\n    ", "depthwise"),
+    dropped_barrier("norm/norm.h", "partial[thread_index / 32] = x;\n  }\n  ", "norm"),
+    dropped_barrier("norm/norm.h", "sum += partial[i];\n  }\n  ", "norm"),
+    dropped_barrier("attention/attention.h", "int c_first) {\n    ", "attention"),
+    dropped_barrier("attention/attention.h", "PITCH + c) = value;\n    }\n    ", "attention"),
+    # where pixels are read
+    Mutant("windows.h", "- s.pad_top + at", "- s.pad_top + 1 + at", "plain"),
+    Mutant("windows.h", "step - s.pad_left + at", "step + at", "plain"),
+    Mutant("windows.h", "height(step - s.stride + s.kh)", "height(step + s.kh)", "plain"),
+    Mutant("conv/conv.h", "y * s.stride, x * s.stride", "y, x * s.stride", "strided"),
+    Mutant("conv/conv.h", "y * s.stride, x * s.stride", "x * s.stride, y * s.stride", "strided"),
+    Mutant(
+        "conv/conv.h", "tap / s.kw * windows.width + tap % s.kw", "tap % s.kw * windows.width + tap / s.kw", "plain"
+    ),
+    Mutant("conv/conv.h", "y / 2 + y % 2 * shift", "y / 2", "phases"),
+    Mutant("plane.h", "2 * (shown - 1) - at", "2 * shown - 1 - at", "plain"),
+    Mutant("plane.h", "s.zeros && at % 2", "s.zeros && at % 2 == 0", "plain"),
+    Mutant("plane.h", "y % p.tile) * p.tile + x % p.tile", "x % p.tile) * p.tile + y % p.tile", "plain"),
+    Mutant("plane.h", "at << -resample : at >> resample", "at : at >> resample", "plain"),
+    Mutant("paste/paste.h", "pixel / p.x.w % p.x.h", "pixel / p.x.h % p.x.w", "paste"),
+    # what is done to them
+    Mutant("windows.h", "const bool raw = in_base(pixel.x) || source->mod.present;", "const bool raw = true;", "plain"),
+    Mutant("windows.h", "const bool raw = in_base(pixel.x) ||", "const bool raw = !in_base(pixel.x) ||", "plain"),
+    Mutant("windows.h", "arrays.affine, pixel.y, c, left", "arrays.affine, 0, c, left", "plain"),
+    Mutant("vectors.h", "x * (1.0f + g) + b", "x * g + b", "modulated"),
+    Mutant("vectors.h", "m.beta_first + c", "c", "modulated"),
+    # sums of products
+    Mutant("conv/conv.h", "k += steps;", "k += taps;", "concatenation"),
+    Mutant("conv/conv.h", "int step = slice, tap = slice % taps", "int step = slice, tap = 0", "concatenation"),
+    Mutant("conv/conv.h", "phase() * p->panels + ", "", "phases"),
+    Mutant("conv/mma.h", "fetch(k);\n#pragma", "#pragma", "plain"),
+    Mutant("conv/mma.h", "add ? to[1] + s", "add ? s", "concatenation"),
+    Mutant("fragment.h", "(lane / 4 & 4) + lane / 2 % 4", "(lane / 4 & 4) + lane % 4", "plain"),
+    Mutant("depthwise/depthwise.h", "sum / float(taps)", "sum", "pooling"),
+    # epilogues
+    Mutant("epilogue.h", "affine4<VEC>(value(item), o", "affine4<VEC>(activate(value(item), o.act), o", "plain"),
+    Mutant("epilogue.h", "inside ? v : float4(0.0f);", "v;", "plain"),
+    Mutant("epilogue.h", "squares += v * v;", "squares += v;", "plain"),
+    Mutant("epilogue.h", "values[rows.row(tile, i) * PITCH", "values[(tile * pixels_of_tile + i) * PITCH", "phases"),
+    Mutant("epilogue.h", "at_pixel.image * p->vec_image + c", "c", "plain"),
+    # statistics and attention
+    Mutant(
+        "norm/norm.h", "mean * (2.0f * sum - mean * pixels_of_tile)", "mean * (sum - mean * pixels_of_tile)", "norm"
+    ),
+    Mutant("norm/norm.h", "shift = shift * stretch", "shift = shift", "norm"),
+    Mutant("attention/attention.h", "sum[i].thread_elements()[0] *= rescale;", "", "attention"),
+    Mutant(
+        "attention/attention.h", "simd_shuffle_xor(block_largest, 8)", "simd_shuffle_xor(block_largest, 4)", "attention"
+    ),
+    Mutant("attention/attention.h", "total = total * rescale + block_total;", "total += block_total;", "attention"),
+    Mutant("attention/attention.h", "lane_column(lane) + e < p->keys", "lane_column(lane) + e < BK * 99", "attention"),
+]
