@@ -15,7 +15,7 @@ from sige_mlx.engine import Engine
 from sige_mlx.models import FAMILIES, build
 from sige_mlx.models.ddpm import DDPMConfig
 from sige_mlx.models.pd import PDConfig
-from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
+from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
 from sige_mlx.models.spade import LabelToImageConfig, SPADEConfig, SPADEGenerator
 from sige_mlx.nn.module import parameters
 

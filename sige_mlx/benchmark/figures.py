@@ -87,16 +87,18 @@ def run(
     device: str = "cpu",
     threads: int = 0,
     random: bool = False,
+    threshold: int | None = None,
     protocol: Protocol,
     profiled: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Figures:
-    """Benchmarks a named model or a model folder on edits of each size; `random` weights need no checkpoint. Raises
-    `SigeError` for a model, device or size that is not there."""
+    """Benchmarks a named model or a model folder on edits of each size; `random` weights need no checkpoint, and
+    `threshold` is the plane side from which edits use tiles, where it is not the model's own. Raises `SigeError` for a
+    model, device or size that is not there."""
     if not percents:
         raise SigeError("there is no edit to measure: give at least one size, such as 1.2")
-    engine = engine_for(model, device, threads, random)
+    engine = engine_for(model, device, threads, random, threshold)
     if profiled and device != "cpu":
         raise SigeError(f"device {device!r} cannot be profiled: only 'cpu' runs one op at a time")
     work = workload(engine, seed)
@@ -140,7 +142,7 @@ def run(
             _figures(edit, times["dense"], times[f"edit {i}"], times[f"tiles {i}"]) for i, edit in enumerate(edits)
         ),
         recorded_nbytes=engine.recorded_nbytes,
-        peak_nbytes=peak_memory(model, device, threads, random, percents[0], seed),
+        peak_nbytes=peak_memory(model, device, threads, random, threshold, percents[0], seed),
         sgemm_gflops=sgemm_gflops(count) if profiled else None,
         profiles=_profiles(engine, edits) if profiled else (),
     )

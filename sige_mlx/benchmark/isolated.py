@@ -9,9 +9,11 @@ from typing import Any
 BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-def peak_memory(model: str, device: str, threads: int, random: bool, percent: float, seed: int) -> int:
+def peak_memory(
+    model: str, device: str, threads: int, random: bool, threshold: int | None, percent: float, seed: int
+) -> int:
     """Bytes resident at most while a process loads the weights, records one step and edits it."""
-    return int(_run("peak_memory", [json.dumps([model, device, threads, random, percent, seed])], {}))
+    return int(_run("peak_memory", [json.dumps([model, device, threads, random, threshold, percent, seed])], {}))
 
 
 def sgemm_gflops(threads: int) -> float:

@@ -20,9 +20,9 @@ MIDDLE = {"t": 500.0, "log_snr": 0.0}
 """A middle noise level, by the name of a network's input."""
 
 
-def engine_for(model: str, device: str, threads: int = 0, random: bool = False) -> Engine:
+def engine_for(model: str, device: str, threads: int = 0, random: bool = False, threshold: int | None = None) -> Engine:
     """The engine of a named model or a model folder; `random` weights need no checkpoint."""
-    return (zoo.random(model) if random else zoo.load(model)).engine(device, threads=threads)
+    return (zoo.random(model) if random else zoo.load(model)).engine(device, threads=threads, threshold=threshold)
 
 
 def random_image(config: Any, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:

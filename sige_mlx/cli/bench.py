@@ -36,6 +36,7 @@ def bench(
             show_default="1.2",
         ),
     ] = None,
+    threshold: options.Threshold = None,
     device: options.Device = "cpu",
     threads: options.Threads = 0,
     quick: Annotated[
@@ -67,6 +68,7 @@ def bench(
             device=device,
             threads=threads,
             random=weights is Weights.random,
+            threshold=threshold,
             protocol=benchmark.QUICK if quick else benchmark.PAPER,
             profiled=profile,
             seed=seed,

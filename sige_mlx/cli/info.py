@@ -28,6 +28,7 @@ def info(
         int | None,
         typer.Option(help="Sampler steps for which the cache is counted.", show_default="those of an edit"),
     ] = None,
+    threshold: options.Threshold = None,
     graph: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the network's graph: .mmd for Mermaid, .dot for Graphviz."),
@@ -48,6 +49,10 @@ def info(
         sige-mlx info
         sige-mlx info -m ddpm-church-256 --edit 1.2 --layers
         sige-mlx info --original a.png --edited b.png --graph model.dot
+
+    What a network would cost with tiles from another plane on than its own:
+
+        sige-mlx info -m pd-church-256 --edit 1.2 --threshold 64
     """
     from sige_mlx import zoo
     from sige_mlx.cli.costs import Described
@@ -68,7 +73,7 @@ def info(
     if (sized_by := original or mask) and isinstance(network, ResnetGenerator):
         width, height = open_image(sized_by).size
         network = configured(network, image_size=(height, width))
-    plan = Plan.of(network)
+    plan = Plan.of(network, threshold=threshold)
     region = _region(plan, network.config, original, edited, mask, edit)
     edit_plan = None if region is None else plan.edit(region, everywhere=False)
     described = Described(name, family, plan, edit_plan, steps or default_steps(network.config))

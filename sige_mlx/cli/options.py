@@ -39,6 +39,13 @@ Sampler = Annotated[
         show_default="ddim, or pd",
     ),
 ]
+Threshold = Annotated[
+    int | None,
+    typer.Option(
+        help="Side of the planes from which on edits use tiles; smaller ones are computed whole.",
+        show_default="the model's own",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(

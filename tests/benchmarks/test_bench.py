@@ -39,6 +39,11 @@ def test_figures_belong_together(figures: benchmark.Figures) -> None:
     assert 0 < figures.cores < 1.5
 
 
+def test_the_threshold_is_the_engines(tiny: str, figures: benchmark.Figures) -> None:
+    whole = benchmark.run(tiny, [5], random=True, threshold=64, threads=1, protocol=benchmark.QUICK)
+    assert whole.edits[0].macs == whole.macs > figures.edits[0].macs
+
+
 def test_peak_memory_is_that_of_a_process_with_an_interpreter_and_a_record(figures: benchmark.Figures) -> None:
     assert 20 * 2**20 + figures.recorded_nbytes < figures.peak_nbytes < 2**30
 

@@ -172,7 +172,7 @@ def test_label_maps_are_for_networks_that_read_them(folder: Path, one_pass: dict
     write(folder, "town-wee", one_pass)
     report = run(folder, "cpu")
     assert "the network reads images: they must agree" in report.broken["wee-town"]
-    assert "the network takes x; it was given x, t" in report.broken["town-wee"]
+    assert "this engine was made for (1, 32, 64, 36)" in report.broken["town-wee"]
 
 
 def test_networks_are_told_apart_by_the_longest_name(folder: Path, one_pass: dict[str, Any]) -> None:

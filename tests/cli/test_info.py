@@ -20,6 +20,18 @@ def test_the_published_network_costs_what_was_published(run: Run) -> None:
     assert edit["tiles"]["256x256"][1] == 4096
 
 
+def test_tiles_may_begin_at_another_plane(run: Run) -> None:
+    """At 64, as in the released configuration, most of the work of a distilled network is done whole."""
+    own, at_32, at_64 = (
+        run("info", "-m", "pd-church-256", "--edit", 1.2, "--json", *more).json
+        for more in ((), ("--threshold", 32), ("--threshold", 64))
+    )
+    assert own == at_32 and own["steps"] == 5
+    assert own["macs"] / 1e9 == pytest.approx(118.7, abs=0.1)
+    assert own["edit"]["macs"] / 1e9 == pytest.approx(18, abs=2)
+    assert at_64["edit"]["macs"] / 1e9 == pytest.approx(36, abs=3)
+
+
 def test_layers_add_up(run: Run, model: Path) -> None:
     numbers = run("info", "-m", model, "--edit", 5, "--layers", "--json").json
     for total, part in {"macs": "macs", "bytes_moved": "bytes_moved"}.items():

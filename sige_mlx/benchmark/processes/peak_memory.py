@@ -12,8 +12,8 @@ from sige_mlx.benchmark.workload import engine_for, workload
 
 
 def main(arguments: str) -> None:
-    model, device, threads, random, percent, seed = json.loads(arguments)
-    engine = engine_for(model, device, threads, random)
+    model, device, threads, random, threshold, percent, seed = json.loads(arguments)
+    engine = engine_for(model, device, threads, random, threshold)
     work = workload(engine, seed)
     mask = blob_mask(engine.plan.image_size, percent, engine.config.mask_dilate_radius, seed)
     mx.eval(engine.record(**work.original))
