@@ -17,7 +17,7 @@ from sige_mlx.cache import cache_folder
 from sige_mlx.engine import Engine
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
-from sige_mlx.models import build, configured
+from sige_mlx.models import build, reconfigured
 from sige_mlx.nn.module import parameters
 
 ASSETS = Path(__file__).parent / "assets"
@@ -86,7 +86,7 @@ class Pretrained:
     def configured(self, **settings: Any) -> "Pretrained":
         """The same weights in a network with other settings, such as the `image_size` of one that takes any. Raises
         `SigeError` when they do not fit in."""
-        return replace(self, model=configured(self.model, **settings))
+        return replace(self, model=reconfigured(self.model, **settings))
 
     def module(self) -> mlx.nn.Module:
         """The network as a plain MLX module with its weights in it."""

@@ -59,7 +59,7 @@ def info(
     from sige_mlx.editing.denoising import default_steps
     from sige_mlx.editing.images import check_parent, open_image
     from sige_mlx.graph.plan import Plan
-    from sige_mlx.models import configured
+    from sige_mlx.models import reconfigured
     from sige_mlx.models.resnet_generator import ResnetGenerator
 
     if graph and graph.suffix not in (".mmd", ".dot"):
@@ -72,7 +72,7 @@ def info(
     family, network = zoo.network(name)
     if (sized_by := original or mask) and isinstance(network, ResnetGenerator):
         width, height = open_image(sized_by).size
-        network = configured(network, image_size=(height, width))
+        network = reconfigured(network, image_size=(height, width))
     plan = Plan.of(network, threshold=threshold)
     region = _region(plan, network.config, original, edited, mask, edit)
     edit_plan = None if region is None else plan.edit(region, everywhere=False)

@@ -50,7 +50,7 @@ def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
         raise SigeError(f"the configuration of family {family!r} does not fit: {error}") from error
 
 
-def configured(model: mlx.nn.Module, **settings: Any) -> mlx.nn.Module:
+def reconfigured(model: mlx.nn.Module, **settings: Any) -> mlx.nn.Module:
     """The network with other settings, such as the size of a picture, and without its weights. Raises `SigeError` when
     its parameters would be others."""
     config = dataclasses.replace(model.config, **settings)

@@ -41,7 +41,8 @@ def test_figures_belong_together(figures: benchmark.Figures) -> None:
 
 def test_the_threshold_is_the_engines(tiny: str, figures: benchmark.Figures) -> None:
     whole = benchmark.run(tiny, [5], random=True, threshold=64, threads=1, protocol=benchmark.QUICK)
-    assert whole.edits[0].macs == whole.macs > figures.edits[0].macs
+    assert whole.edits[0].macs == pytest.approx(whole.macs, rel=1e-3)  # all but the embedding of the timestep
+    assert whole.edits[0].macs > figures.edits[0].macs
 
 
 def test_peak_memory_is_that_of_a_process_with_an_interpreter_and_a_record(figures: benchmark.Figures) -> None:
@@ -109,7 +110,7 @@ def test_an_edit_changes_the_image_under_its_mask_only(tiny: str) -> None:
         ({"percents": []}, "no edit to measure"),
         ({"percents": [0]}, "above 0 and at most 100"),
         ({"device": "reference", "profiled": True}, "cannot be profiled"),
-        ({"device": "abacus"}, "not available"),
+        ({"device": "abacus"}, "choose cpu"),
     ],
 )
 def test_what_cannot_be_measured_is_said(tiny: str, changes: dict[str, object], sentence: str) -> None:

@@ -121,7 +121,7 @@ def test_a_failed_edit_leaves_its_inputs(edit: Edit, pictures: Path) -> None:
         ({"strength": "nan"}, "the strength is nan"),
         ({"seed": -1}, "the seed is -1"),
         ({"sampler": "euler"}, "must be one of ddim, ddpm, dpm-solver"),
-        ({"device": "tpu"}, "choose cpu or gpu or reference"),
+        ({"device": "tpu"}, "choose cpu, gpu or reference"),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_is_run(

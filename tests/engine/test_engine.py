@@ -74,7 +74,7 @@ def test_wrong_masks(engine: Engine, shape: tuple[int, ...], sentence: str) -> N
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"device": "tpu"}, r"^device 'tpu' is not available here: choose cpu or gpu or reference$"),
+        ({"device": "tpu"}, r"^device 'tpu' is none: choose cpu, gpu or reference$"),
         ({"threads": -1}, r"^threads is -1: it must be at least 0$"),
         ({"tile": 0}, r"^tile is 0: it must be at least 1$"),
         ({"batch": 0}, r"^batch is 0: it must be at least 1$"),

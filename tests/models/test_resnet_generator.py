@@ -21,7 +21,7 @@ from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.plan import Plan
 from sige_mlx.graph.trace import trace
-from sige_mlx.models import build, configured
+from sige_mlx.models import build, reconfigured
 from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
 from sige_mlx.nn.module import parameters
 from tests.tiny import TRANSLATION_CONFIG
@@ -139,10 +139,10 @@ def test_families_are_built_from_json() -> None:
 
 def test_other_settings_are_another_network_only_if_parameters_are() -> None:
     model = ResnetGenerator(TRANSLATION_CONFIG)
-    larger = configured(model, image_size=(64, 64))
+    larger = reconfigured(model, image_size=(64, 64))
     assert larger.config.image_size == (64, 64) and larger.config.ngf == TRANSLATION_CONFIG.ngf
     with pytest.raises(SigeError, match=r"^the weights are those of another network than n_blocks=3 asks for$"):
-        configured(model, n_blocks=3)
+        reconfigured(model, n_blocks=3)
 
 
 @pytest.mark.parametrize(
