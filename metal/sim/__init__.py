@@ -2,7 +2,7 @@
 
 from .counters import Counters
 from .errors import SimError
-from .run import Run, simulate
+from .run import Run, compiling, simulate
 from .toolchain import compiler
 
-__all__ = ["Counters", "Run", "SimError", "compiler", "simulate"]
+__all__ = ["Counters", "Run", "SimError", "compiler", "compiling", "simulate"]

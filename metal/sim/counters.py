@@ -10,8 +10,6 @@ from .instrument import Block
 MATRIX_FMAS = 8 * 8 * 8
 TOTALS = 18
 """Length of the runtime's `Totals`, a struct of 64-bit numbers."""
-TOTALS = 18
-"""Length of the runtime's `Totals`, a struct of 64-bit numbers."""
 
 
 @dataclass(frozen=True)

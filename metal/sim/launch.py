@@ -35,6 +35,8 @@ class _Launch(ctypes.Structure):
         ("threadgroup", c_uint32 * 3),
         *((name, c_uint32) for name in ("seed", "workers", "sites", "blocks")),
         ("block_counts", c_void_p),
+        ("chosen", c_void_p),
+        ("chosen_count", c_uint32),
         ("fault", POINTER(Fault)),
         ("totals", POINTER(c_uint64 * TOTALS)),
     ]
@@ -57,9 +59,10 @@ def launch(
     initialised: bool,
     seed: int,
     count: bool,
+    only: Sequence[int] | None = None,
 ) -> tuple[list[int], Counters | None]:
-    """Runs a compiled kernel; returns how many elements of each output were written, and the counters if `count`.
-    Raises `SimError` for a fault."""
+    """Runs a compiled kernel, or of its threadgroups only those numbered `only`; returns how many elements of each
+    output were written, and the counters if `count`. Raises `SimError` for a fault."""
     if len(arguments) != len(module.buffers):
         raise SimError(f"kernel {module.name}: {len(module.buffers)} buffers for {len(arguments)} arrays")
     buffers = (_Buffer * len(arguments))()
@@ -75,6 +78,7 @@ def launch(
         buffer.granule_shift, buffer.initialised = shift, initialised
     workers = os.cpu_count() or 1
     passes = np.zeros((workers, len(module.blocks)), np.uint64)
+    chosen = None if only is None else np.array(only, np.uint32)
     fault, totals = Fault(), (c_uint64 * TOTALS)()
     described = _Launch(
         entry=module.entry,
@@ -87,6 +91,8 @@ def launch(
         sites=len(module.sites),
         blocks=len(module.blocks),
         block_counts=passes.ctypes.data if count else None,
+        chosen=None if chosen is None else chosen.ctypes.data,
+        chosen_count=0 if chosen is None else len(chosen),
         fault=ctypes.pointer(fault),
         totals=ctypes.pointer(totals),
     )

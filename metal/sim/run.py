@@ -1,7 +1,8 @@
 """Runs a kernel of MLX's on this machine."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +47,14 @@ def simulate(
     init_value: float | None = None,
     seed: int = 0,
     count: bool = False,
+    only: Sequence[int] | None = None,
 ) -> Run:
     """Runs `kernel`, made by `mx.fast.metal_kernel`, as a Mac would, with the arguments of its call.
 
     `seed` picks the order in which threads, simdgroups and threadgroups run; 0 is the natural one. `count` compiles the
-    kernel with counters, which makes it several times slower. Raises `SimError` for what Metal would refuse, and for
-    accesses, races and barriers that are wrong.
+    kernel with counters, which makes it several times slower. `only` gives the numbers of the threadgroups to run, x
+    before y before z; without it all are. Raises `SimError` for what Metal would refuse, and for accesses, races and
+    barriers that are wrong.
     """
     arrays = [x if isinstance(x, mx.array) else mx.array(x) for x in inputs]
     if len(grid) != 3 or len(threadgroup) != 3 or min(*grid, *threadgroup) < 1:
@@ -64,9 +67,17 @@ def simulate(
     module = compiled(captured, count)
     results = [_output(shape, dtype, init_value) for shape, dtype in zip(output_shapes, output_dtypes, strict=True)]
     arguments = [*_inputs(captured, arrays), *(Argument(a, output=True) for a in results)]
-    written, counted = launch(module, arguments, grid, size, initialised=init_value is not None, seed=seed, count=count)
+    initialised = init_value is not None
+    written, counted = launch(module, arguments, grid, size, initialised=initialised, seed=seed, count=count, only=only)
     outputs = [_to_mlx(a, dtype) for a, dtype in zip(results, output_dtypes, strict=True)]
     return Run(outputs, tuple(a.size - n for a, n in zip(results, written, strict=True)), counted)
+
+
+def compiling(
+    kernel: Any, *, inputs: Sequence[mx.array], template: Any = None, count: bool = False, **call: Any
+) -> Callable[[], object]:
+    """A function that compiles `kernel` for `simulate` with the same arguments. Several may run at once, in threads."""
+    return functools.partial(compiled, capture(kernel, inputs, template, **call), count)
 
 
 def _inputs(kernel: Captured, arrays: Sequence[mx.array]) -> list[Argument]:

@@ -39,6 +39,8 @@ extern "C" void sim_launch(const Launch *launch) {
         u32 size = std::min(launch->threadgroup[d], launch->grid[d]);
         groups *= (launch->grid[d] + size - 1) / size;
     }
+    if (launch->chosen)
+        groups = launch->chosen_count;
     std::vector<std::unique_ptr<Worker>> workers;
     for (u32 w = 0; w < std::max(1u, std::min(launch->workers, groups)); w++) {
         workers.push_back(take_worker());
@@ -48,11 +50,13 @@ extern "C" void sim_launch(const Launch *launch) {
     // With a seed threadgroups start from the last.
     std::atomic<u32> taken{0};
     auto work = [&](Worker &worker) {
-        for (u32 n; (n = taken.fetch_add(1, std::memory_order_relaxed)) < groups;)
-            if (!worker.run(*launch, launch->seed & 1 ? groups - 1 - n : n)) {
+        for (u32 n; (n = taken.fetch_add(1, std::memory_order_relaxed)) < groups;) {
+            u32 place = launch->seed & 1 ? groups - 1 - n : n;
+            if (!worker.run(*launch, launch->chosen ? launch->chosen[place] : place)) {
                 taken.store(groups, std::memory_order_relaxed);
                 return;
             }
+        }
     };
     std::vector<std::thread> threads;
     for (size_t w = 1; w < workers.size(); w++)

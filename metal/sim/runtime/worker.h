@@ -19,6 +19,8 @@ struct Launch {
     u32 grid[3], threadgroup[3];
     u32 seed, workers, sites, blocks;
     u64 *block_counts; // null without counters
+    const u32 *chosen; // the numbers of the threadgroups to run, null for all
+    u32 chosen_count;
     Fault *fault;
     Totals *totals;
 };

@@ -46,6 +46,8 @@ class Running:
         self.record = record
         self.compute = compute
         self.dtype = dtype
+        self.layer = ""
+        """The layer of the op that runs."""
         self._values: dict[int, mx.array] = dict(fixed)
         self._affines: dict[tuple[int, int], mx.array] = {}
         self._unpasted: dict[int, Plane] = {}
@@ -58,6 +60,7 @@ class Running:
             if self.program.slots[slot].kind is Kind.SCRATCH:
                 ended.setdefault(at, []).append(slot)
         for at, op in enumerate(self.program.ops):
+            self.layer = self.program.names[at]
             self._run(op)
             for slot in ended.get(at, ()):  # so that MLX can use its memory again
                 self._values.pop(slot, None)

@@ -169,6 +169,17 @@ def test_counts_do_not_depend_on_the_order(seed: int) -> None:
     assert counted(body, mx.zeros((512,)), seed=seed, **call) == counted(body, mx.zeros((512,)), **call)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_chosen_threadgroups_alone_are_run(seed: int) -> None:
+    body = f"{INDEX} out[i] = x[i] + 1.0f;"
+    call = {"threads": 128, "threadgroup": (32, 1, 1), "shape": (128,), "seed": seed, "count": True}
+    ran = run(body, mx.zeros((128,)), only=[1, 3], **call)
+    assert ran.counters.threadgroups == 2 and ran.counters.float_operations == 64
+    assert ran.unwritten == (64,)
+    written = ran.outputs[0].reshape(4, 32) == 1
+    assert written.all(1).tolist() == [False, True, False, True]
+
+
 def test_a_launch_is_counted_only_if_asked() -> None:
     with pytest.raises(SimError, match="run it with count=True"):
         _ = run(f"{INDEX} out[i] = 1;").counters

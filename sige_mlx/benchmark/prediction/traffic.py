@@ -1,0 +1,127 @@
+"""Bytes that a call must at least move between the GPU and memory, when no cache keeps anything between calls.
+
+Within a call every cache is perfect: a pixel that several tiles see, or several threadgroups, is read once.
+`tests/benchmarks/test_prediction.py` holds this against the lines that kernels touch on the model of Metal.
+"""
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.engine.gpu.calls import (
+    Affine,
+    Attention,
+    Call,
+    Conv,
+    Depthwise,
+    Domain,
+    Epilogue,
+    Modulation,
+    Norm,
+    Plane,
+    Source,
+)
+
+
+def read(call: Call) -> int:
+    """Bytes read."""
+    if isinstance(call, Conv):
+        sources = sum(_source(s, call.epilogue.out, call.phase_shift) for s in call.sources)
+        return sources + call.weight.nbytes + _epilogue(call.epilogue)
+    if isinstance(call, Depthwise):
+        return _source(call.source, call.epilogue.out, None) + _size(call.weight) + _epilogue(call.epilogue)
+    if isinstance(call, Attention):
+        listed = call.out.list
+        queries = call.q.nbytes if listed is None else call.q.nbytes // len(listed) * len(_rows(call.out))
+        return queries + call.k.nbytes + call.v.nbytes
+    if isinstance(call, Norm):
+        return sum(map(_whole, call.sums)) + _size(call.weight) + _size(call.bias) + _size(call.mod)
+    return _whole(call.x)
+
+
+def written(call: Call) -> int:
+    """Bytes written; not those of the rows that fill up a list of tiles."""
+    if isinstance(call, Conv | Depthwise):
+        e = call.epilogue
+        itemsize = (call.weight.dtype if isinstance(call, Conv) else call.dtype).size
+        return len(e.outputs) * pixels(e.out) * e.c_out * itemsize + e.sums * 8 * e.c_out * _tiles(e.out)
+    if isinstance(call, Attention):
+        return pixels(call.out) * call.heads * call.head_dim * call.q.dtype.size
+    if isinstance(call, Norm):
+        return 8 * call.n * call.channels
+    return _whole(call.x)
+
+
+def pixels(out: Domain) -> int:
+    """How many are computed; tiles that reach beyond the plane count as whole ones."""
+    return out.n * out.h * out.w if out.list is None else len(_rows(out)) * out.tile**2
+
+
+def _tiles(out: Domain) -> int:
+    return out.tiles if out.list is None else len(_rows(out))
+
+
+def _rows(out: Domain) -> npt.NDArray[np.int32]:
+    """The tiles of a list that are there."""
+    rows = np.asarray(out.list)
+    return rows[rows[:, 0] >= 0]
+
+
+def _epilogue(e: Epilogue) -> int:
+    nbytes = _size(e.bias) + _size(e.vec)
+    if e.residual is not None:
+        nbytes += pixels(e.out) // 4**e.residual_resample * e.residual.c * _itemsize(e.residual)
+    for o in e.outputs:
+        nbytes += _affine(o.affine, e.c_out) + (0 if o.mod is None else _modulation(o.mod, pixels(e.out), e.c_out))
+    return nbytes
+
+
+def _source(s: Source, out: Domain, phase_shift: int | None) -> int:
+    shown = _seen(s, out, phase_shift)
+    stored: npt.NDArray[np.bool_] = shown
+    if s.resample > 0:
+        n, h, w = shown.shape
+        stored = np.zeros((n, -(-h // 2) * 2, -(-w // 2) * 2), np.bool_)
+        stored[:, :h, :w] = shown
+        quarters = stored.reshape(n, -(-h // 2), 2, -(-w // 2), 2)
+        stored = quarters[:, :, 0, :, 0] if s.zeros else np.any(quarters, axis=(2, 4))
+    nbytes = int(stored.sum()) * s.x.c * _itemsize(s.x) + _affine(s.affine, s.x.c)
+    return nbytes if s.mod is None else nbytes + _modulation(s.mod, int(shown.sum()), s.x.c)
+
+
+def _seen(s: Source, out: Domain, phase_shift: int | None) -> npt.NDArray[np.bool_]:
+    """Which pixels of a source, as it is shown after resampling, any tile reads: bool [n, h, w]. Padding that reflects
+    reads pixels that are read anyway."""
+    h, w = (size * 2 if s.resample > 0 else size >> -s.resample for size in (s.x.h, s.x.w))
+    if out.list is None:
+        return np.ones((s.x.n, h, w), np.bool_)
+    seen = np.zeros((s.x.n, h, w), np.bool_)
+    step = out.tile * s.stride if phase_shift is None else out.tile // 2
+    beyond = -s.stride if phase_shift is None else phase_shift - 1
+    for image, row, column in _rows(out).tolist():
+        top, left = row * step - s.pad_top, column * step - s.pad_left
+        below, right = top + step + beyond + s.kh, left + step + beyond + s.kw
+        seen[image, max(top, 0) : max(below, 0), max(left, 0) : max(right, 0)] = True
+    return seen
+
+
+def _modulation(m: Modulation, count: int, c: int) -> int:
+    return count * c * (_itemsize(m.gamma) + _itemsize(m.beta))
+
+
+def _affine(a: Affine | None, c: int) -> int:
+    return 0 if a is None else 8 * a.array.shape[1] * c
+
+
+def _whole(x: Plane) -> int:
+    return x.n * x.h * x.w * x.c * _itemsize(x)
+
+
+def _itemsize(x: Plane) -> int:
+    given = x.base if x.base is not None else x.blocks
+    assert given is not None
+    return given.dtype.size
+
+
+def _size(a: mx.array | None) -> int:
+    return 0 if a is None else a.nbytes

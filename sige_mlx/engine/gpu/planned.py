@@ -1,0 +1,117 @@
+"""What an edit launches, found without running anything: arrays have a shape and a type, and MLX never makes them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from sige_mlx.engine.gpu import kernels
+from sige_mlx.engine.gpu.binding import Record, Running
+from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise, Norm, Paste
+from sige_mlx.engine.gpu.executor import filled
+from sige_mlx.engine.gpu.launch import Launch
+from sige_mlx.engine.gpu.phases import as_phased, can_be_phased
+from sige_mlx.engine.gpu.weights import PANEL, k_groups
+from sige_mlx.graph import program as p
+from sige_mlx.graph.plan import Edit, Plan
+from sige_mlx.graph.program import NONE, Kind, Program
+
+
+@dataclass(frozen=True)
+class PlannedCall:
+    """A call of the layer `layer`; `launch` is None where no kernel takes it and MLX's operations run it."""
+
+    layer: str
+    call: Call
+    launch: Launch | None
+
+
+def planned(plan: Plan, edit: Edit, dtype: mx.Dtype) -> list[PlannedCall]:
+    """The calls of one step of an edit, in order, values and weights being of `dtype`. The lists of tiles are the
+    edit's, filled up as the executor fills them; every other array is zeros that were not made."""
+    if edit.tiling.empty:
+        return []
+    record = Record()
+    recorded = _running(plan.recording, {}, record, dtype, lambda layer, call: None)
+    record.arrays["value", plan.graph.output] = recorded.run()
+    tiles = {}
+    for i, slot in enumerate(edit.template.slots):
+        if slot.kind in (Kind.ROWS, Kind.GRID):
+            level = edit.tiling.at(slot.key)
+            tiles[i] = mx.array(filled(level.rows) if slot.kind is Kind.ROWS else level.grid)
+    found: list[PlannedCall] = []
+
+    def tell(layer: str, call: Call) -> None:
+        found.append(PlannedCall(layer, call, kernels.launch(call)))
+
+    _running(edit.template, tiles, record, dtype, tell).run()
+    return found
+
+
+def planned_dense(plan: Plan, dtype: mx.Dtype) -> list[PlannedCall]:
+    """The calls of a dense pass, which MLX's operations run."""
+    found: list[PlannedCall] = []
+
+    def tell(layer: str, call: Call) -> None:
+        found.append(PlannedCall(layer, call, None))
+
+    _running(plan.dense, {}, Record(), dtype, tell, phased=False).run()
+    return found
+
+
+def _running(
+    program: Program,
+    tiles: Mapping[int, mx.array],
+    record: Record,
+    dtype: mx.Dtype,
+    tell: Callable[[str, Call], None],
+    phased: bool = True,
+) -> Running:
+    def compute(call: Call, key: Any) -> list[mx.array]:
+        if phased and isinstance(call, Conv) and can_be_phased(call):
+            call = _phased(call)
+        tell(running.layer, call)
+        return [mx.zeros(shape, of) for shape, of in _results(call)]
+
+    running = Running(program, _parameters(program, dtype) | dict(tiles), record, compute, dtype)
+    return running
+
+
+def _parameters(program: Program, dtype: mx.Dtype) -> dict[int, mx.array]:
+    """Stand-ins for inputs, weights, and what else a network has."""
+    found = {}
+    for i, slot in enumerate(program.slots):
+        if slot.kind is Kind.INPUT:
+            found[i] = mx.zeros(slot.shape, dtype if len(slot.shape) == 4 else mx.float32)
+        elif slot.kind in (Kind.BIAS, Kind.PARAM, Kind.FOLDED):
+            found[i] = mx.zeros(slot.shape)
+    for op in program.ops:
+        if isinstance(op, p.Conv):
+            groups = sum(k_groups(s.kh, s.kw, s.x.c) for s in op.source)
+            found[op.weight] = mx.zeros((-(-op.c_out // PANEL), groups, 4, 8, 8), dtype)
+        elif isinstance(op, p.Depthwise) and op.weight != NONE:
+            found[op.weight] = mx.zeros((op.source.kh * op.source.kw, op.c), dtype)
+    return found
+
+
+def _phased(call: Conv) -> Conv:
+    panels, groups = 4 * call.weight.shape[0], sum(k_groups(2, 2, s.x.c) for s in call.sources)
+    return as_phased(call, mx.zeros((panels, groups, 4, 8, 8), call.weight.dtype))
+
+
+def _results(call: Call) -> list[tuple[tuple[int, ...], mx.Dtype]]:
+    """Shape and type of what `twins.run` gives."""
+    if isinstance(call, Conv | Depthwise):
+        e, dtype = call.epilogue, call.weight.dtype if isinstance(call, Conv) else call.dtype
+        values = [(e.out.shape(e.c_out), dtype)] * len(e.outputs)
+        return [*values, ((e.out.tiles, 2, e.c_out), mx.float32)] if e.sums else values
+    if isinstance(call, Norm):
+        return [((2, call.n, call.channels), mx.float32)]
+    if isinstance(call, Attention):
+        return [(call.q.shape, call.q.dtype)]
+    assert isinstance(call, Paste)
+    x = call.x
+    given = x.base if x.base is not None else x.blocks
+    assert given is not None
+    return [((x.n, x.h, x.w, x.c), given.dtype)]

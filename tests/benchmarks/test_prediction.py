@@ -1,0 +1,222 @@
+"""Predictions: bytes against what kernels touch on the model of Metal, times against arithmetic, and the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, fields, replace
+
+import mlx.core as mx
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from sige_mlx.benchmark import prediction
+from sige_mlx.benchmark.prediction import bounds, counting, limits, traffic
+from sige_mlx.benchmark.prediction.counting import Counting
+from sige_mlx.cli.bench import bench
+from sige_mlx.engine.gpu import kernels
+from sige_mlx.engine.gpu.calls import (
+    Affine,
+    Attention,
+    Call,
+    Conv,
+    Depthwise,
+    Domain,
+    Epilogue,
+    Norm,
+    Paste,
+    Plane,
+    Source,
+)
+from sige_mlx.engine.gpu.launch import Launch
+from sige_mlx.engine.gpu.planned import planned, planned_dense
+from sige_mlx.engine.gpu.weights import pack
+from sige_mlx.errors import SigeError
+from sige_mlx.graph.plan import Plan
+from sige_mlx.metal import sim
+from sige_mlx.metal.sim import Counters
+from sige_mlx.models.ddpm import DDPMUNet
+from tests.metal.sim.kernels import needs_clang
+from tests.tiny import CONFIG, write_tiny_model
+
+LINE, C = 128, 64  # 64 channels of float16 are one line
+ROWS = np.array([(0, 1, 1), (0, 1, 2), (0, 3, 3), (-1, -1, -1)], np.int32)
+NOTHING = Counters(*(0 for _ in fields(Counters)))
+
+
+def plane(h: int, w: int, blocks: bool = True) -> Plane:
+    grid = np.full((1, -(-h // 4), -(-w // 4)), -1, np.int32)
+    if not blocks:
+        return Plane(1, h, w, C, 4, mx.zeros((1, h, w, C), mx.float16))
+    for i, (_, row, column) in enumerate(ROWS[:3] // (16 // h or 1)):
+        grid[0, row, column] = i
+    return Plane(1, h, w, C, 4, mx.zeros((1, h, w, C), mx.float16), mx.zeros((3, 4, 4, C), mx.float16), mx.array(grid))
+
+
+def conv(source: Source, out: Domain, phase_shift: int | None = None, residual: Plane | None = None) -> Conv:
+    packed = pack([mx.zeros((C, source.kh, source.kw, C), mx.float16)])
+    weight = packed if phase_shift is None else mx.concatenate([packed] * 4)
+    return Conv(Epilogue(out, C, bias=mx.zeros(C), residual=residual), weight, (source,), phase_shift)
+
+
+LISTED, DENSE = Domain(1, 16, 16, 4, mx.array(ROWS)), Domain(1, 16, 16, 4)
+CALLS: dict[str, Call] = {
+    "tiles": conv(Source(plane(16, 16), 3, 3, 1, 1, 1), LISTED),
+    "dense": conv(Source(plane(16, 16, False), 3, 3, 1, 1, 1), DENSE),
+    "strided": conv(Source(plane(32, 32, False), 3, 3, 2), LISTED),
+    "pointwise": conv(Source(plane(16, 16), 1, 1), LISTED, residual=plane(16, 16)),
+    "upsampled": conv(Source(plane(8, 8, False), 3, 3, 1, 1, 1, resample=1), LISTED),
+    "phased": conv(Source(plane(8, 8, False), 2, 2, 1, 1, 1), LISTED, 1),
+    "normalised": conv(Source(plane(16, 16), 3, 3, 1, 1, 1, affine=Affine(mx.zeros((2, 1, C)))), LISTED),
+    "depthwise": Depthwise(
+        Epilogue(LISTED, C), mx.zeros((9, C), mx.float16), Source(plane(16, 16), 3, 3, 1, 1, 1), mx.float16
+    ),
+    "attention": Attention(
+        LISTED, *(mx.zeros((n, m, C), mx.float16) for n, m in ((4, 16), (1, 256), (1, 256))), 1, C, 1.0
+    ),
+    "norm": Norm(1, 256, 8, (Plane(1, 16, 1, 2 * C, 1, mx.zeros((1, 16, 1, 2 * C))),), None, mx.zeros(C), None, 1e-5),
+    "paste": Paste(plane(16, 16)),
+}
+
+
+@pytest.mark.slow
+@needs_clang
+@pytest.mark.parametrize("name", CALLS)
+def test_bytes_are_the_lines_that_a_kernel_touches(name: str) -> None:
+    """But for the lines that hold numbers, lists and grids, which are few."""
+    call = CALLS[name]
+    launch = kernels.launch(call)
+    assert launch is not None
+    counters = sim.simulate(launch.compiled(), **launch.arguments(), count=True).counters
+    small = [a for n, a in zip(launch.kernel.inputs, launch.inputs, strict=True) if a.dtype == mx.int32]
+    beside = sum(-(-a.nbytes // LINE) for a in small)
+    assert 0 <= counters.device_lines_read - traffic.read(call) / LINE <= beside
+    assert counters.device_bytes_written >= traffic.written(call)
+    assert traffic.written(call) / LINE <= counters.device_lines_written <= traffic.written(call) / LINE + 16
+
+
+def test_bytes_of_tiles() -> None:
+    """Windows of 6x6 around three tiles, of which two are neighbours and one lies in the corner."""
+    seen = 6 * 10 + 5 * 5
+    assert traffic.read(CALLS["tiles"]) == seen * 2 * C + 9 * 2 * C * C + 4 * C
+    assert traffic.written(CALLS["tiles"]) == 3 * 16 * 2 * C
+    assert bounds.multiplications(CALLS["tiles"]) == 3 * 16 * 9 * C * C
+
+
+def test_times_of_a_kernel() -> None:
+    """A threadgroup of a thousand matrix products and as many other operations, on cores that have one, then two."""
+    threadgroup = replace(
+        NOTHING,
+        threadgroups=2,
+        fmas=2 * 512_000,
+        simdgroup_multiplies=2 * 1000,
+        integer_operations=2 * 64_000,
+        threadgroup_bytes_read=2 * 128_000,
+    )
+    one, two = (bounds.of_kernel(CALLS["tiles"], threadgroup, n) for n in (16, 17))
+    milliseconds = 1e3 / limits.CLOCK
+    assert one.alu == pytest.approx((1000 * 17 / 4 + 500) * milliseconds)
+    assert one.threadgroup == pytest.approx(1000 * milliseconds)
+    assert one.dram == pytest.approx(1e3 * (traffic.read(CALLS["tiles"]) + 3 * 16 * 2 * C) / 200e9)
+    assert (two.alu, two.threadgroup) == pytest.approx((2 * one.alu, 2 * one.threadgroup)) and two.dram == one.dram
+    assert (one.ms, one.by) == (one.alu, "ALU")
+    assert bounds.of_kernel(CALLS["tiles"], replace(NOTHING, threadgroups=1), 1).by == "launch"
+
+
+def test_times_of_mlx() -> None:
+    """Near the published peak where multiplications rule, and by Winograd where MLX is."""
+    large = Source(Plane(1, 64, 64, 128, 4, mx.zeros((1, 64, 64, 128), mx.float16)), 3, 3, 1, 1, 1)
+    call = Conv(Epilogue(Domain(1, 64, 64, 4), 128), mx.zeros((4, 144, 4, 8, 8), mx.float16), (large,))
+    direct = 2 * bounds.multiplications(call) / 5.3e12 * 1e3
+    assert bounds.by_winograd(large, call.epilogue.out, 128)
+    assert direct / bounds.of_mlx(call).alu == pytest.approx(9 * 36 / 64, rel=0.2)  # 64 is no multiple of 6
+    wide = replace(large, kh=1, kw=1)
+    assert not bounds.by_winograd(wide, call.epilogue.out, 128)
+    assert bounds.of_mlx(replace(call, sources=(wide,))).alu == pytest.approx(direct / 9 * 17 / 16, rel=0.01)
+
+
+def test_calls_have_the_multiplications_of_the_program() -> None:
+    plan = Plan.of(DDPMUNet(CONFIG))
+    mask = np.zeros(plan.image_size, np.bool_)
+    mask[3:9, 6:13] = True
+    assert sum(bounds.multiplications(c.call) for c in planned_dense(plan, mx.float16)) == plan.dense.macs
+    edit = plan.edit(mask)
+    calls = [c.call for c in planned(plan, edit, mx.float16)]
+    phased = sum(5 * bounds.multiplications(c) // 4 for c in calls if isinstance(c, Conv) and c.phase_shift is not None)
+    assert phased and sum(map(bounds.multiplications, calls)) + phased == edit.program.macs
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels that do nothing, so that none is compiled."""
+
+    def of(self: Counting, launches: Sequence[Launch]) -> list[Counters]:
+        return [replace(NOTHING, threadgroups=1, integer_operations=10**6) for _ in launches]
+
+    monkeypatch.setattr(Counting, "of", of)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@needs_clang
+@pytest.mark.usefixtures("counted")
+def test_the_command(tiny: str) -> None:
+    app = typer.Typer()
+    app.command()(bench)
+    arguments = ["-m", tiny, "--device", "gpu", "--predict", "--edit", "5", "--edit", "30"]
+    ran = CliRunner().invoke(app, [*arguments, "--json"])
+    assert ran.exit_code == 0, ran.output
+    found = json.loads(ran.stdout)
+    assert found["predicted_not_measured"] and [taken["percent"] for taken in found["passes"]] == [None, 5, 5, 30, 30]
+    assert found["limits"]["cores"] == 16
+    for taken in found["passes"]:
+        assert taken["ms"] == pytest.approx(sum(call["ms"] for call in taken["calls"]))
+        assert all(call["ms"] == max(call["bounds"].values()) for call in taken["calls"])
+        assert taken["dispatches"] == (0 if taken["percent"] is None else len(taken["calls"]))
+    table, layers = (CliRunner().invoke(app, [*arguments, *more]).stdout for more in ([], ["--layers"]))
+    assert table.startswith("PREDICTED, NOT MEASURED") and "conv 32x32 tiles" in table and "bound" in table
+    assert "conv_in" in layers and "conv_in" not in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--device", "cpu"], "--predict needs --device gpu"),
+        (["--device", "gpu", "--edit", "0"], "above 0 and at most 100"),
+    ],
+)
+def test_what_cannot_be_predicted(tiny: str, arguments: list[str], sentence: str) -> None:
+    app = typer.Typer()
+    app.command()(bench)
+    raised = CliRunner().invoke(app, ["-m", tiny, "--predict", *arguments]).exception
+    assert isinstance(raised, SigeError) and sentence in str(raised)
+
+
+def test_a_compiler_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sim, "compiler", lambda: None)
+    with pytest.raises(SigeError, match="install clang"):
+        Counting()
+    with pytest.raises(SigeError, match="no edit to predict"):
+        prediction.predict("ddpm-church-256", [])
+
+
+@pytest.mark.slow
+@needs_clang
+def test_a_few_threadgroups_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a whole launch and of its sample, the counters that times are made of, by threadgroup."""
+    call = conv(Source(plane(16, 16, False), 3, 3, 1, 1, 1), DENSE)
+    launch = kernels.launch(call)
+    assert launch is not None
+    (few,) = Counting().of([launch])
+    monkeypatch.setattr(counting, "SAMPLED", 10**6)
+    everything, again = Counting().of([launch, launch])
+    assert astuple(everything) == astuple(again)
+    assert (few.threadgroups, everything.threadgroups) == (2, int(np.prod(launch.groups)))
+    sampled, whole = (bounds.of_kernel(call, c, everything.threadgroups) for c in (few, everything))
+    assert sampled.alu == pytest.approx(whole.alu, rel=0.02)
+    assert sampled.threadgroup == pytest.approx(whole.threadgroup, rel=0.02)

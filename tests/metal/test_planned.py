@@ -1,0 +1,61 @@
+"""What an edit is planned to launch is what it launches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from sige_mlx.engine import Engine
+from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.planned import planned, planned_dense
+from sige_mlx.graph import program as p
+from sige_mlx.models.ddpm import DDPMUNet
+from tests.engine.compare import edited, image
+from tests.graph.networks import RandomUNet, Spec
+from tests.tiny import CONFIG
+
+UNET = Spec(16, 24, 3, (("block", 8), ("attention", 8), ("down", 12), ("block", 12), ("up", 8)), True, True)
+
+
+def described(launch: Launch) -> tuple[Any, ...]:
+    params = launch.inputs[launch.kernel.inputs.index("params")]
+    shapes = [a.shape for a in launch.inputs]
+    return launch.kernel.specialisation, launch.groups, launch.threads, shapes, np.asarray(params).tolist()
+
+
+@pytest.mark.parametrize("model", [lambda: DDPMUNet(CONFIG), lambda: RandomUNet(UNET)], ids=["ddpm", "random"])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_launches(model: Any, everywhere: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[Launch] = []
+
+    def run(self: Simulated, launch: Launch) -> list[mx.array]:
+        launched.append(launch)
+        return [mx.zeros(shape, dtype) for shape, dtype in launch.outputs]
+
+    monkeypatch.setenv("SIGE_METAL", "sim")
+    monkeypatch.setattr(Simulated, "run", run)
+    engine = Engine(model(), "gpu", threshold=16)
+    mask = np.zeros(engine.plan.image_size, np.bool_)
+    mask[3:7, 6:13] = True
+    inputs = image(engine)
+    engine.record(**inputs)
+    prepared = engine.prepare(mask, everywhere)
+    engine.edit(prepared, **edited(inputs, mask))
+    expected = [c.launch for c in planned(engine.plan, prepared.edit, mx.float16)]
+    assert launched and [described(a) for a in launched] == [described(b) for b in expected if b is not None]
+
+
+def test_an_empty_edit_launches_nothing() -> None:
+    plan = Engine(DDPMUNet(CONFIG), "reference").plan
+    assert planned(plan, plan.edit(np.zeros(plan.image_size, np.bool_)), mx.float16) == []
+
+
+def test_a_dense_pass_has_a_call_for_every_op_but_the_timestep() -> None:
+    plan = Engine(DDPMUNet(CONFIG), "reference").plan
+    calls = planned_dense(plan, mx.float16)
+    assert len(calls) == sum(not isinstance(op, p.Timestep) for op in plan.dense.ops)
+    assert all(c.launch is None for c in calls)
+    assert {"conv_in", "conv_out"} <= {c.layer for c in calls}
