@@ -22,7 +22,7 @@ def print_predicted(predicted: Predicted, layers: bool) -> None:
         typer.echo(f"\n{taken.what}{', as if each op were one perfect kernel of MLX' if taken.percent is None else ''}")
         groups = [(c.layer, [c]) for c in taken.calls] if layers else taken.by_kind().items()
         rows = [(name, *_row(calls)) for name, calls in groups]
-        terminal.table([taken.what, *COLUMNS], [*rows, ("total", *_row(taken.calls))])
+        terminal.table(["", *COLUMNS], [*rows, ("total", *_row(taken.calls))])
     typer.echo("\nA call takes the largest of its bounds; a pass takes the sum of its calls.")
 
 

@@ -79,14 +79,14 @@ class _Bench:
     def dense(self) -> float:
         for engine in (self.native, self.single, self.reference):
             engine.record(x=self.original, t=self.t)
-        return _nmse(self.native(x=self.edited, t=self.t), self.reference(x=self.edited, t=self.t))
+        return nmse(self.native(x=self.edited, t=self.t), self.reference(x=self.edited, t=self.t))
 
     def edit(self) -> float:
-        return _nmse(self._edit(self.native, self.mask), self._edit(self.reference, self.mask))
+        return nmse(self._edit(self.native, self.mask), self._edit(self.reference, self.mask))
 
     def every_tile(self) -> float:
         full = np.ones_like(self.mask)
-        return _nmse(self._edit(self.native, full), self._edit(self.reference, full))
+        return nmse(self._edit(self.native, full), self._edit(self.reference, full))
 
     def empty(self) -> float:
         kept = self._edit(self.native, np.zeros_like(self.mask))
@@ -99,7 +99,8 @@ class _Bench:
         return engine.edit(engine.prepare(mask), x=self.edited, t=self.t)
 
 
-def _nmse(a: mx.array, b: mx.array) -> float:
+def nmse(a: mx.array, b: mx.array) -> float:
+    """The mean squared error of `a` by the mean square of `b`."""
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
     return float(((x - y) ** 2).sum() / (y**2).sum())
 

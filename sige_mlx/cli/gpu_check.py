@@ -1,0 +1,112 @@
+"""The GPU against plain MLX and the CPU: what `sige-mlx doctor` runs where there is a GPU, or the model of one."""
+
+from collections.abc import Callable, Iterable
+
+import mlx.core as mx
+import mlx.nn
+
+from sige_mlx import zoo
+from sige_mlx.benchmark.blob import blob_mask
+from sige_mlx.benchmark.workload import workload
+from sige_mlx.cli.self_check import Check, nmse
+from sige_mlx.editing.recording import Progress
+from sige_mlx.engine import Engine
+from sige_mlx.engine.gpu import kernels, twins
+from sige_mlx.engine.gpu.calls import Call
+from sige_mlx.engine.gpu.launch import Device
+from sige_mlx.engine.gpu.planned import planned
+from sige_mlx.engine.gpu.sample import sample
+from sige_mlx.engine.gpu.trust import BOUNDS, difference
+from sige_mlx.graph.plan import Plan
+from sige_mlx.models import build
+
+UNET = {"image_size": 32, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (16,)}
+LABELS = {"crop_size": 64, "num_upsampling_layers": "normal", "num_sparse_layers": 3}
+SMALL = {
+    "ddpm": {**UNET, "sparse_resolution_threshold": 32},
+    "pd": {**UNET, "head_dim": 32, "temb_ch": 48, "sparse_resolution_threshold": 16},
+    "resnet_generator": {"image_size": (32, 48), "ngf": 8, "n_blocks": 1},
+    "spade": {**LABELS, "ngf": 4, "nhidden": 8},
+    "sub_mobile_spade": {**LABELS, "config_str": "8_8_8_8_8_8_8_8"},
+}
+"""A small network of each family, by its configuration."""
+
+EDITED = 10  # % of the pixels
+BOUND = 1e-4  # normalised mean squared error: float16 leaves about 1e-6
+
+
+def gpu_checks(device: Device, threads: int = 0, progress: Progress | None = None) -> list[Check]:
+    """Tries every kernel that the small networks use, then runs each of them on the GPU and on the CPU, where `threads`
+    are the native engine's. A check that cannot run has failed."""
+    networks = {family: build(family, settings) for family, settings in SMALL.items()}
+    checks = kernel_checks(device, (call for model in networks.values() for call in calls_of(model)), progress)
+    for family, model in networks.items():
+        checks += network_checks(family, model, threads)
+    return checks
+
+
+def calls_of(model: mlx.nn.Module) -> list[Call]:
+    """The calls of edits of a network."""
+    plan = Plan.of(model)
+    mask = blob_mask(plan.image_size, EDITED)
+    return [c.call for everywhere in (True, False) for c in planned(plan, plan.edit(mask, everywhere), mx.float16)]
+
+
+def kernel_checks(device: Device, calls: Iterable[Call], progress: Progress | None = None) -> list[Check]:
+    """One check for each kernel: all its variants that the calls need, each on a small input."""
+    variants = {}
+    for call in calls:
+        launch = kernels.launch(call)
+        if launch is not None:
+            variants[launch.kernel.specialisation] = (launch, sample(call))
+    found: dict[str, list[tuple[float, float, str]]] = {}
+    for done, (launch, small) in enumerate(variants.values()):
+        if progress:
+            progress("gpu", done, len(variants))
+        error, bound, why = float("inf"), BOUNDS[mx.float16], ""
+        again = kernels.launch(small, launch)
+        assert again is not None
+        try:
+            results = device.run(again)
+            mx.eval(results)
+            error = difference(small, results, twins.run(small))
+        except Exception as raised:  # whatever MLX, the compiler or the driver raise
+            why = str(raised).split("\n", 1)[0] or type(raised).__name__
+        found.setdefault(launch.kernel.name, []).append((error, bound, why))
+    return [_of_kernel(name, tried) for name, tried in sorted(found.items())]
+
+
+def _of_kernel(name: str, tried: list[tuple[float, float, str]]) -> Check:
+    wrong = [(error, why) for error, bound, why in tried if error > bound]
+    if wrong:
+        reasons = next((why for _, why in wrong if why), f"error {max(error for error, _ in wrong):.1e}")
+        return Check(f"kernel {name}", False, f"{len(wrong)} of {len(tried)} variants: {reasons}")
+    return Check(f"kernel {name}", True, f"{len(tried)} variants, error at most {max(e for e, _, _ in tried):.1e}")
+
+
+def network_checks(family: str, model: mlx.nn.Module, threads: int = 0) -> list[Check]:
+    """A dense pass and an edit, on the GPU in float16 and on the CPU in float32."""
+    load = zoo.random_weights(model)
+    try:
+        gpu, cpu = Engine(model, "gpu", load=load), Engine(model, "cpu", load=load, threads=threads)
+        work = workload(cpu)
+    except Exception as raised:
+        return [Check(f"{family} on the GPU", False, str(raised))]
+    mask = blob_mask(cpu.plan.image_size, EDITED)
+    edited = work.edited(mask)
+
+    def dense() -> float:
+        return nmse(gpu.record(**work.original), cpu.record(**work.original))
+
+    def edit() -> float:
+        return nmse(*(engine.edit(engine.prepare(mask), **edited) for engine in (gpu, cpu)))
+
+    return [_agreement(f"{family} on the GPU, dense pass", dense), _agreement(f"{family} on the GPU, edit", edit)]
+
+
+def _agreement(name: str, run: Callable[[], float]) -> Check:
+    try:
+        error = run()
+    except Exception as raised:  # as above
+        return Check(name, False, str(raised).split("\n", 1)[0])
+    return Check(name, error <= BOUND, f"normalised mean squared error {error:.1e}, at most {BOUND:.0e}")
