@@ -40,7 +40,7 @@ class Trust:
             return True
         name = launch.kernel.specialisation
         if name not in self._verdicts:
-            self._verdicts[name] = self._tried(launch, sample(call))
+            self._verdicts[name] = tried(self._device, launch, call)
             self._keep()
         if self._verdicts[name] and launch.kernel.name not in self._warned:
             self._warned.add(launch.kernel.name)
@@ -50,20 +50,6 @@ class Trust:
                 stacklevel=2,
             )
         return not self._verdicts[name]
-
-    def _tried(self, launch: Launch, small: Call) -> str:
-        """What is wrong with a kernel, or nothing."""
-        again = kernels.launch(small, launch)
-        if again is None or again.kernel != launch.kernel:
-            return "no small input was found to try it on"
-        try:
-            found = self._device.run(again)
-            mx.eval(found)
-        except Exception as raised:  # whatever MLX, the compiler or the driver raise
-            return f"it does not run ({next(iter(str(raised).splitlines()), type(raised).__name__)})"
-        error = difference(small, found, twins.run(small))
-        bound = max(BOUNDS.get(a.dtype, BOUNDS[mx.float32]) for a in found)
-        return "" if error <= bound else f"its error is {error:.1e} on a small input"
 
     def _keep(self) -> None:
         """Adds the verdicts to the file. Whoever else writes at the same time may win: a kernel is then tried again."""
@@ -77,6 +63,22 @@ class Trust:
             os.replace(name, self._file)
         except OSError:
             pass  # a folder that cannot be written to costs time at every start, no more
+
+
+def tried(device: Device, launch: Launch, call: Call) -> str:
+    """What is wrong with the kernel of a launch, that of `call`, on a small input; nothing if it is right."""
+    small = sample(call)
+    again = kernels.launch(small, launch)
+    if again is None or again.kernel != launch.kernel:
+        return "no small input was found to try it on"
+    try:
+        found = device.run(again)
+        mx.eval(found)
+    except Exception as raised:  # whatever MLX, the compiler or the driver raise
+        return f"it does not run ({next(iter(str(raised).splitlines()), type(raised).__name__)})"
+    error = difference(small, found, twins.run(small))
+    bound = max(BOUNDS.get(a.dtype, BOUNDS[mx.float32]) for a in found)
+    return "" if error <= bound else f"its error is {error:.1e} on a small input"
 
 
 def difference(call: Call, found: Sequence[mx.array], expected: Sequence[mx.array]) -> float:
