@@ -19,6 +19,7 @@ NOT_CHECKED = (
 GPU_NOT_CHECKED = (
     "the GPU, its kernels and each family of networks on it: this machine has no Metal; SIGE_METAL=sim models it"
 )
+GPU_MODELLED = "a real GPU: kernels and networks ran on the model of Metal"
 
 
 def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
@@ -43,6 +44,8 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
             unchecked.append(GPU_NOT_CHECKED)
         else:
             checks += gpu_checks(gpu, threads, tell)
+            if gpu.identity is None:
+                unchecked.append(GPU_MODELLED)
     found["memory_peak_mib"] = round(_peak_memory() / 2**20)
     passed = all(check.passed for check in checks)
     if json:

@@ -76,4 +76,4 @@ def test_doctor_on_the_model(run: Run) -> None:
     assert ended.status == 0, ended.out
     names = [check["name"] for check in ended.json["checks"]]
     assert {"kernel conv", "kernel attention", "ddpm on the GPU, edit", "spade on the GPU, dense pass"} <= {*names}
-    assert not any("no Metal" in item for item in ended.json["not_checked_here"])
+    assert ended.json["not_checked_here"][-1].startswith("a real GPU")
