@@ -269,12 +269,12 @@ def test_folders_that_are_no_model_are_one_sentence(tmp_path: Path, name: str) -
     ],
 )
 def test_colours_that_are_not_those_of_the_classes(tmp_path: Path, text: str) -> None:
-    write_tiny_model(tmp_path, replace(LABEL_CONFIG, input_nc=2))
-    (tmp_path / "labels.json").write_text('{"sea": [0, 0, 255], "land": [0, 255, 0]}')
-    assert zoo.load(tmp_path).palette == ((0, 0, 255), (0, 255, 0))
-    (tmp_path / "labels.json").write_text(text)
+    folder = write_tiny_model(tmp_path / "mine", replace(LABEL_CONFIG, input_nc=2))
+    (folder / "labels.json").write_text('{"sea": [0, 0, 255], "land": [0, 255, 0]}')
+    assert zoo.load(folder).palette == ((0, 0, 255), (0, 255, 0))
+    (folder / "labels.json").write_text(text)
     with pytest.raises(SigeError, match=r"labels\.json cannot be read as the colours of 2 classes") as caught:
-        zoo.load(tmp_path)
+        zoo.load(folder)
     assert "\n" not in str(caught.value)
 
 

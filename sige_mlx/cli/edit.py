@@ -88,7 +88,7 @@ def edit(
     given = {"original": original, "edited": edited, "mask": mask, "labels": labels, "edited_labels": edited_labels}
     given |= {"instances": instances, "edited_instances": edited_instances}
     images = {name: open_image(path) for name, path in given.items() if path}
-    pretrained = zoo.load(model or (zoo.LABELS if labels else zoo.DEFAULT))
+    pretrained = zoo.load((zoo.LABELS if labels else zoo.DEFAULT) if model is None else model)
     translates = isinstance(pretrained.model, ResnetGenerator)
     if translates:
         pretrained = _fitted(pretrained, images, named)
