@@ -111,8 +111,11 @@ def test_labels_of_places(marble: LabelledBlueMarble, north: float, east: float,
 def test_crops_and_their_labels_are_of_one_place(marble: LabelledBlueMarble) -> None:
     pictures, labels = marble.sample(np.random.default_rng(0), 12, 64)
     assert pictures.shape == (12, 64, 64, 3) and labels.shape == (12, 64, 64)
-    blue = pictures[..., 2] > pictures[..., 0]
-    assert np.mean(blue == (labels < ID["lake"])) > 0.97
+    blue, sea = pictures[..., 2] > pictures[..., 0], labels < ID["lake"]
+    agreement = np.mean(blue == sea)
+    assert agreement > 0.95  # dark forests and ice are bluish too
+    shifted = [np.mean(blue == np.roll(sea, shift, axis)) for shift in (-2, 2) for axis in (1, 2)]
+    assert agreement > max(shifted)
 
 
 @pytest.mark.slow
