@@ -21,10 +21,18 @@ from sige_mlx.models import build, reconfigured
 from sige_mlx.nn.module import parameters
 
 ASSETS = Path(__file__).parent / "assets"
-"""What ships inside the package: the default model and the pictures of the demo."""
+"""What ships inside the package: the embedded models and the pictures of the demos."""
 
 DEFAULT = "blue-marble-128"
-"""The model that ships inside the package; its configuration lies beside its weights."""
+"""The model of pictures that ships inside the package; its configuration lies beside its weights."""
+
+LABELS = "blue-marble-labels-256"
+"""The model of label maps that does."""
+
+EMBEDDED = (DEFAULT, LABELS)
+
+Palette = tuple[tuple[int, int, int], ...]
+"""The colour of each class of label maps, from 0 on: red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,8 @@ class Pretrained:
     family: str
     model: mlx.nn.Module
     load: Loader
+    palette: Palette | None = None
+    """Colours of the classes, of a network of label maps in whose folder `labels.json` says them."""
 
     def engine(self, device: str = "cpu", **options: Any) -> Engine:
         """An `Engine` of the network; options are the engine's."""
@@ -95,23 +105,26 @@ class Pretrained:
 
 
 def names() -> list[str]:
-    """What a model may be called, besides the path of its folder: the embedded one, the published ones, and those
+    """What a model may be called, besides the path of its folder: the embedded ones, the published ones, and those
     converted into the cache."""
     cached = sorted(folder.parent.name for folder in cache_folder().glob("*/config.json"))
-    return list(dict.fromkeys([DEFAULT, *KNOWN, *cached]))
+    return list(dict.fromkeys([*EMBEDDED, *KNOWN, *cached]))
 
 
 def is_here(name: str) -> bool:
     """Whether the weights of a model in `names` are on this machine."""
-    return name == DEFAULT or (cache_folder() / name / "config.json").is_file()
+    return name in EMBEDDED or (cache_folder() / name / "config.json").is_file()
 
 
 def load(name: str | Path) -> Pretrained:
-    """A model by name (embedded or converted into the cache) or by the path of a folder with `config.json` and
-    `model.safetensors`. Raises `SigeError` when it is nowhere, or when its files do not belong together."""
+    """A model by name (embedded or converted into the cache) or by the path of a folder with `config.json`,
+    `model.safetensors` and, where label maps have colours of their own, `labels.json`: an object from the names of the
+    classes, in the order of their numbers, to `[red, green, blue]`. Raises `SigeError` when it is nowhere, or when its
+    files do not belong together."""
     folder = _folder(name)
     family, model = _described(folder)
-    return Pretrained(str(name), family, model, _safetensors(folder / "model.safetensors", model))
+    load = _safetensors(folder / "model.safetensors", model)
+    return Pretrained(str(name), family, model, load, _palette(folder / "labels.json", model))
 
 
 def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
@@ -166,9 +179,22 @@ def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
         raise SigeError(f"{path}: {error}") from error
 
 
+def _palette(path: Path, model: mlx.nn.Module) -> Palette | None:
+    if not path.exists():
+        return None
+    classes = getattr(model.config, "input_nc", 0)
+    try:
+        colours = np.array(list(json.loads(path.read_text()).values()))
+    except (OSError, ValueError, AttributeError) as error:
+        raise SigeError(f"{path} cannot be read as the colours of {classes} classes: {error!r}") from error
+    if colours.shape != (classes, 3) or colours.dtype.kind != "i" or colours.min() < 0 or colours.max() > 255:
+        raise SigeError(f"{path} cannot be read as the colours of {classes} classes, three numbers of 0 to 255 each")
+    return tuple((r, g, b) for r, g, b in colours.tolist())
+
+
 def _folder(name: str | Path) -> Path:
-    if str(name) == DEFAULT:
-        return ASSETS / DEFAULT
+    if str(name) in EMBEDDED:
+        return ASSETS / name
     folder, cached = Path(name), cache_folder() / name
     if str(name) in KNOWN:
         if not cached.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from sige_mlx.errors import SigeError
 from sige_mlx.models import build
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
-from sige_mlx.models.spade import SPADEConfig
+from sige_mlx.models.spade import SPADEConfig, SPADEGenerator
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig
 from sige_mlx.nn.module import parameters
+from tests.tiny import LABEL_CONFIG, write_tiny_model
 
 CONFIG = {"image_size": 16, "ch": 32, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [8]}
 
@@ -71,7 +73,7 @@ def test_engine_and_module_have_the_same_weights(tmp_path: Path) -> None:
 def test_a_converted_model_goes_by_its_name(cache: Path) -> None:
     save(cache / "my-church")
     assert zoo.load("my-church").family == "ddpm"
-    assert zoo.names() == [zoo.DEFAULT, *zoo.KNOWN, "my-church"]
+    assert zoo.names() == [*zoo.EMBEDDED, *zoo.KNOWN, "my-church"]
 
 
 def test_a_published_model_is_found_in_the_cache(cache: Path) -> None:
@@ -79,12 +81,19 @@ def test_a_published_model_is_found_in_the_cache(cache: Path) -> None:
     assert zoo.load("ddpm-church-256").name == "ddpm-church-256"
 
 
-def test_the_embedded_model_is_complete() -> None:
-    pretrained = zoo.load(zoo.DEFAULT)
-    assert isinstance(pretrained.model, DDPMUNet)
+@pytest.mark.parametrize(("name", "network"), [(zoo.DEFAULT, DDPMUNet), (zoo.LABELS, SPADEGenerator)])
+def test_the_embedded_models_are_complete(name: str, network: type) -> None:
+    pretrained = zoo.load(name)
+    assert isinstance(pretrained.model, network)
     values = [pretrained.load(name) for name in parameters(pretrained.model)]
     assert all(np.isfinite(v).all() for v in values)
     assert sum(v.nbytes for v in values) <= 20e6
+
+
+def test_the_embedded_label_maps_have_their_colours() -> None:
+    palette = zoo.load(zoo.LABELS).palette
+    assert palette is not None and len(set(palette)) == zoo.network(zoo.LABELS)[1].config.input_nc
+    assert zoo.load(zoo.DEFAULT).palette is None
 
 
 def test_published_networks_need_no_weights() -> None:
@@ -100,7 +109,7 @@ def test_published_networks_need_no_weights() -> None:
 
 
 def test_a_model_is_here_once_it_is_converted(cache: Path) -> None:
-    assert [name for name in zoo.names() if zoo.is_here(name)] == [zoo.DEFAULT]
+    assert [name for name in zoo.names() if zoo.is_here(name)] == list(zoo.EMBEDDED)
     save(cache / "ddpm-church-256")
     assert zoo.is_here("ddpm-church-256") and not zoo.is_here("gaugan-cityscapes")
 
@@ -214,7 +223,7 @@ READ = r"config\.json cannot be read as a model's configuration: "
 WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
     "no such folder": (
         missing_folder,
-        r"is neither a model's name \(blue-marble-128, ddpm-church-256, .*\) nor a folder",
+        r"is neither a model's name \(blue-marble-128, blue-marble-labels-256, .*\) nor a folder",
     ),
     "no weights": (missing_weights, r"model\.safetensors cannot be read as safetensors: "),
     "truncated weights": (truncated, r"model\.safetensors cannot be read as safetensors: "),
@@ -244,6 +253,29 @@ def test_folders_that_are_no_model_are_one_sentence(tmp_path: Path, name: str) -
     with pytest.raises(SigeError, match=sentence) as caught:
         zoo.load(tmp_path / "model")
     assert "\n" not in str(caught.value) and str(tmp_path / "model") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"sea": [0, 0, 255]}',
+        '{"sea": [0, 0, 255], "land": [0, 255]}',
+        '{"sea": [0, 0, 255], "land": [0, 255, 0.5]}',
+        '{"sea": [0, 0, 255], "land": [0, 256, 0]}',
+        '{"sea": [0, 0, 255], "land": [0, -1, 0]}',
+    ],
+)
+def test_colours_that_are_not_those_of_the_classes(tmp_path: Path, text: str) -> None:
+    folder = write_tiny_model(tmp_path / "mine", replace(LABEL_CONFIG, input_nc=2))
+    (folder / "labels.json").write_text('{"sea": [0, 0, 255], "land": [0, 255, 0]}')
+    assert zoo.load(folder).palette == ((0, 0, 255), (0, 255, 0))
+    (folder / "labels.json").write_text(text)
+    with pytest.raises(SigeError, match=r"labels\.json cannot be read as the colours of 2 classes") as caught:
+        zoo.load(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_for_a_folder_says_what_to_do(tmp_path: Path) -> None:

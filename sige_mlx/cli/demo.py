@@ -1,14 +1,28 @@
-"""`sige-mlx demo`: an island is painted on open sea, and the model in the package renders it."""
+"""`sige-mlx demo`: an island is painted on open sea, or into a label map, and a model in the package renders it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from sige_mlx.cli import options, terminal
+from sige_mlx.cli.rendered import of_labels, of_pictures
+from sige_mlx.errors import SigeError
+
+
+class _Scene(NamedTuple):
+    """What a demo edits, with which model; files by the option of `edit` that would name them."""
+
+    model: str
+    files: dict[str, str]
+    title: str
 
 
 def demo(
+    context: typer.Context,
+    what: Annotated[
+        str, typer.Argument(metavar="[picture|labels]", help="Paint on a satellite picture, or into a label map.")
+    ] = "picture",
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the picture goes.")] = Path("demo.png"),
     steps: options.Steps = None,
     strength: options.Strength = None,
@@ -20,31 +34,47 @@ def demo(
     """Paint an island on open sea and render it twice: only the tiles it touches, and everything.
 
     Writes one picture: the original, the painting, its mask and tiles, both results, their difference, and what each
-    cost. The model and the satellite picture (NASA Blue Marble) are part of the package; nothing is downloaded.
-    """
-    import numpy as np
+    cost. The models and the pictures (NASA Blue Marble) are part of the package; nothing is downloaded.
 
+    By a diffusion model, on a picture; and by a label-to-image network, which makes the picture of a map that says
+    what is sea, forest, desert …:
+
+        sige-mlx demo
+        sige-mlx demo labels
+    """
     from sige_mlx import zoo
-    from sige_mlx.editing import EditSession, open_image, save_image
+    from sige_mlx.editing import open_image, save_image
     from sige_mlx.editing.figures import as_json, figures, headline
     from sige_mlx.editing.images import check_destination
-    from sige_mlx.editing.report import report
 
+    scene = _scene(what)
+    stray = [name for name in options.OF_DIFFUSION if name in options.named(context)]
+    if stray and what == "labels":
+        raise SigeError(f"{options.spelled(stray[0])} is for pictures: the network of label maps runs once")
     check_destination(out)
-    pictures = zoo.ASSETS / "demo"
-    painted = open_image(pictures / "painted.png")
-    engine = zoo.load(zoo.DEFAULT).engine(device, threads=threads)
-    session = EditSession(engine, open_image(pictures / "original.png"), steps=steps, strength=strength, seed=seed)
-    with terminal.progress_bars(terminal.STAGES) as tell:
-        result = session.edit(painted, progress=tell)
-        dense = session.dense(painted, progress=tell)
-    settings = f"{zoo.DEFAULT} · {session.denoising}, seed {seed} · {device}"
-    page = report(
-        session.original, np.asarray(painted), result, dense, title="An island, painted on open sea", subtitle=settings
-    )
-    save_image(page, out)
+    images = {name: open_image(zoo.ASSETS / "demo" / file) for name, file in scene.files.items()}
+    pretrained = zoo.load(scene.model)
+    engine = pretrained.engine(device, threads=threads)
+    if what == "labels":
+        rendered = of_labels(engine, pretrained, images, compare=True)
+    else:
+        rendered = of_pictures(engine, images, {"steps": steps, "strength": strength, "seed": seed}, compare=True)
+    result, dense = rendered.result, rendered.dense
+    save_image(rendered.page(scene.model, device, scene.title), out)
     if json:
         terminal.print_json({"out": str(out), **as_json(result, dense)})
         return
     terminal.print_figures(figures(result, dense))
-    typer.echo(f"\nThe same island with {headline(result, dense)}: see {out}")
+    typer.echo(f"\nThe same edit with {headline(result, dense)}: see {out}")
+
+
+def _scene(what: str) -> _Scene:
+    from sige_mlx import zoo
+
+    if what == "picture":
+        files = {"original": "original.png", "edited": "painted.png"}
+        return _Scene(zoo.DEFAULT, files, "An island, painted on open sea")
+    if what == "labels":
+        files = {"labels": "labels.png", "edited_labels": "labels-painted.png"}
+        return _Scene(zoo.LABELS, files, "An island and a lake, painted into a label map")
+    raise SigeError(f"there is no demo {what!r}: it is picture or labels")

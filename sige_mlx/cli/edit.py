@@ -1,39 +1,20 @@
 """`sige-mlx edit`: a painted picture or an edited label map in, the re-rendered or translated picture out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sige_mlx.cli import options, terminal
+from sige_mlx.cli.rendered import of_labels, of_pictures
 from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from sige_mlx.editing.images import Picture
-    from sige_mlx.editing.result import DenseResult, EditResult
-    from sige_mlx.engine import Engine
+    from sige_mlx.cli.rendered import Images
     from sige_mlx.zoo import Pretrained
 
-    Images: TypeAlias = dict[str, Image]  # by the option that named the file
-
-OF_DIFFUSION = ("steps", "strength", "seed", "sampler")
-"""Options of networks that make a picture step by step."""
-
-OF_PICTURES = ("original", "edited", "mask", *OF_DIFFUSION)
+OF_PICTURES = ("original", "edited", "mask", *options.OF_DIFFUSION)
 OF_LABELS = ("labels", "edited_labels", "instances", "edited_instances")
-
-
-class _Rendered(NamedTuple):
-    """What an edit came to, what it was made of, and the settings in words."""
-
-    result: "EditResult"
-    dense: "DenseResult | None"
-    before: "Picture"
-    painted: "Picture"
-    settings: str
-    unedited: str
 
 
 def edit(
@@ -78,8 +59,10 @@ def edit(
         sige-mlx edit -m ddpm-church-256 --sampler dpm-solver --original a.png --edited b.png --out c.png
         sige-mlx edit -m pd-church-128 --original a.png --edited b.png --out c.png
 
-    A label map says what every pixel shows: grey with the class ids, or in the colours of Cityscapes.
+    A label map says what every pixel shows: grey with the class ids, or in the colours of the classes. With the small
+    model in the package, whose classes are `sige-mlx demo labels`'; and with GauGAN, in the colours of Cityscapes:
 
+        sige-mlx edit --labels a.png --edited-labels b.png --out c.png
         sige-mlx edit -m gaugan-cityscapes --labels a.png --edited-labels b.png --out c.png
 
     A network that translates pictures, such as CycleGAN's, takes any size whose sides are multiples of 4. The result
@@ -95,7 +78,7 @@ def edit(
     from sige_mlx.editing.images import check_destination
     from sige_mlx.models.resnet_generator import ResnetGenerator
 
-    named = _named(context)
+    named = options.named(context)
     _check_options(named)
     check_destination(out)
     if report:
@@ -105,23 +88,19 @@ def edit(
     given = {"original": original, "edited": edited, "mask": mask, "labels": labels, "edited_labels": edited_labels}
     given |= {"instances": instances, "edited_instances": edited_instances}
     images = {name: open_image(path) for name, path in given.items() if path}
-    pretrained = zoo.load(zoo.DEFAULT if model is None else model)
+    pretrained = zoo.load((zoo.LABELS if labels else zoo.DEFAULT) if model is None else model)
     translates = isinstance(pretrained.model, ResnetGenerator)
     if translates:
         pretrained = _fitted(pretrained, images, named)
     engine = pretrained.engine(device, threads=threads)
     if labels:
-        rendered = _of_labels(engine, images, compare)
+        rendered = of_labels(engine, pretrained, images, compare)
     else:
         sampling = {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
-        rendered = _of_pictures(engine, images, None if translates else sampling, compare)
+        rendered = of_pictures(engine, images, None if translates else sampling, compare)
     result, dense = rendered.result, rendered.dense
     if report:
-        from sige_mlx.editing.report import report as draw
-
-        subtitle = f"{Path(pretrained.name).name} · {rendered.settings} · {device}"
-        page = draw(rendered.before, rendered.painted, result, dense, title=out.name, subtitle=subtitle)
-        save_image(page, report)
+        save_image(rendered.page(Path(pretrained.name).name, device, title=out.name), report)
     save_image(Image.fromarray(result.image), out)
     if json:
         files = {"model": pretrained.name, "out": str(out), "report": str(report) if report else None}
@@ -133,12 +112,6 @@ def edit(
     typer.echo(f"{out} is written" + (f", and {report}" if report else ""))
 
 
-def _named(context: typer.Context) -> set[str]:
-    """The parameters that were given."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name for name, source in sources.items() if source and source.name != "DEFAULT"}
-
-
 def _check_options(named: set[str]) -> None:
     """Raises `SigeError` unless the options describe one edit, of a picture or of a label map."""
     of_labels = [name for name in OF_LABELS if name in named]
@@ -146,64 +119,26 @@ def _check_options(named: set[str]) -> None:
     if not {"original", "edited", *of_labels} & named:
         raise SigeError("there is no edit: give --original and --edited, or --labels and --edited-labels")
     if of_labels and of_pictures:
-        raise SigeError(
-            f"{_option(of_pictures[0])} is for pictures and {_option(of_labels[0])} for label maps: give one kind"
-        )
+        picture, label_map = options.spelled(of_pictures[0]), options.spelled(of_labels[0])
+        raise SigeError(f"{picture} is for pictures and {label_map} for label maps: give one kind")
     for one, other in (("original", "edited"), ("labels", "edited_labels")):
         if len({one, other} & named) == 1:
-            raise SigeError(f"{_option(one)} and {_option(other)} go together: an edit is where the two differ")
+            raise SigeError(
+                f"{options.spelled(one)} and {options.spelled(other)} go together: an edit is where the two differ"
+            )
     if "instances" in named or "edited_instances" in named:
         if "labels" not in named:
-            raise SigeError(
-                f"{_option(of_labels[0])} says where the objects of a label map are: give --labels and --edited-labels"
-            )
+            given = options.spelled(of_labels[0])
+            raise SigeError(f"{given} says where the objects of a label map are: give --labels and --edited-labels")
         if "instances" not in named:
             raise SigeError("--edited-instances goes with --instances: an edit is where the two differ")
 
 
 def _fitted(pretrained: "Pretrained", images: "Images", named: set[str]) -> "Pretrained":
     """A network that translates, made for the pictures' size. Raises `SigeError` for options that are not for it."""
-    if stray := [name for name in (*OF_DIFFUSION, *OF_LABELS) if name in named]:
-        given, name = _option(stray[0]), pretrained.name
+    if stray := [name for name in (*options.OF_DIFFUSION, *OF_LABELS) if name in named]:
+        given, name = options.spelled(stray[0]), pretrained.name
         kind = "label maps" if stray[0] in OF_LABELS else "diffusion models"
         raise SigeError(f"{given} is for {kind}: {name} translates a picture, in one pass")
     width, height = images["original"].size
     return pretrained.configured(image_size=(height, width))
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _of_pictures(engine: "Engine", images: "Images", sampling: dict[str, Any] | None, compare: bool) -> _Rendered:
-    """By a diffusion model with the settings `sampling`, or without them by a network that translates."""
-    from sige_mlx.editing import EditSession, TranslationSession
-    from sige_mlx.editing.images import picture
-
-    painted, mask = images["edited"], images.get("mask")
-    session: EditSession | TranslationSession
-    if sampling is None:
-        session = TranslationSession(engine, images["original"])
-        settings, same = "translation", "the original translated"
-    else:
-        session = EditSession(engine, images["original"], **sampling)
-        settings, same = f"{session.denoising}, seed {sampling['seed']}", "the original"
-    with terminal.progress_bars(terminal.STAGES) as tell:
-        result = session.edit(painted, mask, tell)
-        dense = session.dense(painted, mask, tell) if compare else None
-    unedited = f"the pictures do not differ, or the mask is black. The result is {same}"
-    return _Rendered(result, dense, session.original, picture(painted, engine.plan.image_size), settings, unedited)
-
-
-def _of_labels(engine: "Engine", images: "Images", compare: bool) -> _Rendered:
-    from sige_mlx.editing import LabelSession
-    from sige_mlx.editing.label_maps import colours, read_map
-
-    edited = images["edited_labels"], images.get("edited_instances")
-    session = LabelSession(engine, images["labels"], images.get("instances"))
-    with terminal.progress_bars(terminal.STAGES) as tell:
-        result = session.edit(*edited, tell)
-        dense = session.dense(*edited, tell) if compare else None
-    unedited = "the label maps do not differ. The result is the original's picture"
-    shown = colours(read_map(edited[0], engine.plan.image_size, "the edited label map"))
-    return _Rendered(result, dense, session.record(), shown, "label map", unedited)

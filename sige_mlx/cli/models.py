@@ -46,7 +46,7 @@ def _described(name: str) -> dict[str, Any]:
     from sige_mlx import zoo
     from sige_mlx.nn.module import parameters
 
-    described: dict[str, Any] = {"name": name, "embedded": name == zoo.DEFAULT, "here": zoo.is_here(name)}
+    described: dict[str, Any] = {"name": name, "embedded": name in zoo.EMBEDDED, "here": zoo.is_here(name)}
     try:
         family, network = zoo.network(name)
     except SigeError as error:

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+OF_DIFFUSION = ("steps", "strength", "seed", "sampler")
+"""Options of networks that make a picture step by step."""
+
 Model = Annotated[
     str | None,
     typer.Option(
@@ -81,3 +84,14 @@ MaskFile = Annotated[
         show_default="where the pictures differ, grown a little",
     ),
 ]
+
+
+def named(context: typer.Context) -> set[str]:
+    """The parameters that were given."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name != "DEFAULT"}
+
+
+def spelled(parameter: str) -> str:
+    """A parameter as it is typed."""
+    return "--" + parameter.replace("_", "-")

@@ -11,13 +11,14 @@ from PIL import Image
 from sige_mlx.editing.images import Picture
 from sige_mlx.errors import SigeError
 from sige_mlx.models.spade import LabelToImageConfig
+from sige_mlx.zoo import Palette
 
 Ids = npt.NDArray[np.int32]
 """(H, W): the class of every pixel, or its instance."""
 
 MapLike = Image.Image | npt.ArrayLike
 
-CITYSCAPES = (
+CITYSCAPES: Palette = (
     ((0, 0, 0),) * 5  # unlabeled, ego vehicle, rectification border, out of roi, static
     + ((111, 74, 0), (81, 0, 81))  # dynamic, ground
     + ((128, 64, 128), (244, 35, 232), (250, 170, 160), (230, 150, 140))  # road, sidewalk, parking, rail track
@@ -33,9 +34,9 @@ CITYSCAPES = (
 """Colours of the ids 0 to 34 (Cordts et al. 2016); of ids with the same colour, the first is read."""
 
 
-def read_map(image: MapLike, size: tuple[int, int], name: str) -> Ids:
+def read_map(image: MapLike, size: tuple[int, int], name: str, palette: Palette = CITYSCAPES) -> Ids:
     """The ids of a map of `size` (H, W): of a grey image or (H, W) integers, the values; of a colour image or (H, W, 3)
-    uint8, the Cityscapes classes of the colours. Raises `SigeError` for anything else, and for another size."""
+    uint8, the classes of these colours in `palette`. Raises `SigeError` for anything else, and for another size."""
     pixels = _pixels(image, name) if isinstance(image, Image.Image) else np.asarray(image)
     coloured = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
     if not coloured and (pixels.ndim != 2 or pixels.dtype.kind not in "iu"):
@@ -45,7 +46,7 @@ def read_map(image: MapLike, size: tuple[int, int], name: str) -> Ids:
     if pixels.shape[:2] != size:
         h, w = pixels.shape[:2]
         raise SigeError(f"{name} is {w}×{h} pixels (width × height): this model takes {size[1]}×{size[0]}")
-    return _from_colours(pixels, name) if coloured else pixels.astype(np.int32)
+    return _from_colours(pixels, name, palette) if coloured else pixels.astype(np.int32)
 
 
 def check_classes(labels: Ids, config: LabelToImageConfig, name: str = "the label map") -> None:
@@ -56,9 +57,9 @@ def check_classes(labels: Ids, config: LabelToImageConfig, name: str = "the labe
         raise SigeError(f"{name} has the class {wrong}: this model knows the classes 0 to {config.input_nc - 1}")
 
 
-def colours(labels: Ids) -> Picture:
-    """A label map as a picture in the colours of Cityscapes, which repeat after 35 classes."""
-    return np.asarray(CITYSCAPES, np.uint8)[labels % len(CITYSCAPES)]
+def colours(labels: Ids, palette: Palette = CITYSCAPES) -> Picture:
+    """A label map as a picture in the colours of `palette`, which repeat after its last class."""
+    return np.asarray(palette, np.uint8)[labels % len(palette)]
 
 
 def edges(instances: Ids) -> npt.NDArray[np.bool_]:
@@ -89,20 +90,20 @@ def _pixels(image: Image.Image, name: str) -> npt.NDArray[Any]:
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return np.asarray(image).astype(np.int32)
     raise SigeError(
-        f"{name} is a picture of the kind {image.mode}: grey with ids, or in colours of Cityscapes, would be right"
+        f"{name} is a picture of the kind {image.mode}: grey with ids, or in the colours of the classes, would be right"
     )
 
 
-def _from_colours(pixels: Picture, name: str) -> Ids:
+def _from_colours(pixels: Picture, name: str, palette: Palette) -> Ids:
     codes = _codes(pixels)
-    known = _codes(np.asarray(CITYSCAPES, np.uint8))
+    known = _codes(np.asarray(palette, np.uint8))
     distinct, first = np.unique(known, return_index=True)
     at = np.searchsorted(distinct, codes).clip(max=len(distinct) - 1)
     unknown = distinct[at] != codes
     if unknown.any():
         y, x = np.argwhere(unknown)[0].tolist()
         colour = tuple(pixels[y, x].tolist())
-        raise SigeError(f"{name} has the colour {colour} at x = {x}, y = {y}: it is none of the Cityscapes classes'")
+        raise SigeError(f"{name} has the colour {colour} at x = {x}, y = {y}: it is none of the classes'")
     return first[at].astype(np.int32)
 
 

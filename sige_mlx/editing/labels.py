@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.editing.images import Picture
-from sige_mlx.editing.label_maps import Ids, MapLike, check_classes, edges, encode, read_map
+from sige_mlx.editing.label_maps import CITYSCAPES, Ids, MapLike, check_classes, edges, encode, read_map
 from sige_mlx.editing.one_pass import OnePass
 from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.result import DenseResult, EditResult
@@ -13,6 +13,7 @@ from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.masks import dilate
 from sige_mlx.models.spade import LabelToImageConfig
+from sige_mlx.zoo import Palette
 
 Maps = tuple[Ids, Ids]
 """Labels and instances."""
@@ -22,19 +23,25 @@ class LabelSession:
     """A label map open for editing.
 
     `labels` are the classes of all pixels and `instances` which object each belongs to: Pillow images or arrays of the
-    engine's size (see `label_maps.read_map`). Without instances every area of one class is an object. `dilation` is by
-    how many pixels the mask of an edit grows, by default the model's. Raises `SigeError` for maps that do not fit the
-    network, and for a network that reads no label maps.
+    engine's size (see `label_maps.read_map`), where they are coloured in the colours of `palette`. Without instances
+    every area of one class is an object. `dilation` is by how many pixels the mask of an edit grows, by default the
+    model's. Raises `SigeError` for maps that do not fit the network, and for a network that reads no label maps.
     """
 
     def __init__(
-        self, engine: Engine, labels: MapLike, instances: MapLike | None = None, *, dilation: int | None = None
+        self,
+        engine: Engine,
+        labels: MapLike,
+        instances: MapLike | None = None,
+        *,
+        palette: Palette = CITYSCAPES,
+        dilation: int | None = None,
     ):
         if not isinstance(engine.config, LabelToImageConfig):
             raise SigeError("this model reads pictures: label maps are for gaugan-cityscapes and its like")
         if engine.config.output_nc != 3:
             raise SigeError(f"this network writes {engine.config.output_nc} channels: pictures need 3")
-        self.engine = engine
+        self.engine, self.palette = engine, palette
         self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
         self.labels, self.instances = self._read(labels, instances)
         self.pending: EditResult | None = None
@@ -93,12 +100,12 @@ class LabelSession:
         """The maps as ids, in arrays of the session's own."""
         which = "edited" if edited else "original"
         size = self.engine.plan.image_size
-        ids = read_map(labels, size, f"the {which} label map")
+        ids = read_map(labels, size, f"the {which} label map", self.palette)
         check_classes(ids, self.engine.config, f"the {which} label map")
         if instances is not None:
             if self.engine.config.no_instance:
                 raise SigeError("this network sees no instances: it takes a label map alone")
-            return ids, read_map(instances, size, f"the {which} instance map")
+            return ids, read_map(instances, size, f"the {which} instance map", self.palette)
         return ids, np.where(ids == self.labels, self.instances, ids) if edited else ids
 
     def _encoded(self, maps: Maps) -> npt.NDArray[np.float32]:

@@ -1,10 +1,12 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from sige_mlx import zoo
+from sige_mlx.models.spade import SPADEConfig
 from tests.cli.conftest import Run
 from tests.tiny import CONFIG, write_tiny_model
 
@@ -33,6 +35,28 @@ def test_the_demo_in_json(run: Run, tmp_path: Path) -> None:
     assert numbers["dense_seconds"] > 0
 
 
+def test_the_demo_of_label_maps(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    palette = zoo.load(zoo.LABELS).palette
+    config = SPADEConfig(12, True, num_upsampling_layers="normal", crop_size=256, aspect_ratio=1.0, ngf=2, nhidden=4)
+    stand_in = dataclasses.replace(zoo.load(write_tiny_model(tmp_path / "model", config)), palette=palette)
+    monkeypatch.setattr(zoo, "load", lambda name: stand_in)
+    ended = run("demo", "labels", "--out", tmp_path / "demo.png")
+    assert ended.status == 0
+    for words in ("edited pixels", "tiles at 256 × 256", "seconds, 1 step ", "less arithmetic", "demo.png"):
+        assert words in ended.out
+    page = np.asarray(Image.open(tmp_path / "demo.png"))
+    shown = {tuple(colour) for colour in page.reshape(-1, 3).tolist()}
+    assert set(palette) - shown <= {palette[0], palette[8], palette[11]}  # what the map has, in its colours
+
+
+def test_a_demo_that_is_not(run: Run, tmp_path: Path) -> None:
+    assert "there is no demo 'label': it is picture or labels" in run("demo", "label").sentence
+    for option, value in (("--steps", 3), ("--strength", 0.5), ("--seed", 0)):
+        said = run("demo", "labels", option, value, "--out", tmp_path / "demo.png").sentence
+        assert f"{option} is for pictures: the network of label maps runs once" in said
+    assert not (tmp_path / "demo.png").exists()
+
+
 def test_the_demo_looks_where_it_may_write_before_it_runs(run: Run, tmp_path: Path) -> None:
     assert "there is no folder" in run("demo", "--out", tmp_path / "missing" / "demo.png").sentence
 
@@ -40,5 +64,13 @@ def test_the_demo_looks_where_it_may_write_before_it_runs(run: Run, tmp_path: Pa
 @pytest.mark.slow
 def test_the_demo_as_shipped(run: Run, tmp_path: Path) -> None:
     numbers = run("demo", "--out", tmp_path / "demo.png", "--json").json
+    assert numbers["difference"] < 5
+    assert numbers["seconds"] < numbers["dense_seconds"]
+
+
+@pytest.mark.slow
+def test_the_demo_of_label_maps_as_shipped(run: Run, tmp_path: Path) -> None:
+    numbers = run("demo", "labels", "--out", tmp_path / "demo.png", "--json").json
+    assert 0.01 < numbers["edited"] < 0.1
     assert numbers["difference"] < 5
     assert numbers["seconds"] < numbers["dense_seconds"]

