@@ -32,7 +32,8 @@ from .training import Phase
 
 PLAN = DDPMPlan(
     net=DDPMConfig(ch=32, ch_mult=(1, 2, 2, 4, 4), num_res_blocks=1, attn_resolutions=(16,), image_size=128),
-    phases=(Phase(size=64, batch=16, steps=5_000), Phase(size=128, batch=8, steps=3_500)),
+    phases=(Phase(size=64, batch=16, steps=2_100), Phase(size=128, batch=8, steps=1_200)),
+    cool_down=900,
 )
 
 
