@@ -4,9 +4,8 @@ edited map changes."""
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.editing.images import Picture
 from sige_mlx.editing.label_maps import CITYSCAPES, Ids, MapLike, check_classes, edges, encode, read_map
-from sige_mlx.editing.one_pass import OnePass
+from sige_mlx.editing.one_pass import OnePassSession
 from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.result import DenseResult, EditResult
 from sige_mlx.engine import Engine
@@ -19,7 +18,7 @@ Maps = tuple[Ids, Ids]
 """Labels and instances."""
 
 
-class LabelSession:
+class LabelSession(OnePassSession[Maps]):
     """A label map open for editing.
 
     `labels` are the classes of all pixels and `instances` which object each belongs to: Pillow images or arrays of the
@@ -43,19 +42,17 @@ class LabelSession:
             raise SigeError(f"this network writes {engine.config.output_nc} channels: pictures need 3")
         self.engine, self.palette = engine, palette
         self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
-        self.labels, self.instances = self._read(labels, instances)
-        self.pending: EditResult | None = None
-        self._pending_maps: Maps | None = None
-        self._network = OnePass(engine)
+        super().__init__(engine, self._read(labels, instances))
 
     @property
-    def image(self) -> Picture | None:
-        """The picture of the original label map, once it is recorded."""
-        return self._network.image
+    def labels(self) -> Ids:
+        """Those of the original."""
+        return self.original[0]
 
-    def record(self, progress: Progress | None = None) -> Picture:
-        """The picture of the original label map, recorded; the first edit does it when it was not done before."""
-        return self._network.record(lambda: self._encoded((self.labels, self.instances)), progress)
+    @property
+    def instances(self) -> Ids:
+        """Those of the original."""
+        return self.original[1]
 
     def edit(self, labels: MapLike, instances: MapLike | None = None, progress: Progress | None = None) -> EditResult:
         """The picture of an edited label map, computed anew where the maps differ; all else is the original's picture.
@@ -64,27 +61,11 @@ class LabelSession:
         `commit` or `revert`. Raises `SigeError` for maps that do not fit the network.
         """
         maps = self._read(labels, instances, edited=True)
-        self.record(progress)
-        self.pending = self._network.edit(self._encoded(maps), self._mask(maps), progress)
-        self._pending_maps = maps
-        return self.pending
+        return self._edit(maps, self._mask(maps), progress)
 
     def dense(self, labels: MapLike, instances: MapLike | None = None, progress: Progress | None = None) -> DenseResult:
         """The same picture with nothing reused: what `edit` is compared with."""
-        return self._network.dense(self._encoded(self._read(labels, instances, edited=True)), progress)
-
-    def commit(self) -> None:
-        """Makes the pending edit's label map the original. What was recorded belongs to the old one and is dropped: the
-        next edit records the new original first, densely. Raises `SigeError` when nothing is pending."""
-        if self._pending_maps is None:
-            raise SigeError("there is nothing to commit: call edit() first")
-        self.labels, self.instances = self._pending_maps
-        self._network.drop()
-        self.revert()
-
-    def revert(self) -> None:
-        """Drops the pending result. The recording was never touched by it."""
-        self.pending = self._pending_maps = None
+        return self._dense(self._read(labels, instances, edited=True), progress)
 
     def mask(self, labels: MapLike, instances: MapLike | None = None) -> npt.NDArray[np.bool_]:
         """What an edit would recompute: where class or instance edge differ, grown by the dilation. Bool (H, W)."""
@@ -108,5 +89,5 @@ class LabelSession:
             return ids, read_map(instances, size, f"the {which} instance map", self.palette)
         return ids, np.where(ids == self.labels, self.instances, ids) if edited else ids
 
-    def _encoded(self, maps: Maps) -> npt.NDArray[np.float32]:
-        return encode(*maps, self.engine.config)
+    def _input(self, original: Maps) -> npt.NDArray[np.float32]:
+        return encode(*original, self.engine.config)

@@ -1,8 +1,8 @@
-"""Networks that make a picture at once: recorded on one input, run on edits of it."""
+"""Sessions with networks that make a picture at once: recorded on one original, run on edits of it."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,32 +11,58 @@ from sige_mlx.editing.images import Picture, from_model
 from sige_mlx.editing.recording import Progress, Recording
 from sige_mlx.editing.result import DenseResult, EditResult, edit_result
 from sige_mlx.engine import Engine
+from sige_mlx.errors import SigeError
 
 STEP = 0  # the only one
 
+Original = TypeVar("Original")
 
-class OnePass:
-    """A network of one input `x`, and what an engine keeps of its pass over the original. Raises `SigeError` when that
-    would not fit in memory."""
 
-    def __init__(self, engine: Engine):
+class OnePassSession(ABC, Generic[Original]):
+    """An original open for editing under a network of one input `x`, and what an engine keeps of its pass over it; a
+    subclass says what it edits. Raises `SigeError` when a pass would not fit in memory."""
+
+    def __init__(self, engine: Engine, original: Original):
         self.engine = engine
+        self.original = original
         self.image: Picture | None = None
         """The picture of the original, once it is recorded."""
+        self.pending: EditResult | None = None
+        self._pending_original: Original | None = None
         self._recording = Recording(engine, [STEP])
 
-    def record(self, original: Callable[[], Any], progress: Progress | None = None) -> Picture:
-        """The picture of the original, recorded unless it is already; `original` makes the network's input of it."""
+    @abstractmethod
+    def _input(self, original: Original) -> Any:
+        """What the network reads."""
+
+    def record(self, progress: Progress | None = None) -> Picture:
+        """The picture of the original, recorded; the first edit does it when it was not done before."""
         if progress:
             progress("record", 0, 1)
         if self.image is None:
-            self.image = from_model(self._recording.add(STEP, x=original()))
+            self.image = from_model(self._recording.add(STEP, x=self._input(self.original)))
         if progress:
             progress("record", 1, 1)
         return self.image
 
-    def edit(self, x: Any, mask: npt.NDArray[np.bool_], progress: Progress | None = None) -> EditResult:
-        """The picture of an edited input, computed anew where `mask`, bool (H, W), says."""
+    def commit(self) -> None:
+        """Makes what the pending edit was of the original. What was recorded belongs to the old one and is dropped: the
+        next edit records the new original first, densely. Raises `SigeError` when nothing is pending."""
+        if self._pending_original is None:
+            raise SigeError("there is nothing to commit: call edit() first")
+        self.original = self._pending_original
+        self.image = None
+        self._recording.drop()
+        self.revert()
+
+    def revert(self) -> None:
+        """Drops the pending result. The recording was never touched by it."""
+        self.pending = self._pending_original = None
+
+    def _edit(self, edited: Original, mask: npt.NDArray[np.bool_], progress: Progress | None) -> EditResult:
+        """The picture of `edited`, computed anew where `mask`, bool (H, W), says; pending from now on."""
+        self.record(progress)
+        x = self._input(edited)
         if progress:
             progress("edit", 0, 1)
         start = time.perf_counter()
@@ -45,10 +71,13 @@ class OnePass:
         seconds = time.perf_counter() - start
         if progress:
             progress("edit", 1, 1)
-        return edit_result(self.engine, prepared, image, mask, 1, seconds, self._recording.dense_seconds)
+        self.pending = edit_result(self.engine, prepared, image, mask, 1, seconds, self._recording.dense_seconds)
+        self._pending_original = edited
+        return self.pending
 
-    def dense(self, x: Any, progress: Progress | None = None) -> DenseResult:
-        """The picture of an input with nothing reused."""
+    def _dense(self, edited: Original, progress: Progress | None) -> DenseResult:
+        """The picture of `edited` with nothing reused."""
+        x = self._input(edited)
         if progress:
             progress("dense", 0, 1)
         start = time.perf_counter()
@@ -57,8 +86,3 @@ class OnePass:
         if progress:
             progress("dense", 1, 1)
         return DenseResult(image, seconds)
-
-    def drop(self) -> None:
-        """Forgets the original."""
-        self.image = None
-        self._recording.drop()

@@ -1,11 +1,12 @@
 """Editing the picture that a network translates into another (CycleGAN, pix2pix): record the network on the original
 once, then recompute only what an edit of it changes."""
 
+import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.editing.images import Picture, picture, to_model
-from sige_mlx.editing.one_pass import OnePass
+from sige_mlx.editing.one_pass import OnePassSession
 from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.result import DenseResult, EditResult
 from sige_mlx.editing.session import ImageLike, edited_region
@@ -13,7 +14,7 @@ from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 
 
-class TranslationSession:
+class TranslationSession(OnePassSession[Picture]):
     """A picture open for editing under a network that translates it.
 
     `original` is a Pillow image or (H, W, 3) uint8 of the engine's size (`Pretrained.configured` makes a network for
@@ -24,22 +25,9 @@ class TranslationSession:
 
     def __init__(self, engine: Engine, original: ImageLike, *, eps: float | None = None, dilation: int | None = None):
         _check_network(engine)
-        self.engine = engine
-        self.original = picture(original, engine.plan.image_size, "the original")
+        super().__init__(engine, picture(original, engine.plan.image_size, "the original"))
         self.eps = engine.config.eps if eps is None else eps
         self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
-        self.pending: EditResult | None = None
-        self._pending_original: Picture | None = None
-        self._network = OnePass(engine)
-
-    @property
-    def image(self) -> Picture | None:
-        """The original's translation, once it is recorded."""
-        return self._network.image
-
-    def record(self, progress: Progress | None = None) -> Picture:
-        """The original's translation, recorded; the first edit does it when it was not done before."""
-        return self._network.record(lambda: to_model(self.original), progress)
 
     def edit(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> EditResult:
         """The edited picture's translation, computed anew where the picture differs from the original or where `mask`
@@ -48,34 +36,19 @@ class TranslationSession:
         The result waits in `pending` until `commit` or `revert`. Raises `SigeError` for pictures or masks of another
         size.
         """
-        pixels, region = self._read(edited, mask)
-        self.record(progress)
-        self.pending = self._network.edit(to_model(pixels), region, progress)
-        self._pending_original = pixels
-        return self.pending
+        return self._edit(*self._read(edited, mask), progress)
 
     def dense(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> DenseResult:
         """The same translation with nothing reused: what `edit` is compared with. A norm takes its statistics of the
         whole picture, so even what was not edited comes out a little different."""
-        pixels, _ = self._read(edited, mask)
-        return self._network.dense(to_model(pixels), progress)
-
-    def commit(self) -> None:
-        """Makes the pending edit's picture the original. What was recorded belongs to the old one and is dropped: the
-        next edit records the new original first, densely. Raises `SigeError` when nothing is pending."""
-        if self._pending_original is None:
-            raise SigeError("there is nothing to commit: call edit() first")
-        self.original = self._pending_original
-        self._network.drop()
-        self.revert()
-
-    def revert(self) -> None:
-        """Drops the pending result. The recording was never touched by it."""
-        self.pending = self._pending_original = None
+        return self._dense(self._read(edited, mask)[0], progress)
 
     def mask(self, edited: ImageLike, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
         return self._read(edited, mask)[1]
+
+    def _input(self, original: Picture) -> mx.array:
+        return to_model(original)
 
     def _read(self, edited: ImageLike, mask: ImageLike | None) -> tuple[Picture, npt.NDArray[np.bool_]]:
         """The picture that the network is to see, which outside the region is the original, and the region."""
