@@ -1,1 +1,1 @@
-"""Edits of photographs under trained weights: what they cost in quality. `python -m benchmarks.trained`."""
+"""Trained weights and photographs, where random ones would show nothing."""
