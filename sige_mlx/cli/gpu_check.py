@@ -16,6 +16,7 @@ from sige_mlx.engine.gpu.calls import Call
 from sige_mlx.engine.gpu.launch import Device
 from sige_mlx.engine.gpu.planned import planned
 from sige_mlx.engine.gpu.trust import tried
+from sige_mlx.errors import first_line
 from sige_mlx.graph.plan import Plan
 from sige_mlx.models import build
 
@@ -79,8 +80,8 @@ def network_checks(family: str, model: mlx.nn.Module, threads: int = 0) -> list[
     try:
         gpu, cpu = Engine(model, "gpu", load=load), Engine(model, "cpu", load=load, threads=threads)
         work = workload(cpu)
-    except Exception as raised:
-        return [Check(f"{family} on the GPU", False, str(raised))]
+    except Exception as raised:  # whatever MLX, the compiler or the driver raise
+        return [Check(f"{family} on the GPU", False, first_line(raised))]
     mask = blob_mask(cpu.plan.image_size, EDITED)
     edited = work.edited(mask)
 
@@ -96,6 +97,6 @@ def network_checks(family: str, model: mlx.nn.Module, threads: int = 0) -> list[
 def _agreement(name: str, run: Callable[[], float]) -> Check:
     try:
         error = run()
-    except Exception as raised:  # as above
-        return Check(name, False, str(raised).split("\n", 1)[0])
+    except Exception as raised:  # likewise
+        return Check(name, False, first_line(raised))
     return Check(name, error <= BOUND, f"normalised mean squared error {error:.1e}, at most {BOUND:.0e}")

@@ -115,14 +115,14 @@ def test_times_of_a_kernel() -> None:
         integer_operations=2 * 64_000,
         threadgroup_bytes_read=2 * 128_000,
     )
-    one, two = (bounds.of_kernel(CALLS["tiles"], threadgroup, n) for n in (16, 17))
+    one, two = (bounds.of_kernel(traffic.moved(CALLS["tiles"]), threadgroup, n) for n in (16, 17))
     milliseconds = 1e3 / limits.CLOCK
     assert one.alu == pytest.approx((1000 * 17 / 4 + 500) * milliseconds)
     assert one.threadgroup == pytest.approx(1000 * milliseconds)
     assert one.dram == pytest.approx(1e3 * (traffic.read(CALLS["tiles"]) + 3 * 16 * 2 * C) / 200e9)
     assert (two.alu, two.threadgroup) == pytest.approx((2 * one.alu, 2 * one.threadgroup)) and two.dram == one.dram
     assert (one.ms, one.by) == (one.alu, "ALU")
-    assert bounds.of_kernel(CALLS["tiles"], replace(NOTHING, threadgroups=1), 1).by == "launch"
+    assert bounds.of_kernel(traffic.moved(CALLS["tiles"]), replace(NOTHING, threadgroups=1), 1).by == "launch"
 
 
 def test_times_of_mlx() -> None:
@@ -131,10 +131,12 @@ def test_times_of_mlx() -> None:
     call = Conv(Epilogue(Domain(1, 64, 64, 4), 128), mx.zeros((4, 144, 4, 8, 8), mx.float16), (large,))
     direct = 2 * bounds.multiplications(call) / 5.3e12 * 1e3
     assert bounds.by_winograd(large, call.epilogue.out, 128)
-    assert direct / bounds.of_mlx(call).alu == pytest.approx(9 * 36 / 64, rel=0.2)  # 64 is no multiple of 6
+    ratio = direct / bounds.of_mlx(call, traffic.moved(call)).alu
+    assert ratio == pytest.approx(9 * 36 / 64, rel=0.2)  # 64 is no multiple of 6
     wide = replace(large, kh=1, kw=1)
     assert not bounds.by_winograd(wide, call.epilogue.out, 128)
-    assert bounds.of_mlx(replace(call, sources=(wide,))).alu == pytest.approx(direct / 9 * 17 / 16, rel=0.01)
+    other = replace(call, sources=(wide,))
+    assert bounds.of_mlx(other, traffic.moved(other)).alu == pytest.approx(direct / 9 * 17 / 16, rel=0.01)
 
 
 def test_calls_have_the_multiplications_of_the_program() -> None:
@@ -217,6 +219,6 @@ def test_a_few_threadgroups_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> No
     everything, again = Counting().of([launch, launch])
     assert astuple(everything) == astuple(again)
     assert (few.threadgroups, everything.threadgroups) == (2, int(np.prod(launch.groups)))
-    sampled, whole = (bounds.of_kernel(call, c, everything.threadgroups) for c in (few, everything))
+    sampled, whole = (bounds.of_kernel(traffic.moved(call), c, everything.threadgroups) for c in (few, everything))
     assert sampled.alu == pytest.approx(whole.alu, rel=0.02)
     assert sampled.threadgroup == pytest.approx(whole.threadgroup, rel=0.02)

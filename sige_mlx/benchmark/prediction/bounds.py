@@ -54,8 +54,9 @@ class Bounds:
         return max(names, key=lambda name: names[name])
 
 
-def of_kernel(call: Call, counters: "Counters", threadgroups: int) -> Bounds:
-    """Of a call that a kernel runs in so many threadgroups; `counters` are of a sample of them."""
+def of_kernel(nbytes: int, counters: "Counters", threadgroups: int) -> Bounds:
+    """Of a call that moves so many bytes and that a kernel runs in so many threadgroups; `counters` are of a sample of
+    them."""
     busiest = -(-threadgroups // limits.CORES) / counters.threadgroups
     others = (
         counters.fmas
@@ -68,18 +69,18 @@ def of_kernel(call: Call, counters: "Counters", threadgroups: int) -> Bounds:
     moved = counters.threadgroup_bytes_read + counters.threadgroup_bytes_written
     return Bounds(
         alu=_cycles(busiest * (products + others) / limits.LANES),
-        dram=_dram(traffic.read(call) + traffic.written(call)),
+        dram=_dram(nbytes),
         threadgroup=_cycles(busiest * moved / limits.THREADGROUP_BYTES),
         launch=1e3 * limits.LAUNCH,
     )
 
 
-def of_mlx(call: Call) -> Bounds:
-    """Of a call that MLX's operations run, if they were one perfect kernel: multiplications at the rate of matrix
-    products spread evenly over all cores, and the bytes of the call. Where MLX convolves by Winograd's F(6x6, 3x3), 64
-    multiplications do for 36 pixels, but transformed planes and filters are written and read again. MLX runs several
-    kernels, so a dense pass is the more flattered of the two."""
-    macs, nbytes = 0, traffic.read(call) + traffic.written(call)
+def of_mlx(call: Call, nbytes: int) -> Bounds:
+    """Of a call that moves so many bytes and that MLX's operations run, if they were one perfect kernel:
+    multiplications at the rate of matrix products spread evenly over all cores, and the bytes. Where MLX convolves by
+    Winograd's F(6x6, 3x3), 64 multiplications do for 36 pixels, but transformed planes and filters are written and read
+    again. MLX runs several kernels, so a dense pass is the more flattered of the two."""
+    macs = 0
     if isinstance(call, Conv):
         out, o = call.epilogue.out, call.epilogue.c_out
         tiles = out.n * math.ceil(out.h / 6) * math.ceil(out.w / 6)

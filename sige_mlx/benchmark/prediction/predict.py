@@ -105,7 +105,8 @@ def _pass(what: str, percent: float | None, calls: Sequence[PlannedCall], counti
     predicted = []
     for c in calls:
         groups = 0 if c.launch is None else math.prod(c.launch.groups)
-        found = bounds.of_mlx(c.call) if c.launch is None else bounds.of_kernel(c.call, next(counters), groups)
+        nbytes = traffic.moved(c.call)
+        found = bounds.of_mlx(c.call, nbytes) if c.launch is None else bounds.of_kernel(nbytes, next(counters), groups)
         predicted.append(
             PredictedCall(
                 layer=c.layer,
@@ -113,7 +114,7 @@ def _pass(what: str, percent: float | None, calls: Sequence[PlannedCall], counti
                 kernel="mlx" if c.launch is None else c.launch.kernel.name,
                 threadgroups=groups,
                 macs=bounds.multiplications(c.call),
-                nbytes=traffic.read(c.call) + traffic.written(c.call),
+                nbytes=nbytes,
                 bounds=found,
             )
         )

@@ -23,6 +23,11 @@ from sige_mlx.engine.gpu.calls import (
 )
 
 
+def moved(call: Call) -> int:
+    """Bytes read and written."""
+    return read(call) + written(call)
+
+
 def read(call: Call) -> int:
     """Bytes read."""
     if isinstance(call, Conv):
@@ -70,7 +75,7 @@ def _rows(out: Domain) -> npt.NDArray[np.int32]:
 def _epilogue(e: Epilogue) -> int:
     nbytes = _size(e.bias) + _size(e.vec)
     if e.residual is not None:
-        nbytes += pixels(e.out) // 4**e.residual_resample * e.residual.c * _itemsize(e.residual)
+        nbytes += pixels(e.out) // 4**e.residual_resample * e.residual.c * e.residual.dtype.size
     for o in e.outputs:
         nbytes += _affine(o.affine, e.c_out) + (0 if o.mod is None else _modulation(o.mod, pixels(e.out), e.c_out))
     return nbytes
@@ -85,7 +90,7 @@ def _source(s: Source, out: Domain, phase_shift: int | None) -> int:
         stored[:, :h, :w] = shown
         quarters = stored.reshape(n, -(-h // 2), 2, -(-w // 2), 2)
         stored = quarters[:, :, 0, :, 0] if s.zeros else np.any(quarters, axis=(2, 4))
-    nbytes = int(stored.sum()) * s.x.c * _itemsize(s.x) + _affine(s.affine, s.x.c)
+    nbytes = int(stored.sum()) * s.x.c * s.x.dtype.size + _affine(s.affine, s.x.c)
     return nbytes if s.mod is None else nbytes + _modulation(s.mod, int(shown.sum()), s.x.c)
 
 
@@ -106,7 +111,7 @@ def _seen(s: Source, out: Domain, phase_shift: int | None) -> npt.NDArray[np.boo
 
 
 def _modulation(m: Modulation, count: int, c: int) -> int:
-    return count * c * (_itemsize(m.gamma) + _itemsize(m.beta))
+    return count * c * (m.gamma.dtype.size + m.beta.dtype.size)
 
 
 def _affine(a: Affine | None, c: int) -> int:
@@ -114,13 +119,7 @@ def _affine(a: Affine | None, c: int) -> int:
 
 
 def _whole(x: Plane) -> int:
-    return x.n * x.h * x.w * x.c * _itemsize(x)
-
-
-def _itemsize(x: Plane) -> int:
-    given = x.base if x.base is not None else x.blocks
-    assert given is not None
-    return given.dtype.size
+    return x.n * x.h * x.w * x.c * x.dtype.size
 
 
 def _size(a: mx.array | None) -> int:

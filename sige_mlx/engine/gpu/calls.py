@@ -24,6 +24,13 @@ class Plane:
     blocks: mx.array | None = None
     grid: mx.array | None = None
 
+    @property
+    def dtype(self) -> mx.Dtype:
+        """Of its values."""
+        stored = self.base if self.base is not None else self.blocks
+        assert stored is not None
+        return stored.dtype
+
 
 @dataclass(frozen=True)
 class Affine:

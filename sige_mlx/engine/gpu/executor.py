@@ -60,12 +60,7 @@ class GpuExecutor:
     def prepare(self, edit: Edit) -> PreparedEdit:
         """An edit's tiles, and the program for them."""
         step = self._steps.setdefault(id(edit.template), _Step(self, edit.template))
-        tiles = []
-        for i in step.tile_slots:
-            slot = edit.template.slots[i]
-            level = edit.tiling.at(slot.key)
-            tiles.append(mx.array(filled(level.rows) if slot.kind is Kind.ROWS else level.grid))
-        return PreparedEdit(step, tiles)
+        return PreparedEdit(step, [*tile_arrays(edit).values()])
 
     def edit(self, prepared: PreparedEdit, record: Record, inputs: Inputs) -> mx.array:
         """The output for edited inputs."""
@@ -101,7 +96,7 @@ class _Step:
     def __init__(self, executor: GpuExecutor, program: Program):
         self._executor = executor
         self._program = program
-        self.tile_slots = [i for i, s in enumerate(program.slots) if s.kind in (Kind.ROWS, Kind.GRID)]
+        self._tile_slots = tile_slots(program)
         self._keys: tuple[list[Any], list[tuple[Any, Any]]] | None = None
         self._kept = mx.compile(self._run)
 
@@ -128,12 +123,27 @@ class _Step:
         record.arrays = dict(zip(self._keys[0], arrays, strict=True))
         record.affines = dict(zip(self._keys[1], affines, strict=True))
         given = dict(zip(self._executor.plan.graph.inputs, inputs, strict=True))
-        placed = dict(zip(self.tile_slots, tiles, strict=True))
+        placed = dict(zip(self._tile_slots, tiles, strict=True))
         return self._executor._run(self._program, given, placed, record, self._executor._by_kernels)
 
 
 def _by_mlx(call: Call, key: Any) -> list[mx.array]:
     return twins.run(call)
+
+
+def tile_slots(program: Program) -> list[int]:
+    """The slots of a program that hold an edit's tiles."""
+    return [i for i, slot in enumerate(program.slots) if slot.kind in (Kind.ROWS, Kind.GRID)]
+
+
+def tile_arrays(edit: Edit) -> dict[int, mx.array]:
+    """An edit's tiles by their slots: lists, filled up to their buckets, and grids."""
+    found = {}
+    for i in tile_slots(edit.template):
+        slot = edit.template.slots[i]
+        level = edit.tiling.at(slot.key)
+        found[i] = mx.array(filled(level.rows) if slot.kind is Kind.ROWS else level.grid)
+    return found
 
 
 def filled(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

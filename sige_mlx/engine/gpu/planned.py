@@ -9,7 +9,8 @@ import mlx.core as mx
 from sige_mlx.engine.gpu import kernels
 from sige_mlx.engine.gpu.binding import Record, Running
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise, Norm, Paste
-from sige_mlx.engine.gpu.executor import filled
+from sige_mlx.engine.gpu.executor import tile_arrays
+from sige_mlx.engine.gpu.kernels import outputs
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.phases import as_phased, can_be_phased
 from sige_mlx.engine.gpu.weights import PANEL, k_groups
@@ -35,17 +36,12 @@ def planned(plan: Plan, edit: Edit, dtype: mx.Dtype) -> list[PlannedCall]:
     record = Record()
     recorded = _running(plan.recording, {}, record, dtype, lambda layer, call: None)
     record.arrays["value", plan.graph.output] = recorded.run()
-    tiles = {}
-    for i, slot in enumerate(edit.template.slots):
-        if slot.kind in (Kind.ROWS, Kind.GRID):
-            level = edit.tiling.at(slot.key)
-            tiles[i] = mx.array(filled(level.rows) if slot.kind is Kind.ROWS else level.grid)
     found: list[PlannedCall] = []
 
     def tell(layer: str, call: Call) -> None:
         found.append(PlannedCall(layer, call, kernels.launch(call)))
 
-    _running(edit.template, tiles, record, dtype, tell).run()
+    _running(edit.template, tile_arrays(edit), record, dtype, tell).run()
     return found
 
 
@@ -103,15 +99,12 @@ def _phased(call: Conv) -> Conv:
 def _results(call: Call) -> list[tuple[tuple[int, ...], mx.Dtype]]:
     """Shape and type of what `twins.run` gives."""
     if isinstance(call, Conv | Depthwise):
-        e, dtype = call.epilogue, call.weight.dtype if isinstance(call, Conv) else call.dtype
-        values = [(e.out.shape(e.c_out), dtype)] * len(e.outputs)
-        return [*values, ((e.out.tiles, 2, e.c_out), mx.float32)] if e.sums else values
+        dtype = call.weight.dtype if isinstance(call, Conv) else call.dtype
+        return [*outputs.made(call.epilogue, dtype).values()]
     if isinstance(call, Norm):
         return [((2, call.n, call.channels), mx.float32)]
     if isinstance(call, Attention):
         return [(call.q.shape, call.q.dtype)]
     assert isinstance(call, Paste)
     x = call.x
-    given = x.base if x.base is not None else x.blocks
-    assert given is not None
-    return [((x.n, x.h, x.w, x.c), given.dtype)]
+    return [((x.n, x.h, x.w, x.c), x.dtype)]

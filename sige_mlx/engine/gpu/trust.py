@@ -17,6 +17,7 @@ from sige_mlx.engine.gpu import kernels, twins
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
 from sige_mlx.engine.gpu.launch import Device, Launch
 from sige_mlx.engine.gpu.sample import sample
+from sige_mlx.errors import first_line
 
 BOUNDS = {mx.float32: 1e-8, mx.float16: 1e-4}
 """Largest normalised mean squared error, by storage type: far above rounding, far below what can be seen."""
@@ -75,7 +76,7 @@ def tried(device: Device, launch: Launch, call: Call) -> str:
         found = device.run(again)
         mx.eval(found)
     except Exception as raised:  # whatever MLX, the compiler or the driver raise
-        return f"it does not run ({next(iter(str(raised).splitlines()), type(raised).__name__)})"
+        return f"it does not run ({first_line(raised)})"
     error = difference(small, found, twins.run(small))
     bound = max(BOUNDS.get(a.dtype, BOUNDS[mx.float32]) for a in found)
     return "" if error <= bound else f"its error is {error:.1e} on a small input"

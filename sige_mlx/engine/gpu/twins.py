@@ -46,10 +46,7 @@ def depthwise(call: Depthwise) -> list[mx.array]:
 
 
 def paste(call: Paste) -> mx.array:
-    x = call.x
-    everything = x.base if x.base is not None else x.blocks
-    assert everything is not None
-    return reading.pasted(x).astype(everything.dtype)
+    return reading.pasted(call.x).astype(call.x.dtype)
 
 
 def norm(call: Norm) -> mx.array:
