@@ -1,17 +1,17 @@
 """Sessions over label maps."""
 
 import dataclasses
-import gc
 
 import numpy as np
 import pytest
 
-from sige_mlx.editing import LabelSession, recording
+from sige_mlx.editing import LabelSession
 from sige_mlx.editing.images import from_model
 from sige_mlx.editing.label_maps import colours
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.masks import dilate
+from tests.editing.test_one_pass import covered
 from tests.labels import one_hot
 from tests.tiny import LABEL_CONFIG, LABEL_SIZE, edited_labels, instances, label_engine, labels, tiny_engine
 
@@ -27,22 +27,6 @@ def open_session(engine: Engine) -> LabelSession:
 
 def edited_instances() -> np.ndarray:
     return np.where(edited_labels() == labels(), instances(), edited_labels())
-
-
-def covered(session: LabelSession, mask: np.ndarray) -> np.ndarray:
-    """The pixels in active tiles."""
-    return session.engine.prepare(mask).edit.tiling.at(LABEL_SIZE).pixels()[0]
-
-
-@pytest.mark.parametrize("device", ["cpu", "reference"])
-def test_pixels_outside_the_tiles_are_exactly_the_recorded_ones(device: str) -> None:
-    opened = open_session(label_engine(device))
-    before = opened.record()
-    result = opened.edit(edited_labels())
-    tiles = covered(opened, result.mask)
-    assert np.array_equal(result.image[~tiles], before[~tiles])
-    assert not np.array_equal(result.image[result.mask], before[result.mask])
-    assert tiles[result.mask].all() and not tiles.all()
 
 
 def test_the_recorded_picture_is_the_networks(engine: Engine) -> None:
@@ -110,12 +94,6 @@ def test_an_edit_of_everything_is_the_dense_run(engine: Engine) -> None:
     assert np.abs(result.image.astype(int) - opened.dense(other, instances()).image).max() <= 1
 
 
-def test_executors_agree(engine: Engine) -> None:
-    native = open_session(engine).edit(edited_labels()).image
-    reference = open_session(label_engine("reference")).edit(edited_labels()).image
-    assert np.abs(native.astype(int) - reference).max() <= 1
-
-
 def test_an_empty_edit_is_the_recorded_picture_and_runs_nothing(engine: Engine) -> None:
     opened = open_session(engine)
     result = opened.edit(labels())
@@ -151,56 +129,11 @@ def test_commit_makes_the_edited_map_the_original(engine: Engine) -> None:
     assert np.array_equal(opened.edit(second).image, fresh.edit(second).image)
 
 
-def test_commit_and_the_sessions_end_drop_what_was_recorded() -> None:
-    engine = label_engine()
-    opened = open_session(engine)
-    opened.edit(edited_labels())
-    assert engine.recorded_nbytes > 0
-    opened.commit()
-    assert engine.recorded_nbytes == 0
-    opened.record()
-    assert engine.recorded_nbytes > 0
-    del opened
-    gc.collect()
-    assert engine.recorded_nbytes == 0
-
-
-def test_commit_needs_a_result(engine: Engine) -> None:
-    opened = open_session(engine)
-    opened.edit(edited_labels())
-    opened.revert()
-    with pytest.raises(SigeError, match="nothing to commit"):
-        opened.commit()
-
-
-def test_revert_keeps_original_and_recording(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = open_session(engine)
-    first = opened.edit(edited_labels())
-    opened.revert()
-    assert opened.pending is None and np.array_equal(opened.labels, labels())
-    monkeypatch.setattr(Engine, "record", lambda *_, **__: pytest.fail("recorded again"))
-    assert np.array_equal(opened.edit(edited_labels()).image, first.image)
-
-
 def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
     mine, objects = labels().astype(np.int32), instances()
     opened = LabelSession(engine, mine, objects)
     mine[:] = objects[:] = 0
     assert np.array_equal(opened.edit(edited_labels()).image, open_session(engine).edit(edited_labels()).image)
-
-
-def test_progress_is_told(engine: Engine) -> None:
-    told: list[tuple[str, int, int]] = []
-    opened = open_session(engine)
-    opened.edit(edited_labels(), progress=lambda *what: told.append(what))
-    opened.dense(edited_labels(), progress=lambda *what: told.append(what))
-    assert told == [(what, i, 1) for what in ("record", "edit", "dense") for i in range(2)]
-
-
-def test_a_recording_that_does_not_fit_in_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "_physical_memory", lambda: 1000)
-    with pytest.raises(SigeError, match=r"1 steps of this model keep .* take at most 0$"):
-        open_session(label_engine())
 
 
 def test_networks_that_are_not_of_label_maps() -> None:

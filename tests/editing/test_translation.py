@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sige_mlx.editing import EditSession, TranslationSession, recording
+from sige_mlx.editing import EditSession, TranslationSession
 from sige_mlx.editing.images import from_model, to_model
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
@@ -35,33 +35,12 @@ def open_session(engine: Engine) -> TranslationSession:
     return TranslationSession(engine, original())
 
 
-def covered(session: TranslationSession, mask: np.ndarray) -> np.ndarray:
-    """The pixels in active tiles."""
-    return session.engine.prepare(mask).edit.tiling.at(SIZE).pixels()[0]
-
-
-@pytest.mark.parametrize("device", ["cpu", "reference"])
-def test_pixels_outside_the_tiles_are_exactly_the_recorded_ones(device: str) -> None:
-    opened = open_session(translation_engine(device))
-    before = opened.record()
-    result = opened.edit(painted())
-    tiles = covered(opened, result.mask)
-    assert np.array_equal(result.image[~tiles], before[~tiles])
-    assert not np.array_equal(result.image[result.mask], before[result.mask])
-    assert tiles[result.mask].all() and not tiles.all()
-
-
 def test_the_recorded_picture_is_the_networks(engine: Engine) -> None:
     opened = open_session(engine)
     assert opened.image is None
     expected = from_model(engine(x=to_model(original())))
     assert np.array_equal(opened.record(), expected) and np.array_equal(opened.image, expected)
     assert np.array_equal(opened.dense(painted()).image, from_model(engine(x=to_model(painted()))))
-
-
-def test_executors_agree(engine: Engine) -> None:
-    native, reference = (open_session(e).edit(painted()) for e in (engine, translation_engine("reference")))
-    assert np.abs(native.image.astype(int) - reference.image).max() <= 1
 
 
 def test_the_mask_is_the_dilated_difference_beyond_a_grey_level(engine: Engine) -> None:
@@ -130,42 +109,6 @@ def test_commit_makes_the_edited_picture_the_original(engine: Engine) -> None:
     assert opened.edit(painted()).edited == 0
 
 
-def test_commit_drops_what_was_recorded() -> None:
-    engine = translation_engine()
-    opened = open_session(engine)
-    opened.edit(painted())
-    assert engine.recorded_nbytes > 0
-    opened.commit()
-    assert engine.recorded_nbytes == 0
-
-
-def test_commit_needs_a_result(engine: Engine) -> None:
-    opened = open_session(engine)
-    with pytest.raises(SigeError, match="nothing to commit"):
-        opened.commit()
-    opened.edit(painted())
-    opened.revert()
-    assert opened.pending is None
-    with pytest.raises(SigeError, match="nothing to commit"):
-        opened.commit()
-
-
-def test_revert_keeps_the_recording(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = open_session(engine)
-    first = opened.edit(painted())
-    opened.revert()
-    monkeypatch.setattr(Engine, "record", lambda *_, **__: pytest.fail("recorded again"))
-    assert np.array_equal(opened.edit(painted()).image, first.image)
-
-
-def test_progress_is_told(engine: Engine) -> None:
-    told: list[tuple[str, int, int]] = []
-    opened = open_session(engine)
-    opened.edit(painted(), progress=lambda *what: told.append(what))
-    opened.dense(painted(), progress=lambda *what: told.append(what))
-    assert told == [(what, i, 1) for what in ("record", "edit", "dense") for i in (0, 1)]
-
-
 def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
     mine = original()
     opened = TranslationSession(engine, mine)
@@ -176,12 +119,6 @@ def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
     theirs[:] = 0
     opened.commit()
     assert np.array_equal(opened.original, painted())
-
-
-def test_a_recording_that_does_not_fit_in_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "_physical_memory", lambda: 1 << 10)
-    with pytest.raises(SigeError, match="take at most 0"):
-        open_session(translation_engine())
 
 
 def test_pictures_of_another_size(engine: Engine) -> None:
