@@ -6,7 +6,7 @@ import mlx.nn
 
 from sige_mlx import nn
 from sige_mlx.errors import SigeError
-from sige_mlx.models.unet import Blocks, UNet, UNetConfig, group_norm
+from sige_mlx.models.unet import AttnBlock, Blocks, UNet, UNetConfig, group_norm
 from sige_mlx.nn import Tensor
 
 
@@ -53,22 +53,6 @@ class ResnetBlock(mlx.nn.Module):
         h = self.conv1(nn.silu(self.norm1(x))) + self.temb_proj(nn.silu(temb))
         h = self.conv2(nn.silu(self.norm2(h)))
         return h + (self.nin_shortcut(x) if "nin_shortcut" in self else x)
-
-
-class AttnBlock(mlx.nn.Module):
-    """Self-attention over all pixels, one head."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.norm = group_norm(channels)
-        self.q = nn.Conv2d(channels, channels, 1)
-        self.k = nn.Conv2d(channels, channels, 1)
-        self.v = nn.Conv2d(channels, channels, 1)
-        self.proj_out = nn.Conv2d(channels, channels, 1)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        h = self.norm(x)
-        return self.proj_out(nn.attention(self.q(h), self.k(h), self.v(h))) + x
 
 
 class Downsample(mlx.nn.Module):

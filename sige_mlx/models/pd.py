@@ -8,7 +8,7 @@ import mlx.nn
 
 from sige_mlx import nn
 from sige_mlx.errors import SigeError
-from sige_mlx.models.unet import Blocks, UNet, UNetConfig, group_norm
+from sige_mlx.models.unet import AttnBlock, Blocks, UNet, UNetConfig, group_norm
 from sige_mlx.nn import Tensor
 
 
@@ -75,23 +75,6 @@ class ResnetBlock(mlx.nn.Module):
         h = nn.modulate(self.norm2(self.conv1(h)), self.temb_proj(nn.silu(temb)))
         h = self.conv2(nn.silu(h))
         return h + (self.nin_shortcut(x) if "nin_shortcut" in self else x)
-
-
-class AttnBlock(mlx.nn.Module):
-    """Self-attention over all pixels, in heads of `head_dim` channels."""
-
-    def __init__(self, channels: int, head_dim: int):
-        super().__init__()
-        self.norm = group_norm(channels)
-        self.q = nn.Conv2d(channels, channels, 1)
-        self.k = nn.Conv2d(channels, channels, 1)
-        self.v = nn.Conv2d(channels, channels, 1)
-        self.proj_out = nn.Conv2d(channels, channels, 1)
-        self.heads = channels // head_dim
-
-    def __call__(self, x: Tensor) -> Tensor:
-        h = self.norm(x)
-        return self.proj_out(nn.attention(self.q(h), self.k(h), self.v(h), self.heads)) + x
 
 
 class TimeEmbedding(mlx.nn.Module):

@@ -59,6 +59,23 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(GROUPS, channels, eps=1e-6)
 
 
+class AttnBlock(mlx.nn.Module):
+    """Self-attention over all pixels, in heads of `head_dim` channels, or in one head."""
+
+    def __init__(self, channels: int, head_dim: int | None = None):
+        super().__init__()
+        self.norm = group_norm(channels)
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.k = nn.Conv2d(channels, channels, 1)
+        self.v = nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+        self.heads = 1 if head_dim is None else channels // head_dim
+
+    def __call__(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        return self.proj_out(nn.attention(self.q(h), self.k(h), self.v(h), self.heads)) + x
+
+
 class Level(mlx.nn.Module):
     """One resolution, down or up: residual blocks, each with attention where the resolution has it, and resampling."""
 

@@ -9,7 +9,8 @@ import mlx.nn
 import numpy as np
 import pytest
 
-from sige_mlx.models.ddpm import AttnBlock, Downsample, ResnetBlock, Upsample
+from sige_mlx.models.ddpm import Downsample, ResnetBlock, Upsample
+from sige_mlx.models.unet import AttnBlock
 from sige_mlx.nn import Tensor, silu, timestep_embedding
 from sige_mlx.nn.layers import Conv2d
 from tests.engine.compare import assert_agree

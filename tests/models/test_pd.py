@@ -19,6 +19,7 @@ from sige_mlx.graph.trace import trace
 from sige_mlx.models import build
 from sige_mlx.models import pd as ours
 from sige_mlx.models.pd import PDConfig, PDUNet
+from sige_mlx.models.unet import AttnBlock
 from sige_mlx.nn.module import parameters
 from tests.models.networks import frozen_network, load_torch_weights
 from tests.reference import case_names, load_case, load_manifest
@@ -100,7 +101,7 @@ def test_attention(head_dim: int) -> None:
     pytest.importorskip("torch")
     from tests.torch_models import pd_unet
 
-    against_torch(ours.AttnBlock(96, head_dim), pd_unet.AttentionBlock(96, head_dim), draw(2, 5, 4, 96))
+    against_torch(AttnBlock(96, head_dim), pd_unet.AttentionBlock(96, head_dim), draw(2, 5, 4, 96))
 
 
 def test_time_embedding() -> None:
