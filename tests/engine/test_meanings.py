@@ -19,7 +19,8 @@ from tests.engine.compare import EVERYWHERE, edited, image, nmse, run_edit
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec, masks, specs
 
-ROUNDING = 1e-11
+# NMSE: 1e-5 relative RMS of float32 sums in another order, seen by instance norms of few pixels and a tanh.
+ROUNDING = 1e-10
 
 WITHOUT_NORMS = Net((16, 24, 3), lambda m, x: m.b(m.a(x)) + m.c(x), a=conv(3, 7), b=conv(7, 5, 5), c=conv(3, 5, 1))
 

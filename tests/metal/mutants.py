@@ -1,8 +1,9 @@
 """Mistakes that could be made in the kernels, each a text of a file of `metal/` in place of another, and the call that
-must tell: the name of its maker in `draw.py`. `BARRIER` stands for a statement that waits for the threadgroup."""
+must tell: the name of its maker in `draw.py`. How lines are broken and indented does not matter to where it is found."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 BARRIER = "metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);"
@@ -16,26 +17,32 @@ class Mutant:
     probe: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.old.strip().splitlines()[0]}"
+        return f"{self.file}: {self.old.splitlines()[0]}"
+
+    def made_in(self, text: str) -> str:
+        """The text of the file with the mistake in it, at the first place that fits."""
+        found = re.search(r"\s+".join(map(re.escape, self.old.split())), text)
+        assert found, f"{self.file} has no {self.old!r}: say where the mistake is made now"
+        return text[: found.start()] + self.new + text[found.end() :]
 
 
 def dropped_barrier(file: str, after: str, probe: str) -> Mutant:
     """The barrier that follows a text."""
-    return Mutant(file, f"{after}{BARRIER}", after, probe)
+    return Mutant(file, f"{after}\n{BARRIER}", after, probe)
 
 
 MUTANTS = [
     # barriers
-    dropped_barrier("conv/conv.h", "loader.put(window, first * 8);\n      ", "plain"),
-    dropped_barrier("conv/conv.h", "group++;\n        }\n      }\n      ", "plain"),
-    dropped_barrier("conv/conv.h", "lane_column(lane);\n    }\n    ", "plain"),
-    dropped_barrier("conv/conv.h", "lane, i > 0);\n      }\n      ", "concatenation"),
-    dropped_barrier("epilogue.h", "p->out.tile * p->out.tile;\n    ", "plain"),
-    dropped_barrier("depthwise/depthwise.h", "loader.put(window, first_channel);\n    ", "depthwise"),
-    dropped_barrier("norm/norm.h", "partial[thread_index / 32] = x;\n  }\n  ", "norm"),
-    dropped_barrier("norm/norm.h", "sum += partial[i];\n  }\n  ", "norm"),
-    dropped_barrier("attention/attention.h", "int c_first) {\n    ", "attention"),
-    dropped_barrier("attention/attention.h", "PITCH + c) = value;\n    }\n    ", "attention"),
+    dropped_barrier("conv/conv.h", "loader.put(window, first * 8);", "plain"),
+    dropped_barrier("conv/conv.h", "group++; } }", "plain"),
+    dropped_barrier("conv/conv.h", "lane_column(lane); }", "plain"),
+    dropped_barrier("conv/conv.h", "lane, i > 0); }", "concatenation"),
+    dropped_barrier("epilogue.h", "p->out.tile * p->out.tile;", "plain"),
+    dropped_barrier("depthwise/depthwise.h", "loader.put(window, first_channel);", "depthwise"),
+    dropped_barrier("norm/norm.h", "partial[thread_index / 32] = x; }", "norm"),
+    dropped_barrier("norm/norm.h", "sum += partial[i]; }", "norm"),
+    dropped_barrier("attention/attention.h", "int c_first) {", "attention"),
+    dropped_barrier("attention/attention.h", "PITCH + at) = value; }", "attention"),
     # where pixels are read
     Mutant("windows.h", "- s.pad_top + at", "- s.pad_top + 1 + at", "plain"),
     Mutant("windows.h", "step - s.pad_left + at", "step + at", "plain"),

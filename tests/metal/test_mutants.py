@@ -17,10 +17,10 @@ SEEDS = range(30)
 
 def survives(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> bool:
     original = source.read
-    assert mutant.old in original(mutant.file)
+    mutated = mutant.made_in(original(mutant.file))
 
     def read(path: str) -> str:
-        return original(path).replace(mutant.old, mutant.new, 1) if path == mutant.file else original(path)
+        return mutated if path == mutant.file else original(path)
 
     monkeypatch.setattr(source, "read", read)
     source.expanded.cache_clear()
@@ -35,6 +35,12 @@ def survives(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> bool:
         monkeypatch.undo()
         source.expanded.cache_clear()
     return True
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_every_mutant_is_a_text_of_its_kernel(mutant: Mutant) -> None:
+    original = source.read(mutant.file)
+    assert mutant.made_in(original) != original
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_log_snr_falls_with_time(u: float, v: float) -> None:
 def test_levels_rise_from_the_strength_at_even_times(steps: int, strength: float) -> None:
     chosen = log_snrs(steps, strength)
     assert len(chosen) == steps and np.all(np.diff(chosen) > 0)
-    assert chosen[0] == cosine_log_snr(strength)
+    assert chosen[0] == pytest.approx(cosine_log_snr(strength), abs=1e-9)
     times = [2 / math.pi * math.atan(math.exp(-level / 2)) for level in chosen]
     spacing = strength / steps
     np.testing.assert_allclose(np.diff([*times, 0]), -spacing, atol=1e-4)
