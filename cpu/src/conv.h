@@ -1,6 +1,6 @@
 /* Convolution in three files: conv_plan.c decides how the work is cut, chunk.c brings in what a piece of it reads,
  * conv.c multiplies. A chunk is a few units: neighbours in a rectangle when all pixels are computed, any listed ones
- * otherwise. Their input is gathered into a thread's own memory, small enough for the second-level cache: one window
+ * otherwise. Their input is gathered into a thread's own memory, close enough to the caches: one window
  * that covers the rectangle, or one for each listed unit. Then the panels of output channels are multiplied, and
  * finished, one after another. */
 #ifndef SIGE_CONV_H

@@ -1,7 +1,9 @@
 #include "conv.h"
 
-/* How much of a thread's cache a chunk's windows, and its transformed windows, may take. */
-enum { WINDOWS_BYTES = 256 * 1024, TRANSFORMED_BYTES = 256 * 1024 };
+/* How much memory a chunk's windows, and its transformed windows, may take: more than the second-level cache. They are
+ * read once for a panel, with hundreds of operations for each float; but all weights are read again for each chunk, and
+ * where they matter, in planes of few pixels and many channels, it is better to have a few large chunks. */
+enum { WINDOWS_BYTES = 768 * 1024, TRANSFORMED_BYTES = 640 * 1024 };
 
 /* Floats between rows of a window, and between points, that would otherwise lie a power of two apart and compete for a
  * few sets of the first-level cache. */
