@@ -12,6 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DIST ?= dist
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+PARALLEL := --numprocesses auto --dist worksteal
 NATIVE := CMakeLists.txt $(shell find cpu -name '*.[ch]' -o -name CMakeLists.txt)
 KERNELS := $(shell find cpu metal -name '*.[ch]' -o -name '*.cpp' -o -name '*.metal')
 
@@ -23,10 +24,10 @@ demo: $(VENV)/.package
 	$(VENV)/bin/sige-mlx demo
 
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(VENV)/bin/python -m pytest $(PARALLEL) -m "not slow"
 
 slow: $(VENV)/.test
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

@@ -16,7 +16,7 @@ import mlx.core as mx
 
 # Derandomised: a failure is the code's, never the draw's. `pytest --hypothesis-profile=thorough` looks further.
 settings.register_profile("fast", derandomize=True, deadline=None, max_examples=30)
-settings.register_profile("thorough", derandomize=True, deadline=None, max_examples=300)
+settings.register_profile("thorough", derandomize=True, deadline=None, max_examples=100)
 settings.load_profile("fast")
 
 
