@@ -17,11 +17,14 @@ STAGES = {"load": "loading the engines", "measure": "measuring"}
 def main(
     model: options.Model = "ddpm-church-256",
     own_weights: Annotated[bool, typer.Option("--own-weights", help="The model's weights, not random ones.")] = False,
-    peers: Annotated[str, typer.Option(metavar="LIST", help="Dense engines, of torch and onnxruntime.")] = "torch",
+    peers: Annotated[
+        str, typer.Option(metavar="LIST", help="Dense engines, of torch, onnxruntime and openvino.")
+    ] = "torch",
     sige: Annotated[
         str | None, typer.Option(metavar="CLONE", help="A clone of lmxyy/sige with its extension built: the peer.")
     ] = None,
     edit: Annotated[float, typer.Option(metavar="PERCENT", help="Share of the pixels under the dilated mask.")] = 1.2,
+    threshold: options.Threshold = None,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds, after one to warm up.")] = 7,
     threads: options.Threads = 0,
     seed: Annotated[int, typer.Option(help="Seed of weights, images and the edit's shape.")] = 0,
@@ -35,7 +38,7 @@ def main(
     only: where they are far from the fastest, other programs ran. A dense peer counts with the better memory layout.
     """
     count = threads or os.cpu_count() or 1
-    task = Task(str(model), own_weights, edit, seed, count, sige)
+    task = Task(str(model), own_weights, edit, seed, count, sige, threshold)
     try:
         with terminal.progress_bars(STAGES) as tell:
             comparison = compare(task, _engines(peers, sige), rounds, tell)
@@ -62,8 +65,8 @@ def _engines(peers: str, sige: str | None) -> list[str]:
 def _print(comparison: Comparison) -> None:
     task = comparison.task
     typer.echo(
-        f"{task.model}, edit of {task.mask.mean():.2%}, {task.threads} threads, median of {comparison.rounds} rounds"
-        " (least to most)\n"
+        f"{task.model}, edit of {task.mask.mean():.2%}, tiles from planes of {task.config.sparse_resolution_threshold}"
+        f" on, {task.threads} threads, median of {comparison.rounds} rounds (least to most)\n"
     )
     terminal.table(
         ["", "ms", "from", "to"], [(_name(key), *(f"{v:.1f}" for v in _values(s))) for key, s in comparison.ms.items()]
@@ -83,6 +86,7 @@ def _as_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "model": task.model,
         "threads": task.threads,
+        "threshold": task.config.sparse_resolution_threshold,
         "rounds": comparison.rounds,
         "edited": float(task.mask.mean()),
         "ms": {_name(key): _spread(s) for key, s in comparison.ms.items()},

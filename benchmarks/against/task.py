@@ -1,7 +1,7 @@
 """What every engine is given: one network with one set of weights, one original, one edit of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -44,16 +44,23 @@ class Task:
     seed: int
     threads: int
     sige: str | None = None
+    threshold: int | None = None
+    """The plane side from which on edits use tiles, ours and SIGE's; None is the model's own."""
 
     @cached_property
     def pretrained(self) -> zoo.Pretrained:
-        """The network and its weights; raises `SigeError` for a family without a PyTorch twin."""
+        """The network and its weights; raises `SigeError` for a family without a PyTorch twin, and for a threshold of
+        one that has none."""
         pretrained = zoo.load(self.model) if self.own_weights else zoo.random(self.model, self.seed)
         if pretrained.family not in TWINS:
             raise SigeError(
                 f"{self.model} is of the family {pretrained.family}: only {', '.join(TWINS)} have a PyTorch twin here"
             )
-        return pretrained
+        if self.threshold is None:
+            return pretrained
+        if "sparse_resolution_threshold" not in {field.name for field in fields(pretrained.model.config)}:
+            raise SigeError(f"{self.model} counts the layers that are in tiles: --threshold is for U-Nets")
+        return pretrained.configured(sparse_resolution_threshold=self.threshold)
 
     @cached_property
     def config(self) -> Any:

@@ -16,6 +16,7 @@ class _Scene(NamedTuple):
     model: str
     files: dict[str, str]
     title: str
+    out: str
 
 
 def demo(
@@ -23,7 +24,12 @@ def demo(
     what: Annotated[
         str, typer.Argument(metavar="[picture|labels]", help="Paint on a satellite picture, or into a label map.")
     ] = "picture",
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the picture goes.")] = Path("demo.png"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where the picture goes.", show_default="demo.png; demo-labels.png of labels"
+        ),
+    ] = None,
     steps: options.Steps = None,
     strength: options.Strength = None,
     seed: options.Seed = 0,
@@ -51,6 +57,7 @@ def demo(
     stray = [name for name in options.OF_DIFFUSION if name in options.named(context)]
     if stray and what == "labels":
         raise SigeError(f"{options.spelled(stray[0])} is for pictures: the network of label maps runs once")
+    out = out or Path(scene.out)
     check_destination(out)
     images = {name: open_image(zoo.ASSETS / "demo" / file) for name, file in scene.files.items()}
     pretrained = zoo.load(scene.model)
@@ -73,8 +80,8 @@ def _scene(what: str) -> _Scene:
 
     if what == "picture":
         files = {"original": "original.png", "edited": "painted.png"}
-        return _Scene(zoo.DEFAULT, files, "An island, painted on open sea")
+        return _Scene(zoo.DEFAULT, files, "An island, painted on open sea", "demo.png")
     if what == "labels":
         files = {"labels": "labels.png", "edited_labels": "labels-painted.png"}
-        return _Scene(zoo.LABELS, files, "An island and a lake, painted into a label map")
+        return _Scene(zoo.LABELS, files, "An island and a lake, painted into a label map", "demo-labels.png")
     raise SigeError(f"there is no demo {what!r}: it is picture or labels")

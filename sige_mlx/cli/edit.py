@@ -32,6 +32,7 @@ def edit(
     strength: options.Strength = None,
     seed: options.Seed = 0,
     sampler: options.Sampler = None,
+    threshold: options.Threshold = None,
     device: options.Device = "cpu",
     threads: options.Threads = 0,
     report: Annotated[
@@ -58,6 +59,10 @@ def edit(
 
         sige-mlx edit -m ddpm-church-256 --sampler dpm-solver --original a.png --edited b.png --out c.png
         sige-mlx edit -m pd-church-128 --original a.png --edited b.png --out c.png
+
+    The same with tiles from another plane on than its own, as its authors released it:
+
+        sige-mlx edit -m pd-church-128 --threshold 64 --original a.png --edited b.png --out c.png
 
     A label map says what every pixel shows: grey with the class ids, or in the colours of the classes. With the small
     model in the package, whose classes are `sige-mlx demo labels`'; and with GauGAN, in the colours of Cityscapes:
@@ -92,7 +97,7 @@ def edit(
     translates = isinstance(pretrained.model, ResnetGenerator)
     if translates:
         pretrained = _fitted(pretrained, images, named)
-    engine = pretrained.engine(device, threads=threads)
+    engine = pretrained.engine(device, threads=threads, threshold=threshold)
     if labels:
         rendered = of_labels(engine, pretrained, images, compare)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,13 @@ from benchmarks.against.task import Task
 from benchmarks.against.worker import Worker
 from sige_mlx.benchmark.workload import MIDDLE
 from sige_mlx.errors import SigeError
+from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig
 from sige_mlx.nn.module import parameters
 from tests.tiny import CONFIG, LABEL_CONFIG, LABEL_SIZE, PD_CONFIG, write_tiny_model
+
+MOBILE_LABEL_CONFIG = SubMobileSPADEConfig(
+    crop_size=64, num_upsampling_layers="normal", num_sparse_layers=3, config_str="2_3_1_4_2_3_1_5"
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +41,12 @@ def pd_task(tmp_path_factory: pytest.TempPathFactory) -> Task:
 @pytest.fixture(scope="module")
 def label_task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     folder = write_tiny_model(tmp_path_factory.mktemp("models") / "labels", LABEL_CONFIG)
+    return Task(str(folder), False, 10, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def mobile_task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    folder = write_tiny_model(tmp_path_factory.mktemp("models") / "mobile", MOBILE_LABEL_CONFIG)
     return Task(str(folder), False, 10, 0, 1)
 
 
@@ -130,6 +142,20 @@ def test_the_fused_names_hold_the_same_weights(task: Task) -> None:
     assert sum(w.size for w in fused.values()) == sum(w.size for w in state.values())
 
 
+@pytest.mark.parametrize("threshold", [16, 32])
+def test_the_threshold_is_everyones(pd_task: Task, threshold: int) -> None:
+    """Ours reads it from the network's configuration, and SIGE's network is made from that."""
+    task = dataclasses.replace(pd_task, threshold=threshold)
+    assert task.config.sparse_resolution_threshold == threshold
+    assert task.pretrained.engine().plan.threshold == threshold
+    assert (task.state_dict()["conv_in.weight"] == pd_task.state_dict()["conv_in.weight"]).all()
+
+
+def test_label_networks_have_no_threshold(label_task: Task) -> None:
+    with pytest.raises(SigeError, match=r"counts the layers that are in tiles: --threshold is for U-Nets$"):
+        dataclasses.replace(label_task, threshold=64).pretrained.engine()
+
+
 def test_the_edit_is_under_the_mask(task: Task) -> None:
     assert task.mask.shape == (CONFIG.image_size,) * 2
     assert ((task.edited != task.original).any(-1)[0] == task.mask).all()
@@ -182,7 +208,7 @@ def invoke(*arguments: Any) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--peers", "abacus"], "the peer 'abacus' is not known: choose of torch, onnxruntime"),
+        (["--peers", "abacus"], "the peer 'abacus' is not known: choose of torch, onnxruntime, openvino"),
         (["-m", "nowhere", "--peers", ""], "neither a model's name"),
     ],
 )
@@ -197,12 +223,15 @@ def test_json_and_table_tell_the_same(fakes: type[FakeWorker], task: Task) -> No
     assert numbers["ms"]["ours edit"] == {"median": 250, "least": 250, "most": 500}
     assert numbers["ratios"]["sige edit / ours edit"]["median"] == 4
     assert numbers["dense_difference"]["torch dense"] < 1e-4
+    assert numbers["threshold"] == CONFIG.sparse_resolution_threshold
+    assert json.loads(invoke(*arguments, "--json", "--threshold", 16).stdout)["threshold"] == 16
     table = invoke(*arguments).stdout
+    assert "tiles from planes of 32 on" in table
     assert "sige edit / ours edit" in table and "4.00x" in table
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["task", "pd_task", "label_task"])
+@pytest.mark.parametrize("which", ["task", "pd_task", "label_task", "mobile_task"])
 def test_pytorch_computes_the_same_network(which: str, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("torch")
     comparison = rounds.compare(request.getfixturevalue(which), ["ours", "torch"], 1, quiet)
@@ -210,12 +239,13 @@ def test_pytorch_computes_the_same_network(which: str, request: pytest.FixtureRe
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["task", "pd_task", "label_task"])
-def test_onnx_runtime_computes_the_same_network(which: str, request: pytest.FixtureRequest) -> None:
-    for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("which", ["task", "pd_task", "label_task", "mobile_task"])
+def test_engines_of_exported_networks_compute_the_same(which: str, engine: str, request: pytest.FixtureRequest) -> None:
+    for module in ("torch", "onnx", "onnxscript", engine):
         pytest.importorskip(module)
-    comparison = rounds.compare(request.getfixturevalue(which), ["ours", "onnxruntime"], 1, quiet)
-    assert comparison.differences["onnxruntime", "dense"] < 1e-5
+    comparison = rounds.compare(request.getfixturevalue(which), ["ours", engine], 1, quiet)
+    assert comparison.differences[engine, "dense"] < 1e-5
 
 
 @pytest.mark.slow

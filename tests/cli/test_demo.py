@@ -29,22 +29,26 @@ def test_the_demo_writes_its_picture_and_prints_its_table(run: Run, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("untrained")
-def test_the_demo_in_json(run: Run, tmp_path: Path) -> None:
-    numbers = run("demo", "--out", tmp_path / "demo.png", "--steps", 1, "--json").json
+def test_the_demo_in_json(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    numbers = run("demo", "--steps", 1, "--json").json
+    assert numbers["out"] == "demo.png" and Path("demo.png").is_file()
     assert 0.005 < numbers["edited"] < 0.15  # an island, not a continent
     assert numbers["dense_seconds"] > 0
 
 
 def test_the_demo_of_label_maps(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("demo.png").write_text("of the other demo")
     palette = zoo.load(zoo.LABELS).palette
     config = SPADEConfig(12, True, num_upsampling_layers="normal", crop_size=256, aspect_ratio=1.0, ngf=2, nhidden=4)
     stand_in = dataclasses.replace(zoo.load(write_tiny_model(tmp_path / "model", config)), palette=palette)
     monkeypatch.setattr(zoo, "load", lambda name: stand_in)
-    ended = run("demo", "labels", "--out", tmp_path / "demo.png")
-    assert ended.status == 0
-    for words in ("edited pixels", "tiles at 256 × 256", "seconds, 1 step ", "less arithmetic", "demo.png"):
+    ended = run("demo", "labels")
+    assert ended.status == 0 and Path("demo.png").read_text() == "of the other demo"
+    for words in ("edited pixels", "tiles at 256 × 256", "seconds, 1 step ", "less arithmetic", "see demo-labels.png"):
         assert words in ended.out
-    page = np.asarray(Image.open(tmp_path / "demo.png"))
+    page = np.asarray(Image.open("demo-labels.png"))
     shown = {tuple(colour) for colour in page.reshape(-1, 3).tolist()}
     assert set(palette) - shown <= {palette[0], palette[8], palette[11]}  # what the map has, in its colours
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sige_mlx import zoo
 from sige_mlx.editing import EditSession, recording
 from sige_mlx.engine import Engine
 from tests.cli.conftest import Ended, Run
@@ -74,6 +75,13 @@ def test_a_drawn_mask_decides(edit: Edit, pictures: Path) -> None:
 def test_settings_reach_the_session(edit: Edit, tmp_path: Path) -> None:
     edit(seed=5, sampler="ddpm", strength=0.7)
     expected = EditSession(tiny_engine(), original(), steps=3, seed=5, sampler="ddpm", strength=0.7).edit(painted())
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), expected.image)
+
+
+def test_the_threshold_is_the_engines(edit: Edit, model: Path, tmp_path: Path) -> None:
+    own = edit(json=True).json["macs"]
+    assert edit(threshold=16, json=True).json["macs"] < own
+    expected = EditSession(zoo.load(model).engine(threshold=16), original(), steps=3).edit(painted())
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), expected.image)
 
 

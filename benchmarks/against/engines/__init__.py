@@ -1,3 +1,3 @@
 """One file per engine, each with `load(task) -> Calls`. Nothing is imported before its engine is asked for."""
 
-ENGINES = ("ours", "torch", "onnxruntime", "sige")
+ENGINES = ("ours", "torch", "onnxruntime", "openvino", "sige")
