@@ -1,5 +1,5 @@
 """Mistakes that could be made in the kernels, each a text of a file of `metal/` in place of another, and the call that
-must tell: the name of its maker in `draw.py`. How lines are broken and indented does not matter to where it is found."""
+must tell: the name of its maker in `draw.py`. Where lines are broken does not matter to where it is found."""
 
 from __future__ import annotations
 
