@@ -41,6 +41,13 @@ def case_names(prefix: str = "") -> list[str]:
     return [] if folder is None else sorted(path.stem for path in (folder / "cases").glob(f"{prefix}*.npz"))
 
 
+def manifest_names() -> list[str]:
+    """Names of the networks that have a manifest, sorted; empty where there are none."""
+    folder = reference_dir()
+    paths = [] if folder is None else (folder / "manifests").glob("*.json")
+    return sorted(path.stem for path in paths if not path.stem.endswith(".config"))
+
+
 def load_case(name: str) -> dict[str, np.ndarray]:
     """Arrays of one case, such as "ddpm-small-stroke": NHWC float32."""
     with np.load(require_reference() / "cases" / f"{name}.npz") as arrays:

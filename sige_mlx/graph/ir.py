@@ -102,8 +102,9 @@ class Graph:
             shape = "x".join(map(str, node.shape))
             cost = self.macs(node)
             note = f"  {cost / 1e9:.3f} GMACs" if cost else ""
-            label = node.op.name if isinstance(node.op, Input) else node.name
-            lines.append(f"%{node.index} = {type(node.op).__name__}({reads}) {label}: {shape}{note}")
+            kind, name = type(node.op).__name__, node.op.name if isinstance(node.op, Input) else node.name
+            layer = "" if name == kind else f" {name}"
+            lines.append(f"%{node.index} = {kind}({reads}){layer}: {shape}{note}")
         return "\n".join([*lines, f"return %{self.output}"])
 
 

@@ -10,12 +10,13 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx import samplers
-from sige_mlx.editing import EditSession
+from sige_mlx import samplers, zoo
+from sige_mlx.editing import EditSession, open_image
 from sige_mlx.editing.denoising import FAMILIES, default_steps, denoising
 from sige_mlx.editing.images import from_model, to_model
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
+from sige_mlx.metrics import psnr
 from sige_mlx.models.ddpm import DDPMConfig
 from sige_mlx.models.pd import PDConfig
 from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
@@ -49,6 +50,18 @@ def test_a_full_edit_of_the_unchanged_picture_equals_the_dense_run(config: Any, 
     opened = session(config, sampler, steps=1)
     result, dense = opened.edit(original(), WHITE), opened.dense(original(), WHITE)
     assert np.abs(result.image.astype(int) - dense.image).max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [10, 20])
+def test_dpm_solvers_edits_with_trained_weights(steps: int) -> None:
+    """The demo's island, of the model in the package."""
+    before, after = (open_image(zoo.ASSETS / "demo" / f"{name}.png") for name in ("original", "painted"))
+    opened = EditSession(zoo.load(zoo.DEFAULT).engine(), before, sampler="dpm-solver", steps=steps)
+    result, dense = opened.edit(after), opened.dense(after)
+    assert psnr(result.image, dense.image, 255, result.mask) > 40
+    assert psnr(dense.image, np.asarray(after.convert("RGB")), 255, result.mask) < 25  # it was rendered
+    assert 3 * result.macs < result.dense_macs
 
 
 @every

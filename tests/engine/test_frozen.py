@@ -7,24 +7,9 @@ import pytest
 
 from sige_mlx.engine import Engine
 from tests.engine.compare import EVERYWHERE
-from tests.labels import one_hot
+from tests.engine.frozen import DENSE, assert_within_bounds, cases, network_of, rms
 from tests.models.networks import frozen_network
-from tests.reference import case_names, load_case
-
-DENSE = 1e-4
-"""Largest root mean square difference of a dense pass, relative to the original's."""
-
-MARGIN = 1.02
-"""Largest error of an edit, relative to SIGE's."""
-
-
-def rms(a: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(a, dtype=np.float64))))
-
-
-def relative(found: np.ndarray, expected: np.ndarray) -> float:
-    """The measure of `peer_error`: RMS of the difference over the standard deviation of what is expected."""
-    return rms(found - expected) / float(expected.std())
+from tests.reference import load_case
 
 
 @pytest.fixture(scope="module")
@@ -32,90 +17,60 @@ def engines() -> dict[tuple[str, str], Engine]:
     return {}
 
 
-def assert_within_bounds(
-    engines: dict[tuple[str, str], Engine], network: str, name: str, device: str, threshold: int | None = None
-) -> None:
+def check(engines: dict[tuple[str, str], Engine], name: str, device: str, threshold: int | None = None) -> None:
+    """One case on one device; engines are kept."""
+    network = network_of(name)
     key = f"{network} {threshold}", device
     if key not in engines:
         engines[key] = Engine(frozen_network(network), device, threshold=threshold)
-    engine, case = engines[key], load_case(name)
-    mask = case["mask"].astype(np.bool_)
-    if "labels" in case:
-        x, x_edited = (one_hot(case[f"labels{w}"], case[f"instances{w}"]) for w in ("", "_edited"))
-        given = {}
-    else:
-        condition = next(condition for condition in engine.plan.graph.inputs if condition != "x")
-        x, x_edited, given = case["x_original"], case["x_edited"], {condition: case["timestep"].reshape(1)}
-
-    original = np.asarray(engine.record(x=x, **given))
-    assert rms(original - case["dense_original"]) <= DENSE * rms(case["dense_original"])
-    assert engine.macs == pytest.approx(int(case["dense_macs"]), rel=0.005)  # SIGE's count has other small terms
-
-    expected = case["dense_edited"]
-    for everywhere in (True, False):
-        prepared = engine.prepare(mask, everywhere)
-        found = np.asarray(engine.edit(prepared, x=x_edited, **given))
-        if everywhere:  # else pixels outside the tiles are the original's, and no estimate of the edited ones
-            assert relative(found, expected) <= MARGIN * float(case["peer_error"])
-        assert relative(found[:, mask], expected[:, mask]) <= MARGIN * float(case["peer_error_in_mask"])
-        assert prepared.edit.macs < 0.9 * engine.macs
-    engine.forget()
+    assert_within_bounds(engines[key], name)
 
 
 LABELS = ("gaugan", "gan-compression")
 
 
-def network_of(case: str) -> str:
-    """ "gaugan-small-blob15" is of "gaugan-small"."""
-    return case.rsplit("-", 1)[0]
-
-
-def cases(network: str) -> list[str]:
-    return [name for name in case_names(f"{network}-") if "trajectory" not in name]
-
-
 @pytest.mark.parametrize("device", EVERYWHERE)
 @pytest.mark.parametrize("name", cases("ddpm-small"))
 def test_small(engines: dict[tuple[str, str], Engine], name: str, device: str) -> None:
-    assert_within_bounds(engines, "ddpm-small", name, device)
+    check(engines, name, device)
 
 
 @pytest.mark.parametrize("threshold", [32, 64])
 @pytest.mark.parametrize("device", EVERYWHERE)
 @pytest.mark.parametrize("name", cases("pd-small"))
 def test_small_distilled(engines: dict[tuple[str, str], Engine], name: str, device: str, threshold: int) -> None:
-    assert_within_bounds(engines, "pd-small", name, device, threshold)
+    check(engines, name, device, threshold)
 
 
 @pytest.mark.parametrize("name", [n for network in LABELS for n in cases(f"{network}-small")])
 def test_small_label_maps(engines: dict[tuple[str, str], Engine], name: str) -> None:
-    assert_within_bounds(engines, network_of(name), name, "cpu")
+    check(engines, name, "cpu")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for network in LABELS for n in cases(f"{network}-small")])
 def test_small_label_maps_on_the_reference(engines: dict[tuple[str, str], Engine], name: str) -> None:
-    assert_within_bounds(engines, network_of(name), name, "reference")
+    check(engines, name, "reference")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for network in LABELS for n in cases(f"{network}-cityscapes")])
 def test_cityscapes(engines: dict[tuple[str, str], Engine], name: str) -> None:
-    assert_within_bounds(engines, network_of(name), name, "cpu")
+    check(engines, name, "cpu")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", EVERYWHERE)
 @pytest.mark.parametrize("name", cases("ddpm-church-256"))
 def test_church(engines: dict[tuple[str, str], Engine], name: str, device: str) -> None:
-    assert_within_bounds(engines, "ddpm-church-256", name, device)
+    check(engines, name, device)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("threshold", [32, 64])
 @pytest.mark.parametrize("name", [n for size in (128, 256) for n in cases(f"pd-church-{size}")])
 def test_church_distilled(engines: dict[tuple[str, str], Engine], name: str, threshold: int) -> None:
-    assert_within_bounds(engines, network_of(name), name, "cpu", threshold)
+    check(engines, name, "cpu", threshold)
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)

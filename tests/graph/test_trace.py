@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from mlx.utils import tree_flatten
 
+from sige_mlx import zoo
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.ir import Input
 from sige_mlx.graph.trace import trace
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.nn.module import parameters
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec, specs
 
@@ -53,9 +55,21 @@ def test_printing() -> None:
     assert str(trace(model, model.inputs())).splitlines() == [
         "%0 = Input() x: 1x4x4x2",
         "%1 = Conv2d(%0) a: 1x4x4x2  0.000 GMACs",
-        "%2 = Add(%1, %0) Add: 1x4x4x2",
+        "%2 = Add(%1, %0): 1x4x4x2",
         "return %2",
     ]
+
+
+@pytest.mark.parametrize("name", ["ddpm-church-256", "pd-church-256", "gaugan-cityscapes", "cyclegan-monet"])
+def test_networks_are_short_enough_to_read(name: str) -> None:
+    """A line for each operation, and no line that a terminal breaks; every layer is in it by its name."""
+    _, model = zoo.network(name)
+    graph = trace(model, model.inputs())
+    lines = str(graph).splitlines()
+    assert len(lines) == len(graph.nodes) + 1 < 800
+    assert max(map(len, lines)) <= 80
+    layers = {path.rpartition(".")[0] for path in parameters(model)}
+    assert layers <= {word.rstrip(":") for line in lines for word in line.split()}
 
 
 def test_what_depends_on_an_input() -> None:

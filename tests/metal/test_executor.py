@@ -19,10 +19,12 @@ from sige_mlx.engine.gpu.launch import Launch, Simulated
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image, nmse
+from tests.engine.frozen import assert_within_bounds, cases, network_of
 from tests.graph.networks import Net, RandomUNet, Spec, conv, masks, specs
 from tests.models.networks import frozen_network
-from tests.reference import case_names, load_case
 from tests.tiny import CONFIG
+
+FROZEN = ("ddpm-small", "pd-small", "gaugan-small", "gan-compression-small")
 
 BOUND = {"float32": 1e-10, "float16": 1e-4}
 
@@ -63,18 +65,12 @@ def test_a_network_by_kernels(precision: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in case_names("ddpm-small-") if "trajectory" not in n])
+@pytest.mark.parametrize("name", [n for network in FROZEN for n in cases(network)])
 def test_frozen(name: str, shared: dict[str, Engine]) -> None:
-    """As `tests/engine/test_frozen.py` has it."""
-    case = load_case(name)
-    t, mask = case["timestep"].reshape(1), case["mask"].astype(np.bool_)
-    engine = shared.setdefault("gpu", Engine(frozen_network("ddpm-small"), "gpu", precision="float32"))
-    original = np.asarray(engine.record(x=case["x_original"], t=t))
-    assert nmse(original, case["dense_original"]) <= 1e-8
-    found = np.asarray(engine.edit(engine.prepare(mask), x=case["x_edited"], t=t))
-    expected = case["dense_edited"]
-    relative = float(np.sqrt(np.mean((found - expected) ** 2)) / expected.std())
-    assert relative <= 1.02 * float(case["peer_error"])
+    network = network_of(name)
+    if network not in shared:
+        shared[network] = Engine(frozen_network(network), "gpu", precision="float32")
+    assert_within_bounds(shared[network], name)
 
 
 @pytest.fixture(scope="module")

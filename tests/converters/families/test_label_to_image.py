@@ -22,7 +22,6 @@ from tests.converters.families.recognition import (
     check_faults_are_named,
     check_hostile_shapes,
     check_order_does_not_matter,
-    check_permuted_names_do_not_fit,
     complaint,
     hostile_shapes,
     matched,
@@ -86,11 +85,6 @@ def test_any_one_tensor_missing_renamed_or_mis_shaped_is_named(name: str) -> Non
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_order_of_the_tensors_does_not_matter(name: str) -> None:
     check_order_does_not_matter(shapes(LAYOUTS[name]))
-
-
-@pytest.mark.parametrize("name", MANIFESTS)
-def test_permuted_names_do_not_fit(name: str) -> None:
-    check_permuted_names_do_not_fit(load_manifest(name))
 
 
 @pytest.mark.parametrize("name", ["fused_spade", "fused_sub_mobile_spade"])

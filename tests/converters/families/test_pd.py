@@ -20,7 +20,6 @@ from tests.converters.families.recognition import (
     check_faults_are_named,
     check_hostile_shapes,
     check_order_does_not_matter,
-    check_permuted_names_do_not_fit,
     hostile_shapes,
     matched,
     shapes,
@@ -76,11 +75,6 @@ def test_any_one_tensor_missing_renamed_or_mis_shaped_is_named() -> None:
 
 def test_order_of_the_tensors_does_not_matter() -> None:
     check_order_does_not_matter(SMALL)
-
-
-@pytest.mark.parametrize("name", MANIFESTS)
-def test_permuted_names_do_not_fit(name: str) -> None:
-    check_permuted_names_do_not_fit(load_manifest(name))
 
 
 def test_attention_is_taken_apart() -> None:
