@@ -29,6 +29,7 @@ from sige_mlx.engine.gpu.calls import (
     Paste,
     Plane,
     Source,
+    Tokens,
 )
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.planned import planned, planned_dense
@@ -74,7 +75,11 @@ CALLS: dict[str, Call] = {
         Epilogue(LISTED, C), mx.zeros((9, C), mx.float16), Source(plane(16, 16), 3, 3, 1, 1, 1), mx.float16
     ),
     "attention": Attention(
-        LISTED, *(mx.zeros((n, m, C), mx.float16) for n, m in ((4, 16), (1, 256), (1, 256))), 1, C, 1.0
+        LISTED,
+        *(Tokens(mx.zeros((n, m, C), mx.float16)) for n, m in ((4, 16), (1, 256), (1, 256))),
+        heads=1,
+        head_dim=C,
+        scale=1.0,
     ),
     "norm": Norm(1, 256, 8, (Plane(1, 16, 1, 2 * C, 1, mx.zeros((1, 16, 1, 2 * C))),), None, mx.zeros(C), None, 1e-5),
     "paste": Paste(plane(16, 16)),

@@ -26,6 +26,7 @@ from sige_mlx.engine.gpu.calls import (
     Paste,
     Plane,
     Source,
+    Tokens,
 )
 from sige_mlx.engine.gpu.kernels import conv, depthwise
 from sige_mlx.engine.gpu.launch import Launch
@@ -137,10 +138,15 @@ def attention_call(head_dim: int, seed: int, dtype: mx.Dtype) -> Attention:
     d = _Draw(Structure(1 + seed % 4), seed, dtype)
     out = d.domain()
     heads, keys = d.pick(1, 3), int(d.rng.integers(1, 80))
-    c = heads * head_dim
-    shape = (out.n, out.h * out.w) if out.list is None else (out.tiles, out.tile**2)
-    k, v = d.normal(out.n, keys, c), d.normal(out.n, keys, c)
-    return Attention(out, d.normal(*shape, c), k, v, heads, head_dim, head_dim**-0.5)
+    c, unit = heads * head_dim, 4 if head_dim % 4 == 0 else 1
+    queries = (out.n, out.h * out.w) if out.list is None else (out.tiles, out.tile**2)
+
+    def tokens(n: int, count: int) -> Tokens:
+        """Alone, or with others before and behind."""
+        first, beyond = (d.pick(0, 1, 3) * unit for _ in range(2))
+        return Tokens(d.normal(n, count, first + c + beyond), first)
+
+    return Attention(out, tokens(*queries), tokens(out.n, keys), tokens(out.n, keys), heads, head_dim, head_dim**-0.5)
 
 
 Maker = Callable[[int, mx.Dtype], tuple[Call, Launch | None]]

@@ -1,5 +1,6 @@
 """Mistakes that could be made in the kernels, each a text of a file of `metal/` in place of another, and the call that
-must tell: the name of its maker in `draw.py`. How lines are broken and indented does not matter to where it is found."""
+must tell: the name of its maker in `draw.py`. A text is found however its lines are broken and indented.
+"""
 
 from __future__ import annotations
 
@@ -87,6 +88,7 @@ MUTANTS = [
     Mutant(
         "attention/attention.h", "simd_shuffle_xor(block_largest, 8)", "simd_shuffle_xor(block_largest, 4)", "attention"
     ),
+    Mutant("attention/attention.h", "number * t.stride + t.first", "number * t.stride", "attention"),
     Mutant("attention/attention.h", "total = total * rescale + block_total;", "total += block_total;", "attention"),
     Mutant("attention/attention.h", "lane_column(lane) + e < p->keys", "lane_column(lane) + e < BK * 99", "attention"),
 ]

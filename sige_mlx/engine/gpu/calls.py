@@ -173,17 +173,36 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """Pixels one after the other: of `array` T [n, tokens, channels] the channels from `first` on, as many as its
+    reader wants."""
+
+    array: mx.array
+    first: int = 0
+
+
+@dataclass(frozen=True)
 class Attention:
-    """softmax(scale * q k^T) v by heads, for the pixels of `out`. `k` and `v` T [n, keys, heads * head_dim] hold every
-    pixel of their image; `q` is [n, h * w, …], or blocks [tiles, tile * tile, …]. Gives an array like `q`."""
+    """softmax(scale * q k^T) v by heads of `head_dim` channels, for the pixels of `out`. `k` and `v` hold every pixel
+    of their image; `q` is [n, h * w, …], or blocks [tiles, tile * tile, …]. Gives [n, h * w, heads * head_dim], or
+    blocks."""
 
     out: Domain
-    q: mx.array
-    k: mx.array
-    v: mx.array
+    q: Tokens
+    k: Tokens
+    v: Tokens
     heads: int
     head_dim: int
     scale: float
+
+    @property
+    def channels(self) -> int:
+        return self.heads * self.head_dim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what it gives."""
+        return (*self.q.array.shape[:2], self.channels)
 
 
 Call = Conv | Depthwise | Paste | Norm | Attention
