@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import astuple, fields, replace
 
@@ -12,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import sige_mlx.metal
 from sige_mlx.benchmark import prediction
 from sige_mlx.benchmark.prediction import bounds, counting, limits, traffic
 from sige_mlx.benchmark.prediction.counting import Counting
@@ -210,6 +212,16 @@ def test_a_compiler_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
         Counting()
     with pytest.raises(SigeError, match="no edit to predict"):
         prediction.predict("ddpm-church-256", [])
+
+
+def test_the_model_of_metal_is_needed(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wheels have not got it."""
+    monkeypatch.delattr(sige_mlx.metal, "sim")
+    monkeypatch.setitem(sys.modules, "sige_mlx.metal.sim", None)
+    app = typer.Typer()
+    app.command()(bench)
+    raised = CliRunner().invoke(app, ["-m", tiny, "--predict", "--device", "gpu"]).exception
+    assert isinstance(raised, SigeError) and "only a checkout of the repository has" in str(raised)
 
 
 @pytest.mark.slow

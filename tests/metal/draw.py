@@ -29,6 +29,7 @@ from sige_mlx.engine.gpu.calls import (
     Tokens,
 )
 from sige_mlx.engine.gpu.kernels import conv, depthwise
+from sige_mlx.engine.gpu.kernels.conv_shape import divided, narrowed
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.reading import tile_sums
 from sige_mlx.engine.gpu.weights import pack
@@ -36,12 +37,14 @@ from sige_mlx.engine.gpu.weights import pack
 
 @dataclass(frozen=True)
 class Structure:
-    """What a kernel is compiled for. `reads` are (kh, kw, stride) of each source; `fours`: channels come in fours."""
+    """What a kernel is compiled for. `reads` are (kh, kw, stride) of each source; `fours`: channels come in fours.
+    `narrow` is the number of output channels of a narrow convolution."""
 
     tile: int
     reads: tuple[tuple[int, int, int], ...] = ((3, 3, 1),)
     division: tuple[int, int, int] = (2, 2, 1)
     bk: int = 8
+    narrow: int | None = None
     fours: bool = True
     outputs: int = 1
     residual: bool = False
@@ -59,6 +62,11 @@ CONVS = {
     "large": Structure(8, ((5, 5, 1),), (2, 1, 2), fours=False, outputs=3),
     "pixels": Structure(1, ((1, 1, 1), (1, 1, 1)), (1, 1, 4), 32, outputs=4),
 }
+NARROW = {
+    "narrow": Structure(4, bk=8, narrow=3, sums=True),
+    "narrow pair": Structure(4, ((3, 2, 1), (1, 1, 2)), narrow=1, fours=False, outputs=2, residual=True),
+    "narrow modulated": Structure(4, ((3, 3, 1),), narrow=4, outputs_modulated=True, sources_modulated=True),
+}
 PHASED = {
     "phases": Structure(4, ((2, 2, 1),), (4, 1, 1), sums=True, residual=True),
     "odd phases": Structure(6, ((2, 2, 1), (2, 2, 1)), (4, 1, 2), 16, fours=False, sums=True),
@@ -73,7 +81,7 @@ DEPTHWISES = {
 def conv_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Conv, Launch]:
     """A convolution and its launch in the shape of the structure."""
     d = _Draw(s, seed, dtype)
-    out, c_out = d.domain(), d.channels(70)
+    out, c_out = d.domain(), s.narrow or d.channels(70)
     sources = tuple(d.source(read, out) for read in s.reads)
     call = Conv(d.epilogue(out, c_out), pack(d.weights(c_out, sources)), sources)
     return call, _launch(call, s)
@@ -152,7 +160,7 @@ def attention_call(head_dim: int, seed: int, dtype: mx.Dtype) -> Attention:
 Maker = Callable[[int, mx.Dtype], tuple[Call, Launch | None]]
 
 MAKERS: dict[str, Maker] = {
-    **{name: lambda seed, dtype, s=s: conv_call(s, seed, dtype) for name, s in CONVS.items()},
+    **{name: lambda seed, dtype, s=s: conv_call(s, seed, dtype) for name, s in (CONVS | NARROW).items()},
     **{name: lambda seed, dtype, s=s: phased_call(s, seed, dtype) for name, s in PHASED.items()},
     **{name: lambda seed, dtype, s=s: depthwise_call(s, seed, dtype) for name, s in DEPTHWISES.items()},
     "paste": lambda seed, dtype: (paste_call(True, seed, dtype), None),
@@ -167,7 +175,7 @@ MAKERS: dict[str, Maker] = {
 
 
 def _launch(call: Conv, s: Structure) -> Launch:
-    shape = conv.divided(call, s.division, (s.bk,))
+    shape = narrowed(call, s.tile, 1, (s.bk,)) if s.narrow else divided(call, s.division, (s.bk,))
     assert shape is not None
     launch = conv.launch(call, shape)
     assert launch is not None

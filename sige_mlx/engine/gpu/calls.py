@@ -5,7 +5,7 @@ A call is run by a Metal kernel (`kernels/`) or by plain MLX operations (`twins.
 Values are of one floating-point type, the storage type T; affine maps, biases and sums are float32.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
@@ -58,6 +58,11 @@ class Domain:
         if self.list is not None:
             return self.list.shape[0]
         return self.n * -(-self.h // self.tile) * -(-self.w // self.tile)
+
+    def cut(self, tile: int) -> "Domain":
+        """The same pixels in other tiles; those of a list are what they are."""
+        assert self.list is None or tile == self.tile
+        return replace(self, tile=tile)
 
     def shape(self, c: int) -> tuple[int, ...]:
         """Of what is written."""
