@@ -1,13 +1,13 @@
 // The end of a kernel that has an `epilogue` (epilogue.h): its outputs. OUTPUTS is how many there are; RESIDUAL, SUMS
 // and OUTPUTS_MODULATED are 1 where those arrays are given. PLANE(x) is defined by the kernel.
 //
-// Inputs, after the kernel's own:  bias, vec,
-//                                  residual_base, residual_blocks, residual_grid                            if
-//                                  RESIDUAL, output<i>_affine                                                 for each
-//                                  output, and output<i>_gamma_base, output<i>_gamma_blocks, output<i>_gamma_grid,
-//                                  output<i>_beta_base, output<i>_beta_blocks, output<i>_beta_grid  if
-//                                  OUTPUTS_MODULATED
-// Outputs:                         dst<i> for each output, sums if SUMS
+// Inputs, after the kernel's own:
+//          bias, vec,
+//          residual_base, residual_blocks, residual_grid                            if RESIDUAL,
+//          output<i>_affine                                                         for each output,
+//          output<i>_gamma_base, output<i>_gamma_blocks, output<i>_gamma_grid       if OUTPUTS_MODULATED,
+//          output<i>_beta_base, output<i>_beta_blocks, output<i>_beta_grid          likewise
+// Outputs: dst<i> for each output, sums if SUMS
 
 #if RESIDUAL
 epilogue.add(bias, vec, PLANE(residual));

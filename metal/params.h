@@ -104,12 +104,17 @@ struct NormParams {
     Plane sums[4];
 };
 
-/// dst = softmax(scale * q k^T) v, by heads of head_dim channels, for the pixels of `out`, which lie in q as they are
-/// written. Keys and values are those of a pixel's image. Pixels of a tile beyond the image become zero.
+/// Pixels one after the other, each `stride` numbers from the next, of which those from `first` on are used.
+struct Tokens {
+    int first, stride;
+};
+
+/// dst = softmax(scale * q k^T) v, by heads of head_dim channels, for the pixels of `out`, which lie in q in the order
+/// they are written in. Keys and values are those of a pixel's image. Pixels of a tile beyond the image become zero.
 struct AttentionParams {
     Domain out;
     int keys, heads, head_dim;
-    int q_stride, k_stride, v_stride;
+    Tokens q, k, v;
     float scale;
 };
 

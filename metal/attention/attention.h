@@ -16,7 +16,7 @@
 
 namespace sige {
 
-/// D: channels at a time, a multiple of 8. VEC: head_dim and all strides are multiples of four.
+/// D: channels at a time, a multiple of 8. VEC: head_dim, and where tokens begin, are multiples of four.
 template <typename T, int D, bool VEC> struct Attention {
     static constant constexpr const int BQ = 32, BK = 32, THREADS = 128;
     static constant constexpr const int PITCH = D + 16 / sizeof(T);
@@ -81,10 +81,15 @@ template <typename T, int D, bool VEC> struct Attention {
         write(dst);
     }
 
+    /// The channels of a token that are this head's.
+    METAL_FUNC const device T *token(const device T *array, const device Tokens &t, int number) const {
+        return array + number * t.stride + t.first + head * p->head_dim;
+    }
+
     /// Brings channels of the queries, from c_first on, into registers.
     METAL_FUNC void load_queries(const device T *q, int c_first) {
         const bool there = own_image >= 0;
-        const device T *from = q + own.index * p->q_stride + head * p->head_dim;
+        const device T *from = token(q, p->q, own.index);
 #pragma clang loop unroll(full)
         for (int i = 0; i < FRAGMENTS; i++) {
             const int c = c_first + 8 * i + lane_column(lane);
@@ -94,13 +99,13 @@ template <typename T, int D, bool VEC> struct Attention {
     }
 
     /// Brings channels of keys or values from `first` on into threadgroup memory, zero where there are none.
-    METAL_FUNC void stage(const device T *from, int stride, int image, int first, int c_first) {
+    METAL_FUNC void stage(const device T *from, const device Tokens &t, int image, int first, int c_first) {
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         for (int i = thread_index; i < BK * D / 4; i += THREADS) {
             const int key = i / (D / 4), at = i % (D / 4) * 4, c = c_first + at, left = p->head_dim - c;
             Vec4<T> value = narrowed<T>(float4(0.0f));
             if (first + key < p->keys && left > 0) {
-                value = load4<VEC>(from + (image * p->keys + first + key) * stride + head * p->head_dim + c, left);
+                value = load4<VEC>(token(from, t, image * p->keys + first + key) + c, left);
             }
             *reinterpret_cast<threadgroup Vec4<T> *>(staged + key * PITCH + at) = value;
         }
@@ -117,7 +122,7 @@ template <typename T, int D, bool VEC> struct Attention {
             if (slices > 1) {
                 load_queries(q, slice * D);
             }
-            stage(k, p->k_stride, image, first, slice * D);
+            stage(k, p->k, image, first, slice * D);
 #pragma clang loop unroll(full)
             for (int j = 0; j < KEY_FRAGMENTS; j++) {
 #pragma clang loop unroll(full)
@@ -163,7 +168,7 @@ template <typename T, int D, bool VEC> struct Attention {
         total = total * rescale + block_total;
         largest = now;
 
-        stage(v, p->v_stride, image, first, first_channel);
+        stage(v, p->v, image, first, first_channel);
 #pragma clang loop unroll(full)
         for (int i = 0; i < FRAGMENTS; i++) {
             sum[i].thread_elements()[0] *= rescale;

@@ -13,12 +13,16 @@
 // convolution sees it. Pixels of equal parity then meet the same few taps, on the small plane: phase (a, b) of pixel
 // (2 y + a, 2 x + b) reads pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx - pad_left), with
 // weights of its own. Each phase has a quarter of the rows, and so simdgroups of its own.
+//
+// To few output channels narrow.h convolves.
 
 #pragma once
 
 #include "../epilogue.h"
 #include "../windows.h"
+#include "memory.h"
 #include "mma.h"
+#include "narrow.h"
 
 namespace sige {
 
@@ -31,30 +35,18 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
     static constant constexpr const int BM = WM * TM * 8, BN = WN * TN * 8;
     static constant constexpr const int THREADS = WM * WN * WK * 32;
     static constant constexpr const int PITCH = BK + 16 / sizeof(T); // padded: fewer bank conflicts, still aligned
-    static constant constexpr const int MAX_TAPS = 49;
 
     using Loader = WindowLoader<T, BK, PITCH, PIXELS, THREADS, VEC_IN>;
     using MMA = TileMMA<T, TM, TN>;
     using Rows = metal::conditional_t<PHASED, PhaseRows<BM>, TileRows<BM>>;
     using Finish = Epilogue<T, Rows, BM, BN, THREADS, VEC_OUT>;
 
-    // The windows lie where later the values do.
-    static constant constexpr const int WINDOW_BYTES = PIXELS * PITCH * sizeof(T);
-    static constant constexpr const int MEMORY =
-        ((WINDOW_BYTES > Finish::BYTES ? WINDOW_BYTES : Finish::BYTES) + 15) / 16;
-
-    /// Threadgroup memory.
-    struct Shared {
-        threadgroup float4 *memory;       // [MEMORY]
-        threadgroup WindowPixel *windows; // [PIXELS]
-        threadgroup int4 *pixels;         // [BM]
-        threadgroup int *taps;            // [MAX_TAPS]
-    };
+    static constant constexpr const int MEMORY = float4s(PIXELS * PITCH * sizeof(T), Finish::BYTES);
 
     const device ConvParams *p;
     const device Domain *out;
     const device int *list;
-    const Shared shared;
+    const ConvMemory shared;
     const int thread_index, lane;
     const int slice, row, column; // of this simdgroup: its share of K, its first pixel and output channel
     const Rows rows;
@@ -62,7 +54,7 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
     int k; // the source's first group of 8 rows of weights
     MMA mma;
 
-    METAL_FUNC Conv(const device ConvParams &p_, const device int *list_, const device T *weight, Shared shared_,
+    METAL_FUNC Conv(const device ConvParams &p_, const device int *list_, const device T *weight, ConvMemory shared_,
                     uint3 group, int thread_index_)
         : p(&p_), out(&p_.epilogue.out), list(list_), shared(shared_), thread_index(thread_index_),
           lane(thread_index_ % 32), slice(thread_index_ / 32 / (WM * WN)), row(thread_index_ / 32 / WN % WM * TM * 8),
@@ -96,9 +88,7 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
 
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup); // the tables of the source before are done with
         windows.find(shared.windows, s, arrays, *out, list, first_tile, thread_index, THREADS);
-        for (int tap = thread_index; tap < taps; tap += THREADS) {
-            shared.taps[tap] = (tap / s.kw * windows.width + tap % s.kw) * PITCH;
-        }
+        shared.find_taps(s, windows, PITCH, thread_index, THREADS);
         for (int i = 0; i < TM; i++) {
             mma.rows[i] = window_row(windows, s, row + 8 * i + lane_row(lane)) + lane_column(lane);
         }

@@ -1,18 +1,22 @@
-// The sparse convolution (conv.h) of SOURCES sources.
+// The sparse convolution of SOURCES sources: to NARROW output channels (narrow.h), or where that is 0 to any (conv.h).
 //
 // Inputs:  params, list, weight,
 //          source<i>_base, source<i>_blocks, source<i>_grid, source<i>_affine       for each source,
 //          source<i>_gamma_base, source<i>_gamma_blocks, source<i>_gamma_grid       if SOURCES_MODULATED,
 //          source<i>_beta_base, source<i>_beta_blocks, source<i>_beta_grid          likewise,
 //          then those of ../outputs.metal, whose outputs it has
-// Grid:    (panels of BN output channels, groups of tiles); one threadgroup each
+// Grid:    (panels of BN output channels, 1 where there are few, groups of tiles); one threadgroup each
 
+#if NARROW
+using Kernel = sige::NarrowConv<T, NARROW, OWN, BK, PIXELS, VEC_IN, VEC_OUT>;
+#else
 using Kernel = sige::Conv<T, WM, WN, WK, BK, PIXELS, PHASED, VEC_IN, VEC_OUT>;
+#endif
 
 threadgroup float4 memory[Kernel::MEMORY];
 threadgroup sige::WindowPixel windows[PIXELS];
 threadgroup int4 pixels[Kernel::BM];
-threadgroup int taps[Kernel::MAX_TAPS];
+threadgroup int taps[sige::MAX_TAPS];
 
 const device sige::ConvParams *p = reinterpret_cast<const device sige::ConvParams *>(params);
 Kernel conv(*p, list, weight, {memory, windows, pixels, taps}, threadgroup_position_in_grid,

@@ -2,11 +2,15 @@
 
 import platform
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from sige_mlx.cli import options, terminal
+
+if TYPE_CHECKING:
+    from sige_mlx.benchmark.protocol import Progress
 
 APPLE_SILICON = sys.platform == "darwin" and platform.machine() == "arm64"
 
@@ -17,9 +21,10 @@ NOT_CHECKED = (
     "the reference executor on MLX's GPU",
 )
 GPU_NOT_CHECKED = (
-    "the GPU, its kernels and each family of networks on it: this machine has no Metal; SIGE_METAL=sim models it"
+    "the GPU, its kernels, each family of networks on it, and its speed: this machine has no Metal; SIGE_METAL=sim"
+    " models all but speed"
 )
-GPU_MODELLED = "a real GPU: kernels and networks ran on the model of Metal"
+GPU_MODELLED = "a real GPU, and its speed: kernels and networks ran on the model of Metal"
 
 
 def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
@@ -27,7 +32,8 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
 
     A small random network is run by the native engine and by plain MLX, densely and for several edits, and the results
     are compared. Where there is a GPU, or with SIGE_METAL=sim the model of one, every kernel is tried on small inputs,
-    and a small network of each family runs on the GPU and on the CPU. Exit status 1 if a check fails.
+    and a small network of each family runs on the GPU and on the CPU. Last comes a benchmark of a second or two, of
+    dense passes and edits on the CPU and on a real GPU. Exit status 1 if a check fails.
     """
     from sige_mlx.cli.gpu_check import gpu_checks
     from sige_mlx.cli.self_check import self_checks
@@ -36,7 +42,9 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
 
     found = _environment(threads)
     unchecked = [] if APPLE_SILICON else [*NOT_CHECKED]
-    with terminal.progress_bars({"check": "checking the engine", "gpu": "trying kernels"}) as tell:
+    devices = ["cpu"]
+    bars = {"check": "checking the engine", "gpu": "trying kernels", "measure": "measuring"}
+    with terminal.progress_bars(bars) as tell:
         checks = self_checks(threads, tell)
         try:
             gpu = device()
@@ -46,21 +54,63 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
             checks += gpu_checks(gpu, threads, tell)
             if gpu.identity is None:
                 unchecked.append(GPU_MODELLED)
+            else:
+                devices.append("gpu")
+        measured = _benchmark(devices, threads, tell)
     found["memory_peak_mib"] = round(_peak_memory() / 2**20)
     passed = all(check.passed for check in checks)
     if json:
         results = [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in checks]
-        report = {"environment": found, "checks": results, "passed": passed, "not_checked_here": unchecked}
-        terminal.print_json(report)
+        report = {"environment": found, "checks": results, "passed": passed, "benchmark": measured}
+        terminal.print_json({**report, "not_checked_here": unchecked})
     else:
         terminal.pairs([(name.replace("_", " "), str(value)) for name, value in found.items()])
         typer.echo("\nChecks")
         terminal.pairs([("passed" if c.passed else "FAILED", f"{c.name}: {c.detail}") for c in checks])
+        _print_benchmark(measured)
         if unchecked:
             typer.echo("\nNot checked here" + ("" if APPLE_SILICON else ", for this is no Mac with Apple silicon"))
             terminal.pairs([("-", item) for item in unchecked])
     if not passed:
         raise typer.Exit(1)
+
+
+def _benchmark(devices: Sequence[str], threads: int, tell: "Progress") -> dict[str, Any]:
+    """What was measured, or why nothing was."""
+    from sige_mlx.cli import short_bench
+    from sige_mlx.errors import first_line
+
+    try:
+        speeds = short_bench.short_benchmark(devices, threads, tell)
+    except Exception as raised:  # whatever MLX, the compiler or the driver raise; the checks have said it, too
+        return {"not_measured": first_line(raised)}
+    c = short_bench.NETWORK
+    return {
+        "network": f"ddpm, {c.image_size} x {c.image_size}, {c.ch} channels",
+        "edited_percent": short_bench.EDITED,
+        "devices": {
+            s.device: {"dense_ms": s.dense_ms, "edit_ms": s.edit_ms, "dense_over_edit": s.speedup} for s in speeds
+        },
+        "cpu_over_gpu": {
+            what: getattr(speeds[0], f"{what}_ms") / getattr(s, f"{what}_ms")
+            for s in speeds[1:]
+            for what in ("dense", "edit")
+        },
+    }
+
+
+def _print_benchmark(measured: dict[str, Any]) -> None:
+    if "not_measured" in measured:
+        typer.echo(f"\nNothing was measured: {measured['not_measured']}")
+        return
+    typer.echo(f"\nMeasured: {measured['network']}, an edit of {measured['edited_percent']} % of the pixels")
+    rows = [
+        (device, f"{of['dense_ms']:.1f}", f"{of['edit_ms']:.1f}", f"{of['dense_over_edit']:.2f}x")
+        for device, of in measured["devices"].items()
+    ]
+    if ratios := measured["cpu_over_gpu"]:
+        rows.append(("cpu / gpu", f"{ratios['dense']:.2f}x", f"{ratios['edit']:.2f}x", ""))
+    terminal.table(["", "dense ms", "edit ms", "dense / edit"], rows)
 
 
 def _environment(threads: int) -> dict[str, Any]:

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.fusion import Fused, fuse
+from sige_mlx.graph.fusion import Fused, fuse, joined
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.lowering import DenseLowering, EditLowering
 from sige_mlx.graph.program import Program
-from sige_mlx.graph.regions import Regions, regions
+from sige_mlx.graph.regions import Region, Regions, regions
 from sige_mlx.graph.tiling import Tiling, tiling
 from sige_mlx.graph.trace import trace
 
@@ -58,7 +58,12 @@ class Plan:
 
     @cached_property
     def fused(self) -> list[Fused]:
-        return fuse(self.graph)
+        of = self.regions(everywhere=True).of
+        return joined(self.graph, fuse(self.graph), lambda attention: of[attention] is Region.TILES)
+
+    def regions(self, everywhere: bool) -> Regions:
+        """What edits recompute; every attention is in the same region in both."""
+        return regions(self.graph, self.threshold, everywhere, self.fresh_head)
 
     @cached_property
     def dense(self) -> Program:
@@ -76,7 +81,7 @@ class Plan:
         """The regions and the program of every edit, by `everywhere`."""
         made = {}
         for everywhere in (True, False):
-            parts = regions(self.graph, self.threshold, everywhere, self.fresh_head)
+            parts = self.regions(everywhere)
             made[everywhere] = (parts, EditLowering(self.graph, self.fused, self.tile, parts).lower())
         return made
 

@@ -24,7 +24,7 @@ class Kind(Enum):
     INPUT = "input"  # key: name of the graph's input
     OUTPUT = "output"  # the result
     WEIGHT = "weight"  # key: value of the fused convolution whose packed weights these are
-    BIAS = "bias"  # key: parameter names, summed
+    BIAS = "bias"  # key: of each part of the convolution, parameter names, summed
     PARAM = "param"  # key: parameter name
     FOLDED = "folded"  # key: ("scale" or "shift", BatchNorm, its parameters' names): a norm that is the same every time
     RECORDED = "recorded"  # key: (what, node), kept from the original for the edits; only a key, of any type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import astuple, fields, replace
 
@@ -12,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import sige_mlx.metal
 from sige_mlx.benchmark import prediction
 from sige_mlx.benchmark.prediction import bounds, counting, limits, traffic
 from sige_mlx.benchmark.prediction.counting import Counting
@@ -29,6 +31,7 @@ from sige_mlx.engine.gpu.calls import (
     Paste,
     Plane,
     Source,
+    Tokens,
 )
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.planned import planned, planned_dense
@@ -74,7 +77,11 @@ CALLS: dict[str, Call] = {
         Epilogue(LISTED, C), mx.zeros((9, C), mx.float16), Source(plane(16, 16), 3, 3, 1, 1, 1), mx.float16
     ),
     "attention": Attention(
-        LISTED, *(mx.zeros((n, m, C), mx.float16) for n, m in ((4, 16), (1, 256), (1, 256))), 1, C, 1.0
+        LISTED,
+        *(Tokens(mx.zeros((n, m, C), mx.float16)) for n, m in ((4, 16), (1, 256), (1, 256))),
+        heads=1,
+        head_dim=C,
+        scale=1.0,
     ),
     "norm": Norm(1, 256, 8, (Plane(1, 16, 1, 2 * C, 1, mx.zeros((1, 16, 1, 2 * C))),), None, mx.zeros(C), None, 1e-5),
     "paste": Paste(plane(16, 16)),
@@ -205,6 +212,16 @@ def test_a_compiler_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
         Counting()
     with pytest.raises(SigeError, match="no edit to predict"):
         prediction.predict("ddpm-church-256", [])
+
+
+def test_the_model_of_metal_is_needed(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wheels have not got it."""
+    monkeypatch.delattr(sige_mlx.metal, "sim")
+    monkeypatch.setitem(sys.modules, "sige_mlx.metal.sim", None)
+    app = typer.Typer()
+    app.command()(bench)
+    raised = CliRunner().invoke(app, ["-m", tiny, "--predict", "--device", "gpu"]).exception
+    assert isinstance(raised, SigeError) and "only a checkout of the repository has" in str(raised)
 
 
 @pytest.mark.slow

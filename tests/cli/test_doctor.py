@@ -3,10 +3,17 @@ import sys
 import mlx.core as mx
 import pytest
 
-from sige_mlx.cli import self_check
+from sige_mlx.cli import self_check, short_bench
+from sige_mlx.cli.short_bench import Speed
 from sige_mlx.engine.native import library
 from sige_mlx.errors import SigeError
 from tests.cli.conftest import Run
+from tests.tiny import CONFIG
+
+
+@pytest.fixture(autouse=True)
+def a_tiny_network_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_bench, "NETWORK", CONFIG)
 
 
 def test_the_engine_is_well(run: Run) -> None:
@@ -30,6 +37,33 @@ def test_the_report_says_what_it_did_not_check(run: Run) -> None:
         assert out.count("this machine has no Metal") == 1 and "kernel conv" not in out
 
 
+@pytest.mark.skipif(mx.metal.is_available(), reason="this machine's GPU is measured, too")
+def test_the_short_benchmark_is_of_the_cpu_where_there_is_no_gpu(run: Run) -> None:
+    measured = run("doctor", "--json").json["benchmark"]
+    assert [*measured["devices"]] == ["cpu"] and measured["cpu_over_gpu"] == {}
+    cpu = measured["devices"]["cpu"]
+    assert cpu["edit_ms"] > 0
+    assert cpu["dense_over_edit"] == pytest.approx(cpu["dense_ms"] / cpu["edit_ms"])
+
+
+def test_ratios_are_those_of_the_times(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = [Speed("cpu", 80.0, 20.0), Speed("gpu", 10.0, 4.0)]
+    monkeypatch.setattr(short_bench, "short_benchmark", lambda devices, threads, tell: speeds)
+    measured = run("doctor", "--json").json["benchmark"]
+    assert [of["dense_over_edit"] for of in measured["devices"].values()] == [4.0, 2.5]
+    assert measured["cpu_over_gpu"] == {"dense": 8.0, "edit": 5.0}
+    out = run("doctor").out
+    assert [line.split() for line in out.splitlines() if line.startswith(("cpu", "gpu"))] == [
+        ["cpu", "80.0", "20.0", "4.00x"],
+        ["gpu", "10.0", "4.0", "2.50x"],
+        ["cpu", "/", "gpu", "8.00x", "5.00x"],
+    ]
+
+
+def test_every_device_is_measured() -> None:
+    assert [s.device for s in short_bench.short_benchmark(["cpu", "reference"])] == ["cpu", "reference"]
+
+
 def test_a_wrong_result_is_a_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_check, "BOUND", 1e-30)
     ended = run("doctor")
@@ -46,3 +80,5 @@ def test_a_missing_library_is_a_failure_and_no_crash(run: Run, monkeypatch: pyte
     ended = run("doctor", "--json")
     assert ended.status == 1
     assert ended.json["checks"] == [{"name": "native engine", "passed": False, "detail": "the CPU library is missing"}]
+    assert ended.json["benchmark"] == {"not_measured": "the CPU library is missing"}
+    assert "Nothing was measured: the CPU library is missing" in run("doctor").out

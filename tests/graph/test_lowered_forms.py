@@ -273,7 +273,9 @@ def test_tiles_attend_to_the_pasted_image() -> None:
     assert (attention.out.tiles, attention.keys, attention.heads) == (tiles, 256, 2)
     assert edit.program.slots[attention.dst].shape == (tiles, 4, 4, 6)
     pasted = [op.dst for op in edit.program.ops if isinstance(op, p.Paste)]
-    assert {attention.k, attention.v} <= set(pasted) and attention.q not in pasted
+    assert attention.k in pasted and attention.q not in pasted
+    assert edit.program.slots[attention.v].key == (attention.k, 6), "they are pasted together"
+    assert (attention.q_stride, attention.k_stride, attention.v_stride) == (6, 12, 12)
     assert ("value", "Attention") not in recorded_names(plan)
 
 

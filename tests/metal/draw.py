@@ -26,8 +26,10 @@ from sige_mlx.engine.gpu.calls import (
     Paste,
     Plane,
     Source,
+    Tokens,
 )
 from sige_mlx.engine.gpu.kernels import conv, depthwise
+from sige_mlx.engine.gpu.kernels.conv_shape import divided, narrowed
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.reading import tile_sums
 from sige_mlx.engine.gpu.weights import pack
@@ -35,12 +37,14 @@ from sige_mlx.engine.gpu.weights import pack
 
 @dataclass(frozen=True)
 class Structure:
-    """What a kernel is compiled for. `reads` are (kh, kw, stride) of each source; `fours`: channels come in fours."""
+    """What a kernel is compiled for. `reads` are (kh, kw, stride) of each source; `fours`: channels come in fours.
+    `narrow` is the number of output channels of a narrow convolution."""
 
     tile: int
     reads: tuple[tuple[int, int, int], ...] = ((3, 3, 1),)
     division: tuple[int, int, int] = (2, 2, 1)
     bk: int = 8
+    narrow: int | None = None
     fours: bool = True
     outputs: int = 1
     residual: bool = False
@@ -58,6 +62,11 @@ CONVS = {
     "large": Structure(8, ((5, 5, 1),), (2, 1, 2), fours=False, outputs=3),
     "pixels": Structure(1, ((1, 1, 1), (1, 1, 1)), (1, 1, 4), 32, outputs=4),
 }
+NARROW = {
+    "narrow": Structure(4, bk=8, narrow=3, sums=True),
+    "narrow pair": Structure(4, ((3, 2, 1), (1, 1, 2)), narrow=1, fours=False, outputs=2, residual=True),
+    "narrow modulated": Structure(4, ((3, 3, 1),), narrow=4, outputs_modulated=True, sources_modulated=True),
+}
 PHASED = {
     "phases": Structure(4, ((2, 2, 1),), (4, 1, 1), sums=True, residual=True),
     "odd phases": Structure(6, ((2, 2, 1), (2, 2, 1)), (4, 1, 2), 16, fours=False, sums=True),
@@ -72,7 +81,7 @@ DEPTHWISES = {
 def conv_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Conv, Launch]:
     """A convolution and its launch in the shape of the structure."""
     d = _Draw(s, seed, dtype)
-    out, c_out = d.domain(), d.channels(70)
+    out, c_out = d.domain(), s.narrow or d.channels(70)
     sources = tuple(d.source(read, out) for read in s.reads)
     call = Conv(d.epilogue(out, c_out), pack(d.weights(c_out, sources)), sources)
     return call, _launch(call, s)
@@ -137,16 +146,21 @@ def attention_call(head_dim: int, seed: int, dtype: mx.Dtype) -> Attention:
     d = _Draw(Structure(1 + seed % 4), seed, dtype)
     out = d.domain()
     heads, keys = d.pick(1, 3), int(d.rng.integers(1, 80))
-    c = heads * head_dim
-    shape = (out.n, out.h * out.w) if out.list is None else (out.tiles, out.tile**2)
-    k, v = d.normal(out.n, keys, c), d.normal(out.n, keys, c)
-    return Attention(out, d.normal(*shape, c), k, v, heads, head_dim, head_dim**-0.5)
+    c, unit = heads * head_dim, 4 if head_dim % 4 == 0 else 1
+    queries = (out.n, out.h * out.w) if out.list is None else (out.tiles, out.tile**2)
+
+    def tokens(n: int, count: int) -> Tokens:
+        """Alone, or with others before and behind."""
+        first, beyond = (d.pick(0, 1, 3) * unit for _ in range(2))
+        return Tokens(d.normal(n, count, first + c + beyond), first)
+
+    return Attention(out, tokens(*queries), tokens(out.n, keys), tokens(out.n, keys), heads, head_dim, head_dim**-0.5)
 
 
 Maker = Callable[[int, mx.Dtype], tuple[Call, Launch | None]]
 
 MAKERS: dict[str, Maker] = {
-    **{name: lambda seed, dtype, s=s: conv_call(s, seed, dtype) for name, s in CONVS.items()},
+    **{name: lambda seed, dtype, s=s: conv_call(s, seed, dtype) for name, s in (CONVS | NARROW).items()},
     **{name: lambda seed, dtype, s=s: phased_call(s, seed, dtype) for name, s in PHASED.items()},
     **{name: lambda seed, dtype, s=s: depthwise_call(s, seed, dtype) for name, s in DEPTHWISES.items()},
     "paste": lambda seed, dtype: (paste_call(True, seed, dtype), None),
@@ -161,7 +175,7 @@ MAKERS: dict[str, Maker] = {
 
 
 def _launch(call: Conv, s: Structure) -> Launch:
-    shape = conv.divided(call, s.division, (s.bk,))
+    shape = narrowed(call, s.tile, 1, (s.bk,)) if s.narrow else divided(call, s.division, (s.bk,))
     assert shape is not None
     launch = conv.launch(call, shape)
     assert launch is not None

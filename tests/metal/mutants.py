@@ -37,6 +37,8 @@ MUTANTS = [
     dropped_barrier("conv/conv.h", "group++; } }", "plain"),
     dropped_barrier("conv/conv.h", "lane_column(lane); }", "plain"),
     dropped_barrier("conv/conv.h", "lane, i > 0); }", "concatenation"),
+    dropped_barrier("conv/narrow.h", "loader.put(window, first * 8);", "narrow"),
+    dropped_barrier("conv/narrow.h", "(group - first) * 8); } }", "narrow"),
     dropped_barrier("epilogue.h", "p->out.tile * p->out.tile;", "plain"),
     dropped_barrier("depthwise/depthwise.h", "loader.put(window, first_channel);", "depthwise"),
     dropped_barrier("norm/norm.h", "partial[thread_index / 32] = x; }", "norm"),
@@ -50,7 +52,7 @@ MUTANTS = [
     Mutant("conv/conv.h", "y * s.stride, x * s.stride", "y, x * s.stride", "strided"),
     Mutant("conv/conv.h", "y * s.stride, x * s.stride", "x * s.stride, y * s.stride", "strided"),
     Mutant(
-        "conv/conv.h", "tap / s.kw * windows.width + tap % s.kw", "tap % s.kw * windows.width + tap / s.kw", "plain"
+        "conv/memory.h", "tap / s.kw * windows.width + tap % s.kw", "tap % s.kw * windows.width + tap / s.kw", "plain"
     ),
     Mutant("conv/conv.h", "y / 2 + y % 2 * shift", "y / 2", "phases"),
     Mutant("plane.h", "2 * (shown - 1) - at", "2 * shown - 1 - at", "plain"),
@@ -67,6 +69,9 @@ MUTANTS = [
     # sums of products
     Mutant("conv/conv.h", "k += steps;", "k += taps;", "concatenation"),
     Mutant("conv/conv.h", "int step = slice, tap = slice % taps", "int step = slice, tap = 0", "concatenation"),
+    Mutant("conv/narrow.h", "weights += K_STEP;", "weights += FRAGMENT;", "narrow"),
+    Mutant("conv/narrow.h", "weights + (first + c) * 8", "weights + c * 8", "narrow"),
+    Mutant("conv/narrow.h", "rows.x(at) * s.stride", "rows.x(at)", "narrow pair"),
     Mutant("conv/conv.h", "phase() * p->panels + ", "", "phases"),
     Mutant("conv/mma.h", "fetch(k);\n#pragma", "#pragma", "plain"),
     Mutant("conv/mma.h", "add ? to[1] + s", "add ? s", "concatenation"),
@@ -87,6 +92,7 @@ MUTANTS = [
     Mutant(
         "attention/attention.h", "simd_shuffle_xor(block_largest, 8)", "simd_shuffle_xor(block_largest, 4)", "attention"
     ),
+    Mutant("attention/attention.h", "number * t.stride + t.first", "number * t.stride", "attention"),
     Mutant("attention/attention.h", "total = total * rescale + block_total;", "total += block_total;", "attention"),
     Mutant("attention/attention.h", "lane_column(lane) + e < p->keys", "lane_column(lane) + e < BK * 99", "attention"),
 ]

@@ -95,3 +95,7 @@ def test_wheel_in_an_environment_of_its_own(distributions: tuple[Path, Path], tm
         [binaries / "sige-mlx", "--help"], cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True
     )
     assert "edit" in usage.stdout
+    predict = ["bench", "-m", "ddpm-church-256", "--device", "gpu", "--predict"]
+    refused = subprocess.run([binaries / "sige-mlx", *predict], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1, refused.stderr
+    assert "only a checkout of the repository has" in refused.stderr

@@ -112,7 +112,7 @@ def multiplications(call: Call) -> int:
         taps = 0 if call.weight is None else call.source.kh * call.source.kw
         return traffic.pixels(call.epilogue.out) * call.epilogue.c_out * taps
     if isinstance(call, Attention):
-        return 2 * traffic.pixels(call.out) * call.k.shape[1] * call.heads * call.head_dim
+        return 2 * traffic.pixels(call.out) * call.k.array.shape[1] * call.channels
     return 0
 
 

@@ -36,9 +36,8 @@ def read(call: Call) -> int:
     if isinstance(call, Depthwise):
         return _source(call.source, call.epilogue.out, None) + _size(call.weight) + _epilogue(call.epilogue)
     if isinstance(call, Attention):
-        listed = call.out.list
-        queries = call.q.nbytes if listed is None else call.q.nbytes // len(listed) * len(_rows(call.out))
-        return queries + call.k.nbytes + call.v.nbytes
+        keys = call.out.n * call.k.array.shape[1]
+        return (pixels(call.out) + 2 * keys) * call.channels * call.q.array.dtype.size
     if isinstance(call, Norm):
         return sum(map(_whole, call.sums)) + _size(call.weight) + _size(call.bias) + _size(call.mod)
     return _whole(call.x)
@@ -51,7 +50,7 @@ def written(call: Call) -> int:
         itemsize = (call.weight.dtype if isinstance(call, Conv) else call.dtype).size
         return len(e.outputs) * pixels(e.out) * e.c_out * itemsize + e.sums * 8 * e.c_out * _tiles(e.out)
     if isinstance(call, Attention):
-        return pixels(call.out) * call.heads * call.head_dim * call.q.dtype.size
+        return pixels(call.out) * call.channels * call.q.array.dtype.size
     if isinstance(call, Norm):
         return 8 * call.n * call.channels
     return _whole(call.x)

@@ -6,7 +6,7 @@ from typing import Any
 import mlx.core as mx
 
 from sige_mlx.engine.gpu import calls
-from sige_mlx.engine.gpu.calls import Affine, Call, Domain, Epilogue, Modulation, Output, Plane, Source
+from sige_mlx.engine.gpu.calls import Affine, Call, Domain, Epilogue, Modulation, Output, Plane, Source, Tokens
 from sige_mlx.graph import program as p
 from sige_mlx.graph.program import NONE, Kind, Program, slots_of
 from sige_mlx.nn.ops import TimestepEmbedding
@@ -170,6 +170,9 @@ class Running:
             op.sums != NONE,
         )
 
+    def _tokens(self, slot: int, count: int, stride: int) -> Tokens:
+        return Tokens(self._value(self._owner(slot)).reshape(-1, count, stride), self._first(slot))
+
     # ---- ops
 
     def _conv(self, op: p.Conv) -> None:
@@ -214,9 +217,9 @@ class Running:
         self._affines[op.scale, op.shift] = affine
 
     def _attention(self, op: p.Attention) -> None:
-        out, c = self._domain(op.out), op.heads * op.head_dim
-        q = self._value(op.q).reshape(-1, out.h * out.w if out.list is None else out.tile**2, c)
-        k, v = (self._value(slot).reshape(out.n, op.keys, c) for slot in (op.k, op.v))
+        out = self._domain(op.out)
+        q = self._tokens(op.q, out.h * out.w if out.list is None else out.tile**2, op.q_stride)
+        k, v = (self._tokens(slot, op.keys, stride) for slot, stride in ((op.k, op.k_stride), (op.v, op.v_stride)))
         (result,) = self.compute(calls.Attention(out, q, k, v, op.heads, op.head_dim, op.scale), None)
         self._set(op.dst, result)
 

@@ -5,7 +5,7 @@ A call is run by a Metal kernel (`kernels/`) or by plain MLX operations (`twins.
 Values are of one floating-point type, the storage type T; affine maps, biases and sums are float32.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
@@ -58,6 +58,11 @@ class Domain:
         if self.list is not None:
             return self.list.shape[0]
         return self.n * -(-self.h // self.tile) * -(-self.w // self.tile)
+
+    def cut(self, tile: int) -> "Domain":
+        """The same pixels in other tiles; those of a list are what they are."""
+        assert self.list is None or tile == self.tile
+        return replace(self, tile=tile)
 
     def shape(self, c: int) -> tuple[int, ...]:
         """Of what is written."""
@@ -173,17 +178,36 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """Pixels one after the other: of `array` T [n, tokens, channels] the channels from `first` on, as many as its
+    reader wants."""
+
+    array: mx.array
+    first: int = 0
+
+
+@dataclass(frozen=True)
 class Attention:
-    """softmax(scale * q k^T) v by heads, for the pixels of `out`. `k` and `v` T [n, keys, heads * head_dim] hold every
-    pixel of their image; `q` is [n, h * w, …], or blocks [tiles, tile * tile, …]. Gives an array like `q`."""
+    """softmax(scale * q k^T) v by heads of `head_dim` channels, for the pixels of `out`. `k` and `v` hold every pixel
+    of their image; `q` is [n, h * w, …], or blocks [tiles, tile * tile, …]. Gives [n, h * w, heads * head_dim], or
+    blocks."""
 
     out: Domain
-    q: mx.array
-    k: mx.array
-    v: mx.array
+    q: Tokens
+    k: Tokens
+    v: Tokens
     heads: int
     head_dim: int
     scale: float
+
+    @property
+    def channels(self) -> int:
+        return self.heads * self.head_dim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what it gives."""
+        return (*self.q.array.shape[:2], self.channels)
 
 
 Call = Conv | Depthwise | Paste | Norm | Attention

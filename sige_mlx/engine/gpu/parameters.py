@@ -32,7 +32,8 @@ class Parameters:
             if slot.kind is Kind.PARAM:
                 self._arrays[slot.kind, slot.key] = self._floats(slot.key)
             elif slot.kind is Kind.BIAS:
-                self._arrays[slot.kind, slot.key] = mx.stack([self._floats(name) for name in slot.key]).sum(0)
+                sums = [mx.stack([self._floats(name) for name in names]).sum(0) for names in slot.key]
+                self._arrays[slot.kind, slot.key] = mx.concatenate(sums)
             elif slot.kind is Kind.FOLDED:
                 self._arrays[slot.kind, slot.key] = mx.array(folded(slot, lambda name: np.asarray(self._floats(name))))
 
@@ -66,9 +67,9 @@ class Parameters:
             return mx.contiguous(by_channel.reshape(by_channel.shape[0], -1).T.astype(self._dtype))
         assert isinstance(op, p.Conv)
         parts, read = [], iter(op.source)
-        for source in written.sources:
-            assert source.weight is not None
-            weight = self._floats(source.weight).reshape(source.weight_shape).astype(self._dtype)
+        for at, source in enumerate(written.sources):
+            rows = mx.concatenate([self._floats(name) for name in written.weights(at)])
+            weight = rows.reshape(-1, *source.weight_shape[1:]).astype(self._dtype)
             if source.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
                 weight = weight[:, ::-1, ::-1]
             first = 0

@@ -104,7 +104,7 @@ def _results(call: Call) -> list[tuple[tuple[int, ...], mx.Dtype]]:
     if isinstance(call, Norm):
         return [((2, call.n, call.channels), mx.float32)]
     if isinstance(call, Attention):
-        return [(call.q.shape, call.q.dtype)]
+        return [(call.shape, call.q.array.dtype)]
     assert isinstance(call, Paste)
     x = call.x
     return [((x.n, x.h, x.w, x.c), x.dtype)]

@@ -18,6 +18,7 @@ from sige_mlx.engine.gpu.calls import (
     Paste,
     Plane,
     Source,
+    Tokens,
 )
 from sige_mlx.engine.gpu.reading import tile_sums
 from sige_mlx.engine.gpu.weights import pack
@@ -86,10 +87,12 @@ class _Sample:
 
     def attention(self, call: Attention) -> Attention:
         out = self.domain(call.out)
-        n, c = out.n, call.heads * call.head_dim
-        queries = (n, out.h * out.w) if out.list is None else (out.tiles, out.tile**2)
-        q, k, v = (self.normal(*shape, c, dtype=call.q.dtype) for shape in (queries, (n, TOKENS), (n, TOKENS)))
-        return replace(call, out=out, q=q, k=k, v=v)
+        queries = (out.n, out.h * out.w) if out.list is None else (out.tiles, out.tile**2)
+        k, v = (self.tokens(t, out.n, TOKENS) for t in (call.k, call.v))
+        return replace(call, out=out, q=self.tokens(call.q, *queries), k=k, v=v)
+
+    def tokens(self, t: Tokens, n: int, count: int) -> Tokens:
+        return Tokens(self.normal(n, count, t.array.shape[-1], dtype=t.array.dtype), t.first)
 
     def epilogue(self, e: Epilogue) -> Epilogue:
         out, c = self.domain(e.out), few(e.c_out)

@@ -77,7 +77,8 @@ def norm(call: Norm) -> mx.array:
 
 
 def attention(call: Attention) -> mx.array:
-    q, k, v, listed = call.q, call.k, call.v, call.out.list
+    q, k, v = (t.array[..., t.first : t.first + call.channels] for t in (call.q, call.k, call.v))
+    listed = call.out.list
     if listed is not None and k.shape[0] == 1:  # one image: the queries of its tiles are one list
         q = q.reshape(1, -1, q.shape[-1])
     elif listed is not None:
@@ -88,10 +89,10 @@ def attention(call: Attention) -> mx.array:
         return x.reshape(*x.shape[:2], call.heads, call.head_dim).transpose(0, 2, 1, 3)
 
     result = mx.fast.scaled_dot_product_attention(by_head(q), by_head(k), by_head(v), scale=call.scale)
-    result = result.transpose(0, 2, 1, 3).reshape(call.q.shape)
+    result = result.transpose(0, 2, 1, 3).reshape(call.shape)
     if listed is None:
         return result
-    inside = reading.coordinates(call.out)[3].reshape(*call.q.shape[:2], 1)
+    inside = reading.coordinates(call.out)[3].reshape(*call.shape[:2], 1)
     return mx.where(inside, result, mx.array(0.0, result.dtype))
 
 

@@ -40,9 +40,8 @@ class PackedWeights:
             if slot.kind is Kind.PARAM:
                 self._arrays[slot.kind, slot.key] = self._floats(slot.key)
             elif slot.kind is Kind.BIAS:
-                self._arrays[slot.kind, slot.key] = sum(
-                    (self._floats(n) for n in slot.key[1:]), self._floats(slot.key[0])
-                )
+                sums = [np.sum([self._floats(name) for name in names], axis=0) for names in slot.key]
+                self._arrays[slot.kind, slot.key] = np.concatenate(sums)
             elif slot.kind is Kind.FOLDED:
                 self._arrays[slot.kind, slot.key] = folded(slot, self._floats)
 
@@ -70,9 +69,8 @@ class PackedWeights:
         weights = (c.Weights * len(op.source))()
         alive = []
         i = 0
-        for source in conv.sources:
-            assert source.weight is not None
-            array = self._floats(source.weight)
+        for at, source in enumerate(conv.sources):
+            array = np.concatenate([self._floats(name) for name in conv.weights(at)])
             if source.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
                 array = np.ascontiguousarray(array[:, ::-1, ::-1])
             alive.append(array)

@@ -73,6 +73,29 @@ class FusedConv:
     """A stored value, or one upsampled."""
     act: str | None = None
     """Of the network's output only; everywhere else an activation is part of the read."""
+    siblings: tuple["FusedConv", ...] = ()
+    """Convolutions that are computed with it (`joined`): their channels follow its own in one array. All else is said
+    of its own part."""
+
+    @property
+    def parts(self) -> tuple["FusedConv", ...]:
+        """The convolutions that it is, in the order of their channels."""
+        return (self, *self.siblings)
+
+    @property
+    def channels(self) -> int:
+        """Those of all parts."""
+        return sum(part.shape[-1] for part in self.parts)
+
+    def weights(self, source: int) -> list[str]:
+        """The names of a source's weights, each part's."""
+        names = [part.sources[source].weight for part in self.parts]
+        return [name for name in names if name is not None]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it adds nothing but its biases."""
+        return self.vec is None and self.residual is None
 
     @property
     def layer(self) -> str | None:

@@ -157,7 +157,7 @@ class _Fusion:
             if op is None or op.residual is not None:
                 continue
             shortcut = self.own(other)
-            if isinstance(op, FusedConv) and isinstance(shortcut, FusedConv) and is_plain(shortcut):
+            if isinstance(op, FusedConv) and isinstance(shortcut, FusedConv) and shortcut.is_plain:
                 self.absorb(absorbed), self.absorb(other)
                 sources, biases = op.sources + shortcut.sources, op.biases + shortcut.biases
                 return replace(op, value=node.index, sources=sources, biases=biases)
@@ -207,8 +207,3 @@ class _Fusion:
         if len(reads) > 1 or not reads[0].stored:
             raise unsupported(node, "reads a value that is not stored")
         return index
-
-
-def is_plain(conv: FusedConv) -> bool:
-    """Whether a convolution adds nothing but its biases."""
-    return conv.vec is None and conv.residual is None

@@ -32,6 +32,9 @@ class Lowering(ABC):
         self._position = {op.value: i for i, op in enumerate(fused) if not isinstance(op, FusedNorm)}
         self._written = {op.value for op in fused if isinstance(op, fusion.Written)}
         self.values: dict[int, Stored] = {}
+        self._joined = {v: place for op in fused if isinstance(op, FusedConv) for v, place in _places(op)}
+        self._channels = {op.value: op.channels for op in fused if isinstance(op, FusedConv)}
+        self._pasted: dict[int, int] = {}
         self.sums: dict[int, int] = {}
         """Slots of the complete per-tile sums of values that norms take statistics of."""
         for name, index in graph.inputs.items():
@@ -125,11 +128,16 @@ class Lowering(ABC):
 
     def keep_form(self, form: Form, value: int) -> int:
         """The slot of a value's whole array."""
-        return self.keep("value" if form == RAW else form, value, self.graph.nodes[value].shape)
+        return self.keep("value" if form == RAW else form, value, self.shape(value))
+
+    def shape(self, value: int) -> Shape:
+        """Of a value as it is stored, which is with all that was computed with it."""
+        shape = self.graph.nodes[value].shape
+        return (*shape[:-1], self._channels.get(value, shape[-1]))
 
     def tensor(self, value: int, form: Form, domain: p.Domain, halo: bool) -> p.Tensor:
         """A stored value as an op that computes `domain` reads it; with `halo`, also beyond its own pixels."""
-        n, h, w, c = self.graph.nodes[value].shape
+        n, h, w, c = self.shape(value)
         stored = self.values[value]
         if stored.plane is None:
             return p.Tensor(n, h, w, c, self.tile, stored.whole[form.kept])
@@ -192,8 +200,7 @@ class Lowering(ABC):
         made = {}
         for form in dict.fromkeys(forms):
             output = value == self.graph.output and form == RAW
-            shape = self.graph.nodes[value].shape
-            made[form] = self.build.slot(Kind.OUTPUT, None, shape) if output else self.new(form, value)
+            made[form] = self.build.slot(Kind.OUTPUT, None, self.shape(value)) if output else self.new(form, value)
         self.values[value] = Stored(made)
         return made
 
@@ -216,13 +223,13 @@ class Lowering(ABC):
         sources = tuple(self.source(s, read, domain) for s in conv.sources for read in s.reads)
         if len(sources) > p.MAX_SOURCES:
             raise SigeError(f"{conv.layer} reads {len(sources)} values at once; {p.MAX_SOURCES} is the most")
-        c = conv.shape[-1]
+        c, biases = conv.channels, tuple(part.biases for part in conv.parts)
         residual, resample = self.residual(conv, domain)
         op = p.Conv(
             out=domain,
             c_out=c,
             weight=self.build.slot(Kind.WEIGHT, conv.value),
-            bias=self.build.slot(Kind.BIAS, conv.biases, (c,)) if conv.biases else NONE,
+            bias=self.build.slot(Kind.BIAS, biases, (c,)) if conv.biases else NONE,
             vec=NONE if conv.vec is None else self.whole(conv.vec),
             vec_stride=c,
             sums=self.partial_sums(conv, domain),
@@ -242,7 +249,7 @@ class Lowering(ABC):
             out=domain,
             c=c,
             weight=NONE if conv.source.weight is None else self.build.slot(Kind.WEIGHT, conv.value),
-            bias=NONE if conv.bias is None else self.build.slot(Kind.BIAS, (conv.bias,), (c,)),
+            bias=NONE if conv.bias is None else self.build.slot(Kind.BIAS, ((conv.bias,),), (c,)),
             sums=self.partial_sums(conv, domain),
             residual=residual,
             residual_resample=resample,
@@ -277,26 +284,34 @@ class Lowering(ABC):
 
     def attention(self, op: FusedAttention) -> None:
         n, h, w, _ = op.shape
-        q, k, v = (self.whole(x) for x in (op.q, op.k, op.v))
+        q, k, v = (self.tokens(x) for x in (op.q, op.k, op.v))
         dst = self.new_whole(op.value, [RAW])[RAW]
-        self.attend(op, p.Domain(n, h, w, self.tile), q, k, v, dst)
+        self.attend(op, p.Domain(n, h, w, self.tile), (q, k, v), dst)
 
-    def attend(self, op: FusedAttention, domain: p.Domain, q: int, k: int, v: int, dst: int) -> None:
+    def attend(self, op: FusedAttention, domain: p.Domain, tokens: Sequence[tuple[int, int]], dst: int) -> None:
+        """`tokens` are queries, keys and values: their slots, and the floats from one to the next."""
         _, h, w, c = op.shape
         d = c // op.heads
-        attention = p.Attention(domain, h * w, op.heads, d, q, k, v, dst, c, c, c, d**-0.5)
+        (q, q_stride), (k, k_stride), (v, v_stride) = tokens
+        attention = p.Attention(domain, h * w, op.heads, d, q, k, v, dst, q_stride, k_stride, v_stride, scale=d**-0.5)
         self.build.emit(attention, self.name(op.value))
 
+    def tokens(self, value: int) -> tuple[int, int]:
+        """The slot of a value's pixels one after the other, and the floats from one to the next."""
+        stored, first = self._joined.get(value, (value, 0))
+        return self.build.part(self.whole(stored), first), self.shape(stored)[-1]
+
     def whole(self, value: int) -> int:
-        """The slot of a value as one array."""
+        """The slot of a value as one array; pasted once, if it must be."""
         stored = self.values[value]
         if stored.plane is None:
             return stored.whole[RAW]
-        n, h, w, c = self.graph.nodes[value].shape
-        pasted = self.build.scratch(n, h, w, c)
-        everywhere = p.Domain(n, h, w, self.tile)
-        self.build.emit(p.Paste(self.tensor(value, RAW, everywhere, halo=True), pasted), self.name(value))
-        return pasted
+        if value not in self._pasted:
+            n, h, w, c = self.shape(value)
+            self._pasted[value] = self.build.scratch(n, h, w, c)
+            pixels = self.tensor(value, RAW, p.Domain(n, h, w, self.tile), halo=True)
+            self.build.emit(p.Paste(pixels, self._pasted[value]), self.name(value))
+        return self._pasted[value]
 
     def timestep(self, op: FusedTimestep) -> None:
         n, _, _, dim = op.shape
@@ -311,3 +326,11 @@ class Lowering(ABC):
     def name(self, value: int) -> str:
         """The layer that a value comes from."""
         return self._layers.get(value, self.graph.nodes[value].name)
+
+
+def _places(conv: FusedConv) -> Iterator[tuple[int, tuple[int, int]]]:
+    """For each part of a convolution, the value that it is stored with and its first channel there."""
+    first = 0
+    for part in conv.parts:
+        yield part.value, (conv.value, first)
+        first += part.shape[-1]

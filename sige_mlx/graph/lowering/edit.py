@@ -54,7 +54,7 @@ class EditLowering(Lowering):
         return p.Domain(n, h, w, self.tile, 1, self.build.slot(Kind.ROWS, (h, w), (1, 3), (h, w)))
 
     def new(self, form: Form, value: int) -> int:
-        return self.build.scratch(*self.graph.nodes[value].shape)
+        return self.build.scratch(*self.shape(value))
 
     def store(self, op: fusion.Written, domain: p.Domain) -> tuple[p.Output, ...]:
         if domain.list == NONE:
@@ -66,7 +66,7 @@ class EditLowering(Lowering):
 
     def new_blocks(self, value: int, forms: Iterable[Form]) -> dict[Form, int]:
         """Blocks of a value in some forms."""
-        stored, c = self.values[value], self.graph.nodes[value].shape[-1]
+        stored, c = self.values[value], self.shape(value)[-1]
         assert stored.plane is not None
         made = {form: self.build.blocks(stored.plane, self.tile, self.tile, c) for form in dict.fromkeys(forms)}
         stored.blocks |= made
@@ -127,11 +127,12 @@ class EditLowering(Lowering):
         if self.regions.of[op.value] is Region.DENSE:
             super().attention(op)
             return
-        k, v = self.whole(op.k), self.whole(op.v)
-        domain = self.domain(op.value)
-        q = self.tensor(op.q, RAW, domain, halo=False).blocks
+        domain, (stored, first) = self.domain(op.value), self._joined.get(op.q, (op.q, 0))
+        blocks = self.tensor(stored, RAW, domain, halo=False).blocks
+        q = self.build.part(blocks, first), self.shape(stored)[-1]
         self.values[op.value] = Stored(plane=(domain.h, domain.w))
-        self.attend(op, domain, q, k, v, self.new_blocks(op.value, [RAW])[RAW])
+        dst = self.new_blocks(op.value, [RAW])[RAW]
+        self.attend(op, domain, (q, self.tokens(op.k), self.tokens(op.v)), dst)
         self.rewrite_blocks(op.value, [f for f in self.reads[op.value] if f != RAW], op.value)
 
     def rewrite_blocks(self, value: int, forms: Iterable[Form], node: int) -> None:

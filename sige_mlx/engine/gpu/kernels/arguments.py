@@ -5,7 +5,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from sige_mlx.engine.gpu.calls import Affine, Domain, Modulation, Plane, Source
+from sige_mlx.engine.gpu.calls import Affine, Domain, Modulation, Plane, Source, Tokens
 
 
 @functools.cache
@@ -70,6 +70,10 @@ def domain(d: Domain) -> dict[str, Any]:
         "tiles": d.tiles,
         "listed": d.list is not None,
     }
+
+
+def tokens(t: Tokens) -> dict[str, Any]:
+    return {"first": t.first, "stride": t.array.shape[-1]}
 
 
 def source(s: Source) -> dict[str, Any]:

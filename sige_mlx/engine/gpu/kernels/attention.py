@@ -14,27 +14,28 @@ CHANNELS = 128
 
 
 def launch(call: Attention) -> Launch:
-    out, c = call.out, call.heads * call.head_dim
+    out, dtype = call.out, call.q.array.dtype
     params = {
         "out": arguments.domain(out),
-        "keys": call.k.shape[1],
+        "keys": call.k.array.shape[1],
         "heads": call.heads,
         "head_dim": call.head_dim,
-        "q_stride": c,
-        "k_stride": c,
-        "v_stride": c,
+        "q": arguments.tokens(call.q),
+        "k": arguments.tokens(call.k),
+        "v": arguments.tokens(call.v),
         "scale": call.scale,
     }
     inputs = {
         "params": pack("AttentionParams", params),
         "list": arguments.given(out.list, mx.int32),
-        "q": call.q,
-        "k": call.k,
-        "v": call.v,
+        "q": call.q.array,
+        "k": call.k.array,
+        "v": call.v.array,
     }
+    numbers = (call.head_dim, *(i for t in (call.q, call.k, call.v) for i in (t.first, t.array.shape[-1])))
     d = min(-(-call.head_dim // 8) * 8, CHANNELS)
-    template = (("T", call.q.dtype), ("D", d), ("VEC", call.head_dim % 4 == 0))
+    template = (("T", dtype), ("D", d), ("VEC", all(i % 4 == 0 for i in numbers)))
     kernel = Kernel("attention", tuple(inputs), ("dst",), (), template)
     images, queries = (out.n, out.h * out.w) if out.list is None else (1, out.tiles * out.tile**2)
     groups = (-(-queries // QUERIES), call.heads * -(-call.head_dim // d), images)
-    return Launch(kernel, [*inputs.values()], groups, THREADS, [(call.q.shape, call.q.dtype)])
+    return Launch(kernel, [*inputs.values()], groups, THREADS, [(call.shape, dtype)])

@@ -1,0 +1,181 @@
+"""How a threadgroup divides a convolution's work, and which division should be fastest."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sige_mlx.engine.gpu.calls import Conv, Source
+from sige_mlx.engine.gpu.launch import THREADGROUP_MEMORY
+from sige_mlx.engine.gpu.weights import k_groups
+
+SIMDGROUP = 32
+"""Pixels, and output channels, of a simdgroup."""
+
+NARROW = 4
+"""The most output channels of `metal/conv/narrow.h`."""
+NARROW_THREADS = 128
+LARGE_TILE = 16
+"""Of a plane that is computed whole: larger tiles share more of what they see."""
+
+MAX_TAPS = 49
+STAGED = (32, 16, 8)
+"""Channels that can be staged at a time."""
+WINDOW_MEMORY = 14336
+"""Bytes of windows beyond which fewer channels are staged at a time: several threadgroups should fit on a core."""
+
+CORES = 16
+STEP_CYCLES = 16 * 17
+"""Of 16 products of 8x8 matrices, one after the other."""
+NARROW_CYCLES = 8
+"""Of 8 channels of a pixel for an output channel; to bring the weights takes about as long as another pixel."""
+LOAD_CYCLES, BARRIER_CYCLES, THREADGROUP_CYCLES = 40, 100, 3000
+"""Of fetching and putting four channels, of the barriers around them, of finding windows and of the epilogue."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A threadgroup's simdgroups for pixels, output channels and taps, for `metal/conv/conv.h`."""
+
+    wm: int
+    wn: int
+    wk: int
+    bk: int
+    pixels: int
+    """Of the windows of all tiles."""
+    tile: int
+    tiles: int
+    """Of a threadgroup."""
+
+    narrow = False
+    step_cycles = STEP_CYCLES
+
+    @property
+    def threads(self) -> int:
+        return SIMDGROUP * self.wm * self.wn * self.wk
+
+    @property
+    def columns(self) -> int:
+        """Output channels."""
+        return SIMDGROUP * self.wn
+
+    @property
+    def template(self) -> tuple[tuple[str, int], ...]:
+        return (("WM", self.wm), ("WN", self.wn), ("WK", self.wk), ("BK", self.bk), ("PIXELS", self.pixels))
+
+    def windows(self, itemsize: int) -> int:
+        """Bytes of the windows in threadgroup memory."""
+        return self.pixels * (self.bk + 16 // itemsize) * itemsize
+
+    def memory(self, itemsize: int) -> int:
+        """Bytes of threadgroup memory."""
+        values = self.wm * SIMDGROUP * (self.columns + 4) * 4
+        return max(self.windows(itemsize), values) + 16 * self.pixels + 16 * self.wm * SIMDGROUP + 4 * MAX_TAPS
+
+
+@dataclass(frozen=True)
+class NarrowShape:
+    """For `metal/conv/narrow.h`, where threads have all `columns` output channels of their pixels."""
+
+    columns: int
+    own: int
+    """Pixels of a thread."""
+    bk: int
+    pixels: int
+    tile: int
+    tiles: int
+
+    narrow = True
+    threads = NARROW_THREADS
+    wk = 1
+
+    @property
+    def step_cycles(self) -> int:
+        return NARROW_CYCLES * self.columns * (self.own + 1)
+
+    @property
+    def template(self) -> tuple[tuple[str, int], ...]:
+        return (("OWN", self.own), ("BK", self.bk), ("PIXELS", self.pixels))
+
+    def windows(self, itemsize: int) -> int:
+        """Bytes of the windows in threadgroup memory."""
+        return self.pixels * (self.bk + 4) * itemsize
+
+    def memory(self, itemsize: int) -> int:
+        """Bytes of threadgroup memory."""
+        rows = NARROW_THREADS * self.own
+        return max(self.windows(itemsize), rows * (NARROW + 4) * 4) + 16 * self.pixels + 16 * rows + 4 * MAX_TAPS
+
+
+AnyShape = Shape | NarrowShape
+_S = TypeVar("_S", Shape, NarrowShape)
+
+
+def shape_of(call: Conv) -> AnyShape | None:
+    """The shape that should be fastest; None when the tiles or kernels are larger than the kernels take."""
+    shapes: list[AnyShape | None] = [divided(call, division) for division in _divisions(call)]
+    shapes += [narrowed(call, tile, own) for tile in _narrow_tiles(call) for own in (1, 2)]
+    return min((s for s in shapes if s is not None), key=lambda s: _cycles(call, s), default=None)
+
+
+def _divisions(call: Conv) -> list[tuple[int, int, int]]:
+    """Ways to divide a threadgroup's simdgroups between pixels, output channels and taps."""
+    if call.phase_shift is not None:
+        return [(4, 1, 1), (4, 1, 2), (4, 2, 1)]
+    return [(2, 2, 1), (1, 4, 1), (1, 2, 2), (2, 1, 2), (1, 1, 4)]
+
+
+def _narrow_tiles(call: Conv) -> Iterator[int]:
+    """Sides of tiles that a narrow convolution can be computed by. How a whole plane is cut shows in its sums only."""
+    e = call.epilogue
+    if e.c_out <= NARROW and call.phase_shift is None:
+        yield e.out.tile
+        if e.out.list is None and not e.sums:
+            yield LARGE_TILE
+
+
+def divided(call: Conv, division: tuple[int, int, int], staged: Sequence[int] = STAGED) -> Shape | None:
+    """The shape of a division with the first number of channels staged at a time that leaves room for other
+    threadgroups, else the last; None when that is too much."""
+    wm, wn, wk = division
+    tile, rows = call.epilogue.out.tile, wm * SIMDGROUP
+    tiles = rows // tile**2
+    if call.phase_shift is not None:
+        tiles = 0 if tile % 2 else rows // 4 // (tile // 2) ** 2
+    pixels = tiles * max(_window(call, s, tile) for s in call.sources)
+    return _fitting(call, [Shape(wm, wn, wk, bk, pixels, tile, tiles) for bk in staged])
+
+
+def narrowed(call: Conv, tile: int, own: int, staged: Sequence[int] = STAGED) -> NarrowShape | None:
+    """The shape for tiles of a side and threads of so many pixels, with as many channels staged at a time as `divided`
+    would."""
+    tiles = NARROW_THREADS * own // tile**2
+    pixels = tiles * max(_window(call, s, tile) for s in call.sources)
+    return _fitting(call, [NarrowShape(call.epilogue.c_out, own, bk, pixels, tile, tiles) for bk in staged])
+
+
+def _fitting(call: Conv, shapes: Sequence[_S]) -> _S | None:
+    itemsize, channels = call.weight.dtype.size, max(s.x.c for s in call.sources)
+    shape = next((s for s in shapes if s.windows(itemsize) <= WINDOW_MEMORY and s.bk < channels + 8), shapes[-1])
+    fits = shape.tiles and all(s.kh * s.kw <= MAX_TAPS for s in call.sources)
+    return shape if fits and shape.memory(itemsize) <= THREADGROUP_MEMORY else None
+
+
+def _window(call: Conv, s: Source, tile: int) -> int:
+    """Pixels that a tile sees of a source."""
+    side = (tile - 1) * s.stride if call.phase_shift is None else tile // 2 - 1 + call.phase_shift
+    return (side + s.kh) * (side + s.kw)
+
+
+def groups_of(call: Conv, shape: AnyShape) -> tuple[int, int, int]:
+    """Threadgroups: panels of output channels by groups of tiles."""
+    return (-(-call.epilogue.c_out // shape.columns), -(-call.epilogue.out.cut(shape.tile).tiles // shape.tiles), 1)
+
+
+def _cycles(call: Conv, shape: AnyShape) -> float:
+    """What a call takes, roughly, in cycles of a core that runs four simdgroups: enough to choose between shapes."""
+    panels, groups, _ = groups_of(call, shape)
+    waves = -(-panels * groups * shape.threads // (CORES * 128))
+    loads = -(-shape.pixels * shape.bk // 4 // shape.threads)
+    steps = sum(k_groups(s.kh, s.kw, s.x.c) for s in call.sources) / shape.wk
+    chunks = sum(-(-s.x.c // shape.bk) for s in call.sources)
+    return waves * (steps * shape.step_cycles + chunks * (loads * LOAD_CYCLES + BARRIER_CYCLES) + THREADGROUP_CYCLES)

@@ -1,0 +1,35 @@
+"""Convolutions of the same reads, as one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from sige_mlx.graph.fusion.forms import Fused, FusedAttention, FusedConv, Source
+from sige_mlx.graph.ir import Graph
+from sige_mlx.nn import ops
+
+
+def joined(graph: Graph, fused: Sequence[Fused], in_tiles: Callable[[int], bool]) -> list[Fused]:
+    """The operations, where 1x1 convolutions of the same reads are one: those that only attention reads, for it can
+    read some of an array's channels.
+
+    `in_tiles` tells the attentions that edits compute in tiles. There queries are read where they are, while keys and
+    values are pasted into planes: queries in the same array would be pasted for nobody, so they stay apart.
+    """
+    readers = graph.consumers()
+    attentions = [op for op in fused if isinstance(op, FusedAttention)]
+    families: dict[tuple[Source, bool, frozenset[bool]], list[FusedConv]] = {}
+    for op in fused:
+        if not isinstance(op, FusedConv) or not _is_pointwise(op) or op.value == graph.output:
+            continue
+        if all(isinstance(graph.nodes[i].op, ops.Attention) for i in readers[op.value]):
+            asks = {op.value == a.q and in_tiles(a.value) for a in attentions if op.value in (a.q, a.k, a.v)}
+            alike = replace(op.sources[0], weight=None, weight_shape=())
+            families.setdefault((alike, bool(op.biases), frozenset(asks)), []).append(op)
+    first = {family[0].value: replace(family[0], siblings=tuple(family[1:])) for family in families.values()}
+    others = {op.value for family in families.values() for op in family[1:]}
+    return [first.get(op.value, op) for op in fused if op.value not in others]
+
+
+def _is_pointwise(conv: FusedConv) -> bool:
+    """Whether it is one 1x1 convolution and nothing else."""
+    return len(conv.sources) == 1 and conv.sources[0].weight_shape[1:3] == (1, 1) and conv.is_plain and not conv.act
