@@ -11,7 +11,7 @@ from tests.openblas import preload_openblas
 
 def main(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Holds manifests/, cases/ and weights.py.")],
-    device: Annotated[str, typer.Option(metavar="cpu|reference", help="What runs our networks.")] = "cpu",
+    device: Annotated[str, typer.Option(metavar="cpu|gpu|reference", help="What runs our networks.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")] = False,
 ) -> None:
     """Compare our outputs with those of the original PyTorch networks and of the peer's engine, frozen in a folder.

@@ -52,5 +52,5 @@ def _run(folder: Folder, name: str, network: Network, device: str, engines: dict
     read = case.read(folder.path / "cases" / f"{name}.npz")
     if read.batch not in engines:
         engines.clear()
-        engines[read.batch] = Engine(network.model, device, batch=read.batch, load=network.load)
+        engines[read.batch] = Engine(network.model, device, batch=read.batch, load=network.load, precision="float32")
     return check(name, network.family, read, engines[read.batch])

@@ -66,6 +66,17 @@ def test_a_good_case_passes_and_is_measured(folder: Path, one_pass: dict[str, An
     assert outcome.peer_macs == 1e6
 
 
+@pytest.mark.slow
+def test_the_gpu_is_held_to_the_bounds_in_float32(
+    folder: Path, one_pass: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGE_METAL", "sim")
+    write(folder, "wee-corner", one_pass)
+    report = run(folder, "gpu")
+    assert report.within_bounds, as_json(report)
+    assert report.device == "gpu" and only(report).dense_error < 1e-5
+
+
 def test_the_peers_figures_are_those_of_the_file_where_it_has_them(folder: Path, one_pass: dict[str, Any]) -> None:
     figures = {"peer_error": np.float64(0.5), "peer_error_in_mask": np.float64(0.25)}
     write(folder, "wee-corner", {**one_pass, **figures})
