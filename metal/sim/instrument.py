@@ -2,7 +2,7 @@
 
 Works on the text of LLVM's intermediate language after clang's scalar optimisations: by then an access is one line,
 which says its address space, type and alignment, and loads that a GPU's compiler would remove are gone. The checks are
-the functions of include/msl/hooks.h; they are part of the same module and inlined when it is compiled on.
+the functions of include/msl/hooks.h; they are part of the same module.
 """
 
 import re
@@ -14,6 +14,7 @@ from .errors import SimError
 SPACES = {"1": "device", "2": "constant", "3": "threadgroup"}
 
 _FLOAT = re.compile(r"= f(?:add|sub|mul|div|rem|neg|cmp)\b")
+_FMA_DECLARED = re.compile(r"declare .*(@llvm\.fma\.\w+)")
 _INTEGER = re.compile(r"= (?:add|sub|mul|[us]div|[us]rem|shl|[al]shr|and|or|xor|icmp|getelementptr)\b")
 # Not any mention of double: clang passes vectors of two floats as one.
 _DOUBLE = re.compile(
@@ -89,9 +90,24 @@ def instrument(text: str, kernel: str, count: bool) -> Instrumented:
     _check_recursion(kernel, calls)
     if len(module.sites) >= 1 << 16:
         raise SimError(f"kernel {kernel}: more than 65535 places that access memory")
-    # Clang's fmuladd is fused if the processor does that as fast; a GPU always does.
-    result = ir.without_assumptions("\n".join(out)).replace("@llvm.fmuladd.", "@llvm.fma.")
-    return Instrumented(result, tuple(module.sites), tuple(module.blocks))
+    return Instrumented(
+        _always_fused(ir.without_assumptions("\n".join(out))), tuple(module.sites), tuple(module.blocks)
+    )
+
+
+def _always_fused(text: str) -> str:
+    """Clang's fmuladd is fused if the processor does that as fast; a GPU always does. A kernel that also calls fma
+    declares it already."""
+    fused = text.replace("@llvm.fmuladd.", "@llvm.fma.")
+    declared: set[str] = set()
+    out = []
+    for line in fused.splitlines(keepends=True):
+        if found := _FMA_DECLARED.match(line):
+            if found[1] in declared:
+                continue
+            declared.add(found[1])
+        out.append(line)
+    return "".join(out)
 
 
 def _function(module: _Module, body: list[str]) -> list[str]:

@@ -115,10 +115,11 @@ def digest(*parts: str) -> str:
 
 
 def headers_digest() -> str:
-    """Changes with the headers a kernel sees, ours and MLX's, and with where they are."""
+    """Changes with the headers a kernel sees, ours and MLX's, with where they are, and with how it is compiled."""
     files = sorted(p for p in INCLUDE.rglob("*") if p.is_file())
     texts = [p.read_text() for p in files]
-    return digest(*texts, _mlx_utils(), metadata.version("mlx"), str(INCLUDE), str(mlx_include()), *KERNEL_FLAGS)
+    flags = [*KERNEL_FLAGS, *link_flags()]
+    return digest(*texts, _mlx_utils(), metadata.version("mlx"), str(INCLUDE), str(mlx_include()), *flags)
 
 
 def run(arguments: list[str], what: str) -> None:
@@ -179,7 +180,8 @@ def prelude(count: bool) -> list[str]:
 
 def link_flags() -> list[str]:
     """Flags that make a kernel a library whose other half, the runtime, is loaded already."""
-    missing = ["-Wl,-undefined,dynamic_lookup"] if sys.platform == "darwin" else ["-nostdlib"]
+    # Of the functions that both have, such as the checks, a kernel calls its own: they count, or they do not.
+    missing = ["-Wl,-undefined,dynamic_lookup"] if sys.platform == "darwin" else ["-nostdlib", "-Wl,-Bsymbolic"]
     # Optimised before the checks went in; with them, the same passes take seconds to tens of seconds and gain little.
     return ["-O1", "-Xclang", "-disable-llvm-passes", "-fPIC", "-shared", *missing]
 

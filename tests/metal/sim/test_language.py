@@ -145,6 +145,12 @@ def test_math() -> None:
     np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-6)
 
 
+def test_fused_sums_said_in_both_ways() -> None:
+    body = "const float v = x[thread_index_in_threadgroup]; out[thread_index_in_threadgroup] = fma(v, v, v * v + 1.0f);"
+    x = mx.arange(32).astype(mx.float32)
+    np.testing.assert_array_equal(result(body, x), 2 * np.arange(32) ** 2 + 1)
+
+
 def test_integers() -> None:
     body = """
         out[0] = popcount(0xf0f0u) + clz(1u) + ctz(8u);
