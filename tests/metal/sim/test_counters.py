@@ -183,3 +183,10 @@ def test_chosen_threadgroups_alone_are_run(seed: int) -> None:
 def test_a_launch_is_counted_only_if_asked() -> None:
     with pytest.raises(SimError, match="run it with count=True"):
         _ = run(f"{INDEX} out[i] = 1;").counters
+
+
+def test_checks_are_no_work_of_the_kernel() -> None:
+    """Three accesses take a few operations to find their addresses; their checks take dozens."""
+    counters = counted("threadgroup float t[64]; t[i] = x[i]; out[i] = t[i];", mx.zeros((64,)))
+    assert counters.threadgroup_bytes_written == 256
+    assert counters.integer_operations <= 64 * 8 and counters.float_operations == 0
