@@ -3,7 +3,8 @@
 #
 #   make demo      edit a picture, recompute only the edit, write what happened as one picture
 #   make test      the fast tests
-#   make slow      every test, the slow ones too; those that need torch, ziglang … skip without them
+#   make slow      every test, the slow ones too; those that need torch, ziglang … skip without them.
+#                  PROFILE=--hypothesis-profile=thorough looks further
 #   make lint      ruff, mypy, clang-format, workflow files;  make format  rewrites what they can
 #   make wheel     dist/sige_mlx-VERSION-py3-none-PLATFORM.whl;  make macos-wheel  the same for Apple silicon, from anywhere
 #   make clean     remove what the others made
@@ -12,7 +13,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DIST ?= dist
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
-PARALLEL := --numprocesses auto --dist worksteal
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal
 NATIVE := CMakeLists.txt $(shell find cpu -name '*.[ch]' -o -name CMakeLists.txt)
 KERNELS := $(shell find cpu metal -name '*.[ch]' -o -name '*.cpp' -o -name '*.metal')
 
@@ -24,10 +25,10 @@ demo: $(VENV)/.package
 	$(VENV)/bin/sige-mlx demo
 
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest $(PARALLEL) -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow: $(VENV)/.test
-	$(VENV)/bin/python -m pytest $(PARALLEL)
+	$(PYTEST) $(PROFILE)
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

@@ -13,6 +13,7 @@ from benchmarks.frozen.case import Case, Image, LabelPass, Pass, Trajectory, err
 from sige_mlx import samplers
 from sige_mlx.benchmark.protocol import QUICK, Protocol, measure
 from sige_mlx.engine import Engine
+from sige_mlx.engine.gpu.launch import device
 from sige_mlx.samplers.schedule import Schedule
 
 DENSE_BOUND = 1e-4
@@ -115,8 +116,8 @@ def _pass(case: Pass, engine: Engine) -> _Figures:
         "dense": run("dense", lambda: engine(x=case.x_edited, **given)),
         "edit": run("edit", lambda: engine.edit(prepared, x=case.x_edited, **given)),
     }
-    real = engine.device == "cpu" or (engine.device == "gpu" and mx.metal.is_available())
-    times = measure(calls, QUICK if real else ONCE)
+    timed = engine.device == "cpu" or (engine.device == "gpu" and device().identity is not None)
+    times = measure(calls, QUICK if timed else ONCE)
     return _Figures(
         dense_error=max(error(original, case.dense_original), error(outputs["dense"], case.dense_edited)),
         edit_error=error(outputs["edit"], case.dense_edited),

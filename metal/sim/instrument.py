@@ -77,7 +77,7 @@ def instrument(text: str, kernel: str, count: bool) -> Instrumented:
             name = ir.function_name(line)
             body = lines[i + 1 : end]
             out.append(line)
-            if _is_check(name):
+            if name.startswith("sim_") and name != "sim_entry":
                 out += body
             else:
                 calls[name] = _check_calls(module, body)
@@ -93,11 +93,6 @@ def instrument(text: str, kernel: str, count: bool) -> Instrumented:
     return Instrumented(
         _always_fused(ir.without_assumptions("\n".join(out))), tuple(module.sites), tuple(module.blocks)
     )
-
-
-def _is_check(name: str) -> bool:
-    """Whether a function is one of the checks, or of what they call: none of the kernel's work."""
-    return (name.startswith("sim_") and name != "sim_entry") or name.startswith("_ZN9metal_sim")
 
 
 def _always_fused(text: str) -> str:

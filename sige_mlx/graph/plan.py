@@ -58,12 +58,13 @@ class Plan:
 
     @cached_property
     def fused(self) -> list[Fused]:
-        of = self.regions(everywhere=True).of
+        of = self._regions[True].of  # every attention is in the same region in both
         return joined(self.graph, fuse(self.graph), lambda attention: of[attention] is Region.TILES)
 
-    def regions(self, everywhere: bool) -> Regions:
-        """What edits recompute; every attention is in the same region in both."""
-        return regions(self.graph, self.threshold, everywhere, self.fresh_head)
+    @cached_property
+    def _regions(self) -> dict[bool, Regions]:
+        """What edits recompute, by `everywhere`."""
+        return {e: regions(self.graph, self.threshold, e, self.fresh_head) for e in (True, False)}
 
     @cached_property
     def dense(self) -> Program:
@@ -79,11 +80,10 @@ class Plan:
     @cached_property
     def _templates(self) -> dict[bool, tuple[Regions, Program]]:
         """The regions and the program of every edit, by `everywhere`."""
-        made = {}
-        for everywhere in (True, False):
-            parts = self.regions(everywhere)
-            made[everywhere] = (parts, EditLowering(self.graph, self.fused, self.tile, parts).lower())
-        return made
+        return {
+            everywhere: (parts, EditLowering(self.graph, self.fused, self.tile, parts).lower())
+            for everywhere, parts in self._regions.items()
+        }
 
     @property
     def recorded_nbytes(self) -> int:

@@ -27,10 +27,6 @@ from tests.trained import photographed, vintagify
 SIZE = TRANSLATION_CONFIG.image_size
 
 
-def quiet(what: str, done: int, total: int) -> None:
-    pass
-
-
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return translation_engine()

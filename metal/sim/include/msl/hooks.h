@@ -1,10 +1,12 @@
 // The checks of every access to device, constant and threadgroup memory. instrument.py calls one of the functions below
-// in front of each load and store of the optimised kernel; they are inlined there.
+// in front of each load and store of the optimised kernel. What they call is inlined into them: it must not look like a
+// function of the kernel's.
 #pragma once
 
 #include "msl/context.h"
 
-#define SIM_HOOK extern "C" [[gnu::used]] inline __attribute__((always_inline))
+#define SIM_HOOK extern "C" [[gnu::used]] inline
+#define SIM_PART inline __attribute__((always_inline))
 
 #ifdef SIM_COUNT
 #define SIM_COUNT_ACCESS(...) sim_count_access(__VA_ARGS__)
@@ -14,10 +16,10 @@
 
 namespace metal_sim {
 
-inline u32 lane() { return sim_context->thread % kLanes; }
+SIM_PART u32 lane() { return sim_context->thread % kLanes; }
 
-inline const Buffer &checked_buffer(Context &c, Space space, Access access, u64 handle, u64 bytes, u32 align,
-                                    u32 site) {
+SIM_PART const Buffer &checked_buffer(Context &c, Space space, Access access, u64 handle, u64 bytes, u32 align,
+                                      u32 site) {
     u64 slot = handle_slot(handle, kDeviceTag), offset = (u64)handle_offset(handle);
     if (__builtin_expect(slot >= c.buffer_count, 0))
         sim_fail_access(kWildPointer, space, access, handle, bytes, site);
@@ -29,7 +31,7 @@ inline const Buffer &checked_buffer(Context &c, Space space, Access access, u64 
     return buffer;
 }
 
-inline Array &checked_array(Context &c, Access access, u64 handle, u64 bytes, u32 align, u32 site) {
+SIM_PART Array &checked_array(Context &c, Access access, u64 handle, u64 bytes, u32 align, u32 site) {
     u64 slot = handle_slot(handle, kThreadgroupTag), offset = (u64)handle_offset(handle);
     if (__builtin_expect(slot >= kMaxArrays || c.arrays[slot].stamp != c.group_start, 0))
         sim_fail_access(kWildPointer, kThreadgroup, access, handle, bytes, site);
@@ -42,12 +44,12 @@ inline Array &checked_array(Context &c, Access access, u64 handle, u64 bytes, u3
 }
 
 // Whether an access stamped `stamp`, by thread `by` of this threadgroup, comes before whatever the running thread does.
-inline bool ordered(const Context &c, u32 stamp, u32 by) {
+SIM_PART bool ordered(const Context &c, u32 stamp, u32 by) {
     return stamp < c.threadgroup_sync || by == c.thread ||
            (by / kLanes == c.thread / kLanes && stamp < c.simdgroup_sync[by / kLanes]);
 }
 
-inline bool readers_ordered(const Context &c, const Cell &cell) {
+SIM_PART bool readers_ordered(const Context &c, const Cell &cell) {
     if (cell.read_stamp < c.threadgroup_sync)
         return true;
     u32 mine = c.thread / kLanes;
@@ -57,7 +59,7 @@ inline bool readers_ordered(const Context &c, const Cell &cell) {
 }
 
 // A cell remembers one reader, or that there were several: in a simdgroup, or in all of them.
-inline u16 with_reader(const Context &c, const Cell &cell) {
+SIM_PART u16 with_reader(const Context &c, const Cell &cell) {
     u32 mine = c.thread / kLanes;
     if (cell.read_stamp < c.threadgroup_sync || cell.reader == c.thread)
         return (u16)c.thread;
@@ -68,7 +70,7 @@ inline u16 with_reader(const Context &c, const Cell &cell) {
     return cell.read_stamp < c.simdgroup_sync[mine] ? (u16)c.thread : (u16)(kLanesOf | mine);
 }
 
-inline void read_cell(Context &c, Cell &cell, u64 handle, u64 bytes, u32 site) {
+SIM_PART void read_cell(Context &c, Cell &cell, u64 handle, u64 bytes, u32 site) {
     if (__builtin_expect(cell.write_stamp < c.group_start, 0))
         sim_fail_access(kUninitialisedRead, kThreadgroup, kRead, handle, bytes, site);
     if (__builtin_expect(!ordered(c, cell.write_stamp, cell.writer), 0)) {
@@ -81,7 +83,7 @@ inline void read_cell(Context &c, Cell &cell, u64 handle, u64 bytes, u32 site) {
     cell.read_site = (u16)site;
 }
 
-inline void write_cell(Context &c, Cell &cell, Access access, u64 handle, u64 bytes, u32 site) {
+SIM_PART void write_cell(Context &c, Cell &cell, Access access, u64 handle, u64 bytes, u32 site) {
     bool both_atomic = access == kAtomic && cell.writer == kAtomicWriter;
     bool written = cell.write_stamp >= c.group_start;
     if (__builtin_expect(written && !both_atomic && !ordered(c, cell.write_stamp, cell.writer), 0)) {
@@ -99,14 +101,14 @@ inline void write_cell(Context &c, Cell &cell, Access access, u64 handle, u64 by
 }
 
 // Whether what `owner` wrote to an output is certain to be seen by the running thread.
-inline bool owner_ordered(const Context &c, const Owner &owner) {
+SIM_PART bool owner_ordered(const Context &c, const Owner &owner) {
     if (owner.group != c.group + 1)
         return false;
     return owner.stamp < c.device_sync || owner.thread == c.thread ||
            (owner.thread / kLanes == c.thread / kLanes && owner.stamp < c.simdgroup_device_sync[c.thread / kLanes]);
 }
 
-inline void read_owners(Context &c, const Buffer &buffer, u64 handle, u64 bytes, u32 site) {
+SIM_PART void read_owners(Context &c, const Buffer &buffer, u64 handle, u64 bytes, u32 site) {
     u64 offset = (u64)handle_offset(handle);
     for (u64 i = offset >> buffer.granule_shift; i <= (offset + bytes - 1) >> buffer.granule_shift; i++) {
         const Owner &owner = buffer.owners[i];
@@ -119,7 +121,7 @@ inline void read_owners(Context &c, const Buffer &buffer, u64 handle, u64 bytes,
     }
 }
 
-inline void write_owners(Context &c, const Buffer &buffer, u64 handle, u64 bytes, bool changes, u32 site) {
+SIM_PART void write_owners(Context &c, const Buffer &buffer, u64 handle, u64 bytes, bool changes, u32 site) {
     u64 offset = (u64)handle_offset(handle);
     for (u64 i = offset >> buffer.granule_shift; i <= (offset + bytes - 1) >> buffer.granule_shift; i++) {
         Owner &owner = buffer.owners[i];
