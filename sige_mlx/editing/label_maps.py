@@ -36,8 +36,9 @@ CITYSCAPES: Palette = (
 
 def read_map(image: MapLike, size: tuple[int, int], name: str, palette: Palette = CITYSCAPES) -> Ids:
     """The ids of a map of `size` (H, W): of a grey image or (H, W) integers, the values; of a colour image or (H, W, 3)
-    uint8, the classes of these colours in `palette`. Raises `SigeError` for anything else, and for another size."""
-    pixels = _pixels(image, name) if isinstance(image, Image.Image) else np.asarray(image)
+    uint8, the classes of these colours in `palette`; of an indexed image with a palette of its own, the indices. Raises
+    `SigeError` for anything else, and for another size."""
+    pixels = _pixels(image, name, palette) if isinstance(image, Image.Image) else np.asarray(image)
     coloured = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
     if not coloured and (pixels.ndim != 2 or pixels.dtype.kind not in "iu"):
         raise SigeError(
@@ -84,9 +85,10 @@ def encode(labels: Ids, instances: Ids, config: LabelToImageConfig) -> npt.NDArr
     return encoded
 
 
-def _pixels(image: Image.Image, name: str) -> npt.NDArray[Any]:
+def _pixels(image: Image.Image, name: str, palette: Palette) -> npt.NDArray[Any]:
     if image.mode in ("P", "RGB", "RGBA"):
-        return np.asarray(image.convert("RGB"))
+        colours = np.asarray(image.convert("RGB"))
+        return _indices(image, colours, palette) if image.mode == "P" else colours
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return np.asarray(image).astype(np.int32)
     raise SigeError(
@@ -94,17 +96,31 @@ def _pixels(image: Image.Image, name: str) -> npt.NDArray[Any]:
     )
 
 
+def _indices(image: Image.Image, colours: Picture, palette: Palette) -> npt.NDArray[Any]:
+    """The indices of an indexed image, where they say more than its `colours`: some is no class's, and none is another's
+    than that of its index, as in the palettes that datasets and annotation tools give to maps of ids."""
+    indices = np.asarray(image)
+    used, first = np.unique(indices, return_index=True)
+    classes = _classes(colours.reshape(-1, 3)[first], palette)
+    own = (classes < 0).any() and ((classes < 0) | (classes == used)).all()
+    return indices.astype(np.int32) if own else colours
+
+
 def _from_colours(pixels: Picture, name: str, palette: Palette) -> Ids:
-    codes = _codes(pixels)
-    known = _codes(np.asarray(palette, np.uint8))
-    distinct, first = np.unique(known, return_index=True)
-    at = np.searchsorted(distinct, codes).clip(max=len(distinct) - 1)
-    unknown = distinct[at] != codes
-    if unknown.any():
-        y, x = np.argwhere(unknown)[0].tolist()
+    ids = _classes(pixels, palette)
+    if (ids < 0).any():
+        y, x = np.argwhere(ids < 0)[0].tolist()
         colour = tuple(pixels[y, x].tolist())
         raise SigeError(f"{name} has the colour {colour} at x = {x}, y = {y}: it is none of the classes'")
-    return first[at].astype(np.int32)
+    return ids
+
+
+def _classes(colours: npt.NDArray[np.uint8], palette: Palette) -> Ids:
+    """The class of each of the colours (..., 3), -1 for no class's."""
+    codes, known = _codes(colours), _codes(np.asarray(palette, np.uint8))
+    distinct, first = np.unique(known, return_index=True)
+    at = np.searchsorted(distinct, codes).clip(max=len(distinct) - 1)
+    return np.where(distinct[at] == codes, first[at], -1).astype(np.int32)
 
 
 def _codes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:

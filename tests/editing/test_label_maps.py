@@ -76,6 +76,26 @@ def test_colours_of_another_palette() -> None:
         read_map(colours(known, palette), (2, 3), "the map", palette[1:])
 
 
+def indexed(ids: np.ndarray, palette: dict[int, tuple[int, int, int]]) -> Image.Image:
+    image = Image.fromarray(ids.astype(np.uint8), "P")
+    image.putpalette([part for index in range(256) for part in palette.get(index, (1, 2, 3))])
+    return image
+
+
+def test_indices_of_a_palette_that_is_not_the_classes() -> None:
+    known = np.resize(np.arange(35), LABEL_SIZE)
+    np.testing.assert_array_equal(read(indexed(known, {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0)})), known)
+    np.testing.assert_array_equal(read(indexed(known, {})), known)
+    road, sky = CITYSCAPES[7], CITYSCAPES[23]
+    np.testing.assert_array_equal(read(indexed(known % 2, {0: sky, 1: road})), np.where(known % 2, 7, 23))
+
+
+def test_an_indexed_picture_with_a_stray_colour_is_no_map_of_indices() -> None:
+    ids = np.resize(np.arange(3), LABEL_SIZE)
+    with pytest.raises(SigeError, match=r"has the colour \(1, 2, 3\) at x = 2, y = 0"):
+        read(indexed(ids, {0: CITYSCAPES[23], 1: CITYSCAPES[7]}))
+
+
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
