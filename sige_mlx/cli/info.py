@@ -31,7 +31,9 @@ def info(
     threshold: options.Threshold = None,
     graph: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the network's graph: .mmd for Mermaid, .dot for Graphviz."),
+        typer.Option(
+            metavar="FILE", help="Write the network's graph: as text (.txt), Mermaid (.mmd) or Graphviz (.dot)."
+        ),
     ] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="List every layer: its multiply-accumulates and bytes moved.")
@@ -57,15 +59,13 @@ def info(
     from sige_mlx import zoo
     from sige_mlx.cli.costs import Described
     from sige_mlx.editing.denoising import default_steps
-    from sige_mlx.editing.images import check_parent, open_image
+    from sige_mlx.editing.images import open_image
     from sige_mlx.graph.plan import Plan
     from sige_mlx.models import reconfigured
     from sige_mlx.models.resnet_generator import ResnetGenerator
 
-    if graph and graph.suffix not in (".mmd", ".dot"):
-        raise SigeError(f"{graph}: the extension is {graph.suffix!r}; .mmd (Mermaid) or .dot (Graphviz) would be right")
     if graph:
-        check_parent(graph)
+        _check_graph_file(graph)
     if steps is not None and steps < 1:
         raise SigeError(f"the cache is counted for {steps} steps: there must be 1 or more")
     name = zoo.DEFAULT if model is None else model
@@ -80,13 +80,24 @@ def info(
     if graph:
         from sige_mlx.graph.draw import graphviz, mermaid
 
-        graph.write_text(mermaid(plan.graph) if graph.suffix == ".mmd" else graphviz(plan.graph))
+        written = {".txt": lambda graph: f"{graph}\n", ".mmd": mermaid, ".dot": graphviz}[graph.suffix]
+        graph.write_text(written(plan.graph))
     if json:
         terminal.print_json(described.as_json(layers))
         return
     described.print(layers)
     if graph:
         typer.echo(f"\n{graph} is written")
+
+
+def _check_graph_file(path: Path) -> None:
+    from sige_mlx.editing.images import check_parent
+
+    if path.suffix not in (".txt", ".mmd", ".dot"):
+        raise SigeError(
+            f"{path}: the extension is {path.suffix!r}; .txt, .mmd (Mermaid) or .dot (Graphviz) would be right"
+        )
+    check_parent(path)
 
 
 def _region(

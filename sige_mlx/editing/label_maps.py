@@ -97,8 +97,8 @@ def _pixels(image: Image.Image, name: str, palette: Palette) -> npt.NDArray[Any]
 
 
 def _indices(image: Image.Image, colours: Picture, palette: Palette) -> npt.NDArray[Any]:
-    """The indices of an indexed image, where they say more than its `colours`: some is no class's, and none is another's
-    than that of its index, as in the palettes that datasets and annotation tools give to maps of ids."""
+    """The indices of an indexed image where they are the ids, as in maps with a palette that a dataset or a tool gave
+    them: some colour is no class's, and none is that of another class than its index. Otherwise `colours`."""
     indices = np.asarray(image)
     used, first = np.unique(indices, return_index=True)
     classes = _classes(colours.reshape(-1, 3)[first], palette)

@@ -96,15 +96,25 @@ class Graph:
         return values
 
     def __str__(self) -> str:
+        """A line for each value that is read more than once, or is a plane that costs multiplications; other operations
+        are written where their value is read."""
+        readers = self.consumers()
+        text: list[str] = []  # of each node: its expression, or the name of its line
+        macs: list[int] = []  # of each node with those written within it
         lines = []
         for node in self.nodes:
-            reads = ", ".join(f"%{i}" for i in node.inputs)
-            shape = "x".join(map(str, node.shape))
-            cost = self.macs(node)
-            note = f"  {cost / 1e9:.3f} GMACs" if cost else ""
             kind, name = type(node.op).__name__, node.op.name if isinstance(node.op, Input) else node.name
+            expression = f"{kind}({', '.join(text[i] for i in node.inputs)})"
+            within = [i for i in dict.fromkeys(node.inputs) if text[i] != f"%{i}"]
+            macs.append(self.macs(node) + sum(macs[i] for i in within))
+            times_read = sum(self.nodes[i].inputs.count(node.index) for i in readers[node.index])
+            if times_read == 1 and node.inputs and not (self.macs(node) and pixels(node.shape) > 1):
+                text.append(expression)
+                continue
+            text.append(f"%{node.index}")
             layer = "" if name == kind else f" {name}"
-            lines.append(f"%{node.index} = {kind}({reads}){layer}: {shape}{note}")
+            cost = f"  {macs[-1] / 1e9:.3f} GMACs" if macs[-1] else ""
+            lines.append(f"%{node.index} = {expression}{layer}: {'x'.join(map(str, node.shape))}{cost}")
         return "\n".join([*lines, f"return %{self.output}"])
 
 

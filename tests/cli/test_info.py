@@ -63,7 +63,9 @@ def test_the_summary_and_the_drawing(run: Run, model: Path, pictures: Path) -> N
     assert drawn[5].strip() == "·" * 4 + "░" * 5 + "█" * 8 + "░" * 3 + "·" * 12
 
 
-@pytest.mark.parametrize(("name", "first"), [("graph.mmd", "flowchart"), ("graph.dot", "digraph")])
+@pytest.mark.parametrize(
+    ("name", "first"), [("graph.txt", "%0 = Input() x"), ("graph.mmd", "flowchart"), ("graph.dot", "digraph")]
+)
 def test_the_graph_is_written(run: Run, model: Path, tmp_path: Path, name: str, first: str) -> None:
     assert "is written" in run("info", "-m", model, "--graph", tmp_path / name).out
     assert (tmp_path / name).read_text().startswith(first)

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from mlx.utils import tree_flatten
 
-from sige_mlx import zoo
+from sige_mlx import nn, zoo
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.ir import Input
+from sige_mlx.graph.ir import Input, pixels
 from sige_mlx.graph.trace import trace
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
-from sige_mlx.nn.module import parameters
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec, specs
 
@@ -51,25 +50,29 @@ def test_inputs_are_earlier_nodes() -> None:
 
 
 def test_printing() -> None:
-    model = Net((4, 4, 2), lambda m, x: m.a(x) + x, a=conv(2, 2))
-    assert str(trace(model, model.inputs())).splitlines() == [
+    model = Net((4, 4, 2), lambda m, x: m.b(nn.silu(m.a(x))) + x, a=conv(2, 2), b=conv(2, 2))
+    assert str(trace(model, {"x": (1, 4, 4, 2)})).splitlines() == [
         "%0 = Input() x: 1x4x4x2",
         "%1 = Conv2d(%0) a: 1x4x4x2  0.000 GMACs",
-        "%2 = Add(%1, %0): 1x4x4x2",
-        "return %2",
+        "%3 = Conv2d(SiLU(%1)) b: 1x4x4x2  0.000 GMACs",
+        "%4 = Add(%3, %0): 1x4x4x2",
+        "return %4",
     ]
 
 
-@pytest.mark.parametrize("name", ["ddpm-church-256", "pd-church-256", "gaugan-cityscapes", "cyclegan-monet"])
+@pytest.mark.parametrize("name", zoo.KNOWN)
 def test_networks_are_short_enough_to_read(name: str) -> None:
-    """A line for each operation, and no line that a terminal breaks; every layer is in it by its name."""
+    """Two or three lines for each layer that costs multiplications, all of which are in it by name and with their cost,
+    and no line that a window breaks."""
     _, model = zoo.network(name)
     graph = trace(model, model.inputs())
     lines = str(graph).splitlines()
-    assert len(lines) == len(graph.nodes) + 1 < 800
-    assert max(map(len, lines)) <= 80
-    layers = {path.rpartition(".")[0] for path in parameters(model)}
+    assert len(lines) < 350
+    assert max(map(len, lines)) <= 120
+    layers = {node.name for node in graph.nodes if node.params and graph.macs(node) and pixels(node.shape) > 1}
     assert layers <= {word.rstrip(":") for line in lines for word in line.split()}
+    costs = [float(line.split()[-2]) for line in lines if line.endswith("GMACs")]
+    assert sum(costs) == pytest.approx(sum(map(graph.macs, graph.nodes)) / 1e9, abs=0.0005 * len(costs))
 
 
 def test_what_depends_on_an_input() -> None:
