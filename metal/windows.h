@@ -54,9 +54,19 @@ struct Windows {
     }
 };
 
+/// Windows in threadgroup memory, pixel after pixel.
+template <typename T, int PITCH> struct PixelByPixel {
+    using Number = T;
+
+    static METAL_FUNC int at(int pixel, int channel) { return pixel * PITCH + channel; }
+};
+
 /// Loads channels [first, first + BK) of all pixels of windows. What `fetch` asked for is in registers until `put`
-/// writes it to threadgroup memory, so that the arithmetic on one set of channels hides the latency of the next.
-template <typename T, int BK, int PITCH, int PIXELS, int THREADS, bool VEC> struct WindowLoader {
+/// writes it to threadgroup memory, in a Layout, so that the arithmetic on one set of channels hides the latency of the
+/// next.
+template <typename T, typename Layout, int BK, int PIXELS, int THREADS, bool VEC> struct WindowLoader {
+    using Number = typename Layout::Number;
+
     static constant constexpr const int VECTORS = BK / 4;
     static constant constexpr const int LOADS = (PIXELS * VECTORS + THREADS - 1) / THREADS;
 
@@ -86,7 +96,7 @@ template <typename T, int BK, int PITCH, int PIXELS, int THREADS, bool VEC> stru
         }
     }
 
-    METAL_FUNC void put(threadgroup T *window, int first_channel) const {
+    METAL_FUNC void put(threadgroup Number *window, int first_channel) const {
         const int channels = source->x.c;
 #pragma clang loop unroll(full)
         for (int i = 0; i < LOADS; i++) {
@@ -95,11 +105,12 @@ template <typename T, int BK, int PITCH, int PIXELS, int THREADS, bool VEC> stru
             if (load < count) {
                 const WindowPixel pixel = pixels[load / VECTORS];
                 const bool raw = in_base(pixel.x) || source->mod.present;
-                Vec4<T> v = fetched[i];
+                float4 v = widened<T>(fetched[i]);
                 if (normalises() && raw && pixel.x != NOWHERE && c < channels) {
-                    v = narrowed<T>(normalised(widened<T>(v), pixel, c, channels - c));
+                    v = normalised(v, pixel, c, channels - c);
                 }
-                *reinterpret_cast<threadgroup Vec4<T> *>(window + load / VECTORS * PITCH + load % VECTORS * 4) = v;
+                threadgroup Number *to = window + Layout::at(load / VECTORS, load % VECTORS * 4);
+                *reinterpret_cast<threadgroup Vec4<Number> *>(to) = narrowed<Number>(v);
             }
         }
     }

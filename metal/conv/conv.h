@@ -14,7 +14,7 @@
 // (2 y + a, 2 x + b) reads pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx - pad_left), with
 // weights of its own. Each phase has a quarter of the rows, and so simdgroups of its own.
 //
-// To few output channels narrow.h convolves.
+// To few output channels narrow.h convolves; 3x3 kernels winograd.h, where fewer multiplications save time.
 
 #pragma once
 
@@ -23,6 +23,7 @@
 #include "memory.h"
 #include "mma.h"
 #include "narrow.h"
+#include "winograd.h"
 
 namespace sige {
 
@@ -33,10 +34,10 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
 
     static constant constexpr const int TM = 4, TN = 4;
     static constant constexpr const int BM = WM * TM * 8, BN = WN * TN * 8;
-    static constant constexpr const int THREADS = WM * WN * WK * 32;
+    static constant constexpr const int THREADS = WM * WN * WK * 32, PARTS = 1;
     static constant constexpr const int PITCH = BK + 16 / sizeof(T); // padded: fewer bank conflicts, still aligned
 
-    using Loader = WindowLoader<T, BK, PITCH, PIXELS, THREADS, VEC_IN>;
+    using Loader = WindowLoader<T, PixelByPixel<T, PITCH>, BK, PIXELS, THREADS, VEC_IN>;
     using MMA = TileMMA<T, TM, TN>;
     using Rows = metal::conditional_t<PHASED, PhaseRows<BM>, TileRows<BM>>;
     using Finish = Epilogue<T, Rows, BM, BN, THREADS, VEC_OUT>;
@@ -118,8 +119,8 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
         k += steps;
     }
 
-    /// The epilogue, on the complete sums.
-    METAL_FUNC Finish finish() const {
+    /// The epilogue, on the complete sums; there is one part.
+    METAL_FUNC Finish finish(int) const {
         threadgroup float *values = reinterpret_cast<threadgroup float *>(shared.memory);
         for (int i = 0; i < WK; i++) {
             if (slice == i) {

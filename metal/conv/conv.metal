@@ -1,4 +1,5 @@
-// The sparse convolution of SOURCES sources: to NARROW output channels (narrow.h), or where that is 0 to any (conv.h).
+// The sparse convolution of SOURCES sources: to NARROW output channels (narrow.h), or where that is 0 to any (conv.h),
+// of 3x3 kernels by F(4x4, 3x3) where WINOGRAD is 1 (winograd.h), whose `weight` is transformed.
 //
 // Inputs:  params, list, weight,
 //          source<i>_base, source<i>_blocks, source<i>_grid, source<i>_affine       for each source,
@@ -9,6 +10,8 @@
 
 #if NARROW
 using Kernel = sige::NarrowConv<T, NARROW, OWN, BK, PIXELS, VEC_IN, VEC_OUT>;
+#elif WINOGRAD
+using Kernel = sige::WinogradConv<T, PIXELS, VEC_IN, VEC_OUT>;
 #else
 using Kernel = sige::Conv<T, WM, WN, WK, BK, PIXELS, PHASED, VEC_IN, VEC_OUT>;
 #endif
@@ -46,5 +49,7 @@ conv.accumulate(p->source[2], SOURCE(2));
 conv.accumulate(p->source[3], SOURCE(3));
 #endif
 
-const auto epilogue = conv.finish();
+for (int part = 0; part < Kernel::PARTS; part++) {
+    const auto epilogue = conv.finish(part);
 #include "../outputs.metal"
+}

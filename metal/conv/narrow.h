@@ -17,10 +17,10 @@ namespace sige {
 template <typename T, int OUT, int OWN, int BK, int PIXELS, bool VEC_IN, bool VEC_OUT> struct NarrowConv {
     static_assert(OUT <= 4, "the epilogue takes four channels at a time");
 
-    static constant constexpr const int THREADS = 128, BM = OWN * THREADS, BN = 4;
+    static constant constexpr const int THREADS = 128, BM = OWN * THREADS, BN = 4, PARTS = 1;
     static constant constexpr const int PITCH = BK + 4; // padded: fewer bank conflicts, still aligned
 
-    using Loader = WindowLoader<T, BK, PITCH, PIXELS, THREADS, VEC_IN>;
+    using Loader = WindowLoader<T, PixelByPixel<T, PITCH>, BK, PIXELS, THREADS, VEC_IN>;
     using Rows = TileRows<BM>;
     using Finish = Epilogue<T, Rows, BM, BN, THREADS, VEC_OUT>;
 
@@ -113,8 +113,8 @@ template <typename T, int OUT, int OWN, int BK, int PIXELS, bool VEC_IN, bool VE
         weights += K_STEP;
     }
 
-    /// The epilogue, on the complete sums.
-    METAL_FUNC Finish finish() const {
+    /// The epilogue, on the complete sums; there is one part.
+    METAL_FUNC Finish finish(int) const {
         threadgroup float *values = reinterpret_cast<threadgroup float *>(shared.memory);
 #pragma clang loop unroll(full)
         for (int i = 0; i < OWN; i++) {

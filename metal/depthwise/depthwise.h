@@ -16,7 +16,7 @@ template <typename T, int BM, int BC, int PIXELS, bool VEC> struct Depthwise {
     static constant constexpr const int THREADS = 256;
     static constant constexpr const int PITCH = BC;
 
-    using Loader = WindowLoader<T, BC, PITCH, PIXELS, THREADS, VEC>;
+    using Loader = WindowLoader<T, PixelByPixel<T, PITCH>, BC, PIXELS, THREADS, VEC>;
     using Rows = TileRows<BM>;
     using Finish = Epilogue<T, Rows, BM, BC, THREADS, VEC>;
 

@@ -7,7 +7,7 @@ follows from a seed: sizes, tiles, edges, which operands there are, the numbers 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 import numpy as np
@@ -29,10 +29,11 @@ from sige_mlx.engine.gpu.calls import (
     Tokens,
 )
 from sige_mlx.engine.gpu.kernels import conv, depthwise
-from sige_mlx.engine.gpu.kernels.conv_shape import divided, narrowed
+from sige_mlx.engine.gpu.kernels.conv_shape import AnyShape, WinogradShape, divided, narrowed
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.reading import tile_sums
 from sige_mlx.engine.gpu.weights import pack
+from sige_mlx.engine.gpu.winograd import transformed
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Structure:
     division: tuple[int, int, int] = (2, 2, 1)
     bk: int = 8
     narrow: int | None = None
+    winograd: bool = False
     fours: bool = True
     outputs: int = 1
     residual: bool = False
@@ -67,6 +69,13 @@ NARROW = {
     "narrow pair": Structure(4, ((3, 2, 1), (1, 1, 2)), narrow=1, fours=False, outputs=2, residual=True),
     "narrow modulated": Structure(4, ((3, 3, 1),), narrow=4, outputs_modulated=True, sources_modulated=True),
 }
+WINOGRAD = {
+    "winograd": Structure(4, winograd=True, sums=True),
+    "winograd of three": Structure(4, ((3, 3, 1), (1, 1, 1), (3, 3, 1)), winograd=True, fours=False, residual=True),
+    "winograd modulated": Structure(
+        4, ((3, 3, 1),), winograd=True, outputs=2, outputs_modulated=True, sources_modulated=True
+    ),
+}
 PHASED = {
     "phases": Structure(4, ((2, 2, 1),), (4, 1, 1), sums=True, residual=True),
     "odd phases": Structure(6, ((2, 2, 1), (2, 2, 1)), (4, 1, 2), 16, fours=False, sums=True),
@@ -84,6 +93,9 @@ def conv_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Conv, Launch]:
     out, c_out = d.domain(), s.narrow or d.channels(70)
     sources = tuple(d.source(read, out) for read in s.reads)
     call = Conv(d.epilogue(out, c_out), pack(d.weights(c_out, sources)), sources)
+    if s.winograd:
+        shapes = [(source.kh, source.kw, source.x.c) for source in sources]
+        call = replace(call, transformed=transformed(call.weight, c_out, shapes))
     return call, _launch(call, s)
 
 
@@ -160,7 +172,7 @@ def attention_call(head_dim: int, seed: int, dtype: mx.Dtype) -> Attention:
 Maker = Callable[[int, mx.Dtype], tuple[Call, Launch | None]]
 
 MAKERS: dict[str, Maker] = {
-    **{name: lambda seed, dtype, s=s: conv_call(s, seed, dtype) for name, s in (CONVS | NARROW).items()},
+    **{name: lambda seed, dtype, s=s: conv_call(s, seed, dtype) for name, s in (CONVS | NARROW | WINOGRAD).items()},
     **{name: lambda seed, dtype, s=s: phased_call(s, seed, dtype) for name, s in PHASED.items()},
     **{name: lambda seed, dtype, s=s: depthwise_call(s, seed, dtype) for name, s in DEPTHWISES.items()},
     "paste": lambda seed, dtype: (paste_call(True, seed, dtype), None),
@@ -175,7 +187,9 @@ MAKERS: dict[str, Maker] = {
 
 
 def _launch(call: Conv, s: Structure) -> Launch:
-    shape = narrowed(call, s.tile, 1, (s.bk,)) if s.narrow else divided(call, s.division, (s.bk,))
+    shape: AnyShape | None = divided(call, s.division, (s.bk,))
+    if s.narrow or s.winograd:
+        shape = narrowed(call, s.tile, 1, (s.bk,)) if s.narrow else WinogradShape()
     assert shape is not None
     launch = conv.launch(call, shape)
     assert launch is not None

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from sige_mlx.engine.gpu import kernels
 from tests.metal.compare import assert_same
-from tests.metal.draw import CONVS, DEPTHWISES, MAKERS, NARROW, PHASED
+from tests.metal.draw import CONVS, DEPTHWISES, MAKERS, NARROW, PHASED, WINOGRAD
 
 FLOAT32 = 1e-10
 FLOAT16 = {
     **dict.fromkeys(CONVS, 1e-6),
     **dict.fromkeys(NARROW, 1e-5),  # of few numbers, the error of one that nearly cancels weighs more
+    **dict.fromkeys(WINOGRAD, 3e-5),
     **dict.fromkeys(PHASED, 1e-6),
     **dict.fromkeys(DEPTHWISES, 1e-6),
     "paste": 0.0,
@@ -34,7 +35,9 @@ FLOAT16 = {
 SEEDS = st.integers(0, 2**20)
 
 
-@pytest.mark.parametrize("name", ["plain", "narrow", "odd phases", "pooling", "paste", "norm", "odd attention"])
+@pytest.mark.parametrize(
+    "name", ["plain", "narrow", "winograd", "odd phases", "pooling", "paste", "norm", "odd attention"]
+)
 def test_one_call_of_each_kernel(name: str) -> None:
     call, launch = MAKERS[name](3, mx.float32)
     assert_same(call, FLOAT32, launch)
@@ -57,7 +60,7 @@ def test_float16(name: str, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*CONVS, *NARROW, *PHASED, *DEPTHWISES])
+@pytest.mark.parametrize("name", [*CONVS, *NARROW, *WINOGRAD, *PHASED, *DEPTHWISES])
 def test_the_usual_shape_of_a_threadgroup(name: str) -> None:
     for seed in range(3):
         call, _ = MAKERS[name](seed, mx.float32)

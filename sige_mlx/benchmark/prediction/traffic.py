@@ -32,7 +32,8 @@ def read(call: Call) -> int:
     """Bytes read."""
     if isinstance(call, Conv):
         sources = sum(_source(s, call.epilogue.out, call.phase_shift) for s in call.sources)
-        return sources + call.weight.nbytes + _epilogue(call.epilogue)
+        weight = call.weight if call.transformed is None else call.transformed
+        return sources + weight.nbytes + _epilogue(call.epilogue)
     if isinstance(call, Depthwise):
         return _source(call.source, call.epilogue.out, None) + _size(call.weight) + _epilogue(call.epilogue)
     if isinstance(call, Attention):

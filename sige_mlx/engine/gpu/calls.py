@@ -131,12 +131,15 @@ class Conv:
 
     With a `phase_shift` it is phased: the sources' planes have half the sides of the domain, and output pixel
     (2 y + a, 2 x + b) reads, for tap (ky, kx), pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx -
-    pad_left), by weights of its phase, 2 a + b; `weight` holds the four one after the other."""
+    pad_left), by weights of its phase, 2 a + b; `weight` holds the four one after the other.
+
+    `transformed` are the same weights for a kernel that convolves by F(4x4, 3x3) (`winograd.py`), where one should."""
 
     epilogue: Epilogue
     weight: mx.array
     sources: tuple[Source, ...]
     phase_shift: int | None = None
+    transformed: mx.array | None = None
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class GpuExecutor:
 
     def _by_kernels(self, call: Call, key: Any) -> list[mx.array]:
         if isinstance(call, Conv):
-            call = self.parameters.phased(key, call)
+            call = self.parameters.transformed(key, self.parameters.phased(key, call))
         launch = kernels.launch(call)
         if launch is None or not self.trust.allows(launch, call):
             return twins.run(call)

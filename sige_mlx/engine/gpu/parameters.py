@@ -1,14 +1,17 @@
 """A network's parameters on the GPU: convolution weights packed once, in the storage type; all else in float32."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
 from sige_mlx.engine.gpu.calls import Conv
+from sige_mlx.engine.gpu.kernels.conv_shape import transform_pays
 from sige_mlx.engine.gpu.phases import as_phased, can_be_phased, pack_phases, zeros
 from sige_mlx.engine.gpu.weights import pack
+from sige_mlx.engine.gpu.winograd import transformed
 from sige_mlx.engine.native.weights import Loader, folded
 from sige_mlx.graph import program as p
 from sige_mlx.graph.fusion import Fused, FusedDepthwise, Written
@@ -23,6 +26,7 @@ class Parameters:
         self._dtype = dtype
         self._arrays: dict[tuple[Kind, Any], mx.array] = {}
         self._phased: dict[Any, mx.array] = {}
+        self._transformed: dict[Any, mx.array] = {}
         written = {f.value: f for f in fused if isinstance(f, Written)}
         for op in dense.ops:
             if isinstance(op, p.Conv | p.Depthwise) and op.weight != p.NONE:
@@ -53,9 +57,20 @@ class Parameters:
             mx.eval(self._phased[key])
         return as_phased(call, self._phased[key])
 
+    def transformed(self, key: Any, call: Conv) -> Conv:
+        """A convolution with its transformed weights, where they pay; `key` is that of the slot of its weights."""
+        if not transform_pays(call):
+            return call
+        if key not in self._transformed:
+            shapes = [(s.kh, s.kw, s.x.c) for s in call.sources]
+            self._transformed[key] = transformed(call.weight, call.epilogue.c_out, shapes)
+            mx.eval(self._transformed[key])
+        return replace(call, transformed=self._transformed[key])
+
     @property
     def nbytes(self) -> int:
-        return sum(a.nbytes for arrays in (self._arrays, self._phased) for a in arrays.values())
+        kept = (self._arrays, self._phased, self._transformed)
+        return sum(a.nbytes for arrays in kept for a in arrays.values())
 
     def _floats(self, name: str) -> mx.array:
         return mx.array(self._load(name)).astype(mx.float32)

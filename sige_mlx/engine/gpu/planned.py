@@ -1,7 +1,7 @@
 """What an edit launches, found without running anything: arrays have a shape and a type, and MLX never makes them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mlx.core as mx
@@ -11,9 +11,11 @@ from sige_mlx.engine.gpu.binding import Record, Running
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise, Norm, Paste
 from sige_mlx.engine.gpu.executor import tile_arrays
 from sige_mlx.engine.gpu.kernels import outputs
+from sige_mlx.engine.gpu.kernels.conv_shape import transform_pays
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.phases import as_phased, can_be_phased
 from sige_mlx.engine.gpu.weights import PANEL, k_groups
+from sige_mlx.engine.gpu.winograd import POINTS
 from sige_mlx.graph import program as p
 from sige_mlx.graph.plan import Edit, Plan
 from sige_mlx.graph.program import NONE, Kind, Program
@@ -67,6 +69,8 @@ def _running(
     def compute(call: Call, key: Any) -> list[mx.array]:
         if phased and isinstance(call, Conv) and can_be_phased(call):
             call = _phased(call)
+        if phased and isinstance(call, Conv) and transform_pays(call):
+            call = _transformed(call)
         tell(running.layer, call)
         return [mx.zeros(shape, of) for shape, of in _results(call)]
 
@@ -94,6 +98,11 @@ def _parameters(program: Program, dtype: mx.Dtype) -> dict[int, mx.array]:
 def _phased(call: Conv) -> Conv:
     panels, groups = 4 * call.weight.shape[0], sum(k_groups(2, 2, s.x.c) for s in call.sources)
     return as_phased(call, mx.zeros((panels, groups, 4, 8, 8), call.weight.dtype))
+
+
+def _transformed(call: Conv) -> Conv:
+    panels, groups = call.weight.shape[0], sum(k_groups(1, POINTS, s.x.c) for s in call.sources)
+    return replace(call, transformed=mx.zeros((panels, groups, 4, 8, 8), call.weight.dtype))
 
 
 def _results(call: Call) -> list[tuple[tuple[int, ...], mx.Dtype]]:

@@ -22,6 +22,7 @@ from sige_mlx.engine.gpu.calls import (
 )
 from sige_mlx.engine.gpu.reading import tile_sums
 from sige_mlx.engine.gpu.weights import pack
+from sige_mlx.engine.gpu.winograd import transformed
 
 CHANNELS, TOKENS = 40, 40
 """More than one step of any loop over channels, or keys."""
@@ -54,9 +55,13 @@ class _Sample:
         sources = tuple(self.source(s, epilogue.out, few(s.x.c), double) for s in call.sources)
         parts = [self.normal(epilogue.c_out, s.kh, s.kw, s.x.c, dtype=call.weight.dtype) for s in sources]
         packed = pack([w * mx.array(w[0].size ** -0.5, w.dtype) for w in parts])
-        return replace(
+        small = replace(
             call, epilogue=epilogue, sources=sources, weight=packed if double == 1 else mx.concatenate([packed] * 4)
         )
+        if call.transformed is None:
+            return small
+        shapes = [(s.kh, s.kw, s.x.c) for s in sources]
+        return replace(small, transformed=transformed(packed, epilogue.c_out, shapes))
 
     def depthwise(self, call: Depthwise) -> Depthwise:
         epilogue = self.epilogue(call.epilogue)

@@ -7,10 +7,11 @@ import mlx.core as mx
 
 from sige_mlx.engine.gpu.calls import Conv
 from sige_mlx.engine.gpu.kernels import arguments, outputs
-from sige_mlx.engine.gpu.kernels.conv_shape import AnyShape, groups_of, shape_of
+from sige_mlx.engine.gpu.kernels.conv_shape import AnyShape, NarrowShape, WinogradShape, groups_of, shape_of
 from sige_mlx.engine.gpu.launch import Kernel, Launch
 from sige_mlx.engine.gpu.params import pack
 from sige_mlx.engine.gpu.weights import PANEL, k_groups
+from sige_mlx.engine.gpu.winograd import POINTS, with_taps
 
 
 def launch(call: Conv, shape: AnyShape | None = None) -> Launch | None:
@@ -19,12 +20,17 @@ def launch(call: Conv, shape: AnyShape | None = None) -> Launch | None:
     shape = shape or shape_of(call)
     if shape is None:
         return None
-    dtype, e = call.weight.dtype, replace(call.epilogue, out=call.epilogue.out.cut(shape.tile))
+    weight, points = call.weight, None
+    if isinstance(shape, WinogradShape):
+        assert call.transformed is not None
+        weight, points = call.transformed, POINTS
+        call = replace(call, sources=tuple(map(with_taps, call.sources)))
+    dtype, e = weight.dtype, replace(call.epilogue, out=call.epilogue.out.cut(shape.tile))
     modulated = any(s.mod is not None for s in call.sources)
     inputs = {
-        "params": pack("ConvParams", _params(replace(call, epilogue=e))),
+        "params": pack("ConvParams", _params(replace(call, epilogue=e), points)),
         "list": arguments.given(e.out.list, mx.int32),
-        "weight": call.weight,
+        "weight": weight,
     }
     for i, s in enumerate(call.sources):
         inputs |= arguments.source_arrays(f"source{i}", s, modulated, dtype)
@@ -35,7 +41,8 @@ def launch(call: Conv, shape: AnyShape | None = None) -> Launch | None:
         tuple(inputs),
         tuple(made),
         (
-            ("NARROW", e.c_out if shape.narrow else 0),
+            ("NARROW", e.c_out if isinstance(shape, NarrowShape) else 0),
+            ("WINOGRAD", int(isinstance(shape, WinogradShape))),
             ("SOURCES", len(call.sources)),
             ("SOURCES_MODULATED", int(modulated)),
             *outputs.defines(e),
@@ -51,11 +58,12 @@ def launch(call: Conv, shape: AnyShape | None = None) -> Launch | None:
     return Launch(kernel, [*inputs.values()], groups_of(call, shape), shape.threads, [*made.values()], shape)
 
 
-def _params(call: Conv) -> dict[str, Any]:
+def _params(call: Conv, points: int | None) -> dict[str, Any]:
+    """`points` are those of transformed weights: as many as a kernel of 6x6 taps has."""
     return {
         "epilogue": outputs.params(call.epilogue),
         "panels": -(-call.epilogue.c_out // PANEL),
         "phase_shift": call.phase_shift or 0,
-        "k_groups": sum(k_groups(s.kh, s.kw, s.x.c) for s in call.sources),
+        "k_groups": sum(k_groups(1, points or s.kh * s.kw, s.x.c) for s in call.sources),
         "source": [arguments.source(s) for s in call.sources],
     }

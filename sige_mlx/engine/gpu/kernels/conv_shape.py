@@ -1,12 +1,13 @@
 """How a threadgroup divides a convolution's work, and which division should be fastest."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sige_mlx.engine.gpu.calls import Conv, Source
 from sige_mlx.engine.gpu.launch import THREADGROUP_MEMORY
-from sige_mlx.engine.gpu.weights import k_groups
+from sige_mlx.engine.gpu.weights import PANEL, k_groups
+from sige_mlx.engine.gpu.winograd import POINTS, TILE, can_be_transformed
 
 SIMDGROUP = 32
 """Pixels, and output channels, of a simdgroup."""
@@ -28,6 +29,8 @@ STEP_CYCLES = 16 * 17
 """Of 16 products of 8x8 matrices, one after the other."""
 NARROW_CYCLES = 8
 """Of 8 channels of a pixel for an output channel; to bring the weights takes about as long as another pixel."""
+WINOGRAD_CYCLES, WINOGRAD_THREADGROUP_CYCLES = 36 * 17 + 700, 6000
+"""Of 8 channels: products, and all that surrounds them; of finding windows, of the last transforms and the epilogue."""
 LOAD_CYCLES, BARRIER_CYCLES, THREADGROUP_CYCLES = 40, 100, 3000
 """Of fetching and putting four channels, of the barriers around them, of finding windows and of the epilogue."""
 
@@ -46,7 +49,6 @@ class Shape:
     tiles: int
     """Of a threadgroup."""
 
-    narrow = False
     step_cycles = STEP_CYCLES
 
     @property
@@ -84,7 +86,6 @@ class NarrowShape:
     tile: int
     tiles: int
 
-    narrow = True
     threads = NARROW_THREADS
     wk = 1
 
@@ -106,7 +107,20 @@ class NarrowShape:
         return max(self.windows(itemsize), rows * (NARROW + 4) * 4) + 16 * self.pixels + 16 * rows + 4 * MAX_TAPS
 
 
-AnyShape = Shape | NarrowShape
+@dataclass(frozen=True)
+class WinogradShape:
+    """For `metal/conv/winograd.h`, where all threadgroups divide their work in the same way."""
+
+    threads = 256
+    columns = PANEL
+    tile = TILE
+    tiles = 16
+    pixels = tiles * POINTS
+
+    template = (("PIXELS", pixels),)
+
+
+AnyShape = Shape | NarrowShape | WinogradShape
 _S = TypeVar("_S", Shape, NarrowShape)
 
 
@@ -114,6 +128,8 @@ def shape_of(call: Conv) -> AnyShape | None:
     """The shape that should be fastest; None when the tiles or kernels are larger than the kernels take."""
     shapes: list[AnyShape | None] = [divided(call, division) for division in _divisions(call)]
     shapes += [narrowed(call, tile, own) for tile in _narrow_tiles(call) for own in (1, 2)]
+    if call.transformed is not None:
+        shapes.append(WinogradShape())
     return min((s for s in shapes if s is not None), key=lambda s: _cycles(call, s), default=None)
 
 
@@ -171,10 +187,20 @@ def groups_of(call: Conv, shape: AnyShape) -> tuple[int, int, int]:
     return (-(-call.epilogue.c_out // shape.columns), -(-call.epilogue.out.cut(shape.tile).tiles // shape.tiles), 1)
 
 
+def transform_pays(call: Conv) -> bool:
+    """Whether a convolution should be faster by transformed weights."""
+    if not can_be_transformed(call):
+        return False
+    other = shape_of(replace(call, transformed=None))
+    return other is None or _cycles(call, WinogradShape()) < _cycles(call, other)
+
+
 def _cycles(call: Conv, shape: AnyShape) -> float:
     """What a call takes, roughly, in cycles of a core that runs four simdgroups: enough to choose between shapes."""
     panels, groups, _ = groups_of(call, shape)
     waves = -(-panels * groups * shape.threads // (CORES * 128))
+    if isinstance(shape, WinogradShape):
+        return waves * (sum(-(-s.x.c // 8) for s in call.sources) * WINOGRAD_CYCLES + WINOGRAD_THREADGROUP_CYCLES)
     loads = -(-shape.pixels * shape.bk // 4 // shape.threads)
     steps = sum(k_groups(s.kh, s.kw, s.x.c) for s in call.sources) / shape.wk
     chunks = sum(-(-s.x.c // shape.bk) for s in call.sources)

@@ -1,0 +1,223 @@
+// A convolution of 3x3 kernels at stride 1 by F(4x4, 3x3) (Lavin and Gray 2016): the 6x6 pixels that a tile of 4x4 sees
+// become 36 others, each of which is multiplied, over the channels, with one of the 36 numbers that a kernel becomes
+// (sige_mlx/engine/gpu/winograd.py), and the 36 sums become the tile's 16: a quarter of the multiplications.
+//
+// A threadgroup computes TILES tiles by the output channels of a panel, for each source 8 channels at a time:
+//
+//   loader      windows of the tiles -> threadgroup memory, in float                      (../windows.h)
+//   transform   in place, columns, then rows
+//   MMA loop    for each of the 36 points: tiles x channels x output channels             (`multiply`)
+//
+// Of its 8 simdgroups each has 9 points and half of the panel. At the end a PART of 8 output channels at a time comes
+// back through the same memory, is transformed, and goes through the epilogue.
+
+#pragma once
+
+#include "../epilogue.h"
+#include "../windows.h"
+#include "memory.h"
+#include "mma.h"
+
+namespace sige {
+
+constant constexpr int POINTS = 36;
+
+/// Numbers of TILES tiles by 8 channels, point by point: of windows of 6x6 pixels, and of what they become.
+template <int TILES> struct PointByPoint {
+    using Number = float;
+    static constant constexpr const int POINT = TILES * 8; // numbers of a point
+    static constant constexpr const int COLUMN = POINT, ROW = 6 * POINT;
+
+    static METAL_FUNC int at(int pixel, int channel) { return pixel % POINTS * POINT + pixel / POINTS * 8 + channel; }
+};
+
+/// Six numbers, `step` apart, become B^T of them.
+METAL_FUNC void transform_input(threadgroup float *x, int step) {
+    const float x0 = x[0], x1 = x[step], x2 = x[2 * step], x3 = x[3 * step], x4 = x[4 * step], x5 = x[5 * step];
+    const float even = x4 - 4.0f * x2, odd = x3 - 4.0f * x1, even2 = x4 - x2, odd2 = 2.0f * (x3 - x1);
+    x[0] = 4.0f * x0 - 5.0f * x2 + x4;
+    x[step] = even + odd;
+    x[2 * step] = even - odd;
+    x[3 * step] = even2 + odd2;
+    x[4 * step] = even2 - odd2;
+    x[5 * step] = 4.0f * x1 - 5.0f * x3 + x5;
+}
+
+/// A^T of six numbers that are `step` apart.
+METAL_FUNC float4 transformed_output(const threadgroup float *x, int step) {
+    const float x1 = x[step], x2 = x[2 * step], x3 = x[3 * step], x4 = x[4 * step];
+    const float sum = x1 + x2, difference = x1 - x2, sum2 = x3 + x4, difference2 = x3 - x4;
+    return {x[0] + sum + sum2, difference + 2.0f * difference2, sum + 4.0f * sum2,
+            difference + 8.0f * difference2 + x[5 * step]};
+}
+
+/// PIXELS, VEC_IN, VEC_OUT: as of Conv.
+template <typename T, int PIXELS, bool VEC_IN, bool VEC_OUT> struct WinogradConv {
+    static constant constexpr const int TILES = 16, SIDE = 4, BM = TILES * SIDE * SIDE;
+    static constant constexpr const int THREADS = 256, BN = 8, PARTS = PANEL / BN;
+    static constant constexpr const int OWN = POINTS / 4; // points of a simdgroup
+    static constant constexpr const int TM = TILES / 8, TN = PANEL / 16;
+    static_assert(PIXELS == TILES * POINTS, "tiles are of 4x4 pixels, kernels of 3x3");
+
+    using Layout = PointByPoint<TILES>;
+    using Loader = WindowLoader<T, Layout, 8, PIXELS, THREADS, VEC_IN>;
+    using Rows = TileRows<BM>;
+    using Finish = Epilogue<T, Rows, BM, BN, THREADS, VEC_OUT>;
+
+    static constant constexpr const int MEMORY = float4s(PIXELS * 8 * sizeof(float), Finish::BYTES);
+
+    const device ConvParams *p;
+    const device Domain *out;
+    const device int *list;
+    const ConvMemory shared;
+    threadgroup float *const numbers; // of PointByPoint, at the end those of the epilogue
+    const int thread_index, element;  // of this lane: where its two numbers of an 8x8 matrix are
+    const int first_point, half_panel;
+    const Rows rows;
+    const int first_tile, first_channel;
+    const device T *weights; // this lane's, of this simdgroup's first point
+    metal::simdgroup_matrix<float, 8, 8> sums[OWN][TM][TN];
+
+    METAL_FUNC WinogradConv(const device ConvParams &p_, const device int *list_, const device T *weight,
+                            ConvMemory shared_, uint3 group, int thread_index_)
+        : p(&p_), out(&p_.epilogue.out), list(list_), shared(shared_),
+          numbers(reinterpret_cast<threadgroup float *>(shared_.memory)), thread_index(thread_index_),
+          element(lane_row(thread_index_ % 32) * 8 + lane_column(thread_index_ % 32)),
+          first_point(thread_index_ / 64 * OWN), half_panel(thread_index_ / 32 % 2), rows(p_.epilogue.out.tile),
+          first_tile(group.y * TILES), first_channel(group.x * PANEL),
+          weights(weight + (group.x * p_.k_groups + first_point) * K_STEP + half_panel * TN * FRAGMENT + element) {
+        Finish::find(shared.pixels, rows, *out, list, first_tile, thread_index);
+#pragma clang loop unroll(full)
+        for (int n = 0; n < OWN; n++) {
+#pragma clang loop unroll(full)
+            for (int i = 0; i < TM; i++) {
+#pragma clang loop unroll(full)
+                for (int j = 0; j < TN; j++) {
+                    sums[n][i][j] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
+                }
+            }
+        }
+    }
+
+    /// Whether no tile of the list is this threadgroup's.
+    METAL_FUNC bool idle() const { return first_tile >= out->tiles; }
+
+    /// Adds a source's convolution.
+    METAL_FUNC void accumulate(const device Source &s, SourceArrays<T> arrays) {
+        const Windows windows(s, SIDE, TILES);
+        Loader loader(s, arrays, shared.windows, windows.count(), thread_index);
+
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup); // the windows of the source before are done with
+        windows.find(shared.windows, s, arrays, *out, list, first_tile, thread_index, THREADS);
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+
+        loader.fetch(0);
+        for (int first = 0; first < s.x.c; first += 8) {
+            loader.put(numbers, first);
+            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+            if (first + 8 < s.x.c) {
+                loader.fetch(first + 8);
+            }
+            for (int i = thread_index; i < 6 * Layout::POINT; i += THREADS) {
+                transform_input(numbers + i, Layout::ROW); // i: which column, of which tile and channel
+            }
+            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+            for (int i = thread_index; i < 6 * Layout::POINT; i += THREADS) {
+                transform_input(numbers + i / Layout::POINT * Layout::ROW + i % Layout::POINT, Layout::COLUMN);
+            }
+            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+            multiply();
+            metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+        }
+    }
+
+    /// Adds the products of 8 channels with the weights that come next.
+    METAL_FUNC void multiply() {
+#pragma clang loop unroll(full)
+        for (int n = 0; n < OWN; n++) {
+            metal::simdgroup_matrix<float, 8, 8> b[TN];
+#pragma clang loop unroll(full)
+            for (int j = 0; j < TN; j++) {
+                b[j] = matrix<T>(*reinterpret_cast<const device metal::vec<T, 2> *>(weights + j * FRAGMENT));
+            }
+            weights += K_STEP;
+#pragma clang loop unroll(full)
+            for (int i = 0; i < TM; i++) {
+                const metal::simdgroup_matrix<float, 8, 8> a =
+                    matrix<float>(*reinterpret_cast<const threadgroup float2 *>(numbers + fragment(n, i)));
+#pragma clang loop unroll(full)
+                for (int j = 0; j < TN; j++) {
+                    metal::simdgroup_multiply_accumulate(sums[n][i][j], a, b[j], sums[n][i][j]);
+                }
+            }
+        }
+        weights += (POINTS - OWN) * K_STEP;
+    }
+
+    /// This lane's numbers of 8 tiles by 8 channels, for the n-th point of this simdgroup.
+    METAL_FUNC int fragment(int n, int i) const { return (first_point + n) * Layout::POINT + i * 64 + element; }
+
+    template <typename U> static METAL_FUNC metal::simdgroup_matrix<float, 8, 8> matrix(metal::vec<U, 2> pair) {
+        metal::simdgroup_matrix<float, 8, 8> m;
+        m.thread_elements()[0] = float(pair.x);
+        m.thread_elements()[1] = float(pair.y);
+        return m;
+    }
+
+    /// The epilogue of 8 output channels, on the complete sums.
+    METAL_FUNC Finish finish(int part) const {
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup); // the part before is done with
+        put(part);
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+        for (int i = thread_index; i < 6 * Layout::POINT; i += THREADS) {
+            const float4 column = transformed_output(numbers + i, Layout::ROW);
+#pragma clang loop unroll(full)
+            for (int y = 0; y < SIDE; y++) {
+                numbers[i + y * Layout::ROW] = column[y];
+            }
+        }
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+
+        constexpr int ITEMS = SIDE * Layout::POINT / THREADS; // rows of tiles, of one channel, that this thread has
+        float4 values[ITEMS];
+#pragma clang loop unroll(full)
+        for (int n = 0; n < ITEMS; n++) {
+            const int i = thread_index + n * THREADS;
+            values[n] =
+                transformed_output(numbers + i / Layout::POINT * Layout::ROW + i % Layout::POINT, Layout::COLUMN);
+        }
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+#pragma clang loop unroll(full)
+        for (int n = 0; n < ITEMS; n++) {
+            const int i = thread_index + n * THREADS, y = i / Layout::POINT, tile = i % Layout::POINT / 8;
+#pragma clang loop unroll(full)
+            for (int x = 0; x < SIDE; x++) {
+                numbers[rows.row(tile, y * SIDE + x) * Finish::PITCH + i % 8] = values[n][x];
+            }
+        }
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+        const Finish finish(p->epilogue, numbers, shared.pixels, rows, first_tile, first_channel + part * BN,
+                            thread_index);
+        return finish;
+    }
+
+    /// Stores the sums of a part.
+    METAL_FUNC void put(int part) const {
+#pragma clang loop unroll(full)
+        for (int n = 0; n < OWN; n++) {
+#pragma clang loop unroll(full)
+            for (int i = 0; i < TM; i++) {
+#pragma clang loop unroll(full)
+                for (int j = 0; j < TN; j++) {
+                    if (half_panel * TN + j == part) {
+                        metal::simdgroup_matrix<float, 8, 8> s = sums[n][i][j];
+                        numbers[fragment(n, i)] = s.thread_elements()[0];
+                        numbers[fragment(n, i) + 1] = s.thread_elements()[1];
+                    }
+                }
+            }
+        }
+    }
+};
+
+} // namespace sige
