@@ -118,8 +118,9 @@ template <typename T, int PIXELS, bool VEC_IN, bool VEC_OUT> struct WinogradConv
             if (first + 8 < s.x.c) {
                 loader.fetch(first + 8);
             }
+            // i: a column, of a tile and channel
             for (int i = thread_index; i < 6 * Layout::POINT; i += THREADS) {
-                transform_input(numbers + i, Layout::ROW); // i: which column, of which tile and channel
+                transform_input(numbers + i, Layout::ROW);
             }
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
             for (int i = thread_index; i < 6 * Layout::POINT; i += THREADS) {

@@ -29,8 +29,10 @@ STEP_CYCLES = 16 * 17
 """Of 16 products of 8x8 matrices, one after the other."""
 NARROW_CYCLES = 8
 """Of 8 channels of a pixel for an output channel; to bring the weights takes about as long as another pixel."""
-WINOGRAD_CYCLES, WINOGRAD_THREADGROUP_CYCLES = 36 * 17 + 700, 6000
-"""Of 8 channels: products, and all that surrounds them; of finding windows, of the last transforms and the epilogue."""
+WINOGRAD_CYCLES = 36 * 17 + 180
+"""Of 8 channels: products, and the transforms between barriers."""
+WORTH_ITS_MEMORY = 1.3
+"""Times faster that a convolution should be for its weights to be kept transformed too."""
 LOAD_CYCLES, BARRIER_CYCLES, THREADGROUP_CYCLES = 40, 100, 3000
 """Of fetching and putting four channels, of the barriers around them, of finding windows and of the epilogue."""
 
@@ -192,15 +194,15 @@ def transform_pays(call: Conv) -> bool:
     if not can_be_transformed(call):
         return False
     other = shape_of(replace(call, transformed=None))
-    return other is None or _cycles(call, WinogradShape()) < _cycles(call, other)
+    return other is None or WORTH_ITS_MEMORY * _cycles(call, WinogradShape()) < _cycles(call, other)
 
 
 def _cycles(call: Conv, shape: AnyShape) -> float:
     """What a call takes, roughly, in cycles of a core that runs four simdgroups: enough to choose between shapes."""
     panels, groups, _ = groups_of(call, shape)
-    waves = -(-panels * groups * shape.threads // (CORES * 128))
+    waves = -(-panels * groups // CORES) * shape.threads / 128  # threadgroups are handed out whole
     if isinstance(shape, WinogradShape):
-        return waves * (sum(-(-s.x.c // 8) for s in call.sources) * WINOGRAD_CYCLES + WINOGRAD_THREADGROUP_CYCLES)
+        return waves * (sum(-(-s.x.c // 8) for s in call.sources) * WINOGRAD_CYCLES + THREADGROUP_CYCLES)
     loads = -(-shape.pixels * shape.bk // 4 // shape.threads)
     steps = sum(k_groups(s.kh, s.kw, s.x.c) for s in call.sources) / shape.wk
     chunks = sum(-(-s.x.c // shape.bk) for s in call.sources)

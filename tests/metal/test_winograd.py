@@ -1,0 +1,104 @@
+"""F(4x4, 3x3): the transforms, and where they are used. The kernel itself is held against MLX in test_kernels.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from sige_mlx.engine import Engine
+from sige_mlx.engine.gpu.calls import Conv, Domain, Epilogue, Plane, Source
+from sige_mlx.engine.gpu.kernels import conv, conv_shape
+from sige_mlx.engine.gpu.kernels.conv_shape import WinogradShape, shape_of, transform_pays
+from sige_mlx.engine.gpu.weights import pack, unpack
+from sige_mlx.engine.gpu.winograd import can_be_transformed, transformed
+from tests.engine.compare import edited, image, nmse
+from tests.graph.networks import RandomUNet, Spec
+
+# Of Lavin and Gray 2016.
+B = np.array(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ],
+    np.float64,
+)
+A = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float64)
+
+
+def call(side: int = 32, c: int = 256, c_out: int = 256, k: int = 3, **options: object) -> Conv:
+    """A whole plane, as `options` of its source and the domain change it."""
+    plane = Plane(1, side, side, c, 4, mx.zeros((1, side, side, c), mx.float16))
+    source = replace(Source(plane, k, k, 1, k // 2, k // 2), **{n: v for n, v in options.items() if n != "tile"})  # type: ignore[arg-type]
+    out = Domain(1, side, side, int(options.get("tile", 4)))  # type: ignore[call-overload]
+    weight = mx.zeros((-(-c_out // 32), -(-c // 8) * k * k, 4, 8, 8), mx.float16)
+    return Conv(Epilogue(out, c_out), weight, (source,))
+
+
+@pytest.mark.parametrize("k", [3, 1])
+def test_transforms_convolve(k: int) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((5, k, k, 9)).astype(np.float32)
+    pixels = rng.standard_normal((6, 6, 9))
+    (u,) = unpack(transformed(pack([mx.array(weight)]), 5, [(k, k, 9)]), 5, [(6, 6, 9)])
+    v = np.einsum("ya,xb,abi->yxi", B, B, pixels)
+    found = np.einsum("ya,xb,abo->yxo", A, A, np.einsum("yxi,oyxi->yxo", v, np.asarray(u)))
+    seen = pixels if k == 3 else pixels[1:5, 1:5]
+    windows = np.lib.stride_tricks.sliding_window_view(seen, (k, k), (0, 1))
+    np.testing.assert_allclose(found, np.einsum("yxiab,oabi->yxo", windows, weight), atol=1e-5)
+
+
+def test_what_can_be_transformed() -> None:
+    assert can_be_transformed(call())
+    assert can_be_transformed(call(tile=8))  # a whole plane can be cut into other tiles
+    pair = call()
+    assert can_be_transformed(replace(pair, sources=(*pair.sources, *call(k=1).sources)))
+    listed = replace(pair.epilogue, out=replace(pair.epilogue.out, tile=8, list=mx.array([[0, 0, 0]])))
+    summed = replace(pair.epilogue, out=replace(pair.epilogue.out, tile=8), sums=True)
+    others = [call(k=1), call(k=5), call(stride=2), replace(pair, phase_shift=1)]
+    for other in (*others, replace(pair, epilogue=listed), replace(pair, epilogue=summed)):
+        assert not can_be_transformed(other)
+
+
+def test_it_pays_where_there_is_enough_to_multiply() -> None:
+    assert transform_pays(call(32))
+    assert not transform_pays(call(8))  # four tiles: most of a threadgroup would be idle
+    assert not transform_pays(call(32, c_out=3))
+
+
+def test_a_launch_by_transformed_weights() -> None:
+    plain = call()
+    given = replace(plain, transformed=transformed(plain.weight, 256, [(3, 3, 256)]))
+    assert isinstance(shape_of(given), WinogradShape) and not isinstance(shape_of(plain), WinogradShape)
+    launch = conv.launch(given)
+    assert launch is not None and launch.groups == (256 // 32, 32 * 32 // 16 // 16, 1)
+    assert dict(launch.kernel.defines)["WINOGRAD"] == 1
+    assert launch.inputs[launch.kernel.inputs.index("weight")] is given.transformed
+
+
+def test_an_edit_keeps_the_transform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGE_METAL", "sim")
+    for cycles in ("WINOGRAD_CYCLES", "THREADGROUP_CYCLES"):  # so that it pays for a small network
+        monkeypatch.setattr(conv_shape, cycles, 0)
+    model = RandomUNet(Spec(16, 16, 3, (("block", 24), ("down", 24)), norm_out=True, time=True))
+    engine, reference = (Engine(model, device, threshold=16) for device in ("gpu", "reference"))
+    mask = np.zeros(engine.plan.image_size, np.bool_)
+    mask[3:7, 6:13] = True
+    inputs = image(engine)
+    changed = edited(inputs, mask)
+    executor = engine.executor
+    before = executor.parameters.nbytes
+    for each in (engine, reference):
+        each.record(**inputs)
+    executor.device.dispatches = launched = []
+    found = [engine.edit(engine.prepare(mask), **changed) for _ in range(2)]
+    assert nmse(found[0], reference.edit(reference.prepare(mask), **changed)) < 1e-4
+    assert any("WINOGRAD=1" in dispatch.kernel for dispatch in launched)
+    kept = executor.parameters._transformed
+    assert executor.parameters.nbytes == before + sum(a.nbytes for a in kept.values()) > before
