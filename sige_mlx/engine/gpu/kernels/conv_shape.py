@@ -128,11 +128,16 @@ _S = TypeVar("_S", Shape, NarrowShape)
 
 def shape_of(call: Conv) -> AnyShape | None:
     """The shape that should be fastest; None when the tiles or kernels are larger than the kernels take."""
+    return min(shapes_of(call), key=lambda s: _cycles(call, s), default=None)
+
+
+def shapes_of(call: Conv) -> list[AnyShape]:
+    """The shapes that a call can be computed in."""
     shapes: list[AnyShape | None] = [divided(call, division) for division in _divisions(call)]
     shapes += [narrowed(call, tile, own) for tile in _narrow_tiles(call) for own in (1, 2)]
     if call.transformed is not None:
         shapes.append(WinogradShape())
-    return min((s for s in shapes if s is not None), key=lambda s: _cycles(call, s), default=None)
+    return [s for s in shapes if s is not None]
 
 
 def _divisions(call: Conv) -> list[tuple[int, int, int]]:

@@ -1,0 +1,62 @@
+"""Which shape of a threadgroup is fastest is found by a rough sum (`conv_shape`), for it must be found in microseconds;
+here the time model, which counts what kernels do, is asked too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import mlx.core as mx
+import pytest
+
+from sige_mlx import zoo
+from sige_mlx.benchmark.blob import blob_mask
+from sige_mlx.benchmark.prediction import bounds, traffic
+from sige_mlx.benchmark.prediction.counting import Counting
+from sige_mlx.engine.gpu.calls import Conv
+from sige_mlx.engine.gpu.kernels import conv
+from sige_mlx.engine.gpu.kernels.conv_shape import AnyShape, shape_of, shapes_of
+from sige_mlx.engine.gpu.planned import planned
+from sige_mlx.graph.plan import Plan
+from sige_mlx.metal import sim
+
+pytestmark = pytest.mark.skipif(sim.compiler() is None, reason="the model of Metal needs clang")
+
+EVERY = 7
+"""Of the network's different convolutions so many are left out for one that is tried."""
+
+
+def convolutions(model: str) -> Iterator[Conv]:
+    """The different ones of an edit of 1.2 %."""
+    _, network = zoo.network(model)
+    plan = Plan.of(network)
+    edit = plan.edit(blob_mask(plan.image_size, 1.2, network.config.mask_dilate_radius, 0))
+    seen = set()
+    for c in planned(plan, edit, mx.float16):
+        if isinstance(c.call, Conv):
+            out = c.call.epilogue.out
+            key = (out.h, out.list is None, c.call.epilogue.c_out, tuple((s.kh, s.x.c) for s in c.call.sources))
+            if key not in seen:
+                yield c.call
+            seen.add(key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["ddpm-church-256", "gaugan-cityscapes"])
+def test_chosen_shapes_are_nearly_the_best(model: str) -> None:
+    counting = Counting()
+
+    def milliseconds(call: Conv, shape: AnyShape) -> float:
+        launch = conv.launch(call, shape)
+        assert launch is not None
+        (counters,) = counting.of([launch])
+        return bounds.of_kernel(traffic.moved(call), counters, math.prod(launch.groups)).ms
+
+    chosen, best = 0.0, 0.0
+    for call in [*convolutions(model)][::EVERY]:
+        usual = shape_of(call)
+        assert usual is not None
+        times = {shape: milliseconds(call, shape) for shape in shapes_of(call)}
+        assert times[usual] <= 1.5 * min(times.values()), (call.epilogue, times)
+        chosen, best = chosen + times[usual], best + min(times.values())
+    assert chosen <= 1.1 * best
