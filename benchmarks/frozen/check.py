@@ -18,7 +18,7 @@ from sige_mlx.samplers.schedule import Schedule
 
 DENSE_BOUND = 1e-4
 """Of a dense output, relative to the original's."""
-PEER_BOUND = 1.02
+PEER_BOUND = 1.001
 """Of an edit, in errors of the peer."""
 ROUNDING = 1e-5
 """No edit is asked to be nearer to PyTorch than float32 sums in another order are."""

@@ -12,8 +12,8 @@ from tests.reference import case_names, load_case
 DENSE = 1e-4
 """Largest root mean square difference of a dense pass, relative to the original's."""
 
-MARGIN = 1.02
-"""Largest error of an edit, relative to SIGE's."""
+MARGIN = 1.001
+"""Largest error of an edit, relative to SIGE's: no more, but for sums in another order (up to 1.0006 is seen)."""
 
 
 def rms(a: np.ndarray) -> float:
