@@ -176,7 +176,10 @@ class Engine:
             raise SigeError(
                 f"the network takes {', '.join(graph.inputs)}; it was given {', '.join(inputs) or 'nothing'}"
             )
-        given = {name: mx.array(x, dtype=mx.float32) for name, x in inputs.items()}
+        given = {
+            name: x.astype(mx.float32) if isinstance(x, mx.array) else mx.array(x, dtype=mx.float32)
+            for name, x in inputs.items()
+        }
         for name, x in given.items():
             shape = graph.nodes[graph.inputs[name]].shape
             if x.shape != shape:

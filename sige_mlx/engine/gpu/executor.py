@@ -73,7 +73,8 @@ class GpuExecutor:
                 x = inputs[slot.key]
                 given[i] = x.astype(self.dtype) if x.ndim == 4 else x
         fixed = self.parameters.of(program) | given | dict(tiles)
-        return Running(program, fixed, record, compute, self.dtype).run().astype(mx.float32)
+        running = Running(program, fixed, self.parameters.affines, record, compute, self.dtype)
+        return running.run().astype(mx.float32)
 
     def _by_kernels(self, call: Call, key: Any) -> list[mx.array]:
         if isinstance(call, Conv):

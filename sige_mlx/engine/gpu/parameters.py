@@ -1,12 +1,14 @@
 """A network's parameters on the GPU: convolution weights packed once, in the storage type; all else in float32."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
 from sige_mlx.engine.gpu.calls import Conv
+from sige_mlx.engine.gpu.launch import in_device_memory
 from sige_mlx.engine.gpu.phases import as_phased, can_be_phased, pack_phases, zeros
 from sige_mlx.engine.gpu.weights import pack
 from sige_mlx.engine.native.weights import Loader, folded
@@ -16,13 +18,15 @@ from sige_mlx.graph.program import Kind, Program
 
 
 class Parameters:
-    """The arrays of WEIGHT, BIAS, PARAM and FOLDED slots."""
+    """The arrays of WEIGHT, BIAS, PARAM and FOLDED slots, as kernels take them: an edit need not rearrange any."""
 
     def __init__(self, fused: Sequence[Fused], dense: Program, load: Loader, dtype: mx.Dtype):
         self._load = load
         self._dtype = dtype
         self._arrays: dict[tuple[Kind, Any], mx.array] = {}
         self._phased: dict[Any, mx.array] = {}
+        self.affines: dict[tuple[Any, Any], mx.array] = {}
+        """Of norms that are the same every time, by the keys of their FOLDED slots: scale and shift are one array."""
         written = {f.value: f for f in fused if isinstance(f, Written)}
         for op in dense.ops:
             if isinstance(op, p.Conv | p.Depthwise) and op.weight != p.NONE:
@@ -33,9 +37,12 @@ class Parameters:
                 self._arrays[slot.kind, slot.key] = self._floats(slot.key)
             elif slot.kind is Kind.BIAS:
                 sums = [mx.stack([self._floats(name) for name in names]).sum(0) for names in slot.key]
-                self._arrays[slot.kind, slot.key] = mx.concatenate(sums)
-            elif slot.kind is Kind.FOLDED:
-                self._arrays[slot.kind, slot.key] = mx.array(folded(slot, lambda name: np.asarray(self._floats(name))))
+                self._arrays[slot.kind, slot.key] = in_device_memory(mx.concatenate(sums))
+            elif slot.kind is Kind.FOLDED and slot.key[0] == "scale":
+                both = [replace(slot, key=(what, *slot.key[1:])) for what in ("scale", "shift")]
+                maps = [folded(one, lambda name: np.asarray(self._floats(name))) for one in both]
+                self.affines[both[0].key, both[1].key] = mx.array(np.stack(maps)[:, None])
+        mx.eval([*self._arrays.values()])
 
     def of(self, program: Program) -> dict[int, mx.array]:
         """The arrays of a program's slots."""
@@ -55,7 +62,7 @@ class Parameters:
 
     @property
     def nbytes(self) -> int:
-        return sum(a.nbytes for arrays in (self._arrays, self._phased) for a in arrays.values())
+        return sum(a.nbytes for arrays in (self._arrays, self._phased, self.affines) for a in arrays.values())
 
     def _floats(self, name: str) -> mx.array:
         return mx.array(self._load(name)).astype(mx.float32)
