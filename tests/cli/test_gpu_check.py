@@ -77,4 +77,5 @@ def test_doctor_on_the_model(run: Run) -> None:
     names = [check["name"] for check in ended.json["checks"]]
     assert {"kernel conv", "kernel attention", "ddpm on the GPU, edit", "spade on the GPU, dense pass"} <= {*names}
     assert ended.json["not_checked_here"][-1].startswith("a real GPU")
+    assert 0 < ended.json["environment"]["gpu_checks_peak_mib"] < ended.json["environment"]["memory_peak_mib"]
     assert [*ended.json["benchmark"]["devices"]] == ["cpu"], "the model of Metal says nothing of speed"
