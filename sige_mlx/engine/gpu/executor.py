@@ -105,8 +105,16 @@ class _Step:
             affines = [pair for pair in record.affines if pair[0] in needed]
             self._keys = ([key for key in record.arrays if key in needed], affines)
         of_record = [record.arrays[key] for key in self._keys[0]], [record.affines[key] for key in self._keys[1]]
-        run = self._run if first or not self._executor.device.lazy else self._kept
-        return run([inputs[name] for name in names], tiles, *of_record)
+        arguments = [inputs[name] for name in names], tiles, *of_record
+        if first or not self._executor.device.lazy:
+            return self._run(*arguments)
+        try:
+            return self._kept(*arguments)
+        except IndexError:
+            # MLX fails to fuse some graphs of very many small operations (ml-explore/mlx#3165), as an edit is where its
+            # operations replace kernels.
+            self._kept = self._run
+            return self._run(*arguments)
 
     def _run(
         self,
