@@ -17,8 +17,9 @@ def main(
     """Compare our outputs with those of the original PyTorch networks and of the peer's engine, frozen in a folder.
 
     A case passes when the dense outputs are within 1e-4 (RMS) of PyTorch's and the edit is no farther from the dense
-    output on the edited image than 1.001 times the peer's edit, over the image and inside the mask. Exit status 1 if one
-    does not pass or cannot be run, or if there is none; cases of networks that the project does not have are listed.
+    output on the edited image than 1.001 times the peer's edit, over the image and inside the mask. Exit status 1 if
+    one does not pass or cannot be run, or if there is none; cases of networks that the project does not have are
+    listed.
 
     The folder is trusted: its weights.py, which makes the weights, is executed.
     """

@@ -39,6 +39,9 @@ class EditFigures:
     speedup: float
     """Dense over edit, both of this run."""
     tiles_only_speedup: float
+    dispatches: int | None = None
+    """Kernels that `edit_ms` launches on the GPU."""
+    tiles_only_dispatches: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Figures:
     """Kept of one sampler step."""
     peak_nbytes: int
     """Of a process that loads the weights, records one step and makes the first edit."""
+    gpu_peak_nbytes: int | None = None
+    """Of those that MLX had allocated at most, on the GPU."""
     sgemm_gflops: float | None = None
     profiles: tuple[Profile, ...] = ()
 
@@ -124,6 +129,7 @@ def run(
     cores = (time.process_time() - used) / (time.perf_counter() - start)
 
     count = _threads(engine)
+    resident, allocated = peak_memory(model, device, threads, random, threshold, percents[0], seed)
     return Figures(
         model=model,
         device=device,
@@ -139,10 +145,12 @@ def run(
         cores=cores,
         macs=engine.macs,
         edits=tuple(
-            _figures(edit, times["dense"], times[f"edit {i}"], times[f"tiles {i}"]) for i, edit in enumerate(edits)
+            _figures(engine, edit, times["dense"], times[f"edit {i}"], times[f"tiles {i}"])
+            for i, edit in enumerate(edits)
         ),
         recorded_nbytes=engine.recorded_nbytes,
-        peak_nbytes=peak_memory(model, device, threads, random, threshold, percents[0], seed),
+        peak_nbytes=resident,
+        gpu_peak_nbytes=allocated,
         sgemm_gflops=sgemm_gflops(count) if profiled else None,
         profiles=_profiles(engine, edits) if profiled else (),
     )
@@ -153,7 +161,7 @@ def _prepared(engine: Engine, percent: float, mask: np.ndarray, inputs: Inputs) 
     return _Edit(percent, inputs, engine.prepare(mask), engine.prepare(mask, everywhere=False), prepare)
 
 
-def _figures(edit: _Edit, dense: Timing, everywhere: Timing, tiles_only: Timing) -> EditFigures:
+def _figures(engine: Engine, edit: _Edit, dense: Timing, everywhere: Timing, tiles_only: Timing) -> EditFigures:
     levels = edit.everywhere.edit.tiling.levels
     return EditFigures(
         percent=edit.percent,
@@ -166,7 +174,19 @@ def _figures(edit: _Edit, dense: Timing, everywhere: Timing, tiles_only: Timing)
         prepare_ms=edit.prepare.ms,
         speedup=dense.ms / everywhere.ms,
         tiles_only_speedup=dense.ms / tiles_only.ms,
+        dispatches=dispatches(engine, edit.everywhere),
+        tiles_only_dispatches=dispatches(engine, edit.tiles_only),
     )
+
+
+def dispatches(engine: Engine, prepared: PreparedEdit) -> int | None:
+    """Kernels that an edit launches on the GPU; None on another device."""
+    from sige_mlx.engine.gpu.executor import GpuExecutor
+    from sige_mlx.engine.gpu.planned import planned
+
+    if not isinstance(engine.executor, GpuExecutor):
+        return None
+    return sum(c.launch is not None for c in planned(engine.plan, prepared.edit, engine.executor.dtype))
 
 
 def _profiles(engine: Engine, edits: Sequence[_Edit]) -> tuple[Profile, ...]:

@@ -143,12 +143,19 @@ def _print(figures: "Figures", weights: Weights) -> None:
             " Measure again on a quiet machine before you quote this."
         )
     for e in figures.edits:
+        if e.dispatches is not None:
+            typer.echo(
+                f"\nKernels that the edit of {e.edited:.2%} launches: {e.dispatches};"
+                f" {e.tiles_only_dispatches} where the output is computed in its tiles only"
+            )
         tiles = ", ".join(f"{active} of {count} at {h} x {w}" for (h, w), (active, count) in e.tiles.items())
         typer.echo(f"\nTiles of the edit of {e.edited:.2%}: {tiles}")
     typer.echo(
         f"\nPeak memory of recording a step and editing: {figures.peak_nbytes / 2**30:.2f} GiB,"
         f" of which the step keeps {figures.recorded_nbytes / 2**20:.0f} MiB"
     )
+    if figures.gpu_peak_nbytes is not None:
+        typer.echo(f"Of the GPU's, what MLX had allocated at most: {figures.gpu_peak_nbytes / 2**30:.2f} GiB")
     for taken_apart in figures.profiles:
         _print_profile(taken_apart, figures.sgemm_gflops or 0.0)
 

@@ -35,6 +35,8 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
     and a small network of each family runs on the GPU and on the CPU. Last comes a benchmark of a second or two, of
     dense passes and edits on the CPU and on a real GPU. Exit status 1 if a check fails.
     """
+    import mlx.core as mx
+
     from sige_mlx.cli.gpu_check import gpu_checks
     from sige_mlx.cli.self_check import self_checks
     from sige_mlx.engine.gpu.launch import device
@@ -51,7 +53,9 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
         except SigeError:
             unchecked.append(GPU_NOT_CHECKED)
         else:
+            mx.reset_peak_memory()
             checks += gpu_checks(gpu, threads, tell)
+            found["gpu_checks_peak_mib"] = round(mx.get_peak_memory() / 2**20)
             if gpu.identity is None:
                 unchecked.append(GPU_MODELLED)
             else:

@@ -1,9 +1,11 @@
 """The GPU against plain MLX and the CPU: what `sige-mlx doctor` runs where there is a GPU, or the model of one."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import mlx.core as mx
 import mlx.nn
+import numpy as np
 
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
@@ -11,13 +13,16 @@ from sige_mlx.benchmark.workload import workload
 from sige_mlx.cli.self_check import Check, nmse
 from sige_mlx.editing.recording import Progress
 from sige_mlx.engine import Engine
+from sige_mlx.engine.engine import PRECISIONS
 from sige_mlx.engine.gpu import kernels
 from sige_mlx.engine.gpu.calls import Call
+from sige_mlx.engine.gpu.executor import tile_arrays
 from sige_mlx.engine.gpu.launch import Device
 from sige_mlx.engine.gpu.planned import planned
 from sige_mlx.engine.gpu.trust import tried
 from sige_mlx.errors import first_line
 from sige_mlx.graph.plan import Plan
+from sige_mlx.masks.difference import Mask
 from sige_mlx.models import build
 
 UNET = {"image_size": 32, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (16,)}
@@ -39,17 +44,18 @@ def gpu_checks(device: Device, threads: int = 0, progress: Progress | None = Non
     """Tries every kernel that the small networks use, then runs each of them on the GPU and on the CPU, where `threads`
     are the native engine's. A check that cannot run has failed."""
     networks = {family: build(family, settings) for family, settings in SMALL.items()}
-    checks = kernel_checks(device, (call for model in networks.values() for call in calls_of(model)), progress)
+    calls = (call for dtype in PRECISIONS.values() for model in networks.values() for call in calls_of(model, dtype))
+    checks = kernel_checks(device, calls, progress)
     for family, model in networks.items():
         checks += network_checks(family, model, threads)
     return checks
 
 
-def calls_of(model: mlx.nn.Module) -> list[Call]:
-    """The calls of edits of a network."""
+def calls_of(model: mlx.nn.Module, dtype: mx.Dtype) -> list[Call]:
+    """The calls of edits of a network, stored as `dtype`."""
     plan = Plan.of(model)
     mask = blob_mask(plan.image_size, EDITED)
-    return [c.call for everywhere in (True, False) for c in planned(plan, plan.edit(mask, everywhere), mx.float16)]
+    return [c.call for everywhere in (True, False) for c in planned(plan, plan.edit(mask, everywhere), dtype)]
 
 
 def kernel_checks(device: Device, calls: Iterable[Call], progress: Progress | None = None) -> list[Check]:
@@ -75,23 +81,36 @@ def _of_kernel(name: str, verdicts: list[str]) -> Check:
 
 
 def network_checks(family: str, model: mlx.nn.Module, threads: int = 0) -> list[Check]:
-    """A dense pass and an edit, on the GPU in float16 and on the CPU in float32."""
+    """A dense pass and edits, on the GPU in float16 and on the CPU in float32. Only the first edit runs as it is: MLX
+    keeps the later ones compiled, for other tiles too, and compiles anew for more of them than a bucket holds."""
     load = zoo.random_weights(model)
     try:
         gpu, cpu = Engine(model, "gpu", load=load), Engine(model, "cpu", load=load, threads=threads)
-        work = workload(cpu)
+        work, masks = workload(cpu), masks_of(cpu.plan)
     except Exception as raised:  # whatever MLX, the compiler or the driver raise
         return [Check(f"{family} on the GPU", False, first_line(raised))]
-    mask = blob_mask(cpu.plan.image_size, EDITED)
-    edited = work.edited(mask)
 
     def dense() -> float:
         return nmse(gpu.record(**work.original), cpu.record(**work.original))
 
-    def edit() -> float:
-        return nmse(*(engine.edit(engine.prepare(mask), **edited) for engine in (gpu, cpu)))
+    def edit(mask: Mask) -> float:
+        return nmse(*(engine.edit(engine.prepare(mask), **work.edited(mask)) for engine in (gpu, cpu)))
 
-    return [_agreement(f"{family} on the GPU, dense pass", dense), _agreement(f"{family} on the GPU, edit", edit)]
+    runs = {"dense pass": dense} | {what: partial(edit, mask) for what, mask in masks.items()}
+    return [_agreement(f"{family} on the GPU, {what}", run) for what, run in runs.items()]
+
+
+def masks_of(plan: Plan) -> dict[str, Mask]:
+    """What is edited, one after the other."""
+    first, large = blob_mask(plan.image_size, EDITED), blob_mask(plan.image_size, 4 * EDITED)
+    turned = map(np.ascontiguousarray, (first[::-1], first[:, ::-1], first[::-1, ::-1]))
+    other = next(m for m in turned if (m != first).any() and tile_shapes(plan, m) == tile_shapes(plan, first))
+    return {"edit": first, "edit again": first, "edit elsewhere": other, "larger edit": large}
+
+
+def tile_shapes(plan: Plan, mask: Mask) -> list[tuple[int, ...]]:
+    """Of an edit's lists and grids: those of one bucket are alike."""
+    return [a.shape for a in tile_arrays(plan.edit(mask)).values()]
 
 
 def _agreement(name: str, run: Callable[[], float]) -> Check:

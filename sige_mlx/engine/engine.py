@@ -55,7 +55,8 @@ class _Step:
 
     record: Any
     output: mx.array
-    conditions: Mapping[str, mx.array]
+    conditions: Mapping[str, npt.NDArray[np.float32]]
+    """On the host, where comparing them waits for nothing that the GPU still computes."""
 
 
 class Engine:
@@ -113,7 +114,7 @@ class Engine:
         given = self._checked(inputs)
         self._records.pop(step, None)  # before, not after: two recordings of a step need not fit
         output, record = self.executor.record(given)
-        conditions = {name: x for name, x in given.items() if x.ndim != 4}
+        conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
         self._records[step] = _Step(record, output, conditions)
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
 
@@ -125,14 +126,17 @@ class Engine:
         return PreparedEdit(self.plan, edit, None if edit.tiling.empty else self.executor.prepare(edit))
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
-        """The output on edited images, from what was recorded under `step`, which stays as it is. Raises `SigeError`
-        when an input that is no image, such as the timestep, is not the recorded one."""
+        """The output on edited images, from what was recorded under `step`, which stays as it is. On a GPU the array is
+        lazy, as MLX's are: it is computed when it is asked for. Raises `SigeError` when an input that is no image, such
+        as the timestep, is not the recorded one."""
         recorded = self._recorded(prepared, step)
         given = self._checked(inputs)
         for name, x in recorded.conditions.items():
-            if not mx.array_equal(given[name], x).item():
-                values = given[name].tolist()
-                raise SigeError(f"{name} is {values}, step {step!r} was recorded with {x.tolist()}: they must agree")
+            value = np.asarray(given[name])
+            if not np.array_equal(value, x):
+                raise SigeError(
+                    f"{name} is {value.tolist()}, step {step!r} was recorded with {x.tolist()}: they must agree"
+                )
         if prepared.edit.tiling.empty:
             return mx.array(recorded.output)
         return self.executor.edit(prepared.prepared, recorded.record, given)
@@ -172,7 +176,10 @@ class Engine:
             raise SigeError(
                 f"the network takes {', '.join(graph.inputs)}; it was given {', '.join(inputs) or 'nothing'}"
             )
-        given = {name: mx.array(x, dtype=mx.float32) for name, x in inputs.items()}
+        given = {
+            name: x.astype(mx.float32) if isinstance(x, mx.array) else mx.array(x, dtype=mx.float32)
+            for name, x in inputs.items()
+        }
         for name, x in given.items():
             shape = graph.nodes[graph.inputs[name]].shape
             if x.shape != shape:

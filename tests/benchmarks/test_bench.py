@@ -15,6 +15,7 @@ from sige_mlx.benchmark.workload import engine_for, workload
 from sige_mlx.cli.bench import Weights, _print, bench
 from sige_mlx.errors import SigeError
 from sige_mlx.graph import program as p
+from tests.metal.sim.kernels import needs_clang
 from tests.tiny import write_tiny_model
 
 
@@ -47,6 +48,34 @@ def test_the_threshold_is_the_engines(tiny: str, figures: benchmark.Figures) -> 
 
 def test_peak_memory_is_that_of_a_process_with_an_interpreter_and_a_record(figures: benchmark.Figures) -> None:
     assert 20 * 2**20 + figures.recorded_nbytes < figures.peak_nbytes < 2**30
+
+
+@pytest.mark.slow
+@needs_clang
+def test_on_the_gpu_launches_and_what_mlx_allocated_are_told(
+    tiny: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SIGE_METAL", "sim")
+    once = benchmark.Protocol(warmup=0, runs=1, repeats=1)
+    figures = benchmark.run(tiny, [5], device="gpu", random=True, protocol=once)
+    (edit,) = figures.edits
+    engine = engine_for(tiny, "gpu", random=True)
+    work, mask = workload(engine), benchmark.blob_mask((32, 32), 5, engine.config.mask_dilate_radius)
+    engine.record(**work.original)
+    launched = engine.executor.device.dispatches = []
+    engine.edit(engine.prepare(mask), **work.edited(mask))
+    assert len(launched) == edit.dispatches > 0 and edit.tiles_only_dispatches > 0
+    assert figures.recorded_nbytes < figures.gpu_peak_nbytes < figures.peak_nbytes
+    _print(figures, Weights.random)
+    out = capsys.readouterr().out
+    assert f"Kernels that the edit of {edit.edited:.2%} launches: {edit.dispatches};" in out
+    assert "what MLX had allocated at most: 0.0" in out
+
+
+def test_other_devices_launch_nothing(figures: benchmark.Figures, capsys: pytest.CaptureFixture[str]) -> None:
+    assert figures.gpu_peak_nbytes is figures.edits[0].dispatches is None
+    _print(figures, Weights.random)
+    assert "launches" not in (out := capsys.readouterr().out) and "MLX" not in out
 
 
 def test_profiles_account_for_every_op_and_mac(figures: benchmark.Figures) -> None:

@@ -8,9 +8,11 @@ import mlx.core as mx
 import pytest
 
 from sige_mlx.cli import gpu_check
-from sige_mlx.cli.gpu_check import SMALL, calls_of, kernel_checks, network_checks
-from sige_mlx.engine.gpu import kernels, source
+from sige_mlx.cli.gpu_check import SMALL, calls_of, kernel_checks, masks_of, network_checks, tile_shapes
+from sige_mlx.engine.gpu import executor, kernels, source
+from sige_mlx.engine.gpu.calls import Call, Conv
 from sige_mlx.engine.gpu.launch import Simulated
+from sige_mlx.graph.plan import Plan
 from sige_mlx.models import FAMILIES, build
 from tests.cli.conftest import Run
 from tests.metal.draw import norm_call, paste_call
@@ -26,7 +28,7 @@ def model_of_metal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_small_networks_are_of_all_families_and_use_all_kernels() -> None:
     assert SMALL.keys() == FAMILIES.keys()
-    calls = [call for family, settings in SMALL.items() for call in calls_of(build(family, settings))]
+    calls = [call for family, settings in SMALL.items() for call in calls_of(build(family, settings), mx.float16)]
     launches = [launch for call in calls if (launch := kernels.launch(call)) is not None]
     assert {launch.kernel.name for launch in launches} == {"attention", "conv", "depthwise", "norm", "paste"}
 
@@ -58,15 +60,54 @@ def test_a_wrong_kernel_fails(new: str, why: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("family", SMALL)
-def test_networks_agree(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def by_mlx(call: Any, like: Any = None) -> None:
-        """In place of `kernels.launch`: no call has a kernel."""
+def test_an_edit_elsewhere_is_of_the_same_bucket_and_a_larger_one_is_not(family: str) -> None:
+    plan = Plan.of(build(family, SMALL[family]))
+    first, again, elsewhere, larger = masks_of(plan).values()
+    assert first is again and (elsewhere != first).any()
+    assert tile_shapes(plan, elsewhere) == tile_shapes(plan, first) != tile_shapes(plan, larger)
 
-    monkeypatch.setattr(kernels, "launch", by_mlx)
+
+@pytest.fixture
+def by_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call has a kernel. Edits are kept as on a Mac, but not compiled: for this processor that takes a minute."""
+    monkeypatch.setattr(kernels, "launch", lambda call, like=None: None)
+    monkeypatch.setattr(mx, "compile", lambda function: function)
+    monkeypatch.setattr(executor, "device", lambda: Simulated(lazy=True))
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_networks_agree(family: str, by_mlx: None, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = network_checks(family, build(family, SMALL[family]))
-    assert [c.passed for c in checks] == [True, True], checks
+    assert [(c.name, c.passed) for c in checks] == [
+        (f"{family} on the GPU, {what}", True)
+        for what in ("dense pass", "edit", "edit again", "edit elsewhere", "larger edit")
+    ], checks
     monkeypatch.setattr(gpu_check, "BOUND", 1e-30)
     assert not any(c.passed for c in network_checks(family, build(family, SMALL[family])))
+
+
+def test_a_wrong_compiled_edit_fails(by_mlx: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_but_keep_the_tiles(function: Any) -> Any:
+        kept: list[Any] = []
+
+        def compiled(inputs: Any, tiles: Any, *record: Any) -> mx.array:
+            kept.extend([] if kept else [tiles])
+            return function(inputs, kept[0], *record)
+
+        return compiled
+
+    monkeypatch.setattr(mx, "compile", compile_but_keep_the_tiles)
+    checks = network_checks("ddpm", build("ddpm", SMALL["ddpm"]))
+    assert [c.passed for c in checks] == [True, True, True, False, False]
+
+
+def test_kernels_are_tried_in_both_precisions(by_mlx: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_check, "network_checks", lambda *_: [])
+    given: list[Call] = []
+    monkeypatch.setattr(gpu_check, "kernel_checks", lambda device, calls, tell: given.extend(calls) or [])
+    gpu_check.gpu_checks(Simulated())
+    dtypes = [call.weight.dtype for call in given if isinstance(call, Conv)]
+    assert dtypes.count(mx.float16) == dtypes.count(mx.float32) > 0
 
 
 @pytest.mark.slow
@@ -77,4 +118,5 @@ def test_doctor_on_the_model(run: Run) -> None:
     names = [check["name"] for check in ended.json["checks"]]
     assert {"kernel conv", "kernel attention", "ddpm on the GPU, edit", "spade on the GPU, dense pass"} <= {*names}
     assert ended.json["not_checked_here"][-1].startswith("a real GPU")
+    assert 0 < ended.json["environment"]["gpu_checks_peak_mib"] < ended.json["environment"]["memory_peak_mib"]
     assert [*ended.json["benchmark"]["devices"]] == ["cpu"], "the model of Metal says nothing of speed"

@@ -107,6 +107,20 @@ def test_an_edit_that_mlx_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(runs) <= 3  # as it is, then once for each bucket
 
 
+def test_an_edit_that_mlx_fails_to_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: Any) -> mx.array:
+        raise IndexError("unordered_map::at: key not found")
+
+    monkeypatch.setattr(kernels, "launch", by_mlx)
+    monkeypatch.setattr(mx, "compile", lambda function: fails)
+    monkeypatch.setattr(executor, "device", lambda: Simulated(lazy=True))
+    engine = Engine(DDPMUNet(CONFIG), "gpu", precision="float32")
+    inputs, mask = image(engine), np.eye(*engine.plan.image_size, dtype=np.bool_)
+    engine.record(**inputs)
+    first, again = (engine.edit(engine.prepare(mask), **edited(inputs, mask)) for _ in range(2))
+    assert nmse(first, again) == 0
+
+
 def test_broken_kernels_never_make_a_wrong_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Broken(Simulated):
         def run(self, launch: Launch) -> list[mx.array]:

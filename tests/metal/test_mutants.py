@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import mlx.core as mx
 import pytest
 
-from sige_mlx.engine.gpu import source
+from sige_mlx.engine.gpu import kernels, source
+from sige_mlx.engine.gpu.launch import Simulated
+from sige_mlx.engine.gpu.trust import tried
 from sige_mlx.metal.sim import SimError
 from tests.metal.compare import assert_same
 from tests.metal.draw import MAKERS
-from tests.metal.mutants import MUTANTS, Mutant
+from tests.metal.mutants import BARRIER, MUTANTS, Mutant
 from tests.metal.test_kernels import FLOAT32
 
 SEEDS = range(30)
 
 
-def survives(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> bool:
+@contextmanager
+def made(mutant: Mutant) -> Iterator[None]:
+    """With the mistake in the kernels."""
     original = source.read
     mutated = mutant.made_in(original(mutant.file))
-
-    def read(path: str) -> str:
-        return mutated if path == mutant.file else original(path)
-
-    monkeypatch.setattr(source, "read", read)
-    source.expanded.cache_clear()
-    try:
-        for seed in SEEDS:
-            call, launch = MAKERS[mutant.probe](seed, mx.float32)
-            assert_same(call, FLOAT32, launch, order=seed % 4)
-    except (AssertionError, SimError) as error:
-        assert "does not compile" not in str(error)  # that would be no mistake that a test found
-        return False
-    finally:
-        monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "read", lambda path: mutated if path == mutant.file else original(path))
         source.expanded.cache_clear()
+        yield
+    source.expanded.cache_clear()
+
+
+def survives(mutant: Mutant) -> bool:
+    with made(mutant):
+        try:
+            for seed in SEEDS:
+                call, launch = MAKERS[mutant.probe](seed, mx.float32)
+                assert_same(call, FLOAT32, launch, order=seed % 4)
+        except (AssertionError, SimError) as error:
+            assert "does not compile" not in str(error)  # that would be no mistake that a test found
+            return False
     return True
 
 
@@ -45,8 +52,34 @@ def test_every_mutant_is_a_text_of_its_kernel(mutant: Mutant) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
-def test_every_mutant_is_killed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not survives(mutant, monkeypatch)
+def test_every_mutant_is_killed(mutant: Mutant) -> None:
+    assert not survives(mutant)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", [m for m in MUTANTS if BARRIER not in m.old], ids=str)
+def test_no_mutant_is_trusted(mutant: Mutant) -> None:
+    """Whatever call a user's first is. Where a barrier lacks, a real GPU may compute the right thing all the same."""
+    with made(mutant):
+        for seed in range(4):
+            call, launch = MAKERS[mutant.probe](seed, mx.float16)
+            launch = launch or kernels.launch(call)
+            if getattr(call, "phase_shift", None) == 0 and "shift" in mutant.old:
+                continue  # no call of this kernel shifts a phase
+            assert launch is not None
+            wrong = tried(Simulated(), launch, call)
+            assert wrong and "does not compile" not in wrong
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("dtype", [mx.float16, mx.float32], ids=str)
+def test_the_kernels_themselves_are_trusted(name: str, dtype: mx.Dtype) -> None:
+    for seed in range(8):
+        call, launch = MAKERS[name](seed, dtype)
+        launch = launch or kernels.launch(call)
+        assert launch is not None
+        assert not tried(Simulated(), launch, call)
 
 
 @pytest.mark.slow

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
 
+from sige_mlx import zoo
+from sige_mlx.benchmark.blob import blob_mask
+from sige_mlx.cli.gpu_check import SMALL
 from sige_mlx.engine import Engine
+from sige_mlx.engine.gpu import executor
 from sige_mlx.engine.gpu.launch import Launch, Simulated
 from sige_mlx.engine.gpu.planned import planned, planned_dense
 from sige_mlx.graph import program as p
+from sige_mlx.graph.plan import Plan
+from sige_mlx.models import build
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image
 from tests.graph.networks import RandomUNet, Spec
@@ -46,6 +53,53 @@ def test_launches(model: Any, everywhere: bool, monkeypatch: pytest.MonkeyPatch)
     engine.edit(prepared, **edited(inputs, mask))
     expected = [c.launch for c in planned(engine.plan, prepared.edit, mx.float16)]
     assert launched and [described(a) for a in launched] == [described(b) for b in expected if b is not None]
+
+
+class Recording:
+    """MLX's own kernels, which only `mx.export_function` takes where there is no Metal. It takes no function that MLX
+    keeps compiled."""
+
+    dispatches = None
+    lazy = False
+    identity = None
+
+    def run(self, launch: Launch) -> list[mx.array]:
+        return launch.compiled()(**launch.arguments())
+
+
+NETWORKS = {**SMALL, "resnet_generator": {**SMALL["resnet_generator"], "image_size": (64, 64)}}
+"""In real ones no grid of tiles has less than eight numbers."""
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_an_edit_is_its_launches_and_two_conversions(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLX has nothing else to run: no array is put together or made longer for a launch."""
+    model = build(family, NETWORKS[family])
+    monkeypatch.setattr(executor, "device", Recording)
+    engine = Engine(model, "gpu", load=zoo.random_weights(model))
+    inputs = image(engine)
+    engine.record(**inputs)
+    mask = np.zeros(engine.plan.image_size, np.bool_)
+    mask[3:7, 6:13] = True
+    prepared = engine.prepare(mask)
+    others = {name: a for name, a in inputs.items() if name != "x"}
+    for _ in range(2):  # the first edit makes weights of phases
+        found: Counter[str] = Counter()
+        mx.export_function(
+            lambda told, found=found: found.update([told["name"]] if told.get("type") == "primitive" else []),
+            lambda x: engine.edit(prepared, x=x, **others),
+            mx.array(inputs["x"]),
+        )
+    views = {name: found.pop(name) for name in ("Reshape", "ExpandDims", "Squeeze") if name in found}
+    launches = len(planned(engine.plan, prepared.edit, mx.float16))
+    assert found == {"CustomKernel": launches, "AsType": 2}, views
+
+
+def test_a_ddpm_edit_is_few_launches() -> None:
+    _, model = zoo.network("ddpm-church-256")
+    plan = Plan.of(model)
+    edit = plan.edit(blob_mask(plan.image_size, 1.2, model.config.mask_dilate_radius))
+    assert 0 < sum(c.launch is not None for c in planned(plan, edit, mx.float16)) < 150
 
 
 def test_an_empty_edit_launches_nothing() -> None:

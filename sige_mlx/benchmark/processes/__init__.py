@@ -1,1 +1,1 @@
-"""Measurements that need a process of their own; each module is one, and prints a number."""
+"""Measurements that need a process of their own; each module is one, and prints a number or two."""

@@ -1,4 +1,5 @@
-"""Loads weights, records one step and edits it; prints the bytes that were resident at most, interpreter included."""
+"""Loads weights, records one step and edits it; prints the bytes that were resident at most, interpreter included, and
+on the GPU those that MLX had allocated at most, else null."""
 
 import json
 import resource
@@ -13,12 +14,13 @@ from sige_mlx.benchmark.workload import engine_for, workload
 
 def main(arguments: str) -> None:
     model, device, threads, random, threshold, percent, seed = json.loads(arguments)
+    mx.reset_peak_memory()
     engine = engine_for(model, device, threads, random, threshold)
     work = workload(engine, seed)
     mask = blob_mask(engine.plan.image_size, percent, engine.config.mask_dilate_radius, seed)
     mx.eval(engine.record(**work.original))
     mx.eval(engine.edit(engine.prepare(mask), **work.edited(mask)))
-    print(_peak())
+    print(json.dumps([_peak(), mx.get_peak_memory() if device == "gpu" else None]))
 
 
 def _peak() -> int:

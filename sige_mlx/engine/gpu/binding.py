@@ -11,6 +11,8 @@ from sige_mlx.graph import program as p
 from sige_mlx.graph.program import NONE, Kind, Program, slots_of
 from sige_mlx.nn.ops import TimestepEmbedding
 
+Affines = Mapping[tuple[Any, Any], mx.array]
+
 Compute = Callable[[Call, Any], list[mx.array]]
 """Runs a call; also given is the key of the slot of its weights, None for a call without."""
 
@@ -31,13 +33,15 @@ class Record:
 
 
 class Running:
-    """One run of a program. `fixed` gives the arrays of all slots that no op writes, but for those of `record`;
-    `compute` runs calls; activations are of the type `dtype`."""
+    """One run of a program. `fixed` gives the arrays of all slots that no op writes, but for those of `record` and of
+    norms that are the same every time, which `affines` has by the keys of scale and shift; `compute` runs calls;
+    activations are of the type `dtype`."""
 
     def __init__(
         self,
         program: Program,
         fixed: Mapping[int, mx.array],
+        affines: Affines,
         record: Record,
         compute: Compute,
         dtype: mx.Dtype,
@@ -46,6 +50,7 @@ class Running:
         self.record = record
         self.compute = compute
         self.dtype = dtype
+        self.constant = affines
         self.layer = ""
         """The layer of the op that runs."""
         self._values: dict[int, mx.array] = dict(fixed)
@@ -119,17 +124,15 @@ class Running:
             blocks, grid = self._value(t.blocks).reshape(-1, t.tile, t.tile, t.c), self._value(t.grid)
         return Plane(t.n, t.h, t.w, t.c, t.tile, base, blocks, grid)
 
-    def _affine(self, scale: int, shift: int, stride: int) -> Affine | None:
+    def _affine(self, scale: int, shift: int) -> Affine | None:
         if scale == NONE:
             return None
         first, pair = self._first(scale), (self._owner(scale), self._owner(shift))
-        if pair not in self._affines:
-            keys = (self.program.slots[pair[0]].key, self.program.slots[pair[1]].key)
-            array = self.record.affines.get(keys)
-            if array is None:
-                array = mx.stack([self._value(i).reshape(-1 if stride else 1, stride or -1) for i in pair])
-            self._affines[pair] = array
-        return Affine(self._affines[pair], first)
+        if pair in self._affines:
+            return Affine(self._affines[pair], first)
+        constant = self.program.slots[pair[0]].kind is Kind.FOLDED
+        keys = (self.program.slots[pair[0]].key, self.program.slots[pair[1]].key)
+        return Affine((self.constant if constant else self.record.affines)[keys], first)
 
     def _domain(self, d: p.Domain) -> Domain:
         return Domain(d.n, d.h, d.w, d.tile, self._given(d.list))
@@ -152,13 +155,13 @@ class Running:
             s.resample,
             bool(s.zeros),
             bool(s.pad_mode),
-            self._affine(s.scale, s.shift, s.stride_affine),
+            self._affine(s.scale, s.shift),
             s.act,
             self._modulation(s.mod),
         )
 
     def _epilogue(self, op: p.Conv | p.Depthwise, c: int, vec: mx.array | None = None) -> Epilogue:
-        outputs = (Output(self._affine(o.scale, o.shift, o.stride), self._modulation(o.mod), o.act) for o in op.output)
+        outputs = (Output(self._affine(o.scale, o.shift), self._modulation(o.mod), o.act) for o in op.output)
         return Epilogue(
             self._domain(op.out),
             c,

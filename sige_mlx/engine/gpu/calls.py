@@ -111,9 +111,9 @@ class Output:
 
 @dataclass(frozen=True)
 class Epilogue:
-    """What follows a convolution: + bias + vec + residual, then the outputs. `bias` float32 [c_out], `vec` T [n, c_out]
-    or [1, c_out]; the residual is upsampled by a `residual_resample` of 1. With `sums`, also each tile's sum of value
-    and of value squared, float32 [tiles, 2, c_out]."""
+    """What follows a convolution: + bias + vec + residual, then the outputs. `bias` float32 [c_out] or longer, `vec` T
+    [n, c_out] or [1, c_out]; the residual is upsampled by a `residual_resample` of 1. With `sums`, also each tile's sum
+    of value and of value squared, float32 [tiles, 2, c_out]."""
 
     out: Domain
     c_out: int

@@ -44,10 +44,8 @@ class GpuExecutor:
         self._steps: dict[int, _Step] = {}
 
     def run(self, inputs: Inputs) -> mx.array:
-        """The dense output."""
-        output = self._run(self.plan.dense, inputs, {}, Record(), _by_mlx)
-        mx.eval(output)
-        return output
+        """The dense output, lazy."""
+        return self._run(self.plan.dense, inputs, {}, Record(), _by_mlx)
 
     def record(self, inputs: Inputs) -> tuple[mx.array, Record]:
         """The dense output, and the arrays that edits need."""
@@ -63,10 +61,8 @@ class GpuExecutor:
         return PreparedEdit(step, [*tile_arrays(edit).values()])
 
     def edit(self, prepared: PreparedEdit, record: Record, inputs: Inputs) -> mx.array:
-        """The output for edited inputs."""
-        output = prepared.step(inputs, prepared.tiles, record)
-        mx.eval(output)
-        return output
+        """The output for edited inputs, as lazy as the device is."""
+        return prepared.step(inputs, prepared.tiles, record)
 
     def _run(
         self, program: Program, inputs: Inputs, tiles: Mapping[int, mx.array], record: Record, compute: Compute
@@ -77,7 +73,8 @@ class GpuExecutor:
                 x = inputs[slot.key]
                 given[i] = x.astype(self.dtype) if x.ndim == 4 else x
         fixed = self.parameters.of(program) | given | dict(tiles)
-        return Running(program, fixed, record, compute, self.dtype).run().astype(mx.float32)
+        running = Running(program, fixed, self.parameters.affines, record, compute, self.dtype)
+        return running.run().astype(mx.float32)
 
     def _by_kernels(self, call: Call, key: Any) -> list[mx.array]:
         if isinstance(call, Conv):
@@ -108,8 +105,16 @@ class _Step:
             affines = [pair for pair in record.affines if pair[0] in needed]
             self._keys = ([key for key in record.arrays if key in needed], affines)
         of_record = [record.arrays[key] for key in self._keys[0]], [record.affines[key] for key in self._keys[1]]
-        run = self._run if first or not self._executor.device.lazy else self._kept
-        return run([inputs[name] for name in names], tiles, *of_record)
+        arguments = [inputs[name] for name in names], tiles, *of_record
+        if first or not self._executor.device.lazy:
+            return self._run(*arguments)
+        try:
+            return self._kept(*arguments)
+        except IndexError:
+            # MLX fails to fuse some graphs of very many small operations (ml-explore/mlx#3165), as an edit is where its
+            # operations replace kernels.
+            self._kept = self._run
+            return self._run(*arguments)
 
     def _run(
         self,

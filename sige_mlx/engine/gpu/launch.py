@@ -68,7 +68,7 @@ class Launch:
         """What MLX's kernels are called with."""
         x, y, z = self.groups
         return {
-            "inputs": [_in_device_memory(a) for a in self.inputs],
+            "inputs": [in_device_memory(a) for a in self.inputs],
             "template": [*self.kernel.template],
             "grid": (x * self.threads, y, z),
             "threadgroup": (self.threads, 1, 1),
@@ -82,7 +82,8 @@ class Launch:
         return _compiled(f"sige_{k.name}_{text.digest}", k.inputs, k.outputs, text.header, text.body)
 
 
-def _in_device_memory(a: mx.array) -> mx.array:
+def in_device_memory(a: mx.array) -> mx.array:
+    """The array, or if it is too small for that, a longer one that begins with it."""
     return a if a.size >= CONSTANT_SIZE else mx.pad(a.reshape(-1), (0, CONSTANT_SIZE - a.size))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from sige_mlx.engine.gpu.calls import Conv
 from sige_mlx.engine.gpu.kernels.conv_shape import transform_pays
+from sige_mlx.engine.gpu.launch import in_device_memory
 from sige_mlx.engine.gpu.phases import as_phased, can_be_phased, pack_phases, zeros
 from sige_mlx.engine.gpu.weights import pack
 from sige_mlx.engine.gpu.winograd import transformed
@@ -19,7 +20,7 @@ from sige_mlx.graph.program import Kind, Program
 
 
 class Parameters:
-    """The arrays of WEIGHT, BIAS, PARAM and FOLDED slots."""
+    """The arrays of WEIGHT, BIAS, PARAM and FOLDED slots, as kernels take them: an edit need not rearrange any."""
 
     def __init__(self, fused: Sequence[Fused], dense: Program, load: Loader, dtype: mx.Dtype):
         self._load = load
@@ -27,6 +28,8 @@ class Parameters:
         self._arrays: dict[tuple[Kind, Any], mx.array] = {}
         self._phased: dict[Any, mx.array] = {}
         self._transformed: dict[Any, mx.array] = {}
+        self.affines: dict[tuple[Any, Any], mx.array] = {}
+        """Of norms that are the same every time, by the keys of their FOLDED slots: scale and shift are one array."""
         written = {f.value: f for f in fused if isinstance(f, Written)}
         for op in dense.ops:
             if isinstance(op, p.Conv | p.Depthwise) and op.weight != p.NONE:
@@ -37,9 +40,12 @@ class Parameters:
                 self._arrays[slot.kind, slot.key] = self._floats(slot.key)
             elif slot.kind is Kind.BIAS:
                 sums = [mx.stack([self._floats(name) for name in names]).sum(0) for names in slot.key]
-                self._arrays[slot.kind, slot.key] = mx.concatenate(sums)
-            elif slot.kind is Kind.FOLDED:
-                self._arrays[slot.kind, slot.key] = mx.array(folded(slot, lambda name: np.asarray(self._floats(name))))
+                self._arrays[slot.kind, slot.key] = in_device_memory(mx.concatenate(sums))
+            elif slot.kind is Kind.FOLDED and slot.key[0] == "scale":
+                both = [replace(slot, key=(what, *slot.key[1:])) for what in ("scale", "shift")]
+                maps = [folded(one, lambda name: np.asarray(self._floats(name))) for one in both]
+                self.affines[both[0].key, both[1].key] = mx.array(np.stack(maps)[:, None])
+        mx.eval([*self._arrays.values()])
 
     def of(self, program: Program) -> dict[int, mx.array]:
         """The arrays of a program's slots."""
@@ -69,7 +75,7 @@ class Parameters:
 
     @property
     def nbytes(self) -> int:
-        kept = (self._arrays, self._phased, self._transformed)
+        kept = (self._arrays, self._phased, self._transformed, self.affines)
         return sum(a.nbytes for arrays in kept for a in arrays.values())
 
     def _floats(self, name: str) -> mx.array:

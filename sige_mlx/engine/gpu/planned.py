@@ -7,12 +7,12 @@ from typing import Any
 import mlx.core as mx
 
 from sige_mlx.engine.gpu import kernels
-from sige_mlx.engine.gpu.binding import Record, Running
+from sige_mlx.engine.gpu.binding import Affines, Record, Running
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise, Norm, Paste
 from sige_mlx.engine.gpu.executor import tile_arrays
 from sige_mlx.engine.gpu.kernels import outputs
 from sige_mlx.engine.gpu.kernels.conv_shape import transform_pays
-from sige_mlx.engine.gpu.launch import Launch
+from sige_mlx.engine.gpu.launch import Launch, in_device_memory
 from sige_mlx.engine.gpu.phases import as_phased, can_be_phased
 from sige_mlx.engine.gpu.weights import PANEL, k_groups
 from sige_mlx.engine.gpu.winograd import POINTS
@@ -74,7 +74,8 @@ def _running(
         tell(running.layer, call)
         return [mx.zeros(shape, of) for shape, of in _results(call)]
 
-    running = Running(program, _parameters(program, dtype) | dict(tiles), record, compute, dtype)
+    fixed = _parameters(program, dtype) | dict(tiles)
+    running = Running(program, fixed, _affines(program), record, compute, dtype)
     return running
 
 
@@ -84,7 +85,9 @@ def _parameters(program: Program, dtype: mx.Dtype) -> dict[int, mx.array]:
     for i, slot in enumerate(program.slots):
         if slot.kind is Kind.INPUT:
             found[i] = mx.zeros(slot.shape, dtype if len(slot.shape) == 4 else mx.float32)
-        elif slot.kind in (Kind.BIAS, Kind.PARAM, Kind.FOLDED):
+        elif slot.kind is Kind.BIAS:
+            found[i] = in_device_memory(mx.zeros(slot.shape))
+        elif slot.kind is Kind.PARAM:
             found[i] = mx.zeros(slot.shape)
     for op in program.ops:
         if isinstance(op, p.Conv):
@@ -93,6 +96,12 @@ def _parameters(program: Program, dtype: mx.Dtype) -> dict[int, mx.array]:
         elif isinstance(op, p.Depthwise) and op.weight != NONE:
             found[op.weight] = mx.zeros((op.source.kh * op.source.kw, op.c), dtype)
     return found
+
+
+def _affines(program: Program) -> Affines:
+    """Stand-ins for norms that are the same every time."""
+    slots = [s for s in program.slots if s.kind is Kind.FOLDED and s.key[0] == "scale"]
+    return {(s.key, ("shift", *s.key[1:])): mx.zeros((2, 1, *s.shape)) for s in slots}
 
 
 def _phased(call: Conv) -> Conv:

@@ -16,7 +16,7 @@ import mlx.core as mx
 from sige_mlx.engine.gpu import kernels, twins
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
 from sige_mlx.engine.gpu.launch import Device, Launch
-from sige_mlx.engine.gpu.sample import sample
+from sige_mlx.engine.gpu.sample import samples
 from sige_mlx.errors import first_line
 
 BOUNDS = {mx.float32: 1e-8, mx.float16: 1e-4}
@@ -67,17 +67,24 @@ class Trust:
 
 
 def tried(device: Device, launch: Launch, call: Call) -> str:
-    """What is wrong with the kernel of a launch, that of `call`, on a small input; nothing if it is right."""
-    small = sample(call)
-    again = kernels.launch(small, launch)
-    if again is None or again.kernel != launch.kernel:
-        return "no small input was found to try it on"
+    """What is wrong with the kernel of a launch, that of `call`, on small inputs; nothing if it is right."""
+    for i, small in enumerate(samples(call, launch)):
+        again = kernels.launch(small, launch)
+        if again is not None and again.kernel == launch.kernel:
+            if wrong := _tried(device, again, small):
+                return wrong
+        elif i == 0:
+            return "no small input was found to try it on"
+    return ""
+
+
+def _tried(device: Device, launch: Launch, call: Call) -> str:
     try:
-        found = device.run(again)
+        found = device.run(launch)
         mx.eval(found)
     except Exception as raised:  # whatever MLX, the compiler or the driver raise
         return f"it does not run ({first_line(raised)})"
-    error = difference(small, found, twins.run(small))
+    error = difference(call, found, twins.run(call))
     bound = max(BOUNDS.get(a.dtype, BOUNDS[mx.float32]) for a in found)
     return "" if error <= bound else f"its error is {error:.1e} on a small input"
 

@@ -99,7 +99,7 @@ def attention(call: Attention) -> mx.array:
 def epilogue(value: mx.array, e: Epilogue, dtype: mx.Dtype) -> list[mx.array]:
     """The outputs, and the sums where they are wanted, of a float32 value shaped as the domain is written."""
     if e.bias is not None:
-        value = value + e.bias
+        value = value + e.bias[: e.c_out]
     image, _, _, inside = reading.coordinates(e.out)
     if e.vec is not None:
         vec = e.vec.astype(mx.float32)

@@ -6,12 +6,13 @@ from typing import Any
 import mlx.core as mx
 
 from sige_mlx.engine.gpu.calls import Affine, Domain, Modulation, Plane, Source, Tokens
+from sige_mlx.engine.gpu.launch import CONSTANT_SIZE
 
 
 @functools.cache
 def nothing(dtype: mx.Dtype) -> mx.array:
     """Stands where an array is not given; never read."""
-    return mx.zeros((8,), dtype)
+    return mx.array([0] * CONSTANT_SIZE, dtype)
 
 
 def given(a: mx.array | None, dtype: mx.Dtype) -> mx.array:

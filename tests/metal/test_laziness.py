@@ -1,0 +1,67 @@
+"""On a Mac a sampler step waits for the GPU once, at its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import pytest
+
+from sige_mlx.editing import EditSession
+from sige_mlx.engine import Engine
+from sige_mlx.engine.gpu import kernels
+from tests.tiny import original, painted, tiny_engine
+
+STEPS = 3
+
+compile_by_mlx = mx.compile
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Lazy as on a Mac. MLX's operations stand for all kernels; to compile those for this processor takes a minute."""
+    monkeypatch.setenv("SIGE_METAL", "sim")
+    monkeypatch.setattr(kernels, "launch", lambda call, like=None: None)
+    monkeypatch.setattr(mx, "compile", lambda function: function)
+    engine = tiny_engine("gpu")
+    engine.executor.device.lazy = True
+    return engine
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows with everything that waits for arrays."""
+    seen: list[str] = []
+
+    def counted(owner: Any, name: str) -> None:
+        wait = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *args: seen.append(name) or wait(*args))
+
+    counted(mx, "eval")
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__"):
+        counted(mx.array, name)
+    return seen
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm-solver"])
+def test_a_step_waits_once(sampler: str, engine: Engine, waits: list[str]) -> None:
+    session = EditSession(engine, original(), steps=STEPS, sampler=sampler)
+    session.record()
+    session.edit(painted())  # tries kernels, and makes MLX keep the edit
+    for run in (session.edit, session.dense):
+        waits.clear()
+        run(painted())
+        assert waits == ["eval"] * STEPS
+
+
+def test_an_edit_waits_for_nothing(engine: Engine) -> None:
+    """MLX refuses to compute an array of a function that it traces."""
+    session = EditSession(engine, original(), steps=1)
+    session.record()
+    prepared = engine.prepare(session.mask(painted()))
+    key = session._recording.key(session.denoising.levels[0])
+    given = session.denoising.condition(session.denoising.levels[0])
+    x = mx.zeros((1, *engine.plan.image_size, 3))
+    engine.edit(prepared, key, x=x, **given)
+    for network in (lambda x: engine.edit(prepared, key, x=x, **given), lambda x: engine(x=x, **given)):
+        assert compile_by_mlx(network)(x).shape == x.shape
