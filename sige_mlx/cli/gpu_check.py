@@ -41,10 +41,11 @@ BOUND = 1e-4  # normalised mean squared error: float16 leaves about 1e-6
 
 
 def gpu_checks(device: Device, threads: int = 0, progress: Progress | None = None) -> list[Check]:
-    """Tries every kernel that the small networks use, then runs each of them on the GPU and on the CPU, where `threads`
-    are the native engine's. A check that cannot run has failed."""
+    """Tries every kernel that the small networks use, and that the published ones do in float16, then runs the small
+    ones on the GPU and on the CPU, where `threads` are the native engine's. A check that cannot run has failed."""
     networks = {family: build(family, settings) for family, settings in SMALL.items()}
-    calls = (call for dtype in PRECISIONS.values() for model in networks.values() for call in calls_of(model, dtype))
+    calls = [call for dtype in PRECISIONS.values() for model in networks.values() for call in calls_of(model, dtype)]
+    calls += [call for name in zoo.KNOWN for call in calls_of(zoo.network(name)[1], mx.float16)]
     checks = kernel_checks(device, calls, progress)
     for family, model in networks.items():
         checks += network_checks(family, model, threads)

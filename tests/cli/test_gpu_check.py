@@ -101,13 +101,16 @@ def test_a_wrong_compiled_edit_fails(by_mlx: None, monkeypatch: pytest.MonkeyPat
     assert [c.passed for c in checks] == [True, True, True, False, False]
 
 
-def test_kernels_are_tried_in_both_precisions(by_mlx: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_kernels_are_tried_and_in_both_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "network_checks", lambda *_: [])
     given: list[Call] = []
     monkeypatch.setattr(gpu_check, "kernel_checks", lambda device, calls, tell: given.extend(calls) or [])
     gpu_check.gpu_checks(Simulated())
-    dtypes = [call.weight.dtype for call in given if isinstance(call, Conv)]
-    assert dtypes.count(mx.float16) == dtypes.count(mx.float32) > 0
+    convolutions = [call for call in given if isinstance(call, Conv)]
+    assert {call.weight.dtype for call in convolutions} == {mx.float16, mx.float32}
+    launches = [launch for call in convolutions if (launch := kernels.launch(call)) is not None]
+    for define, values in {"NARROW": {0, 3}, "WINOGRAD": {0, 1}, "SOURCES": {1, 2, 3}, "RESIDUAL": {0, 1}}.items():
+        assert values <= {dict(launch.kernel.defines)[define] for launch in launches}
 
 
 @pytest.mark.slow
