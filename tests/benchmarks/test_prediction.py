@@ -83,7 +83,17 @@ CALLS: dict[str, Call] = {
         head_dim=C,
         scale=1.0,
     ),
-    "norm": Norm(1, 256, 8, (Plane(1, 16, 1, 2 * C, 1, mx.zeros((1, 16, 1, 2 * C))),), None, mx.zeros(C), None, 1e-5),
+    "norm": Norm(
+        1,
+        256,
+        8,
+        (Plane(1, 16, 1, 2 * C, 1, mx.zeros((1, 16, 1, 2 * C))),),
+        weight=None,
+        bias=mx.zeros(C),
+        mod=None,
+        eps=1e-5,
+        dtype=mx.float16,
+    ),
     "paste": Paste(plane(16, 16)),
 }
 

@@ -111,6 +111,20 @@ def test_nothing_is_tried_on_the_model_of_metal(tmp_path: Path) -> None:
     assert allows(Trust(device, tmp_path)) and device.runs == 0
 
 
+def test_kernels_of_other_arrays_have_other_verdicts() -> None:
+    """MLX makes a kernel's signature of the types of its arrays."""
+    types: dict[str, set[tuple[mx.Dtype, ...]]] = {}
+    for maker in MAKERS.values():
+        for seed in range(8):
+            for dtype in (mx.float16, mx.float32):
+                call, launch = maker(seed, dtype)
+                launch = launch or kernels.launch(call)
+                assert launch is not None
+                signature = tuple(a.dtype for a in launch.inputs) + tuple(of for _, of in launch.outputs)
+                types.setdefault(launch.kernel.specialisation, set()).add(signature)
+    assert len(types) > len(MAKERS) and all(len(signatures) == 1 for signatures in types.values())
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_small_calls_are_for_the_same_kernel(name: str) -> None:
     for seed in range(8):
