@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx.engine.gpu import kernels, source, twins
+from sige_mlx.engine.gpu import kernels, source, trust, twins
 from sige_mlx.engine.gpu.calls import Call
 from sige_mlx.engine.gpu.launch import Launch, Simulated
 from sige_mlx.engine.gpu.sample import samples
@@ -81,6 +82,23 @@ def test_a_broken_kernel_is_replaced_with_one_warning(broken: None, why: str, tm
     with pytest.warns(UserWarning, match=why):  # remembered, and said again
         assert not allows(Trust(device := Counting(), tmp_path))
     assert device.runs == 0
+
+
+def test_every_specialisation_that_is_replaced_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons = iter(["one reason", "another"])
+    monkeypatch.setattr(trust, "tried", lambda *_: next(reasons))
+    caplog.set_level(logging.DEBUG, trust.__name__)
+    judge = Trust(Counting(), tmp_path)
+    with pytest.warns(UserWarning, match="one reason") as caught:
+        for dtype in (mx.float32, mx.float16, mx.float32):
+            assert not allows(judge, paste_call(True, 1, dtype))
+    assert len(caught) == 1
+    assert [(m.split("-")[0], m.rsplit(": ")[1]) for m in caplog.messages] == [
+        ("paste", "one reason"),
+        ("paste", "another"),
+    ]
 
 
 def test_a_kernel_that_was_repaired_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
