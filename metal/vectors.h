@@ -17,8 +17,9 @@ template <bool VEC, typename T> METAL_FUNC Vec4<T> load4(const device T *from, i
     if (VEC) {
         return *reinterpret_cast<const device Vec4<T> *>(from);
     }
-    const T zero = T(0);
-    return {left > 0 ? from[0] : zero, left > 1 ? from[1] : zero, left > 2 ? from[2] : zero, left > 3 ? from[3] : zero};
+    // T(…): what is chosen from must not lie in two address spaces.
+    return {left > 0 ? T(from[0]) : T(0), left > 1 ? T(from[1]) : T(0), left > 2 ? T(from[2]) : T(0),
+            left > 3 ? T(from[3]) : T(0)};
 }
 
 template <bool VEC, typename T> METAL_FUNC void store4(device T *to, float4 value, int left) {

@@ -93,8 +93,8 @@ template <typename T, int D, bool VEC> struct Attention {
 #pragma clang loop unroll(full)
         for (int i = 0; i < FRAGMENTS; i++) {
             const int c = c_first + 8 * i + lane_column(lane);
-            query[i].thread_elements()[0] = there && c < p->head_dim ? from[c] : T(0);
-            query[i].thread_elements()[1] = there && c + 1 < p->head_dim ? from[c + 1] : T(0);
+            query[i].thread_elements()[0] = there && c < p->head_dim ? T(from[c]) : T(0);
+            query[i].thread_elements()[1] = there && c + 1 < p->head_dim ? T(from[c + 1]) : T(0);
         }
     }
 

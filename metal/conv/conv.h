@@ -90,6 +90,7 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup); // the tables of the source before are done with
         windows.find(shared.windows, s, arrays, *out, list, first_tile, thread_index, THREADS);
         shared.find_taps(s, windows, PITCH, thread_index, THREADS);
+#pragma clang loop unroll(full)
         for (int i = 0; i < TM; i++) {
             mma.rows[i] = window_row(windows, s, row + 8 * i + lane_row(lane)) + lane_column(lane);
         }

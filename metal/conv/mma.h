@@ -25,7 +25,9 @@ template <typename T, int TM, int TN> struct TileMMA {
     int rows[TM]; // where this lane's element of each fragment of pixels begins in the window
 
     METAL_FUNC TileMMA(const device T *weights_) : weights(weights_) {
+#pragma clang loop unroll(full)
         for (int i = 0; i < TM; i++) {
+#pragma clang loop unroll(full)
             for (int j = 0; j < TN; j++) {
                 sums[i][j] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
             }

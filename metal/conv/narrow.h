@@ -42,7 +42,9 @@ template <typename T, int OUT, int OWN, int BK, int PIXELS, bool VEC_IN, bool VE
         : p(&p_), out(&p_.epilogue.out), list(list_), shared(shared_), thread_index(thread_index_),
           rows(p_.epilogue.out.tile), first_tile(group.y * rows.tiles()), weights(weights_) {
         Finish::find(shared.pixels, rows, *out, list, first_tile, thread_index);
+#pragma clang loop unroll(full)
         for (int i = 0; i < OWN; i++) {
+#pragma clang loop unroll(full)
             for (int o = 0; o < OUT; o++) {
                 sums[i][o] = 0.0f;
             }
@@ -65,6 +67,7 @@ template <typename T, int OUT, int OWN, int BK, int PIXELS, bool VEC_IN, bool VE
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup); // the tables of the source before are done with
         windows.find(shared.windows, s, arrays, *out, list, first_tile, thread_index, THREADS);
         shared.find_taps(s, windows, PITCH, thread_index, THREADS);
+#pragma clang loop unroll(full)
         for (int i = 0; i < OWN; i++) {
             const int at = row(i);
             own[i] =

@@ -1,4 +1,4 @@
-// A normalisation as an affine map (norm.h) over SOURCES concatenated values.
+// A normalisation as an affine map (norm.h) over SOURCES concatenated values; mod is of the type T.
 //
 // Inputs:  params, weight, bias, mod, sums<i>_base, sums<i>_blocks, sums<i>_grid for each source
 // Outputs: affine
@@ -28,4 +28,4 @@ for (int pass = 0; pass < 2; pass++) {
     mean = pass == 0 ? total : mean;
     variance = total;
 }
-norm.write(mean, variance, weight, bias, mod, affine);
+norm.write<T>(mean, variance, weight, bias, mod, affine);

@@ -25,7 +25,8 @@ RUNTIME = _HERE / "runtime"
 _CANDIDATES = ("clang++-19", "clang++", *(f"clang++-{n}" for n in range(24, 16, -1)))
 
 _LANGUAGE = [
-    "-std=c++17",
+    "-std=c++14",  # as Metal before version 4
+    "-Wno-c++17-extensions",  # which Metal takes, too
     "-fno-exceptions",
     "-fno-rtti",
     "-fno-strict-aliasing",

@@ -22,8 +22,11 @@ def print_predicted(predicted: Predicted, layers: bool) -> None:
         typer.echo(f"\n{taken.what}{', as if each op were one perfect kernel of MLX' if taken.percent is None else ''}")
         groups = [(c.layer, [c]) for c in taken.calls] if layers else taken.by_kind().items()
         rows = [(name, *_row(calls)) for name, calls in groups]
-        terminal.table(["", *COLUMNS], [*rows, ("total", *_row(taken.calls))])
-    typer.echo("\nA call takes the largest of its bounds; a pass takes the sum of its calls.")
+        terminal.table(["", *COLUMNS], [*rows, ("total", *_row(taken.calls, digits=2))])
+    typer.echo(
+        "\nA call takes the largest of ALU, DRAM and threadgroup, after the wait of its launch; a pass takes the sum of"
+        " its calls."
+    )
 
 
 def as_json(predicted: Predicted) -> dict[str, Any]:
@@ -52,12 +55,12 @@ def _pass(taken: PredictedPass) -> dict[str, Any]:
     }
 
 
-def _row(calls: Sequence[PredictedCall]) -> tuple[str, ...]:
+def _row(calls: Sequence[PredictedCall], digits: int = 3) -> tuple[str, ...]:
     dispatches = sum(c.kernel != "mlx" for c in calls)
-    bounds = (f"{_spent(calls, name):.3f}" for name in BOUNDS)
+    bounds = (f"{_spent(calls, name):.{digits}f}" for name in BOUNDS)
     spent = sum(c.bounds.ms for c in calls)
     macs = sum(c.macs for c in calls) / 1e9
-    return (f"{dispatches or ''}", f"{macs:.2f}", *bounds, f"{spent:.3f}", slowest(calls))
+    return (f"{dispatches or ''}", f"{macs:.2f}", *bounds, f"{spent:.{digits}f}", slowest(calls))
 
 
 def _spent(calls: Sequence[PredictedCall], name: str) -> float:

@@ -83,7 +83,17 @@ CALLS: dict[str, Call] = {
         head_dim=C,
         scale=1.0,
     ),
-    "norm": Norm(1, 256, 8, (Plane(1, 16, 1, 2 * C, 1, mx.zeros((1, 16, 1, 2 * C))),), None, mx.zeros(C), None, 1e-5),
+    "norm": Norm(
+        1,
+        256,
+        8,
+        (Plane(1, 16, 1, 2 * C, 1, mx.zeros((1, 16, 1, 2 * C))),),
+        weight=None,
+        bias=mx.zeros(C),
+        mod=None,
+        eps=1e-5,
+        dtype=mx.float16,
+    ),
     "paste": Paste(plane(16, 16)),
 }
 
@@ -128,7 +138,7 @@ def test_times_of_a_kernel() -> None:
     assert one.threadgroup == pytest.approx(1000 * milliseconds)
     assert one.dram == pytest.approx(1e3 * (traffic.read(CALLS["tiles"]) + 3 * 16 * 2 * C) / 200e9)
     assert (two.alu, two.threadgroup) == pytest.approx((2 * one.alu, 2 * one.threadgroup)) and two.dram == one.dram
-    assert (one.ms, one.by) == (one.alu, "ALU")
+    assert (one.ms, one.by) == (one.alu + 1e3 * limits.LAUNCH, "ALU")  # the wait comes before the work
     assert bounds.of_kernel(traffic.moved(CALLS["tiles"]), replace(NOTHING, threadgroups=1), 1).by == "launch"
 
 
@@ -185,10 +195,14 @@ def test_the_command(tiny: str) -> None:
     assert found["limits"]["cores"] == 16
     for taken in found["passes"]:
         assert taken["ms"] == pytest.approx(sum(call["ms"] for call in taken["calls"]))
-        assert all(call["ms"] == max(call["bounds"].values()) for call in taken["calls"])
+        for call in taken["calls"]:
+            wait = call["bounds"].pop("launch")
+            assert call["ms"] == max(call["bounds"].values()) + wait
         assert taken["dispatches"] == (0 if taken["percent"] is None else len(taken["calls"]))
     table, layers = (CliRunner().invoke(app, [*arguments, *more]).stdout for more in ([], ["--layers"]))
     assert table.startswith("PREDICTED, NOT MEASURED") and "conv 32x32 tiles" in table and "bound" in table
+    totals = [line.split() for line in table.splitlines() if line.startswith("total")]
+    assert [total[-2] for total in totals] == [f"{taken['ms']:.2f}" for taken in found["passes"]]
     assert "conv_in" in layers and "conv_in" not in table
 
 

@@ -1,19 +1,27 @@
-"""What a kernel writes against what plain MLX computes."""
+"""What a kernel writes against what plain MLX computes on the processor. Kernels run on the model of Metal, or with
+SIGE_METAL=gpu on this machine's GPU."""
 
 from __future__ import annotations
 
+import os
+
+import mlx.core as mx
+
 from sige_mlx.engine.gpu import kernels, twins
 from sige_mlx.engine.gpu.calls import Call
-from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.launch import Launch, Simulated, device
 from sige_mlx.engine.gpu.trust import difference
 
 
 def assert_same(call: Call, bound: float, launch: Launch | None = None, order: int = 0) -> None:
     """The kernel, in the shape of `launch`, writes what the twin computes: every array has the normalised mean squared
-    error `bound` at most. `order` picks one of threads."""
+    error `bound` at most. `order` picks one of threads, on the model."""
     launch = launch or kernels.launch(call)
     assert launch is not None
-    found, expected = Simulated(seed=order).run(launch), twins.run(call)
+    where = device() if os.environ.get("SIGE_METAL") == "gpu" else Simulated(seed=order)
+    found = where.run(launch)
+    with mx.stream(mx.cpu):
+        expected = twins.run(call)
     assert [(a.shape, a.dtype) for a in found] == [(a.shape, a.dtype) for a in expected]
     error = difference(call, found, expected)
     assert error <= bound, f"{error:.2e}"

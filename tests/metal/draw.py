@@ -151,7 +151,7 @@ def norm_call(sources: int, seed: int, dtype: mx.Dtype) -> Norm:
     c = sum(widths)
     weight, bias = (d.floats(c) if d.maybe() else None for _ in range(2))
     mod = 0.3 * d.normal(n, 2 * c)
-    return Norm(n, h * w, groups, tuple(sums), weight, bias, mod if d.maybe() else None, 1e-5)
+    return Norm(n, h * w, groups, tuple(sums), weight, bias, mod if d.maybe() else None, 1e-5, dtype)
 
 
 def attention_call(head_dim: int, seed: int, dtype: mx.Dtype) -> Attention:

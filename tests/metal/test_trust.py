@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx.engine.gpu import kernels, source, twins
+from sige_mlx.engine.gpu import kernels, source, trust, twins
 from sige_mlx.engine.gpu.calls import Call
 from sige_mlx.engine.gpu.launch import Launch, Simulated
 from sige_mlx.engine.gpu.sample import samples
@@ -83,6 +84,23 @@ def test_a_broken_kernel_is_replaced_with_one_warning(broken: None, why: str, tm
     assert device.runs == 0
 
 
+def test_every_specialisation_that_is_replaced_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons = iter(["one reason", "another"])
+    monkeypatch.setattr(trust, "tried", lambda *_: next(reasons))
+    caplog.set_level(logging.DEBUG, trust.__name__)
+    judge = Trust(Counting(), tmp_path)
+    with pytest.warns(UserWarning, match="one reason") as caught:
+        for dtype in (mx.float32, mx.float16, mx.float32):
+            assert not allows(judge, paste_call(True, 1, dtype))
+    assert len(caught) == 1
+    assert [(m.split("-")[0], m.rsplit(": ")[1]) for m in caplog.messages] == [
+        ("paste", "one reason"),
+        ("paste", "another"),
+    ]
+
+
 def test_a_kernel_that_was_repaired_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     original = source.read
     monkeypatch.setattr(source, "read", lambda path: original(path).replace("widened<T>(", "1.01f * widened<T>("))
@@ -109,6 +127,20 @@ def test_a_folder_that_cannot_be_written_to_is_no_obstacle(tmp_path: Path) -> No
 def test_nothing_is_tried_on_the_model_of_metal(tmp_path: Path) -> None:
     device = Counting(identity=None)
     assert allows(Trust(device, tmp_path)) and device.runs == 0
+
+
+def test_kernels_of_other_arrays_have_other_verdicts() -> None:
+    """MLX makes a kernel's signature of the types of its arrays."""
+    types: dict[str, set[tuple[mx.Dtype, ...]]] = {}
+    for maker in MAKERS.values():
+        for seed in range(8):
+            for dtype in (mx.float16, mx.float32):
+                call, launch = maker(seed, dtype)
+                launch = launch or kernels.launch(call)
+                assert launch is not None
+                signature = tuple(a.dtype for a in launch.inputs) + tuple(of for _, of in launch.outputs)
+                types.setdefault(launch.kernel.specialisation, set()).add(signature)
+    assert len(types) > len(MAKERS) and all(len(signatures) == 1 for signatures in types.values())
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -60,6 +60,14 @@ def test_tag(wheel: Path) -> None:
         assert not [n for n in archive.namelist() if n.endswith(".so")], "a library of this machine"
 
 
+def test_the_kernels_are_in_it(wheel: Path) -> None:
+    files = [p.relative_to(ROOT).as_posix() for suffix in ("metal", "h") for p in (ROOT / "metal").rglob(f"*.{suffix}")]
+    expected = {f"sige_mlx/{name}" for name in files if not name.startswith("metal/sim/")}
+    assert {"sige_mlx/metal/conv/conv.metal", "sige_mlx/metal/params.h"} <= expected
+    with zipfile.ZipFile(wheel) as archive:
+        assert expected <= {*archive.namelist()}
+
+
 def test_library_is_for_apple_silicon(library: Path) -> None:
     (header,) = MachO(str(library)).headers
     assert mach_o.CPU_TYPE_NAMES[header.header.cputype] == "ARM64"

@@ -1,6 +1,6 @@
 """How long a call takes at least, by what limits it.
 
-Four things bound a call, each at the peak rate of limits.py:
+Four things take time, each at the peak rate of limits.py:
 
     ALU           what the busiest core issues: matrix products, and all other operations, one per lane and cycle, for
                   integers and floats share the lanes
@@ -8,8 +8,9 @@ Four things bound a call, each at the peak rate of limits.py:
     threadgroup   bytes that the busiest core moves through threadgroup memory
     launch        the wait for the call before
 
-A GPU overlaps them while there are enough simdgroups to switch between, and a perfect one entirely: so the time of a
-call is the largest of the four, and that of a pass the sum over its calls, for each reads what the one before wrote.
+A GPU overlaps the first three while there are enough simdgroups to switch between, and a perfect one entirely; the wait
+comes before all of them, for a call reads what the one before wrote. So the time of a call is the largest of the three
+and the wait, and that of a pass the sum over its calls.
 Threadgroups are handed out whole: the busiest of the cores has one of every 16, rounded up.
 
 The model is a lower bound on what kernels of these counts take: latencies, waits at barriers, bank conflicts, caches
@@ -45,11 +46,11 @@ class Bounds:
     @property
     def ms(self) -> float:
         """What a call takes."""
-        return max(self.alu, self.dram, self.threadgroup, self.launch)
+        return max(self.alu, self.dram, self.threadgroup) + self.launch
 
     @property
     def by(self) -> str:
-        """The name of the largest."""
+        """The name of the largest of the four."""
         names = {"ALU": self.alu, "DRAM": self.dram, "threadgroup": self.threadgroup, "launch": self.launch}
         return max(names, key=lambda name: names[name])
 

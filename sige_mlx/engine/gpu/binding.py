@@ -212,6 +212,7 @@ class Running:
             self._given(op.bias),
             None if mod is None else mod.reshape(-1, 2 * sum(op.c)),
             op.eps,
+            self.dtype,
         )
         (affine,) = self.compute(call, None)
         scale, shift = self.program.slots[op.scale], self.program.slots[op.shift]

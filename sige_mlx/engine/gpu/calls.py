@@ -164,7 +164,7 @@ class Paste:
 class Norm:
     """A normalisation of groups of channels as the array of an `Affine`, float32 [2, n, channels], from sums over
     tiles: float32 planes of one pixel a tile with twice a source's channels, its sums and its sums of squares. `pixels`
-    are those of an image; `mod` T [n, 2 * channels], s then t, follows the map by x * (1 + s) + t."""
+    are those of an image; `mod` [n, 2 * channels] of the type `dtype`, s then t, follows the map by x * (1 + s) + t."""
 
     n: int
     pixels: int
@@ -174,6 +174,7 @@ class Norm:
     bias: mx.array | None
     mod: mx.array | None
     eps: float
+    dtype: mx.Dtype
 
     @property
     def channels(self) -> int:

@@ -116,7 +116,7 @@ class _Sample:
         mod = None
         if self.wants(call.mod is not None):
             images = IMAGES if self.options or (call.mod is not None and len(call.mod) > 1) else 1
-            mod = self.normal(images, 2 * c, dtype=mx.float32 if call.mod is None else call.mod.dtype)
+            mod = self.normal(images, 2 * c, dtype=call.dtype)
         return replace(
             call,
             n=IMAGES,

@@ -5,6 +5,7 @@ is replaced by plain MLX.
 """
 
 import json
+import logging
 import os
 import tempfile
 import warnings
@@ -19,6 +20,8 @@ from sige_mlx.engine.gpu.launch import Device, Launch
 from sige_mlx.engine.gpu.sample import samples
 from sige_mlx.errors import first_line
 
+_log = logging.getLogger(__name__)
+
 BOUNDS = {mx.float32: 1e-8, mx.float16: 1e-4}
 """Largest normalised mean squared error, by storage type: far above rounding, far below what can be seen."""
 
@@ -31,7 +34,7 @@ class Trust:
         self._file = folder / "kernels.json"
         self._identity = device.identity
         self._verdicts: dict[str, str] = {}
-        self._warned: set[str] = set()
+        self._told: set[str] = set()
         if self._identity is not None:
             self._verdicts = _read(self._file).get(self._identity, {})
 
@@ -43,14 +46,19 @@ class Trust:
         if name not in self._verdicts:
             self._verdicts[name] = tried(self._device, launch, call)
             self._keep()
-        if self._verdicts[name] and launch.kernel.name not in self._warned:
-            self._warned.add(launch.kernel.name)
+        if wrong := self._verdicts[name]:
+            self._tell(launch.kernel.name, name, wrong)
+        return not wrong
+
+    def _tell(self, kernel: str, specialisation: str, wrong: str) -> None:
+        """One warning for a kernel is enough; a log for reports has all its specialisations."""
+        if specialisation not in self._told:
+            _log.debug("%s is replaced: %s", specialisation, wrong)
+        if kernel not in self._told:
             warnings.warn(
-                f"the Metal kernel {launch.kernel.name} is replaced by MLX operations, which are slower:"
-                f" {self._verdicts[name]}",
-                stacklevel=2,
+                f"the Metal kernel {kernel} is replaced by MLX operations, which are slower: {wrong}", stacklevel=3
             )
-        return not self._verdicts[name]
+        self._told |= {kernel, specialisation}
 
     def _keep(self) -> None:
         """Adds the verdicts to the file. Whoever else writes at the same time may win: a kernel is then tried again."""

@@ -182,6 +182,9 @@ COMPILED = [
     ("out[0] = as_type<int>(half(1));", "", "as_type between types of different size"),
     ("simdgroup_matrix<float, 8, 4> m; out[0] = 0;", "", "simdgroup matrices are 8x8"),
     ("out[0] = y[0];", "", "use of undeclared identifier 'y'"),
+    # C++17, which Metal has from version 4 on
+    ("out[0] = Of<3>::n;", "template <auto N> struct Of { enum { n = N }; };", "'auto' not allowed"),
+    ("Of p{1}; out[0] = p.n;", "template <class T> struct Of { T n; Of(T m) : n(m) {} };", "requires template"),
 ]  # fmt: skip
 
 

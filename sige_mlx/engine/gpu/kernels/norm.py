@@ -27,11 +27,11 @@ def launch(call: Norm) -> Launch:
         "params": pack("NormParams", params),
         "weight": arguments.given(call.weight, mx.float32),
         "bias": arguments.given(call.bias, mx.float32),
-        "mod": arguments.given(call.mod, mx.float32),
+        "mod": arguments.given(call.mod, call.dtype),
     }
     for i, s in enumerate(call.sums):
         inputs |= arguments.plane_arrays(f"sums{i}", s, mx.float32)
-    kernel = Kernel("norm", tuple(inputs), ("affine",), (("SOURCES", len(call.sums)),), ())
+    kernel = Kernel("norm", tuple(inputs), ("affine",), (("SOURCES", len(call.sums)),), (("T", call.dtype),))
     return Launch(
         kernel, [*inputs.values()], (call.n * call.groups, 1, 1), THREADS, [((2, call.n, call.channels), mx.float32)]
     )
