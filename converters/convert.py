@@ -76,7 +76,7 @@ def convert(
     if dtype not in DTYPES:
         raise SigeError(f"dtype is {dtype!r}; it is one of {', '.join(DTYPES)}")
     weights, notes = _open(source, prefer)
-    match = _recognise(source, weights, family, image_size)
+    match, tensors = _recognise(source, weights, family, image_size)
     configuration = _configured(source, match, settings or {})
     if destination is None:
         destination = zoo.cache_folder() / zoo.name_for(match.family, configuration, source)
@@ -104,7 +104,7 @@ def convert(
             "source_sha256": sha256,
             "sige_mlx_version": _version(),
         }
-        tensor = partial(_build, source, weights.tensors, match, dtype)
+        tensor = partial(_build, source, tensors, match, dtype)
         done = 0
         for written in safetensors_file.write(folder / WEIGHTS_FILE, shapes, dtype, tensor, metadata):
             done += written
@@ -127,7 +127,10 @@ def _open(source: Path, prefer: str) -> tuple[StateDict, tuple[str, ...]]:
     return weights, notes
 
 
-def _recognise(source: Path, weights: StateDict, family: str | None, image_size: int | None) -> Match:
+def _recognise(
+    source: Path, weights: StateDict, family: str | None, image_size: int | None
+) -> tuple[Match, dict[str, Tensor]]:
+    """The network, and its tensors by the names that it knows them by."""
     candidates = [f for f in FAMILIES if family in (None, f.name)]
     if not candidates:
         raise SigeError(f"family is {family!r}; it is one of {', '.join(f.name for f in FAMILIES)}")
@@ -135,10 +138,11 @@ def _recognise(source: Path, weights: StateDict, family: str | None, image_size:
         match = recognise({name: tensor.shape for name, tensor in weights.tensors.items()}, candidates, image_size)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
+    tensors = {name.removeprefix(match.prefix): tensor for name, tensor in weights.tensors.items()}
     for name in (name for origin in match.layout.sources.values() for name in origin.tensors):
-        if (dtype := weights.tensors[name].dtype) not in FLOATING:
+        if (dtype := tensors[name].dtype) not in FLOATING:
             raise CheckpointError(f"{source}: its tensor {name} is {dtype}; weights are floating-point numbers")
-    return match
+    return match, tensors
 
 
 def _configured(source: Path, match: Match, settings: Mapping[str, Any]) -> Any:
