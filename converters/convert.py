@@ -26,6 +26,7 @@ from sige_mlx.converters.folder import staged_folder
 from sige_mlx.errors import SigeError
 from sige_mlx.models import build, configured
 from sige_mlx.nn.module import parameters
+from sige_mlx.published import KNOWN
 
 FORMAT = 1  # of config.json
 CONFIG_FILE = "config.json"
@@ -46,6 +47,7 @@ class ConvertedModel:
     parameters: int
     nbytes: int
     sha256: str
+    md5: str
     notes: tuple[str, ...]
 
 
@@ -78,21 +80,21 @@ def convert(
     weights, notes = _open(source, prefer)
     match, tensors = _recognise(source, weights, family, image_size)
     configuration = _configured(source, match, settings or {})
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress(stage, done, total)
+
+    sha256, md5 = _digests(source, tell)
     if destination is None:
-        destination = zoo.cache_folder() / zoo.name_for(match.family, configuration, source)
+        destination = zoo.cache_folder() / zoo.name_for(match.family, configuration, source, md5)
     destination = Path(destination)
     if destination.resolve() in source.resolve().parents:
         raise SigeError(f"{destination}: the checkpoint lies in it; give another folder for the model")
     shapes = {name: origin.built_shape for name, origin in match.layout.sources.items()}
     count = sum(map(math.prod, shapes.values()))
     nbytes = count * itemsize(dtype)
-
-    def tell(stage: str, done: int, total: int) -> None:
-        if progress is not None:
-            progress(stage, done, total)
-
     with staged_folder(destination, (CONFIG_FILE, WEIGHTS_FILE), nbytes, force) as folder:
-        sha256 = _sha256(source, tell)
         provenance = {"file": source.name.encode(errors="replace").decode(), "sha256": sha256}
         network = dataclasses.asdict(configuration)
         config = {"format": FORMAT, "family": match.family, "config": network, "source": provenance}
@@ -109,7 +111,8 @@ def convert(
         for written in safetensors_file.write(folder / WEIGHTS_FILE, shapes, dtype, tensor, metadata):
             done += written
             tell("write", done, nbytes)
-    return ConvertedModel(destination, match.family, configuration, count, nbytes, sha256, (*notes, *match.remarks))
+    notes = (*notes, *match.remarks, *_origin(source, md5))
+    return ConvertedModel(destination, match.family, configuration, count, nbytes, sha256, md5, notes)
 
 
 def _open(source: Path, prefer: str) -> tuple[StateDict, tuple[str, ...]]:
@@ -182,10 +185,26 @@ def _version() -> str:
         return "unknown"
 
 
-def _sha256(path: Path, tell: Progress) -> str:
+def _digests(path: Path, tell: Progress) -> tuple[str, str]:
+    """SHA-256 and MD5, which is what authors publish."""
     data = memoryview(map_file(path))
-    digest = hashlib.sha256()
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     for start in range(0, len(data), _CHUNK):
-        digest.update(data[start : start + _CHUNK])
+        chunk = data[start : start + _CHUNK]
+        sha256.update(chunk)
+        md5.update(chunk)
         tell("checksum", min(start + _CHUNK, len(data)), len(data))
-    return digest.hexdigest()
+    return sha256.hexdigest(), md5.hexdigest()
+
+
+def _origin(source: Path, md5: str) -> tuple[str, ...]:
+    """Whether it is a file of the authors, or only called like one."""
+    files = [(name, file) for name, known in KNOWN.items() for file in known.files if file.md5]
+    for name, file in files:
+        if file.md5 == md5:
+            return (f"by its MD5 this is {file.name}, the authors' file of {name}",)
+    for name, file in files:
+        if file.called(source):
+            wrong = f"its MD5 is {md5}, not {file.md5}: it is another file, or a damaged one"
+            return (f"it is called as the authors' file of {name} is, but {wrong}",)
+    return ()
