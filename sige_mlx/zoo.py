@@ -17,6 +17,7 @@ from sige_mlx.cache import cache_folder
 from sige_mlx.engine import Engine
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
+from sige_mlx.label_classes import Classes, Palette, classes_of, palette_of
 from sige_mlx.models import build, reconfigured
 from sige_mlx.nn.module import parameters
 from sige_mlx.published import KNOWN
@@ -32,11 +33,11 @@ LABELS = "blue-marble-labels-256"
 
 EMBEDDED = (DEFAULT, LABELS)
 
+LABELS_FILE = "labels.json"
+"""Names and colours of a model's classes, in its folder."""
+
 _GENERIC = re.compile(r"(?:latest|\d+)_net_G(_A|_B)?")
 """Names that training gives to every generator, in a folder whose name tells more."""
-
-Palette = tuple[tuple[int, int, int], ...]
-"""The colour of each class of label maps, from 0 on: red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,13 @@ class Pretrained:
     family: str
     model: mlx.nn.Module
     load: Loader
-    palette: Palette | None = None
-    """Colours of the classes, of a network of label maps in whose folder `labels.json` says them."""
+    classes: Classes = ()
+    """What a network of label maps knows; nothing where their names and colours are not told."""
+
+    @property
+    def palette(self) -> Palette:
+        """The colours of the classes."""
+        return palette_of(self.classes)
 
     def engine(self, device: str = "cpu", **options: Any) -> Engine:
         """An `Engine` of the network; options are the engine's."""
@@ -80,13 +86,12 @@ def is_here(name: str) -> bool:
 
 def load(name: str | Path) -> Pretrained:
     """A model by name (embedded or converted into the cache) or by the path of a folder with `config.json`,
-    `model.safetensors` and, where label maps have colours of their own, `labels.json`: an object from the names of the
-    classes, in the order of their numbers, to `[red, green, blue]`. Raises `SigeError` when it is nowhere, or when its
-    files do not belong together."""
+    `model.safetensors` and, where label maps have colours of their own, `labels.json` (see `classes_of`). Raises
+    `SigeError` when it is nowhere, or when its files do not belong together."""
     folder = _folder(name)
     family, model = _described(folder)
     load = _safetensors(folder / "model.safetensors", model)
-    return Pretrained(str(name), family, model, load, _palette(folder / "labels.json", model))
+    return Pretrained(str(name), family, model, load, classes_of(model.config, folder / LABELS_FILE))
 
 
 def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
@@ -95,6 +100,12 @@ def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
         published = KNOWN[str(name)]
         return published.family, published.network()
     return _described(_folder(name))
+
+
+def classes(name: str | Path) -> Classes:
+    """The classes of a model of label maps (see `classes_of`), whose weights need not be on this machine."""
+    folder = cache_folder() / name if str(name) in KNOWN else _folder(name)
+    return classes_of(network(name)[1].config, folder / LABELS_FILE)
 
 
 def random(name: str | Path, seed: int = 0) -> Pretrained:
@@ -148,19 +159,6 @@ def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
         return family, build(family, config)
     except SigeError as error:
         raise SigeError(f"{path}: {error}") from error
-
-
-def _palette(path: Path, model: mlx.nn.Module) -> Palette | None:
-    if not path.exists():
-        return None
-    classes = getattr(model.config, "input_nc", 0)
-    try:
-        colours = np.array(list(json.loads(path.read_text()).values()))
-    except (OSError, ValueError, AttributeError) as error:
-        raise SigeError(f"{path} cannot be read as the colours of {classes} classes: {error!r}") from error
-    if colours.shape != (classes, 3) or colours.dtype.kind != "i" or colours.min() < 0 or colours.max() > 255:
-        raise SigeError(f"{path} cannot be read as the colours of {classes} classes, three numbers of 0 to 255 each")
-    return tuple((r, g, b) for r, g, b in colours.tolist())
 
 
 def _folder(name: str | Path) -> Path:

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from sige_mlx import zoo
 from sige_mlx.errors import SigeError
+from sige_mlx.label_classes import CITYSCAPES
 from sige_mlx.models import build
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
@@ -94,8 +95,26 @@ def test_the_embedded_models_are_complete(name: str, network: type) -> None:
 
 def test_the_embedded_label_maps_have_their_colours() -> None:
     palette = zoo.load(zoo.LABELS).palette
-    assert palette is not None and len(set(palette)) == zoo.network(zoo.LABELS)[1].config.input_nc
-    assert zoo.load(zoo.DEFAULT).palette is None
+    assert len(set(palette)) == zoo.network(zoo.LABELS)[1].config.input_nc
+    assert zoo.load(zoo.DEFAULT).classes == ()
+
+
+def test_classes_are_told_without_weights(cache: Path) -> None:
+    assert zoo.classes("gaugan-cityscapes") == CITYSCAPES
+    assert zoo.classes(zoo.LABELS) == zoo.load(zoo.LABELS).classes
+    assert zoo.classes("gaugan-ade20k") == zoo.classes("ddpm-church-256") == zoo.classes("vintagify") == ()
+    names = {f"class {i}": [i, 0, 0] for i in range(151)}
+    (cache / "gaugan-ade20k").mkdir(parents=True)
+    (cache / "gaugan-ade20k" / "labels.json").write_text(json.dumps(names))
+    assert zoo.classes("gaugan-ade20k")[150] == ("class 150", (150, 0, 0))
+
+
+def test_cityscapes_classes() -> None:
+    """Some of them, as in the table of the data set."""
+    named = {name: (i, colour) for i, (name, colour) in enumerate(CITYSCAPES)}
+    assert len(named) == 35
+    assert named["road"] == (7, (128, 64, 128)) and named["sky"] == (23, (70, 130, 180))
+    assert named["person"] == (24, (220, 20, 60)) and named["bicycle"] == (33, (119, 11, 32))
 
 
 def test_published_networks_need_no_weights() -> None:
