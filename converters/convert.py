@@ -26,6 +26,7 @@ from sige_mlx.converters.folder import staged_folder
 from sige_mlx.errors import SigeError
 from sige_mlx.models import build, configured
 from sige_mlx.nn.module import parameters
+from sige_mlx.published import KNOWN
 
 FORMAT = 1  # of config.json
 CONFIG_FILE = "config.json"
@@ -46,6 +47,7 @@ class ConvertedModel:
     parameters: int
     nbytes: int
     sha256: str
+    md5: str
     notes: tuple[str, ...]
 
 
@@ -76,23 +78,23 @@ def convert(
     if dtype not in DTYPES:
         raise SigeError(f"dtype is {dtype!r}; it is one of {', '.join(DTYPES)}")
     weights, notes = _open(source, prefer)
-    match = _recognise(source, weights, family, image_size)
+    match, tensors = _recognise(source, weights, family, image_size)
     configuration = _configured(source, match, settings or {})
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress(stage, done, total)
+
+    sha256, md5 = _digests(source, tell)
     if destination is None:
-        destination = zoo.cache_folder() / zoo.name_for(match.family, configuration, source)
+        destination = zoo.cache_folder() / zoo.name_for(match.family, configuration, source, md5)
     destination = Path(destination)
     if destination.resolve() in source.resolve().parents:
         raise SigeError(f"{destination}: the checkpoint lies in it; give another folder for the model")
     shapes = {name: origin.built_shape for name, origin in match.layout.sources.items()}
     count = sum(map(math.prod, shapes.values()))
     nbytes = count * itemsize(dtype)
-
-    def tell(stage: str, done: int, total: int) -> None:
-        if progress is not None:
-            progress(stage, done, total)
-
     with staged_folder(destination, (CONFIG_FILE, WEIGHTS_FILE), nbytes, force) as folder:
-        sha256 = _sha256(source, tell)
         provenance = {"file": source.name.encode(errors="replace").decode(), "sha256": sha256}
         network = dataclasses.asdict(configuration)
         config = {"format": FORMAT, "family": match.family, "config": network, "source": provenance}
@@ -104,12 +106,13 @@ def convert(
             "source_sha256": sha256,
             "sige_mlx_version": _version(),
         }
-        tensor = partial(_build, source, weights.tensors, match, dtype)
+        tensor = partial(_build, source, tensors, match, dtype)
         done = 0
         for written in safetensors_file.write(folder / WEIGHTS_FILE, shapes, dtype, tensor, metadata):
             done += written
             tell("write", done, nbytes)
-    return ConvertedModel(destination, match.family, configuration, count, nbytes, sha256, (*notes, *match.remarks))
+    notes = (*notes, *match.remarks, *_origin(source, md5))
+    return ConvertedModel(destination, match.family, configuration, count, nbytes, sha256, md5, notes)
 
 
 def _open(source: Path, prefer: str) -> tuple[StateDict, tuple[str, ...]]:
@@ -127,7 +130,10 @@ def _open(source: Path, prefer: str) -> tuple[StateDict, tuple[str, ...]]:
     return weights, notes
 
 
-def _recognise(source: Path, weights: StateDict, family: str | None, image_size: int | None) -> Match:
+def _recognise(
+    source: Path, weights: StateDict, family: str | None, image_size: int | None
+) -> tuple[Match, dict[str, Tensor]]:
+    """The network, and its tensors by the names that it knows them by."""
     candidates = [f for f in FAMILIES if family in (None, f.name)]
     if not candidates:
         raise SigeError(f"family is {family!r}; it is one of {', '.join(f.name for f in FAMILIES)}")
@@ -135,10 +141,11 @@ def _recognise(source: Path, weights: StateDict, family: str | None, image_size:
         match = recognise({name: tensor.shape for name, tensor in weights.tensors.items()}, candidates, image_size)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
+    tensors = {name.removeprefix(match.prefix): tensor for name, tensor in weights.tensors.items()}
     for name in (name for origin in match.layout.sources.values() for name in origin.tensors):
-        if (dtype := weights.tensors[name].dtype) not in FLOATING:
+        if (dtype := tensors[name].dtype) not in FLOATING:
             raise CheckpointError(f"{source}: its tensor {name} is {dtype}; weights are floating-point numbers")
-    return match
+    return match, tensors
 
 
 def _configured(source: Path, match: Match, settings: Mapping[str, Any]) -> Any:
@@ -178,10 +185,26 @@ def _version() -> str:
         return "unknown"
 
 
-def _sha256(path: Path, tell: Progress) -> str:
+def _digests(path: Path, tell: Progress) -> tuple[str, str]:
+    """SHA-256 and MD5, which is what authors publish."""
     data = memoryview(map_file(path))
-    digest = hashlib.sha256()
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     for start in range(0, len(data), _CHUNK):
-        digest.update(data[start : start + _CHUNK])
+        chunk = data[start : start + _CHUNK]
+        sha256.update(chunk)
+        md5.update(chunk)
         tell("checksum", min(start + _CHUNK, len(data)), len(data))
-    return digest.hexdigest()
+    return sha256.hexdigest(), md5.hexdigest()
+
+
+def _origin(source: Path, md5: str) -> tuple[str, ...]:
+    """Whether it is a file of the authors, or only called like one."""
+    files = [(name, file) for name, known in KNOWN.items() for file in known.files if file.md5]
+    for name, file in files:
+        if file.md5 == md5:
+            return (f"by its MD5 this is {file.name}, the authors' file of {name}",)
+    for name, file in files:
+        if file.called(source):
+            wrong = f"its MD5 is {md5}, not {file.md5}: it is another file, or a damaged one"
+            return (f"it is called as the authors' file of {name} is, but {wrong}",)
+    return ()

@@ -49,7 +49,10 @@ def _check_replaceable(destination: Path, files: Collection[str], force: bool) -
     if others := sorted(present.difference(files)):
         raise SigeError(f"{destination}: holds other files ({', '.join(others[:3])}); give a new folder for the model")
     if present and not force:
-        raise SigeError(f"{destination}: holds a model already; it is only replaced with --force (force=True)")
+        raise SigeError(
+            f"{destination}: holds a model already; it is only replaced with --force (force=True), and --out FOLDER"
+            " puts this one elsewhere"
+        )
 
 
 def _swap(new: Path, destination: Path, old: Path) -> None:

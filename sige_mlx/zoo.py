@@ -1,9 +1,9 @@
 """Named models, the folders they are loaded from, and the cache that converted checkpoints go to."""
 
 import json
+import re
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from sige_mlx.cache import cache_folder
 from sige_mlx.engine import Engine
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
+from sige_mlx.label_classes import Classes, Palette, classes_of, palette_of
 from sige_mlx.models import build, reconfigured
 from sige_mlx.nn.module import parameters
+from sige_mlx.published import KNOWN
 
 ASSETS = Path(__file__).parent / "assets"
 """What ships inside the package: the embedded models and the pictures of the demos."""
@@ -31,51 +33,11 @@ LABELS = "blue-marble-labels-256"
 
 EMBEDDED = (DEFAULT, LABELS)
 
-Palette = tuple[tuple[int, int, int], ...]
-"""The colour of each class of label maps, from 0 on: red, green and blue."""
+LABELS_FILE = "labels.json"
+"""Names and colours of a model's classes, in its folder."""
 
-
-@dataclass(frozen=True)
-class Published:
-    """A model whose authors publish its checkpoint: the name of the file, the page or folder it is in, and its MD5 as
-    they give it; the file is None where they describe the network alone. `config` are the fields that differ from the
-    family's own."""
-
-    family: str
-    file: str | None = None
-    place: str | None = None
-    md5: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-    def network(self) -> mlx.nn.Module:
-        """The network, without weights."""
-        return build(self.family, dict(self.config))
-
-
-_SIGE = "https://www.cs.cmu.edu/~sige/resources/models"
-_CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
-
-KNOWN: Mapping[str, Published] = {
-    "ddpm-church-256": Published(
-        "ddpm", "church256-ddpm-unet.pth", f"{_SIGE}/diffusion", "8fbd43a27e98e64b56453faca9be619e"
-    ),
-    "pd-church-128": Published("pd", "church128-pd-unet.pth", f"{_SIGE}/diffusion", "8a2690eb25d1e2b5367e9574d7b73822"),
-    "pd-church-256": Published("pd", config={"image_size": 256, "ch_mult": (1, 1, 2, 4, 6, 8)}),
-    "gaugan-cityscapes": Published("spade", "spade.pth", f"{_SIGE}/gaugan", "21b8b5b29295b7208ba5cb48d818a367"),
-    "gan-compression-cityscapes": Published(
-        "sub_mobile_spade",
-        "sub_mobile_spade-32_32_32_48_32_24_24_32.pth",
-        f"{_SIGE}/gaugan",
-        "2f8373ff0433badbea664da90709ca3c",
-    ),
-    "cyclegan-horse2zebra": Published("resnet_generator", "horse2zebra.pth", _CYCLEGAN),
-    "cyclegan-monet": Published("resnet_generator", "style_monet.pth", _CYCLEGAN),
-    "cyclegan-vangogh": Published("resnet_generator", "style_vangogh.pth", _CYCLEGAN),
-    "vintagify": Published(
-        "resnet_generator", "G_A2B_epoch33.pth", "the package vintagify 0.1.2 of PyPI", config={"affine": True}
-    ),
-}
-"""The published models by the names they have here; their weights are converted into the cache by the user."""
+_GENERIC = re.compile(r"(?:latest|\d+)_net_G(_A|_B)?")
+"""Names that training gives to every generator, in a folder whose name tells more."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +48,13 @@ class Pretrained:
     family: str
     model: mlx.nn.Module
     load: Loader
-    palette: Palette | None = None
-    """Colours of the classes, of a network of label maps in whose folder `labels.json` says them."""
+    classes: Classes = ()
+    """What a network of label maps knows; nothing where their names and colours are not told."""
+
+    @property
+    def palette(self) -> Palette:
+        """The colours of the classes."""
+        return palette_of(self.classes)
 
     def engine(self, device: str = "cpu", **options: Any) -> Engine:
         """An `Engine` of the network; options are the engine's."""
@@ -113,18 +80,18 @@ def names() -> list[str]:
 
 def is_here(name: str) -> bool:
     """Whether the weights of a model in `names` are on this machine."""
-    return name in EMBEDDED or (cache_folder() / name / "config.json").is_file()
+    folder = cache_folder() / name
+    return name in EMBEDDED or all((folder / file).is_file() for file in ("config.json", "model.safetensors"))
 
 
 def load(name: str | Path) -> Pretrained:
     """A model by name (embedded or converted into the cache) or by the path of a folder with `config.json`,
-    `model.safetensors` and, where label maps have colours of their own, `labels.json`: an object from the names of the
-    classes, in the order of their numbers, to `[red, green, blue]`. Raises `SigeError` when it is nowhere, or when its
-    files do not belong together."""
+    `model.safetensors` and, where label maps have colours of their own, `labels.json` (see `classes_of`). Raises
+    `SigeError` when it is nowhere, or when its files do not belong together."""
     folder = _folder(name)
     family, model = _described(folder)
     load = _safetensors(folder / "model.safetensors", model)
-    return Pretrained(str(name), family, model, load, _palette(folder / "labels.json", model))
+    return Pretrained(str(name), family, model, load, classes_of(model.config, folder / LABELS_FILE))
 
 
 def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
@@ -133,6 +100,12 @@ def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
         published = KNOWN[str(name)]
         return published.family, published.network()
     return _described(_folder(name))
+
+
+def classes(name: str | Path) -> Classes:
+    """The classes of a model of label maps (see `classes_of`), whose weights need not be on this machine."""
+    folder = cache_folder() / name if str(name) in KNOWN else _folder(name)
+    return classes_of(network(name)[1].config, folder / LABELS_FILE)
 
 
 def random(name: str | Path, seed: int = 0) -> Pretrained:
@@ -157,13 +130,22 @@ def random_weights(model: mlx.nn.Module, seed: int = 0) -> Loader:
     return make
 
 
-def name_for(family: str, config: Any, source: Path) -> str:
-    """What to call a converted model in the cache: the published one's name if it is that network (of several alike,
-    the one whose file has this name), else the file's."""
-    alike = [name for name, known in KNOWN.items() if known.family == family and known.network().config == config]
-    if len(alike) > 1:
-        alike = [name for name in alike if KNOWN[name].file == source.name]
-    return alike[0] if alike else source.stem
+def name_for(family: str, config: Any, source: Path, md5: str | None = None) -> str:
+    """What to call a converted model in the cache: the published one's name if it is that network (where others are
+    alike, the one whose file has this MD5 or name), else the file's, or its folder's where many files are called so."""
+    alike = {
+        name: known for name, known in KNOWN.items() if known.family == family and known.network().config == config
+    }
+    for is_it in (lambda file: file.md5 is not None and file.md5 == md5, lambda file: file.called(source)):
+        for name, known in alike.items():
+            if any(map(is_it, known.files)):
+                return name
+    told = [name for name, known in alike.items() if not known.by_file]
+    if len(told) == 1:
+        return told[0]
+    generic = _GENERIC.fullmatch(source.stem)
+    folder = source.absolute().parent.name
+    return f"{folder}{generic[1] or ''}" if generic and folder else source.stem
 
 
 def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
@@ -179,19 +161,6 @@ def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
         raise SigeError(f"{path}: {error}") from error
 
 
-def _palette(path: Path, model: mlx.nn.Module) -> Palette | None:
-    if not path.exists():
-        return None
-    classes = getattr(model.config, "input_nc", 0)
-    try:
-        colours = np.array(list(json.loads(path.read_text()).values()))
-    except (OSError, ValueError, AttributeError) as error:
-        raise SigeError(f"{path} cannot be read as the colours of {classes} classes: {error!r}") from error
-    if colours.shape != (classes, 3) or colours.dtype.kind != "i" or colours.min() < 0 or colours.max() > 255:
-        raise SigeError(f"{path} cannot be read as the colours of {classes} classes, three numbers of 0 to 255 each")
-    return tuple((r, g, b) for r, g, b in colours.tolist())
-
-
 def _folder(name: str | Path) -> Path:
     if str(name) in EMBEDDED:
         return ASSETS / name
@@ -199,13 +168,14 @@ def _folder(name: str | Path) -> Path:
     if str(name) in KNOWN:
         if not cached.is_dir():
             published = KNOWN[str(name)]
-            if published.file is None:
+            if not published.files:
                 raise SigeError(
                     f"no checkpoint of {name} was published: `sige-mlx convert` puts one of yours into {cached}"
                 )
+            file = published.files[0]
             raise SigeError(
-                f"the weights of {name} are not on this machine: get {published.file} from {published.place} and run"
-                f" `sige-mlx convert {published.file}`, which puts them into {cached}"
+                f"the weights of {name} are not on this machine: get {file.name} from {file.place} and run"
+                f" `sige-mlx convert {file.name}`, which puts them into {cached}"
             )
         return cached
     if folder.is_file():

@@ -12,6 +12,7 @@ from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.workload import MIDDLE, random_image
 from sige_mlx.converters.families import FAMILIES
+from sige_mlx.converters.families.family import Transposed
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
 
@@ -30,7 +31,7 @@ Calls = Mapping[str, Call]
 """By name: "dense" (of the edited image), "record" (of the original), "prepare", "edit" …"""
 
 
-TWINS = ("ddpm", "pd", "spade", "sub_mobile_spade")
+TWINS = ("ddpm", "pd", "spade", "sub_mobile_spade", "resnet_generator")
 """Families with a PyTorch twin (`engines/torch.py`)."""
 
 
@@ -97,7 +98,8 @@ class Task:
         state: dict[str, npt.NDArray[Any]] = {name: np.zeros(shape, np.int64) for name, shape in layout.unused.items()}
         for name, source in layout.sources.items():
             ours = np.asarray(self.pretrained.load(name), np.float32)
-            ours = ours.transpose(0, 3, 1, 2) if ours.ndim == 4 else ours
+            if ours.ndim == 4:
+                ours = ours.transpose((3, 0, 1, 2) if isinstance(source, Transposed) else (0, 3, 1, 2))
             for rows in source.rows:
                 tensor = state.setdefault(rows.name, np.empty(rows.shape, np.float32))
                 tensor[rows.start : rows.stop], ours = np.split(ours, [rows.stop - rows.start])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sige_mlx.converters.families.family import Family, Layout, Shapes, parameter_shapes, whole
+from sige_mlx.converters.families.family import Family, Layout, Shapes, dimension, parameter_shapes, whole
 from sige_mlx.converters.families.unet import MAX_CHANNELS, joined_qkv, unet_shape, width
 from sige_mlx.models.pd import PDConfig, PDUNet
 
@@ -15,7 +15,9 @@ _HEAD_DIM = 64  # of theirs
 def infer(shapes: Shapes, image_size: int | None) -> tuple[PDConfig, tuple[str, ...]] | None:
     """Configuration of the network with tensors `shapes`; None if they are not a network's of this family."""
     shape = unet_shape(shapes)
-    temb_ch = width(shapes, "temb.dense.0", "temb.dense.1")
+    temb_ch = width(shapes, "temb.dense.0", "temb.dense.1") or dimension(
+        shapes, 1, (name for name in shapes if name.endswith(".temb_proj.weight"))
+    )
     if shape is None or not 0 < temb_ch <= MAX_CHANNELS:
         return None
     fields, remarks = shape.at(image_size, _ATTENTION_SIZE)

@@ -26,6 +26,7 @@ _FIRST_BLOCK = 10  # its number among the layers
 _NORMS = (2, 5, 8)  # those before it
 _TRANSPOSED = ("up.0.conv", "up.1.conv")  # of ours
 _BUFFERS = ("running_mean", "running_var")
+_COUNT = "num_batches_tracked"
 _MAX_CHANNELS = 1 << 14
 
 
@@ -36,7 +37,7 @@ def infer(shapes: Shapes, image_size: int | None) -> tuple[ResnetGeneratorConfig
     """
     n_blocks = _count_blocks(shapes)
     last = f"model.{_FIRST_BLOCK + n_blocks + 7}"
-    ngf = dimension(shapes, 0, ("model.1.weight", "model.1.bias"))
+    ngf = dimension(shapes, 0, (f"model.{i}.{leaf}" for i in (1, 2) for leaf in ("weight", "bias", *_BUFFERS)))
     input_nc = dimension(shapes, 1, ("model.1.weight",)) or 3
     output_nc = dimension(shapes, 0, (f"{last}.weight", f"{last}.bias")) or 3
     if not all(0 < n <= _MAX_CHANNELS for n in (ngf, input_nc, output_nc)):
@@ -45,17 +46,25 @@ def infer(shapes: Shapes, image_size: int | None) -> tuple[ResnetGeneratorConfig
     if 4 * n_blocks > len(shapes):
         return None
     affine = any(f"model.{i}.weight" in shapes for i in _NORMS)
+    # Statistics are kept by old instance normalisations, too, but without an affine map.
+    batch = affine and any(f"model.{i}.{buffer}" in shapes for i in _NORMS for buffer in _BUFFERS)
     side = 256 if image_size is None else image_size
-    config = ResnetGeneratorConfig((side, side), input_nc, output_nc, ngf, n_blocks, affine)
+    norm = "batch" if batch else "instance"
+    config = ResnetGeneratorConfig((side, side), input_nc, output_nc, ngf, n_blocks, norm, affine)
     remark = f"no tensor tells the picture's size: {side} x {side} assumed, and edits go by their pictures"
     return config, (() if image_size else (remark,))
 
 
 def layouts(config: ResnetGeneratorConfig) -> tuple[Layout, ...]:
-    """Our parameters from every layout: under either name of the blocks, with dropout in them or without, and with the
-    statistics that old versions of PyTorch kept for an instance normalisation and CycleGAN never used."""
+    """Our parameters from every layout: under either name of the blocks, with dropout in them or without, and with what
+    is of no use: the count of batches, and the statistics that old versions of PyTorch kept for an instance
+    normalisation and CycleGAN never used."""
     shapes = parameter_shapes(ResnetGenerator(config))
-    kept: tuple[tuple[str, ...], ...] = ((),) if config.affine else ((), _BUFFERS, (*_BUFFERS, "num_batches_tracked"))
+    kept: tuple[tuple[str, ...], ...] = ((),)
+    if config.norm == "batch":
+        kept = ((_COUNT,), ())
+    elif not config.affine:
+        kept = ((), _BUFFERS, (*_BUFFERS, _COUNT))
     ways = itertools.product(BLOCKS, (False, True), kept)
     return tuple(_layout(shapes, _layers(config.n_blocks, block, dropout), buffers) for block, dropout, buffers in ways)
 
@@ -90,7 +99,7 @@ def _layout(shapes: Shapes, layers: dict[str, str], buffers: tuple[str, ...]) ->
     unused: dict[str, Shape] = {}
     for layer, theirs in layers.items():
         if "norm" in layer:
-            width = shapes[f"{layer.replace('norm', 'conv')}.bias"]
+            width = shapes[f"{layer.replace('norm', 'conv')}.weight"][:1]
             unused |= {f"{theirs}.{buffer}": width if buffer in _BUFFERS else () for buffer in buffers}
     return Layout(sources, unused)
 

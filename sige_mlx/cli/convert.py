@@ -79,8 +79,9 @@ def convert(
             progress=tell,
         )
     if json:
-        described = {"folder": str(made.folder), "family": made.family, "parameters": made.parameters}
-        terminal.print_json({**described, "bytes": made.nbytes, "sha256": made.sha256, "notes": list(made.notes)})
+        described: dict[str, Any] = {"folder": str(made.folder), "family": made.family, "parameters": made.parameters}
+        described |= {"bytes": made.nbytes, "sha256": made.sha256, "md5": made.md5, "notes": list(made.notes)}
+        terminal.print_json(described)
         return
     for note in made.notes:
         typer.echo(f"Note: {note}")

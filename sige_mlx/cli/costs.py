@@ -9,9 +9,12 @@ import typer
 
 from sige_mlx.cli import terminal
 from sige_mlx.cli.mask_picture import mask_picture
+from sige_mlx.editing.figures import steps_in_words
 from sige_mlx.graph.cost import Cost, OpCost, dense_cost, edit_cost
 from sige_mlx.graph.plan import Edit, Plan
 from sige_mlx.graph.tiling import Size
+from sige_mlx.label_classes import Classes
+from sige_mlx.models.spade import LabelToImageConfig
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,11 @@ class Described:
 
     name: str
     family: str
+    config: Any
     plan: Plan
     edit: Edit | None
     steps: int
+    classes: Classes = ()
 
     @cached_property
     def dense_cost(self) -> Cost:
@@ -78,6 +83,9 @@ class Described:
                 "bytes_moved": edit.nbytes,
                 "tiles": {f"{h}x{w}": list(counts) for (h, w), counts in self.tiles.items()},
             }
+        if isinstance(self.config, LabelToImageConfig):
+            named = [{"id": i, "name": name, "colour": list(colour)} for i, (name, colour) in enumerate(self.classes)]
+            numbers["classes"] = named or [{"id": i} for i in range(self.config.input_nc)]
         if layers:
             edited = _layers(edit) if edit else {}
             numbers["layers"] = [_layer_json(layer, edited, edit is not None) for layer in _layers(dense).values()]
@@ -86,15 +94,13 @@ class Described:
     def print(self, layers: bool) -> None:
         """The summary, the edit drawn, and with `layers` a line for each."""
         dense, edit = self.dense_cost, self.edit_cost
+        steps = steps_in_words(self.steps)
         (h, w), cache = self.plan.image_size, dense.recorded_nbytes
         terminal.pairs(
             [
                 ("model", f"{self.name} ({self.family}, {w} × {h} pixels)"),
                 ("parameters", f"{self.parameters / 1e6:.1f} million, {dense.weight_nbytes / 2**20:.0f} MiB in memory"),
-                (
-                    "cache",
-                    f"{cache / 2**20:.0f} MiB a step, {cache * self.steps / 2**30:.2f} GiB for {self.steps} steps",
-                ),
+                ("cache", f"{cache / 2**20:.0f} MiB a step, {cache * self.steps / 2**30:.2f} GiB for {steps}"),
             ]
         )
         typer.echo()
@@ -114,6 +120,8 @@ class Described:
                 rows.append([name, f"{part / unit:.2f}", f"{whole / unit:.2f}", _times(whole, part)])
             terminal.table(["", "the edit", "everything", "times less"], rows)
             self._draw(self.edit)
+        if isinstance(self.config, LabelToImageConfig):
+            self._print_classes(self.config.input_nc)
         if layers:
             self._print_layers()
 
@@ -123,6 +131,14 @@ class Described:
         console.print()
         colour = console.color_system is not None and not console.no_color
         console.print(mask_picture(edit.tiling.mask[0], tiles, colour))
+
+    def _print_classes(self, count: int) -> None:
+        typer.echo()
+        if not self.classes:
+            typer.echo(f"classes 0 to {count - 1}, whose names and colours nobody told: give label maps in grey")
+            return
+        rows = [[name, str(i), ", ".join(map(str, colour))] for i, (name, colour) in enumerate(self.classes)]
+        terminal.table(["class", "id", "red, green, blue"], rows)
 
     def _print_layers(self) -> None:
         edited = _layers(self.edit_cost) if self.edit_cost else {}

@@ -59,12 +59,13 @@ def demo(
         raise SigeError(f"{options.spelled(stray[0])} is for pictures: the network of label maps runs once")
     out = out or Path(scene.out)
     check_destination(out)
-    images = {name: open_image(zoo.ASSETS / "demo" / file) for name, file in scene.files.items()}
+    files = {name: zoo.ASSETS / "demo" / file for name, file in scene.files.items()}
     pretrained = zoo.load(scene.model)
     engine = pretrained.engine(device, threads=threads)
     if what == "labels":
-        rendered = of_labels(engine, pretrained, images, compare=True)
+        rendered = of_labels(engine, pretrained, files, compare=True)
     else:
+        images = {name: open_image(file) for name, file in files.items()}
         rendered = of_pictures(engine, images, {"steps": steps, "strength": strength, "seed": seed}, compare=True)
     result, dense = rendered.result, rendered.dense
     save_image(rendered.page(scene.model, device, scene.title), out)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sige_mlx.zoo import Pretrained
 
 OF_PICTURES = ("original", "edited", "mask", *options.OF_DIFFUSION)
-OF_LABELS = ("labels", "edited_labels", "instances", "edited_instances")
 
 
 def edit(
@@ -82,6 +81,7 @@ def edit(
     from sige_mlx.editing.figures import as_json, figures
     from sige_mlx.editing.images import check_destination
     from sige_mlx.models.resnet_generator import ResnetGenerator
+    from sige_mlx.models.spade import LabelToImageGenerator
 
     named = options.named(context)
     _check_options(named)
@@ -90,16 +90,20 @@ def edit(
         check_destination(report)
         if report.resolve() == out.resolve():
             raise SigeError(f"--out and --report are both {out}: they must be two files")
-    given = {"original": original, "edited": edited, "mask": mask, "labels": labels, "edited_labels": edited_labels}
-    given |= {"instances": instances, "edited_instances": edited_instances}
-    images = {name: open_image(path) for name, path in given.items() if path}
+    pictures = {"original": original, "edited": edited, "mask": mask}
+    images = {name: open_image(path) for name, path in pictures.items() if path}
+    label_maps = {"labels": labels, "edited_labels": edited_labels, "instances": instances}
+    label_maps |= {"edited_instances": edited_instances}
     pretrained = zoo.load((zoo.LABELS if labels else zoo.DEFAULT) if model is None else model)
     translates = isinstance(pretrained.model, ResnetGenerator)
     if translates:
         pretrained = _fitted(pretrained, images, named)
+    if not labels and isinstance(pretrained.model, LabelToImageGenerator):
+        raise SigeError(f"{pretrained.name} makes pictures of label maps: give --labels and --edited-labels")
     engine = pretrained.engine(device, threads=threads, threshold=threshold)
     if labels:
-        rendered = of_labels(engine, pretrained, images, compare)
+        maps = {name: path for name, path in label_maps.items() if path}
+        rendered = of_labels(engine, pretrained, maps, compare)
     else:
         sampling = {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
         rendered = of_pictures(engine, images, None if translates else sampling, compare)
@@ -119,31 +123,22 @@ def edit(
 
 def _check_options(named: set[str]) -> None:
     """Raises `SigeError` unless the options describe one edit, of a picture or of a label map."""
-    of_labels = [name for name in OF_LABELS if name in named]
+    of_labels = [name for name in options.OF_LABELS if name in named]
     of_pictures = [name for name in OF_PICTURES if name in named]
     if not {"original", "edited", *of_labels} & named:
         raise SigeError("there is no edit: give --original and --edited, or --labels and --edited-labels")
     if of_labels and of_pictures:
         picture, label_map = options.spelled(of_pictures[0]), options.spelled(of_labels[0])
         raise SigeError(f"{picture} is for pictures and {label_map} for label maps: give one kind")
-    for one, other in (("original", "edited"), ("labels", "edited_labels")):
-        if len({one, other} & named) == 1:
-            raise SigeError(
-                f"{options.spelled(one)} and {options.spelled(other)} go together: an edit is where the two differ"
-            )
-    if "instances" in named or "edited_instances" in named:
-        if "labels" not in named:
-            given = options.spelled(of_labels[0])
-            raise SigeError(f"{given} says where the objects of a label map are: give --labels and --edited-labels")
-        if "instances" not in named:
-            raise SigeError("--edited-instances goes with --instances: an edit is where the two differ")
+    options.go_together(named, "original", "edited")
+    options.check_label_options(named)
 
 
 def _fitted(pretrained: "Pretrained", images: "Images", named: set[str]) -> "Pretrained":
     """A network that translates, made for the pictures' size. Raises `SigeError` for options that are not for it."""
-    if stray := [name for name in (*options.OF_DIFFUSION, *OF_LABELS) if name in named]:
+    if stray := [name for name in (*options.OF_DIFFUSION, *options.OF_LABELS) if name in named]:
         given, name = options.spelled(stray[0]), pretrained.name
-        kind = "label maps" if stray[0] in OF_LABELS else "diffusion models"
+        kind = "label maps" if stray[0] in options.OF_LABELS else "diffusion models"
         raise SigeError(f"{given} is for {kind}: {name} translates a picture, in one pass")
     width, height = images["original"].size
     return pretrained.configured(image_size=(height, width))

@@ -1,7 +1,7 @@
 """`sige-mlx info`: what a model and an edit cost, before running them. Needs no weights."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -13,13 +13,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from sige_mlx.graph.plan import Plan
+    from sige_mlx.label_classes import Palette
+
+    Files: TypeAlias = tuple[Path, Path | None]  # of labels and of instances
 
 
 def info(
+    context: typer.Context,
     model: options.Model = None,
     original: options.OriginalFile = None,
     edited: options.EditedFile = None,
     mask: options.MaskFile = None,
+    labels: options.LabelsFile = None,
+    edited_labels: options.EditedLabelsFile = None,
+    instances: options.InstancesFile = None,
+    edited_instances: options.EditedInstancesFile = None,
     edit: Annotated[
         float | None,
         typer.Option(metavar="PERCENT", help="Cost an edit of this share of the pixels, a blob."),
@@ -42,8 +50,8 @@ def info(
 ) -> None:
     """Show what a model and an edit cost before running them.
 
-    An edit is described by two pictures, by a mask, or by its size; it is drawn with the tiles that it makes active.
-    The share that is edited counts the mask as the network sees it, grown by a few pixels.
+    An edit is described by two pictures or label maps, by a mask, or by its size; it is drawn with the tiles that it
+    makes active. The share that is edited counts the mask as the network sees it, grown by a few pixels.
 
     The model in the package; an edit of 1.2 % of a published one, layer by layer, for which no weights are needed; an
     edit of your own, and the network as a graph:
@@ -51,6 +59,11 @@ def info(
         sige-mlx info
         sige-mlx info -m ddpm-church-256 --edit 1.2 --layers
         sige-mlx info --original a.png --edited b.png --graph model.dot
+
+    The classes of a network of label maps, with their ids and colours, and what an edit of a map would cost:
+
+        sige-mlx info -m gaugan-cityscapes
+        sige-mlx info --labels a.png --edited-labels b.png
 
     What a network would cost with tiles from another plane on than its own:
 
@@ -61,6 +74,7 @@ def info(
     from sige_mlx.editing.denoising import default_steps
     from sige_mlx.editing.images import open_image
     from sige_mlx.graph.plan import Plan
+    from sige_mlx.label_classes import palette_of
     from sige_mlx.models import reconfigured
     from sige_mlx.models.resnet_generator import ResnetGenerator
 
@@ -68,15 +82,23 @@ def info(
         _check_graph_file(graph)
     if steps is not None and steps < 1:
         raise SigeError(f"the cache is counted for {steps} steps: there must be 1 or more")
-    name = zoo.DEFAULT if model is None else model
+    named = options.named(context)
+    _check_options(named)
+    name = (zoo.LABELS if labels else zoo.DEFAULT) if model is None else model
     family, network = zoo.network(name)
     if (sized_by := original or mask) and isinstance(network, ResnetGenerator):
         width, height = open_image(sized_by).size
         network = reconfigured(network, image_size=(height, width))
     plan = Plan.of(network, threshold=threshold)
-    region = _region(plan, network.config, original, edited, mask, edit)
+    region: npt.NDArray[np.bool_] | None
+    if labels and edited_labels:
+        before, after = (labels, instances), (edited_labels, edited_instances)
+        region = _region_of_maps(plan, network.config, palette_of(zoo.classes(name)), before, after)
+    else:
+        region = _region(plan, network.config, original, edited, mask, edit)
     edit_plan = None if region is None else plan.edit(region, everywhere=False)
-    described = Described(name, family, plan, edit_plan, steps or default_steps(network.config))
+    steps = steps or default_steps(network.config)
+    described = Described(name, family, network.config, plan, edit_plan, steps, zoo.classes(name))
     if graph:
         from sige_mlx.graph.draw import graphviz, mermaid
 
@@ -100,6 +122,18 @@ def _check_graph_file(path: Path) -> None:
     check_parent(path)
 
 
+def _check_options(named: set[str]) -> None:
+    """Raises `SigeError` unless the options describe one edit, or none."""
+    options.go_together(named, "original", "edited")
+    options.check_label_options(named)
+    ways = ({"original"}, {"mask"}, {"labels"}, {"edit"})
+    if sum(bool(way & named) for way in ways) > 1:
+        raise SigeError(
+            "an edit is described by --original and --edited, by --mask, by --labels and --edited-labels, or by --edit:"
+            " give only one of them"
+        )
+
+
 def _region(
     plan: "Plan", config: Any, original: Path | None, edited: Path | None, mask: Path | None, share: float | None
 ) -> "npt.NDArray[np.bool_] | None":
@@ -109,20 +143,27 @@ def _region(
     from sige_mlx.editing.images import picture
     from sige_mlx.editing.session import edited_region
     from sige_mlx.masks import user_mask
+    from sige_mlx.models.spade import LabelToImageConfig
 
-    described = [original is not None or edited is not None, mask is not None, share is not None]
-    if sum(described) > 1:
-        raise SigeError(
-            "an edit is described by --original and --edited, by --mask, or by --edit: give only one of them"
-        )
     size = plan.image_size
     if share is not None:
         return blob_mask(size, share, config.mask_dilate_radius)
     if mask is not None:
         return user_mask(open_image(mask), size)
-    if original is None and edited is None:
-        return None
     if original is None or edited is None:
-        raise SigeError("--original and --edited go together: an edit is where the two differ")
+        return None
+    if isinstance(config, LabelToImageConfig):
+        raise SigeError("this model makes pictures of label maps: give --labels and --edited-labels")
     before, after = picture(open_image(original), size, str(original)), picture(open_image(edited), size, str(edited))
     return edited_region(before, after, None, config.eps, config.mask_dilate_radius)
+
+
+def _region_of_maps(
+    plan: "Plan", config: Any, palette: "Palette", original: "Files", edited: "Files"
+) -> "npt.NDArray[np.bool_]":
+    """What an edit of labels, and of instances if there are any, recomputes: bool (H, W)."""
+    from sige_mlx.editing.labels import MapReader
+
+    reader = MapReader(config, plan.image_size, palette)
+    before = reader.read(*original)
+    return reader.mask(before, reader.read(*edited, before), config.mask_dilate_radius)

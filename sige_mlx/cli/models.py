@@ -36,13 +36,16 @@ def models(json: options.AsJson = False) -> None:
             typer.echo(f"\n{model['error']}")
     typer.echo("\nPublished checkpoints, to be downloaded from their authors:")
     for model in listed:
-        if published := model.get("published"):
-            md5 = f", MD5 {published['md5']}" if "md5" in published else ""
-            typer.echo(f"  {model['name']}: {published['file']} from {published['place']}{md5}")
+        for file in model.get("published", ()):
+            md5 = f", MD5 {file['md5']}" if file["md5"] else ""
+            typer.echo(f"  {model['name']}: {file['file']} from {file['place']}{md5}")
+        if not model.get("published", True):
+            typer.echo(f"  {model['name']}: no checkpoint was published")
 
 
 def _described(name: str) -> dict[str, Any]:
-    """A model as JSON has it: `image` is [height, width]; a folder that cannot be read has an `error` instead."""
+    """A model as JSON has it: `image` is [height, width]; a folder that cannot be read has an `error` instead. Those of
+    the authors have `published`, the files of their weights: an empty list where there are none."""
     from sige_mlx import zoo
     from sige_mlx.nn.module import parameters
 
@@ -54,11 +57,9 @@ def _described(name: str) -> dict[str, Any]:
     shape = next(s for s in network.inputs().values() if len(s) == 4)
     count = sum(math.prod(p.shape) for p in parameters(network).values())
     described |= {"family": family, "image": list(shape[1:3]), "parameters": count}
-    published = zoo.KNOWN.get(name)
-    if published and published.file:
-        described["published"] = {"file": published.file, "place": published.place}
-        if published.md5:
-            described["published"]["md5"] = published.md5
+    if name in zoo.KNOWN:
+        files = zoo.KNOWN[name].files
+        described["published"] = [{"file": file.name, "place": file.place, "md5": file.md5} for file in files]
     return described
 
 

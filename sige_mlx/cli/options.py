@@ -5,6 +5,11 @@ from typing import Annotated
 
 import typer
 
+from sige_mlx.errors import SigeError
+
+OF_LABELS = ("labels", "edited_labels", "instances", "edited_instances")
+"""Options of networks that read label maps."""
+
 OF_DIFFUSION = ("steps", "strength", "seed", "sampler")
 """Options of networks that make a picture step by step."""
 
@@ -66,7 +71,7 @@ InstancesFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Which object each pixel of the label map belongs to, grey.",
+        help="Which object each pixel of the label map belongs to: grey ids, or a colour each.",
         show_default="one for each area of a class",
     ),
 ]
@@ -90,6 +95,22 @@ def named(context: typer.Context) -> set[str]:
     """The parameters that were given."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source and source.name != "DEFAULT"}
+
+
+def check_label_options(named: set[str]) -> None:
+    """Raises `SigeError` unless the options of label maps among those `named` describe one edit, or none."""
+    go_together(named, "labels", "edited_labels")
+    if "labels" not in named and (given := [name for name in OF_LABELS if name in named]):
+        told = f"{spelled(given[0])} says where the objects of a label map are"
+        raise SigeError(f"{told}: give --labels and --edited-labels")
+    if "edited_instances" in named and "instances" not in named:
+        raise SigeError("--edited-instances goes with --instances: an edit is where the two differ")
+
+
+def go_together(named: set[str], one: str, other: str) -> None:
+    """Raises `SigeError` where one of two options is given without the other."""
+    if len({one, other} & named) == 1:
+        raise SigeError(f"{spelled(one)} and {spelled(other)} go together: an edit is where the two differ")
 
 
 def spelled(parameter: str) -> str:

@@ -1,5 +1,6 @@
 """Pictures and label maps that were edited, rendered: what `edit` and `demo` have in common."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from sige_mlx.cli import terminal
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from sige_mlx.zoo import Pretrained
 
     Images: TypeAlias = dict[str, Image]  # by the option of `edit` that names the file
+    Files: TypeAlias = dict[str, Path]  # likewise
 
 
 class Rendered(NamedTuple):
@@ -53,14 +55,14 @@ def of_pictures(engine: "Engine", images: "Images", sampling: dict[str, Any] | N
     return Rendered(result, dense, session.original, picture(painted, engine.plan.image_size), settings, unedited)
 
 
-def of_labels(engine: "Engine", pretrained: "Pretrained", images: "Images", compare: bool) -> Rendered:
+def of_labels(engine: "Engine", pretrained: "Pretrained", files: "Files", compare: bool) -> Rendered:
     """By a network that makes pictures of label maps; colours are those of `pretrained`."""
     from sige_mlx.editing import LabelSession
-    from sige_mlx.editing.label_maps import CITYSCAPES, colours, read_map
+    from sige_mlx.editing.label_maps import colours, read_map
 
-    edited = images["edited_labels"], images.get("edited_instances")
-    palette = pretrained.palette or CITYSCAPES
-    session = LabelSession(engine, images["labels"], images.get("instances"), palette=palette)
+    edited = files["edited_labels"], files.get("edited_instances")
+    palette = pretrained.palette
+    session = LabelSession(engine, files["labels"], files.get("instances"), palette=palette)
     with terminal.progress_bars(terminal.STAGES) as tell:
         result = session.edit(*edited, tell)
         dense = session.dense(*edited, tell) if compare else None

@@ -29,7 +29,7 @@ def figures(result: EditResult, dense: DenseResult | None = None) -> list[Figure
     rows = [Figure("edited pixels", f"{edited} ({result.edited:.1%})", f"{pixels}", _times(pixels, edited))]
     for (h, w), (active, count) in result.tiles.items():
         rows.append(Figure(f"tiles at {w} × {h}", f"{active}", f"{count}", _times(count, active), (h, w)))
-    steps = f"{result.steps} step{'s' if result.steps > 1 else ''}"
+    steps = steps_in_words(result.steps)
     macs, dense_macs = result.macs, result.dense_macs
     rows.append(Figure(f"GMACs, {steps}", _digits(macs / 1e9), _digits(dense_macs / 1e9), _times(dense_macs, macs)))
     seconds = dense.seconds if dense else result.dense_seconds
@@ -37,6 +37,10 @@ def figures(result: EditResult, dense: DenseResult | None = None) -> list[Figure
         return [*rows, Figure(f"seconds, {steps}", _digits(result.seconds), "not run", "")]
     less = _times(seconds, result.seconds)
     return [*rows, Figure(f"seconds, {steps}", _digits(result.seconds), _digits(seconds), less)]
+
+
+def steps_in_words(count: int) -> str:
+    return f"{count} step{'s' if count > 1 else ''}"
 
 
 def headline(result: EditResult, dense: DenseResult | None = None) -> str:

@@ -20,7 +20,9 @@ def open_image(path: str | Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            return ImageOps.exif_transpose(image)
+            upright = ImageOps.exif_transpose(image)
+            upright.format = image.format
+            return upright
     except FileNotFoundError:
         raise SigeError(f"{path}: there is no such file") from None
     except IsADirectoryError:

@@ -2,64 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sige_mlx.editing.images import Picture
+from sige_mlx import label_classes
+from sige_mlx.editing.images import Picture, open_image
 from sige_mlx.errors import SigeError
+from sige_mlx.label_classes import Palette, palette_of
 from sige_mlx.models.spade import LabelToImageConfig
-from sige_mlx.zoo import Palette
+
+_LOSSY = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "lossy WebP"}  # formats of Pillow
 
 Ids = npt.NDArray[np.int32]
 """(H, W): the class of every pixel, or its instance."""
 
-MapLike = Image.Image | npt.ArrayLike
+MapLike = Image.Image | npt.ArrayLike | Path
+"""An image, an array, or the path of a file."""
 
-CITYSCAPES: Palette = (
-    ((0, 0, 0),) * 5  # unlabeled, ego vehicle, rectification border, out of roi, static
-    + ((111, 74, 0), (81, 0, 81))  # dynamic, ground
-    + ((128, 64, 128), (244, 35, 232), (250, 170, 160), (230, 150, 140))  # road, sidewalk, parking, rail track
-    + ((70, 70, 70), (102, 102, 156), (190, 153, 153))  # building, wall, fence
-    + ((180, 165, 180), (150, 100, 100), (150, 120, 90))  # guard rail, bridge, tunnel
-    + ((153, 153, 153), (153, 153, 153), (250, 170, 30), (220, 220, 0))  # pole, polegroup, traffic light and sign
-    + ((107, 142, 35), (152, 251, 152), (70, 130, 180))  # vegetation, terrain, sky
-    + ((220, 20, 60), (255, 0, 0))  # person, rider
-    + ((0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 0, 90), (0, 0, 110))  # car, truck, bus, caravan, trailer
-    + ((0, 80, 100), (0, 0, 230), (119, 11, 32))  # train, motorcycle, bicycle
-    + ((0, 0, 142),)  # license plate
-)
-"""Colours of the ids 0 to 34 (Cordts et al. 2016); of ids with the same colour, the first is read."""
+Pixels = Image.Image | npt.NDArray[Any]
+"""A map that was opened."""
+
+CITYSCAPES: Palette = palette_of(label_classes.CITYSCAPES)
+"""Of ids with the same colour, the first is read."""
 
 
 def read_map(image: MapLike, size: tuple[int, int], name: str, palette: Palette = CITYSCAPES) -> Ids:
     """The ids of a map of `size` (H, W): of a grey image or (H, W) integers, the values; of a colour image or (H, W, 3)
     uint8, the classes of these colours in `palette`; of an indexed image with a palette of its own, the indices. Raises
     `SigeError` for anything else, and for another size."""
-    pixels = _pixels(image, name, palette) if isinstance(image, Image.Image) else np.asarray(image)
-    coloured = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
-    if not coloured and (pixels.ndim != 2 or pixels.dtype.kind not in "iu"):
-        raise SigeError(
-            f"{name} is an array {pixels.shape} of {pixels.dtype}: it must be (H, W) of integers, or (H, W, 3) of uint8"
-        )
-    if pixels.shape[:2] != size:
-        h, w = pixels.shape[:2]
-        raise SigeError(f"{name} is {w}×{h} pixels (width × height): this model takes {size[1]}×{size[0]}")
-    return _from_colours(pixels, name, palette) if coloured else pixels.astype(np.int32)
+    found, name = opened(image, name)
+    pixels = _fitting(_pixels(found, name, lambda image: _indices(image, palette)), size, name)
+    return _ids(pixels, name) if pixels.ndim == 2 else _from_colours(pixels, name, palette, lossy(found))
 
 
-def check_classes(labels: Ids, config: LabelToImageConfig, name: str = "the label map") -> None:
-    """Raises `SigeError` for a class that the network does not know."""
+def read_instances(image: MapLike, size: tuple[int, int], name: str) -> Ids:
+    """The ids of a map of `size` (H, W) of instances: of a grey image or (H, W) integers, the values; of an indexed
+    image, the indices; of a colour image or (H, W, 3) uint8, every colour is an object. Raises `SigeError` for anything
+    else, and for another size."""
+    found, name = opened(image, name)
+    if hint := lossy(found):
+        raise SigeError(f"{name} should say which pixels are of one object, and cannot{hint}")
+    pixels = _fitting(_pixels(found, name, np.asarray), size, name)
+    return _ids(pixels, name) if pixels.ndim == 2 else _codes(pixels)
+
+
+def opened(image: MapLike, name: str) -> tuple[Pixels, str]:
+    """A map's pixels, and what to call it: a file by its path, anything else by `name`."""
+    if isinstance(image, str | Path):
+        return open_image(image), str(image)
+    return image if isinstance(image, Image.Image) else np.asarray(image), name
+
+
+def lossy(pixels: Pixels) -> str:
+    """What to add to a complaint about a picture that was compressed by changing it; nothing for others."""
+    changed = _LOSSY.get(pixels.format or "") if isinstance(pixels, Image.Image) else None
+    return f" ({changed} changes colours and ids: save maps as PNG)" if changed else ""
+
+
+def check_classes(labels: Ids, config: LabelToImageConfig, name: str = "the label map", hint: str = "") -> None:
+    """Raises `SigeError`, which ends in `hint`, for a class that the network does not know."""
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or highest >= config.input_nc:
         wrong = lowest if lowest < 0 else highest
-        raise SigeError(f"{name} has the class {wrong}: this model knows the classes 0 to {config.input_nc - 1}")
+        known = f"this model knows the classes 0 to {config.input_nc - 1}, which `sige-mlx info` lists"
+        raise SigeError(f"{name} has the class {wrong}: {known}{hint}")
 
 
 def colours(labels: Ids, palette: Palette = CITYSCAPES) -> Picture:
-    """A label map as a picture in the colours of `palette`, which repeat after its last class."""
+    """A label map as a picture in the colours of `palette`, which repeat after its last class; in those of Cityscapes
+    where it has none."""
+    palette = palette or CITYSCAPES
     return np.asarray(palette, np.uint8)[labels % len(palette)]
 
 
@@ -85,10 +102,16 @@ def encode(labels: Ids, instances: Ids, config: LabelToImageConfig) -> npt.NDArr
     return encoded
 
 
-def _pixels(image: Image.Image, name: str, palette: Palette) -> npt.NDArray[Any]:
-    if image.mode in ("P", "RGB", "RGBA"):
-        colours = np.asarray(image.convert("RGB"))
-        return _indices(image, colours, palette) if image.mode == "P" else colours
+def _pixels(image: Pixels, name: str, indexed: Callable[[Image.Image], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Ids (H, W), or colours (H, W, 3), uint8; `indexed` says which of them an indexed image is."""
+    if not isinstance(image, Image.Image):
+        return image
+    if image.mode == "P":
+        return indexed(image)
+    if image.mode in ("RGB", "RGBA"):
+        return np.asarray(image.convert("RGB"))
+    if image.mode == "LA":
+        return np.asarray(image.getchannel("L"))
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return np.asarray(image).astype(np.int32)
     raise SigeError(
@@ -96,27 +119,60 @@ def _pixels(image: Image.Image, name: str, palette: Palette) -> npt.NDArray[Any]
     )
 
 
-def _indices(image: Image.Image, colours: Picture, palette: Palette) -> npt.NDArray[Any]:
+def _indices(image: Image.Image, palette: Palette) -> npt.NDArray[Any]:
     """The indices of an indexed image where they are the ids, as in maps with a palette that a dataset or a tool gave
-    them: some colour is no class's, and none is that of another class than its index. Otherwise `colours`."""
-    indices = np.asarray(image)
+    them: some colour is no class's, and none is that of another class than its index. Otherwise its colours."""
+    indices, colours = np.asarray(image), np.asarray(image.convert("RGB"))
     used, first = np.unique(indices, return_index=True)
     classes = _classes(colours.reshape(-1, 3)[first], palette)
     own = (classes < 0).any() and ((classes < 0) | (classes == used)).all()
-    return indices.astype(np.int32) if own else colours
+    return indices if own else colours
 
 
-def _from_colours(pixels: Picture, name: str, palette: Palette) -> Ids:
+def _fitting(pixels: npt.NDArray[Any], size: tuple[int, int], name: str) -> npt.NDArray[Any]:
+    """The same, (H, W) of integers or (H, W, 3) of uint8."""
+    coloured = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
+    if not coloured and (pixels.ndim != 2 or pixels.dtype.kind not in "iu"):
+        raise SigeError(
+            f"{name} is an array {pixels.shape} of {pixels.dtype}: it must be (H, W) of integers, or (H, W, 3) of uint8"
+        )
+    if pixels.shape[:2] != size:
+        h, w = pixels.shape[:2]
+        raise SigeError(
+            f"{name} is {w}×{h} pixels (width × height): this model takes {size[1]}×{size[0]}; resize maps by nearest"
+            " neighbour, which invents no ids"
+        )
+    return pixels
+
+
+def _ids(pixels: npt.NDArray[Any], name: str) -> Ids:
+    """Integers, checked before they are cast: most would become others without a word."""
+    limits = np.iinfo(np.int32)
+    for wrong in (int(pixels.min()), int(pixels.max())):
+        if not limits.min <= wrong <= limits.max:
+            raise SigeError(f"{name} has the id {wrong}: ids are {limits.min} to {limits.max}")
+    return pixels.astype(np.int32)
+
+
+def _from_colours(pixels: Picture, name: str, palette: Palette, hint: str) -> Ids:
+    if not palette:
+        raise SigeError(
+            f"{name} is in colours, and nobody told those of this model's classes: give it in grey, with ids, or put"
+            " labels.json beside the model's config.json"
+        )
     ids = _classes(pixels, palette)
     if (ids < 0).any():
         y, x = np.argwhere(ids < 0)[0].tolist()
         colour = tuple(pixels[y, x].tolist())
-        raise SigeError(f"{name} has the colour {colour} at x = {x}, y = {y}: it is none of the classes'")
+        known = "it is none of the classes', which `sige-mlx info` lists"
+        raise SigeError(f"{name} has the colour {colour} at x = {x}, y = {y}: {known}{hint}")
     return ids
 
 
 def _classes(colours: npt.NDArray[np.uint8], palette: Palette) -> Ids:
     """The class of each of the colours (..., 3), -1 for no class's."""
+    if not palette:
+        return np.full(colours.shape[:-1], -1, np.int32)
     codes, known = _codes(colours), _codes(np.asarray(palette, np.uint8))
     distinct, first = np.unique(known, return_index=True)
     at = np.searchsorted(distinct, codes).clip(max=len(distinct) - 1)

@@ -1,30 +1,75 @@
 """Editing the label map behind a picture: record the network on the original map once, then recompute only what an
 edited map changes."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.editing.label_maps import CITYSCAPES, Ids, MapLike, check_classes, edges, encode, read_map
+from sige_mlx.editing.label_maps import (
+    CITYSCAPES,
+    Ids,
+    MapLike,
+    check_classes,
+    edges,
+    encode,
+    lossy,
+    opened,
+    read_instances,
+    read_map,
+)
 from sige_mlx.editing.one_pass import OnePassSession
 from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.result import DenseResult, EditResult
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
+from sige_mlx.label_classes import Palette
 from sige_mlx.masks import dilate
 from sige_mlx.models.spade import LabelToImageConfig
-from sige_mlx.zoo import Palette
+from sige_mlx.zoo import LABELS
 
 Maps = tuple[Ids, Ids]
 """Labels and instances."""
 
 
+class MapReader:
+    """How a network of label maps, made for pictures of `size` (H, W), is given them; coloured maps are in the colours
+    of `palette`. Raises `SigeError` for a network that reads no label maps."""
+
+    def __init__(self, config: Any, size: tuple[int, int], palette: Palette):
+        if not isinstance(config, LabelToImageConfig):
+            raise SigeError(f"this model reads pictures: label maps are for {LABELS}, gaugan-cityscapes and their like")
+        self.config, self.size, self.palette = config, size, palette
+
+    def read(self, labels: MapLike, instances: MapLike | None, original: Maps | None = None) -> Maps:
+        """The maps as ids, in arrays of their own; of an edit of `original`, instances are its where the class is, if
+        they are not given. Raises `SigeError` for maps that do not fit the network."""
+        which = "original" if original is None else "edited"
+        pixels, name = opened(labels, f"the {which} label map")
+        ids = read_map(pixels, self.size, name, self.palette)
+        check_classes(ids, self.config, name, lossy(pixels))
+        if instances is not None:
+            if self.config.no_instance:
+                raise SigeError("this network sees no instances: it takes a label map alone")
+            return ids, read_instances(instances, self.size, f"the {which} instance map")
+        return ids, ids if original is None else np.where(ids == original[0], original[1], ids)
+
+    def mask(self, original: Maps, edited: Maps, dilation: int) -> npt.NDArray[np.bool_]:
+        """What an edit recomputes: where class or instance edge differ, grown by `dilation` pixels. Bool (H, W)."""
+        changed = original[0] != edited[0]
+        if not self.config.no_instance:
+            changed |= edges(original[1]) != edges(edited[1])
+        return dilate(changed, dilation)
+
+
 class LabelSession(OnePassSession[Maps]):
     """A label map open for editing.
 
-    `labels` are the classes of all pixels and `instances` which object each belongs to: Pillow images or arrays of the
-    engine's size (see `label_maps.read_map`), where they are coloured in the colours of `palette`. Without instances
-    every area of one class is an object. `dilation` is by how many pixels the mask of an edit grows, by default the
-    model's. Raises `SigeError` for maps that do not fit the network, and for a network that reads no label maps.
+    `labels` are the classes of all pixels (see `label_maps.read_map`; coloured ones are in the colours of `palette`),
+    `instances` say which object each belongs to (see `read_instances`): Pillow images, arrays or paths of files, of the
+    engine's size. Without instances every area of one class is an object. `dilation` is by how many pixels the mask of
+    an edit grows, by default the model's. Raises `SigeError` for maps that do not fit the network, and for a network
+    that reads no label maps.
     """
 
     def __init__(
@@ -36,13 +81,11 @@ class LabelSession(OnePassSession[Maps]):
         palette: Palette = CITYSCAPES,
         dilation: int | None = None,
     ):
-        if not isinstance(engine.config, LabelToImageConfig):
-            raise SigeError("this model reads pictures: label maps are for gaugan-cityscapes and its like")
+        self._reader = MapReader(engine.config, engine.plan.image_size, palette)
         if engine.config.output_nc != 3:
             raise SigeError(f"this network writes {engine.config.output_nc} channels: pictures need 3")
-        self.engine, self.palette = engine, palette
         self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
-        super().__init__(engine, self._read(labels, instances))
+        super().__init__(engine, self._reader.read(labels, instances))
 
     @property
     def labels(self) -> Ids:
@@ -60,34 +103,22 @@ class LabelSession(OnePassSession[Maps]):
         Without `instances`, those of the original are kept where the class is. The result waits in `pending` until
         `commit` or `revert`. Raises `SigeError` for maps that do not fit the network.
         """
-        maps = self._read(labels, instances, edited=True)
+        maps = self._read(labels, instances)
         return self._edit(maps, self._mask(maps), progress)
 
     def dense(self, labels: MapLike, instances: MapLike | None = None, progress: Progress | None = None) -> DenseResult:
         """The same picture with nothing reused: what `edit` is compared with."""
-        return self._dense(self._read(labels, instances, edited=True), progress)
+        return self._dense(self._read(labels, instances), progress)
 
     def mask(self, labels: MapLike, instances: MapLike | None = None) -> npt.NDArray[np.bool_]:
         """What an edit would recompute: where class or instance edge differ, grown by the dilation. Bool (H, W)."""
-        return self._mask(self._read(labels, instances, edited=True))
+        return self._mask(self._read(labels, instances))
 
     def _mask(self, maps: Maps) -> npt.NDArray[np.bool_]:
-        changed = self.labels != maps[0]
-        if not self.engine.config.no_instance:
-            changed |= edges(self.instances) != edges(maps[1])
-        return dilate(changed, self.dilation)
+        return self._reader.mask(self.original, maps, self.dilation)
 
-    def _read(self, labels: MapLike, instances: MapLike | None, edited: bool = False) -> Maps:
-        """The maps as ids, in arrays of the session's own."""
-        which = "edited" if edited else "original"
-        size = self.engine.plan.image_size
-        ids = read_map(labels, size, f"the {which} label map", self.palette)
-        check_classes(ids, self.engine.config, f"the {which} label map")
-        if instances is not None:
-            if self.engine.config.no_instance:
-                raise SigeError("this network sees no instances: it takes a label map alone")
-            return ids, read_map(instances, size, f"the {which} instance map", self.palette)
-        return ids, np.where(ids == self.labels, self.instances, ids) if edited else ids
+    def _read(self, labels: MapLike, instances: MapLike | None) -> Maps:
+        return self._reader.read(labels, instances, self.original)
 
     def _input(self, original: Maps) -> npt.NDArray[np.float32]:
         return encode(*original, self.engine.config)

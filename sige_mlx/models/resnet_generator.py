@@ -17,12 +17,16 @@ MULTIPLE, LEAST = 2**HALVINGS, 2 ** (HALVINGS + 1)
 """Of which the sides must be, and what they must be at least: the blocks mirror the borders of their plane."""
 
 
+NORMS: dict[str, type[nn.InstanceNorm] | type[nn.BatchNorm]] = {"instance": nn.InstanceNorm, "batch": nn.BatchNorm}
+
+
 @dataclass(frozen=True)
 class ResnetGeneratorConfig:
     """Network and edit settings; the defaults are CycleGAN's published networks at 256 x 256.
 
-    `image_size` is height and width of the picture, which no parameter depends on. With `affine` every normalisation
-    has a weight and a bias. What an edit leaves alone of the output is the kept picture, so what it computes is
+    `image_size` is height and width of the picture, which no parameter depends on. Normalisations are by "instance", in
+    CycleGAN, or by "batch", pix2pix's default, after convolutions without a bias; with `affine`, as by batch always,
+    they have a weight and a bias. What an edit leaves alone of the output is the kept picture, so what it computes is
     normalised as that was, at every resolution and without a `fresh_head` (see `sige_mlx.graph.regions`).
     """
 
@@ -31,6 +35,7 @@ class ResnetGeneratorConfig:
     output_nc: int = 3
     ngf: int = 64
     n_blocks: int = 9
+    norm: str = "instance"
     affine: bool = False
     sparse_resolution_threshold: int = 1
     eps: float = 0.01
@@ -54,15 +59,28 @@ class ResnetGeneratorConfig:
             )
         if self.n_blocks < 0:
             raise SigeError(f"ResNet generator: n_blocks is {self.n_blocks}; it must be 0 or more")
+        if self.norm not in NORMS:
+            raise SigeError(f"ResNet generator: norm is {self.norm!r}; it is {' or '.join(NORMS)}")
+        if self.norm == "batch" and not self.affine:
+            raise SigeError("ResNet generator: norm is 'batch', which has weights and biases: affine must be true")
+
+    @property
+    def bias(self) -> bool:
+        """Whether a convolution before a normalisation has one."""
+        return self.norm != "batch"
+
+    def normalisation(self, channels: int) -> nn.InstanceNorm | nn.BatchNorm:
+        """A layer's."""
+        return NORMS[self.norm](channels, affine=self.affine)
 
 
 class ConvBlock(mlx.nn.Module):
-    """A convolution, instance normalisation and ReLU."""
+    """A convolution, normalisation and ReLU."""
 
-    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, channels: int, affine: bool):
+    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, channels: int, config: ResnetGeneratorConfig):
         super().__init__()
         self.conv = conv
-        self.norm = nn.InstanceNorm(channels, affine=affine)
+        self.norm = config.normalisation(channels)
 
     def __call__(self, x: Tensor) -> Tensor:
         return nn.relu(self.norm(self.conv(x)))
@@ -71,12 +89,12 @@ class ConvBlock(mlx.nn.Module):
 class ResnetBlock(mlx.nn.Module):
     """Two 3x3 convolutions, each normalised, beside a path that is the identity."""
 
-    def __init__(self, channels: int, affine: bool):
+    def __init__(self, channels: int, config: ResnetGeneratorConfig):
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, pad_mode="reflect")
-        self.norm1 = nn.InstanceNorm(channels, affine=affine)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, pad_mode="reflect")
-        self.norm2 = nn.InstanceNorm(channels, affine=affine)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=config.bias, pad_mode="reflect")
+        self.norm1 = config.normalisation(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=config.bias, pad_mode="reflect")
+        self.norm2 = config.normalisation(channels)
 
     def __call__(self, x: Tensor) -> Tensor:
         return x + self.norm2(self.conv2(nn.relu(self.norm1(self.conv1(x)))))
@@ -89,11 +107,13 @@ class ResnetGenerator(mlx.nn.Module):
         super().__init__()
         self.config = config
         widths = [config.ngf << i for i in range(HALVINGS + 1)]
-        stem = nn.Conv2d(config.input_nc, config.ngf, 7, padding=3, pad_mode="reflect")
-        self.stem = ConvBlock(stem, config.ngf, config.affine)
-        self.down = [ConvBlock(nn.Conv2d(i, o, 3, stride=2, padding=1), o, config.affine) for i, o in pairwise(widths)]
-        self.blocks = [ResnetBlock(widths[-1], config.affine) for _ in range(config.n_blocks)]
-        self.up = [ConvBlock(nn.ConvTranspose2d(i, o), o, config.affine) for i, o in pairwise(reversed(widths))]
+        stem = nn.Conv2d(config.input_nc, config.ngf, 7, padding=3, bias=config.bias, pad_mode="reflect")
+        down = [nn.Conv2d(i, o, 3, stride=2, padding=1, bias=config.bias) for i, o in pairwise(widths)]
+        up = [nn.ConvTranspose2d(i, o, bias=config.bias) for i, o in pairwise(reversed(widths))]
+        self.stem = ConvBlock(stem, config.ngf, config)
+        self.down = [ConvBlock(conv, width, config) for conv, width in zip(down, widths[1:], strict=True)]
+        self.blocks = [ResnetBlock(widths[-1], config) for _ in range(config.n_blocks)]
+        self.up = [ConvBlock(conv, width, config) for conv, width in zip(up, widths[-2::-1], strict=True)]
         self.conv_out = nn.Conv2d(config.ngf, config.output_nc, 7, padding=3, pad_mode="reflect")
 
     def inputs(self, batch: int = 1) -> dict[str, tuple[int, ...]]:

@@ -16,7 +16,7 @@ GROUPS = 32
 @dataclass(frozen=True)
 class UNetConfig:
     """Level i has planes of side `image_size` / 2^i and `ch` * `ch_mult[i]` channels, and attention where its side is
-    in `attn_resolutions`. Raises `SigeError` for what no U-Net can be."""
+    in `attn_resolutions`, which are kept in ascending order. Raises `SigeError` for what no U-Net can be."""
 
     family: ClassVar[str]
     """Its name, for messages."""
@@ -30,6 +30,8 @@ class UNetConfig:
     out_ch: int
 
     def __post_init__(self) -> None:
+        # In any order they are the same network, and configurations are compared.
+        object.__setattr__(self, "attn_resolutions", tuple(sorted(self.attn_resolutions)))
         if self.ch < 1 or self.ch % GROUPS:
             raise SigeError(f"{self.family}: ch is {self.ch}; its group normalisation takes a multiple of {GROUPS}")
         if not self.ch_mult:

@@ -71,9 +71,17 @@ def instance_norm(x: Tensor, eps: float = 1e-5, weight: mx.array | None = None, 
     return apply(ops.InstanceNorm(eps), [x], weight=weight, bias=bias)
 
 
-def batch_norm(x: Tensor, running_mean: mx.array, running_var: mx.array, eps: float = 1e-5) -> Tensor:
-    """Normalisation by kept statistics, `(C,)` each."""
-    return apply(ops.BatchNorm(eps), [x], running_mean=running_mean, running_var=running_var)
+def batch_norm(
+    x: Tensor,
+    running_mean: mx.array,
+    running_var: mx.array,
+    eps: float = 1e-5,
+    weight: mx.array | None = None,
+    bias: mx.array | None = None,
+) -> Tensor:
+    """Normalisation by kept statistics, `(C,)` each, and an affine map if it is given."""
+    kept = {"running_mean": running_mean, "running_var": running_var}
+    return apply(ops.BatchNorm(eps), [x], **kept, weight=weight, bias=bias)
 
 
 def modulate(x: Tensor, scale_shift: Tensor) -> Tensor:

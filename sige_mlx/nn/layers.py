@@ -51,13 +51,14 @@ class Conv2d(mlx.nn.Module):
 class ConvTranspose2d(mlx.nn.Module):
     """Transposed 3x3 convolution to twice the size, with weight `(O, 3, 3, I)`, bias `(O,)`."""
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
         super().__init__()
         self.weight = _uniform((out_channels, 3, 3, in_channels), 9 * in_channels)
-        self.bias = _uniform((out_channels,), 9 * in_channels)
+        if bias:
+            self.bias = _uniform((out_channels,), 9 * in_channels)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.conv_transpose2d(x, self.weight, self.bias)
+        return F.conv_transpose2d(x, self.weight, self.get("bias"))
 
 
 class Linear(mlx.nn.Module):
@@ -101,13 +102,18 @@ class InstanceNorm(mlx.nn.Module):
 
 
 class BatchNorm(mlx.nn.Module):
-    """Batch normalisation by its kept statistics, `running_mean` and `running_var` `(C,)`, without an affine map."""
+    """Batch normalisation by its kept statistics, `running_mean` and `running_var` `(C,)`, with weight and bias `(C,)`
+    if it is `affine`."""
 
-    def __init__(self, num_features: int, eps: float = 1e-5):
+    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False):
         super().__init__()
+        if affine:
+            self.weight = mx.ones((num_features,))
+            self.bias = mx.zeros((num_features,))
         self.running_mean = mx.zeros((num_features,))
         self.running_var = mx.ones((num_features,))
         self.eps = eps
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x, self.running_mean, self.running_var, self.eps)
+        affine = self.get("weight"), self.get("bias")
+        return F.batch_norm(x, self.running_mean, self.running_var, self.eps, *affine)

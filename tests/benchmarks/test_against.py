@@ -21,11 +21,14 @@ from sige_mlx.benchmark.workload import MIDDLE
 from sige_mlx.errors import SigeError
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig
 from sige_mlx.nn.module import parameters
-from tests.tiny import CONFIG, LABEL_CONFIG, LABEL_SIZE, PD_CONFIG, write_tiny_model
+from tests.tiny import CONFIG, LABEL_CONFIG, LABEL_SIZE, PD_CONFIG, TRANSLATION_CONFIG, write_tiny_model
 
 MOBILE_LABEL_CONFIG = SubMobileSPADEConfig(
     crop_size=64, num_upsampling_layers="normal", num_sparse_layers=3, config_str="2_3_1_4_2_3_1_5"
 )
+
+
+TASKS = ["task", "pd_task", "label_task", "mobile_task", "generator_task"]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,12 @@ def label_task(tmp_path_factory: pytest.TempPathFactory) -> Task:
 @pytest.fixture(scope="module")
 def mobile_task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     folder = write_tiny_model(tmp_path_factory.mktemp("models") / "mobile", MOBILE_LABEL_CONFIG)
+    return Task(str(folder), False, 10, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def generator_task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    folder = write_tiny_model(tmp_path_factory.mktemp("models") / "generator", TRANSLATION_CONFIG)
     return Task(str(folder), False, 10, 0, 1)
 
 
@@ -231,7 +240,7 @@ def test_json_and_table_tell_the_same(fakes: type[FakeWorker], task: Task) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["task", "pd_task", "label_task", "mobile_task"])
+@pytest.mark.parametrize("which", TASKS)
 def test_pytorch_computes_the_same_network(which: str, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("torch")
     comparison = rounds.compare(request.getfixturevalue(which), ["ours", "torch"], 1, quiet)
@@ -240,12 +249,24 @@ def test_pytorch_computes_the_same_network(which: str, request: pytest.FixtureRe
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("which", ["task", "pd_task", "label_task", "mobile_task"])
+@pytest.mark.parametrize("which", TASKS)
 def test_engines_of_exported_networks_compute_the_same(which: str, engine: str, request: pytest.FixtureRequest) -> None:
     for module in ("torch", "onnx", "onnxscript", engine):
         pytest.importorskip(module)
     comparison = rounds.compare(request.getfixturevalue(which), ["ours", engine], 1, quiet)
     assert comparison.differences[engine, "dense"] < 1e-5
+
+
+def test_transposed_convolutions_are_given_as_pytorch_has_them(generator_task: Task) -> None:
+    weight = generator_task.pretrained.load("up.0.conv.weight")
+    assert (generator_task.state_dict()["model.12.weight"] == weight.transpose(3, 0, 1, 2)).all()
+
+
+@pytest.mark.slow
+def test_sige_has_no_generator(generator_task: Task) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(SigeError, match="SIGE has no network of the family resnet_generator: leave out --sige"):
+        Worker("sige", generator_task)
 
 
 @pytest.mark.slow

@@ -40,9 +40,9 @@ def test_the_demo_in_json(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_demo_of_label_maps(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("demo.png").write_text("of the other demo")
-    palette = zoo.load(zoo.LABELS).palette
+    classes, palette = zoo.load(zoo.LABELS).classes, zoo.load(zoo.LABELS).palette
     config = SPADEConfig(12, True, num_upsampling_layers="normal", crop_size=256, aspect_ratio=1.0, ngf=2, nhidden=4)
-    stand_in = dataclasses.replace(zoo.load(write_tiny_model(tmp_path / "model", config)), palette=palette)
+    stand_in = dataclasses.replace(zoo.load(write_tiny_model(tmp_path / "model", config)), classes=classes)
     monkeypatch.setattr(zoo, "load", lambda name: stand_in)
     ended = run("demo", "labels")
     assert ended.status == 0 and Path("demo.png").read_text() == "of the other demo"

@@ -72,6 +72,14 @@ def test_instances_reach_the_session(edit: Edit, tmp_path: Path, maps: Path) -> 
     assert np.array_equal(written(tmp_path), expected.image)
 
 
+def test_instances_in_colour_are_the_same(edit: Edit, tmp_path: Path, maps: Path) -> None:
+    """The colours of two cars are no classes'."""
+    Image.fromarray(np.stack([instances() >> 8, instances() & 255, labels()], -1).astype(np.uint8)).save(maps / "i.png")
+    assert edit(instances="i.png").status == 0
+    expected = LabelSession(label_engine(), labels(), instances()).edit(edited_labels())
+    assert np.array_equal(written(tmp_path), expected.image)
+
+
 def test_maps_in_colour(edit: Edit, tmp_path: Path, maps: Path) -> None:
     for name, ids in (("a", labels()), ("b", edited_labels())):
         Image.fromarray(colours(ids)).save(maps / f"{name}.png")
@@ -139,11 +147,14 @@ def test_the_result_may_replace_an_input(edit: Edit, maps: Path) -> None:
         ({"edited_instances": "i.png"}, "--edited-instances goes with --instances"),
         ({"labels": "typo.png"}, "typo.png: there is no such file"),
         ({"instances": "typo.png"}, "typo.png: there is no such file"),
-        ({"labels": "dot.png"}, "the original label map is 1×1 pixels (width × height): this model takes 64×32"),
-        ({"edited_labels": "dot.png"}, "the edited label map is 1×1"),
-        ({"instances": "dot.png"}, "the original instance map is 1×1"),
-        ({"model": None}, "the original label map is 64×32 pixels (width × height): this model takes 256×256"),
-        ({"model": zoo.DEFAULT}, "this model reads pictures: label maps are for gaugan-cityscapes and its like"),
+        (
+            {"labels": "dot.png"},
+            "dot.png is 1×1 pixels (width × height): this model takes 64×32; resize",
+        ),
+        ({"edited_labels": "dot.png"}, "dot.png is 1×1"),
+        ({"instances": "dot.png"}, "dot.png is 1×1"),
+        ({"model": None}, "a.png is 64×32 pixels (width × height): this model takes 256×256"),
+        ({"model": zoo.DEFAULT}, f"this model reads pictures: label maps are for {zoo.LABELS}, gaugan-cityscapes and"),
         ({"model": "gaugan-cityscapes"}, "the weights of gaugan-cityscapes are not on this machine: get spade.pth"),
         ({"out": "c.xyz"}, "the extension '.xyz' names no picture format"),
     ],
@@ -166,7 +177,8 @@ def test_bad_input_is_one_sentence_before_anything_is_run(
 
 def test_pictures_for_a_network_of_label_maps(run: Run, label_model: Path, maps: Path, tmp_path: Path) -> None:
     given = ["--original", maps / "a.png", "--edited", maps / "b.png", "--out", tmp_path / "c.png"]
-    assert "this network denoises no pictures" in run("edit", "-m", label_model, *given).sentence
+    said = run("edit", "-m", label_model, *given).sentence
+    assert said.endswith(f"{label_model} makes pictures of label maps: give --labels and --edited-labels")
 
 
 def test_info_counts_one_pass(run: Run, label_model: Path) -> None:

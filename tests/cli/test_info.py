@@ -2,10 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from sige_mlx import zoo
 from sige_mlx.cli.mask_picture import COLOURS, mask_picture
+from sige_mlx.editing import LabelSession
 from tests.cli.conftest import Run
-from tests.tiny import SIZE
+from tests.tiny import LABEL_CONFIG, SIZE, edited_labels, instances, label_engine, labels, write_tiny_model
 
 
 def test_the_published_network_costs_what_was_published(run: Run) -> None:
@@ -47,6 +50,49 @@ def test_an_edit_by_pictures_and_by_mask(run: Run, model: Path, pictures: Path) 
     assert 0 < by_mask["edit"]["edited"] < 1
 
 
+def label_maps(folder: Path) -> list[object]:
+    """The options of an edit of a label map, whose files are put into the folder."""
+    files = {"labels": labels(), "edited-labels": edited_labels(), "instances": instances().astype(np.uint16)}
+    for name, ids in files.items():
+        Image.fromarray(ids).save(folder / f"{name}.png")
+    return [word for name in files for word in (f"--{name}", folder / f"{name}.png")]
+
+
+def test_an_edit_of_a_label_map(run: Run, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "labels", LABEL_CONFIG)
+    (model / "model.safetensors").unlink()  # the network is not run
+    session = LabelSession(label_engine(), labels(), instances())
+    maps = label_maps(tmp_path)
+    edit = run("info", "-m", model, *maps, "--json").json["edit"]
+    assert edit["edited"] == session.mask(edited_labels()).mean()
+    assert edit["macs"] == session.edit(edited_labels()).macs
+    one_car = np.where(instances() == 26001, 26000, instances())
+    Image.fromarray(one_car.astype(np.uint16)).save(tmp_path / "j.png")
+    edit = run("info", "-m", model, *maps, "--edited-instances", tmp_path / "j.png", "--json").json["edit"]
+    assert edit["edited"] == session.mask(edited_labels(), one_car).mean()
+    assert f"{tmp_path / 'labels.png'} is 64×32" in run("info", *maps[:4]).sentence  # by the model in the package
+
+
+def test_pictures_for_a_network_of_label_maps(run: Run, pictures: Path) -> None:
+    given = ["--original", pictures / "a.png", "--edited", pictures / "b.png"]
+    assert "give --labels and --edited-labels" in run("info", "-m", zoo.LABELS, *given).sentence
+
+
+def test_the_classes_of_label_maps_are_listed(run: Run, model: Path) -> None:
+    lines = run("info", "-m", "gaugan-cityscapes").out.splitlines()
+    assert any(line.split() == ["sky", "23", "70,", "130,", "180"] for line in lines)
+    assert any(line.startswith("cache") and line.rstrip().endswith("for 1 step") for line in lines)
+    classes = run("info", "-m", zoo.LABELS, "--json").json["classes"]
+    assert [(c["name"], tuple(c["colour"])) for c in classes] == list(zoo.classes(zoo.LABELS))
+    assert [c["id"] for c in classes] == list(range(len(classes)))
+    assert "classes" not in run("info", "-m", model, "--json").json
+
+
+def test_classes_that_nobody_named(run: Run) -> None:
+    assert "classes 0 to 150, whose names and colours nobody told" in run("info", "-m", "gaugan-ade20k").out
+    assert run("info", "-m", "gaugan-ade20k", "--json").json["classes"] == [{"id": i} for i in range(151)]
+
+
 def test_an_empty_edit_costs_nothing(run: Run, model: Path, pictures: Path) -> None:
     same = ["--original", pictures / "a.png", "--edited", pictures / "a.png"]
     edit = run("info", "-m", model, *same, "--json").json["edit"]
@@ -78,6 +124,10 @@ def test_the_graph_is_written(run: Run, model: Path, tmp_path: Path, name: str, 
         (["--edit", "101"], "an edit of 101 %"),
         (["--edit", "nan"], "an edit of nan %"),
         (["--edit", "1", "--mask", "a.png"], "give only one of them"),
+        (["--edit", "1", "--labels", "a.png", "--edited-labels", "b.png"], "give only one of them"),
+        (["--labels", "a.png"], "--labels and --edited-labels go together"),
+        (["--edited-instances", "a.png"], "--edited-instances says where the objects of a label map are"),
+        (["--labels", "a.png", "--edited-labels", "b.png"], "this model reads pictures: label maps are for"),
         (["--original", "a.png"], "--original and --edited go together"),
         (["--mask", "typo.png"], "there is no such file"),
         (["--graph", "graph.svg"], ".mmd (Mermaid) or .dot (Graphviz) would be right"),

@@ -19,7 +19,10 @@ def test_every_known_model_is_listed_with_its_origin(run: Run) -> None:
     assert list(listed) == zoo.names()
     gaugan = listed["gaugan-cityscapes"]
     assert (gaugan["family"], gaugan["image"], gaugan["here"]) == ("spade", [256, 512], False)
-    assert gaugan["published"]["file"] == "spade.pth" and len(gaugan["published"]["md5"]) == 32
+    spade, fused, own = gaugan["published"]
+    assert (spade["file"], fused["file"]) == ("spade.pth", "fused_spade.pth") and len(spade["md5"]) == 32
+    assert own["file"] == "cityscapes_pretrained/latest_net_G.pth" and own["md5"] is None
+    assert listed["pd-church-256"]["published"] == []
     assert 92e6 < gaugan["parameters"] < 94e6
     for name in zoo.EMBEDDED:
         assert listed[name]["embedded"] and "published" not in listed[name]
@@ -37,9 +40,10 @@ def test_what_was_converted_is_told(run: Run, cache: Path) -> None:
 
 def test_the_checkpoints_are_named(run: Run) -> None:
     out = run("models").out
-    for published in zoo.KNOWN.values():
-        if published.file:
-            assert f"{published.file} from {published.place}" in out
+    for name, known in zoo.KNOWN.items():
+        for file in known.files:
+            assert f"  {name}: {file.name} from {file.place}" in out
+    assert "  pd-church-256: no checkpoint was published\n" in out
     assert "None" not in out
 
 

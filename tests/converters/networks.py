@@ -125,7 +125,8 @@ def resnet_generator(
     seed: int = 0,
 ) -> Arrays:
     """A state dict of CycleGAN's layout, with random values: layers in the order they run, numbered with what has no
-    parameters (padding, activations, dropout) among them."""
+    parameters (padding, activations, dropout) among them. By batch there is no bias before a norm, and its statistics
+    are there whatever the `buffers`."""
     rng = np.random.default_rng(seed)
     arrays: Arrays = {}
 
@@ -133,8 +134,11 @@ def resnet_generator(
         """A convolution and its norm."""
         out = shape[1] if transposed else shape[0]
         arrays[f"{name}.{number}.weight"] = rng.standard_normal(shape, np.float32)
-        arrays[f"{name}.{number}.bias"] = rng.standard_normal(out, np.float32)
-        for leaf in ("weight", "bias") if config.affine else buffers:
+        batch = config.norm == "batch"
+        if not batch:
+            arrays[f"{name}.{number}.bias"] = rng.standard_normal(out, np.float32)
+        kept = ("running_mean", "running_var") if batch else ()
+        for leaf in (*(("weight", "bias") if config.affine else ()), *kept, *buffers):
             value = np.array(7) if leaf == "num_batches_tracked" else rng.standard_normal(out, np.float32)
             arrays[f"{name}.{number + 1}.{leaf}"] = value
 

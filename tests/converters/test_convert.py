@@ -11,6 +11,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from sige_mlx.converters import convert, folder
 from sige_mlx.converters.families import FAMILIES
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.published import Published, PublishedFile
 from tests.converters.networks import SMALL, Arrays, ddpm, fused_ddpm
 from tests.converters.writer import save, state_dict, write_zip
 from tests.reference import load_manifest, load_weights, require_reference
@@ -77,6 +79,7 @@ def test_what_is_written(source: Path, tmp_path: Path) -> None:
     assert metadata["family"] == "ddpm"
     assert "sige_mlx_version" in metadata
     assert (result.folder, result.family, result.config, result.sha256) == (model, "ddpm", SMALL, sha256)
+    assert result.md5 == hashlib.md5(source.read_bytes()).hexdigest()
     assert result.parameters == sum(a.size for a in ARRAYS.values())
     assert result.nbytes == 4 * result.parameters
     assert {path.name for path in tmp_path.rglob("*")} == {"models", "small", *FILES}
@@ -88,6 +91,27 @@ def test_without_a_destination_it_goes_to_the_cache(
     monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
     assert convert(source).folder == tmp_path / "net"
     assert zoo.load("net").family == "ddpm"
+
+
+def test_a_file_is_known_by_its_md5(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
+    md5 = hashlib.md5(source.read_bytes()).hexdigest()
+    files = (PublishedFile("ours.pth", "here", md5), PublishedFile("net.pth", "there", "0" * 32))
+    known = {"ours": Published("ddpm", files, dataclasses.asdict(SMALL))}
+    for module in (zoo, import_module("sige_mlx.converters.convert")):  # the module, not the function
+        monkeypatch.setattr(module, "KNOWN", known)
+    made = convert(source)
+    assert made.folder == tmp_path / "ours"
+    assert "by its MD5 this is ours.pth, the authors' file of ours" in made.notes
+
+
+def test_a_file_that_is_only_called_as_a_published_one(tmp_path: Path) -> None:
+    made = convert(save(tmp_path / "church256-ddpm-fused_unet.pth", ARRAYS), tmp_path / "m")
+    assert made.notes[-1] == (
+        f"it is called as the authors' file of ddpm-church-256 is, but its MD5 is {made.md5}, not"
+        " fb3e26e5e6be812d6bed5c48e5265506: it is another file, or a damaged one"
+    )
+    assert len(convert(save(tmp_path / "net.pth", ARRAYS), tmp_path / "n").notes) == len(made.notes) - 1
 
 
 def test_the_zoo_loads_it(source: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Label maps from files and arrays, in their colours, and as a network reads them."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis.extra import numpy as stnp
 from PIL import Image
 
 from sige_mlx.editing import open_image
-from sige_mlx.editing.label_maps import CITYSCAPES, colours, edges, encode, read_map
+from sige_mlx.editing.label_maps import CITYSCAPES, colours, edges, encode, read_instances, read_map
 from sige_mlx.errors import SigeError
 from tests.labels import one_hot
 from tests.tiny import LABEL_CONFIG, LABEL_SIZE, instances, labels
@@ -34,6 +35,7 @@ def read(image: object) -> np.ndarray:
         Image.fromarray(labels()),
         Image.fromarray(labels().astype(np.uint16)),
         Image.fromarray(labels().astype(np.int32)),
+        Image.fromarray(labels()).convert("LA"),
         COLOUR,
         COLOUR.convert("RGBA"),
         COLOUR.convert("P", palette=Image.Palette.ADAPTIVE),
@@ -99,18 +101,78 @@ def test_an_indexed_picture_with_a_stray_colour_is_no_map_of_indices() -> None:
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
-        (labels()[:, :40], r"^the map is 40×32 pixels \(width × height\): this model takes 64×32$"),
+        (
+            labels()[:, :40],
+            r"^the map is 40×32 pixels \(width × height\): this model takes 64×32; resize .* nearest",
+        ),
         (colours(labels())[:5], r"^the map is 64×5 pixels"),
         (labels().astype(np.float32), r"^the map is an array \(32, 64\) of float32: it must be"),
         (np.dstack([labels()] * 4), r"^the map is an array \(32, 64, 4\) of uint8"),
         (colours(labels()).astype(np.int32), r"^the map is an array \(32, 64, 3\) of int32"),
-        (Image.fromarray(labels()).convert("LA"), r"^the map is a picture of the kind LA: grey with ids"),
+        (Image.fromarray(labels()).convert("CMYK"), r"^the map is a picture of the kind CMYK: grey with ids"),
         (Image.fromarray(labels().astype(np.float32)), r"^the map is a picture of the kind F"),
     ],
 )
 def test_what_is_no_label_map(image: object, sentence: str) -> None:
     with pytest.raises(SigeError, match=sentence):
         read(image)
+
+
+@pytest.mark.parametrize("reader", [read_map, read_instances])
+@pytest.mark.parametrize(
+    ("dtype", "wrong"),
+    [(np.uint32, 2**32 - 1), (np.int64, 2**32 + 7), (np.uint64, 2**64 - 1), (np.int64, -(2**31) - 1)],
+)
+def test_integers_are_never_wrapped(reader: Callable[..., np.ndarray], dtype: type, wrong: int) -> None:
+    """2^32 + 7, cast without a check, would be the road."""
+    ids = labels().astype(dtype)
+    ids[3, 4] = wrong
+    with pytest.raises(SigeError, match=rf"^the map has the id {wrong}: ids are -2147483648 to 2147483647$"):
+        reader(ids, LABEL_SIZE, "the map")
+
+
+def test_without_colours_a_map_must_be_grey() -> None:
+    np.testing.assert_array_equal(read_map(labels(), LABEL_SIZE, "the map", ()), labels())
+    known = Image.fromarray(labels(), "P")
+    np.testing.assert_array_equal(read_map(known, LABEL_SIZE, "the map", ()), labels())
+    with pytest.raises(SigeError, match=r"^the map is in colours, and nobody told those of this model's classes: "):
+        read_map(COLOUR, LABEL_SIZE, "the map", ())
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
+def test_lossy_pictures_should_be_png(name: str, tmp_path: Path) -> None:
+    COLOUR.save(tmp_path / name)
+    with pytest.raises(SigeError, match=rf"^{tmp_path / name} has the colour .* changes colours and ids: save maps as"):
+        read(tmp_path / name)
+    with pytest.raises(SigeError, match=rf"^{tmp_path / name} should say which .* and cannot \(.* maps as PNG\)$"):
+        read_instances(tmp_path / name, LABEL_SIZE, "the map")
+
+
+# ---- instances
+
+
+def test_every_colour_is_an_object() -> None:
+    picture = np.zeros((*LABEL_SIZE, 3), np.uint8)
+    picture[4:, :7], picture[:4, 7:] = (1, 2, 3), (255, 255, 255)
+    expected = np.zeros(LABEL_SIZE, np.int32)
+    expected[4:, :7], expected[:4, 7:] = 0x010203, 0xFFFFFF
+    image = Image.fromarray(picture)
+    for pixels in (picture, image, image.convert("RGBA")):
+        np.testing.assert_array_equal(read_instances(pixels, LABEL_SIZE, "the map"), expected)
+
+
+def test_indices_are_the_objects_whatever_their_colours() -> None:
+    ids = np.resize(np.arange(34), LABEL_SIZE)
+    for palette in ({}, dict(enumerate(CITYSCAPES)), {0: CITYSCAPES[23], 1: CITYSCAPES[7]}):
+        np.testing.assert_array_equal(read_instances(indexed(ids, palette), LABEL_SIZE, "the map"), ids)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+def test_grey_values_are_the_objects(mode: str, tmp_path: Path) -> None:
+    objects = labels() if mode in ("L", "LA") else instances()
+    image = Image.fromarray(objects.astype(np.uint16) if mode == "I;16" else objects)
+    (image.convert("LA") if mode == "LA" else image).save(tmp_path / "i.png")
+    np.testing.assert_array_equal(read_instances(tmp_path / "i.png", LABEL_SIZE, "the map"), objects)
 
 
 def test_a_colour_of_no_class_is_named_with_its_place() -> None:
@@ -135,5 +197,5 @@ def test_edges_are_on_both_sides(objects: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("wrong", "said"), [(35, "35"), (-1, "-1"), (255, "255")])
 def test_classes_that_the_network_does_not_know(wrong: int, said: str) -> None:
-    with pytest.raises(SigeError, match=rf"the class {said}: this model knows the classes 0 to 34$"):
+    with pytest.raises(SigeError, match=rf"the class {said}: this model knows the classes 0 to 34, which `sige-"):
         encode(np.array([[0, wrong]], np.int32), np.zeros((1, 2), np.int32), LABEL_CONFIG)

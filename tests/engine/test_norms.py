@@ -40,10 +40,10 @@ def test_instance_norm(drawn: dict[str, Any], kernel: int, depthwise: bool, affi
     )
 
 
-@given(shapes(), st.sampled_from([1, 3]), st.booleans(), st.booleans())
-def test_batch_norm(drawn: dict[str, Any], kernel: int, activated: bool, upsampled: bool) -> None:
+@given(shapes(), st.sampled_from([1, 3]), st.booleans(), st.booleans(), st.booleans())
+def test_batch_norm(drawn: dict[str, Any], kernel: int, activated: bool, upsampled: bool, affine: bool) -> None:
     w, v = drawn["widths"]
-    layers = {"d": conv(w, w, 3, 2), "n": nn.BatchNorm(w), "b": conv(w, v, kernel), "c": conv(v, 3)}
+    layers = {"d": conv(w, w, 3, 2), "n": nn.BatchNorm(w, affine=affine), "b": conv(w, v, kernel), "c": conv(v, 3)}
 
     def forward(m: Any, x: Tensor) -> Tensor:
         h = m.a(x)

@@ -32,9 +32,9 @@ from tests.trained import CHECKPOINT_SIZE, photographed, vintagify
 def configs(draw: st.DrawFn) -> ResnetGeneratorConfig:
     side = st.integers(2, 5).map(lambda n: 4 * n)
     widths = {name: draw(st.integers(1, 4)) for name in ("input_nc", "output_nc", "ngf")}
-    return ResnetGeneratorConfig(
-        (draw(side), draw(side)), **widths, n_blocks=draw(st.integers(0, 3)), affine=draw(st.booleans())
-    )
+    norm, affine = draw(st.sampled_from([("instance", False), ("instance", True), ("batch", True)]))
+    size, n_blocks = (draw(side), draw(side)), draw(st.integers(0, 3))
+    return ResnetGeneratorConfig(size, **widths, n_blocks=n_blocks, norm=norm, affine=affine)
 
 
 def with_state(model: ResnetGenerator, state: Mapping[str, np.ndarray]) -> ResnetGenerator:
@@ -53,10 +53,13 @@ def test_output_is_that_of_pytorch(config: ResnetGeneratorConfig, dropout: bool,
 
     torch.manual_seed(0)
     twin = twins.ResnetGenerator(
-        config.input_nc, config.output_nc, config.ngf, config.n_blocks, config.affine, dropout, block
+        config.input_nc, config.output_nc, config.ngf, config.n_blocks, config.affine, dropout, block, config.norm
     )
     for parameter in twin.parameters():
         torch.nn.init.normal_(parameter)
+    for name, buffer in twin.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            torch.nn.init.uniform_(buffer, 0.5, 2)
     state = {name: value.numpy() for name, value in twin.eval().state_dict().items()}
     model = with_state(ResnetGenerator(config), state)
     x = np.random.default_rng(0).standard_normal(model.inputs(batch)["x"]).astype(np.float32)
@@ -101,9 +104,9 @@ def test_any_configuration_can_be_traced(config: ResnetGeneratorConfig) -> None:
 
 
 @pytest.mark.parametrize("everywhere", [True, False])
-@pytest.mark.parametrize("n_blocks", [0, 1, 2])
-def test_executors_agree_on_edits(n_blocks: int, everywhere: bool) -> None:
-    model = configured_blocks(n_blocks)
+@pytest.mark.parametrize(("n_blocks", "norm"), [(0, "instance"), (1, "instance"), (2, "instance"), (2, "batch")])
+def test_executors_agree_on_edits(n_blocks: int, norm: str, everywhere: bool) -> None:
+    model = configured_blocks(n_blocks, norm)
     load = zoo.random_weights(model)
     rng = np.random.default_rng(0)
     x = rng.standard_normal(model.inputs()["x"]).astype(np.float32)
@@ -120,8 +123,9 @@ def test_executors_agree_on_edits(n_blocks: int, everywhere: bool) -> None:
     assert error(found[:, mask], recorded[:, mask]) > 0.01
 
 
-def configured_blocks(n_blocks: int) -> ResnetGenerator:
-    config = ResnetGeneratorConfig(TRANSLATION_CONFIG.image_size, ngf=8, n_blocks=n_blocks)
+def configured_blocks(n_blocks: int, norm: str) -> ResnetGenerator:
+    size, affine = TRANSLATION_CONFIG.image_size, norm == "batch"
+    config = ResnetGeneratorConfig(size, ngf=8, n_blocks=n_blocks, norm=norm, affine=affine)
     return ResnetGenerator(config)
 
 
@@ -156,6 +160,8 @@ def test_other_settings_are_another_network_only_if_parameters_are() -> None:
         ({"input_nc": 0}, r"input_nc is 0"),
         ({"output_nc": -1}, r"output_nc -1"),
         ({"n_blocks": -1}, r"n_blocks is -1; it must be 0 or more$"),
+        ({"norm": "layer"}, r"norm is 'layer'; it is instance or batch$"),
+        ({"norm": "batch"}, r"norm is 'batch', which has weights and biases: affine must be true$"),
     ],
 )
 def test_wrong_configurations_are_refused(config: Any, sentence: str) -> None:

@@ -87,8 +87,11 @@ def test_instance_and_batch_norm(c: int) -> None:
     weight, bias = draw(c, seed=3), draw(c, seed=4)
     affine = F.instance_norm(nchw(x), weight=torch.from_numpy(weight), bias=torch.from_numpy(bias))
     assert_same(nn.instance_norm(mx.array(x), weight=mx.array(weight), bias=mx.array(bias)), affine)
-    theirs = F.batch_norm(nchw(x), torch.from_numpy(mean), torch.from_numpy(var))
-    assert_same(nn.batch_norm(mx.array(x), mx.array(mean), mx.array(var)), theirs)
+    statistics = [mean, var]
+    theirs = F.batch_norm(nchw(x), *map(torch.from_numpy, statistics))
+    assert_same(nn.batch_norm(mx.array(x), *map(mx.array, statistics)), theirs)
+    theirs = F.batch_norm(nchw(x), *map(torch.from_numpy, [*statistics, weight, bias]))
+    assert_same(nn.batch_norm(mx.array(x), *map(mx.array, statistics), 1e-5, mx.array(weight), mx.array(bias)), theirs)
 
 
 @given(st.booleans(), WIDTHS)

@@ -1,23 +1,26 @@
 """CycleGAN's ResNet generator in PyTorch, NCHW, with the parameter names of the published `*_net_G*.pth`.
 
 Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (2017), appendix 7.2:
-c7s1-64, d128, d256, R256 as often as wanted, u128, u64, c7s1-3.
+c7s1-64, d128, d256, R256 as often as wanted, u128, u64, c7s1-3. pix2pix has the same with batch normalisation, before
+which a convolution needs no bias.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+NORMS = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d}
+
 
 class Block(nn.Module):
     """R`width`: its layers are in a sequence called `name`, with dropout between the convolutions or without."""
 
-    def __init__(self, width: int, affine: bool, dropout: bool, name: str) -> None:
+    def __init__(self, width: int, norm: str, affine: bool, dropout: bool, name: str) -> None:
         super().__init__()
 
         def half() -> list[nn.Module]:
-            conv = nn.Conv2d(width, width, 3)
-            return [nn.ReflectionPad2d(1), conv, nn.InstanceNorm2d(width, affine=affine)]
+            conv = nn.Conv2d(width, width, 3, bias=norm == "instance")
+            return [nn.ReflectionPad2d(1), conv, NORMS[norm](width, affine=affine)]
 
         between = [nn.ReLU(), nn.Dropout(0.5)] if dropout else [nn.ReLU()]
         self.name = name
@@ -40,18 +43,20 @@ class ResnetGenerator(nn.Module):
         affine: bool = False,
         dropout: bool = False,
         block_name: str = "conv_block",
+        norm: str = "instance",
     ) -> None:
         super().__init__()
+        bias = norm == "instance"
 
         def normed(conv: nn.Module, width: int) -> list[nn.Module]:
-            return [conv, nn.InstanceNorm2d(width, affine=affine), nn.ReLU()]
+            return [conv, NORMS[norm](width, affine=affine), nn.ReLU()]
 
-        layers = [nn.ReflectionPad2d(3), *normed(nn.Conv2d(input_nc, ngf, 7), ngf)]
+        layers = [nn.ReflectionPad2d(3), *normed(nn.Conv2d(input_nc, ngf, 7, bias=bias), ngf)]
         for width in (2 * ngf, 4 * ngf):
-            layers += normed(nn.Conv2d(width // 2, width, 3, stride=2, padding=1), width)
-        layers += [Block(4 * ngf, affine, dropout, block_name) for _ in range(n_blocks)]
+            layers += normed(nn.Conv2d(width // 2, width, 3, stride=2, padding=1, bias=bias), width)
+        layers += [Block(4 * ngf, norm, affine, dropout, block_name) for _ in range(n_blocks)]
         for width in (2 * ngf, ngf):
-            up = nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1)
+            up = nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1, bias=bias)
             layers += normed(up, width)
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)

@@ -24,7 +24,7 @@ def load(task: Task) -> Calls:
     torch.set_num_threads(task.threads)
     make = NETWORKS.get(task.pretrained.family)
     if make is None:
-        raise SigeError(f"SIGE is not driven here for networks of the family {task.pretrained.family}")
+        raise SigeError(f"SIGE has no network of the family {task.pretrained.family}: leave out --sige")
     net, smallest, dilation = make(task)
     net.eval().load_state_dict({name: torch.from_numpy(value) for name, value in task.state_dict(fused=True).items()})
     masks = importlib.import_module("sige.utils")

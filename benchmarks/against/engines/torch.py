@@ -7,6 +7,7 @@ from benchmarks.against.task import Call, Calls, Floats, Task
 from tests.torch_models import pd_unet
 from tests.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
 from tests.torch_models.label_to_image import SPADEGenerator, SubMobileSPADEGenerator
+from tests.torch_models.resnet_generator import ResnetGenerator
 
 
 def network(task: Task) -> torch.nn.Module:
@@ -60,4 +61,7 @@ def _twin(task: Task) -> torch.nn.Module:
         return pd_unet.PDUNet(pd_unet.PDConfig(**{name: getattr(config, name) for name in fields}))
     if task.pretrained.family == "spade":
         return SPADEGenerator(config, config.ngf, config.nhidden)
-    return SubMobileSPADEGenerator(config, config.config_str)
+    if task.pretrained.family == "sub_mobile_spade":
+        return SubMobileSPADEGenerator(config, config.config_str)
+    widths = (config.input_nc, config.output_nc, config.ngf, config.n_blocks)
+    return ResnetGenerator(*widths, affine=config.affine, norm=config.norm)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
+from sige_mlx import zoo
 from sige_mlx.converters.families.family import SpectralNorm
 from tests.converters.families.recognition import (
     check_order_does_not_matter,
@@ -22,6 +24,12 @@ def test_the_papers_networks_are_among_them() -> None:
     require_reference()
     wanted = {"ddpm-church-256", "pd-church-128", "pd-church-256", "gaugan-cityscapes", "gan-compression-cityscapes"}
     assert wanted <= set(MANIFESTS)
+
+
+@pytest.mark.parametrize("name", [name for name in MANIFESTS if name in zoo.KNOWN])
+def test_a_published_network_goes_by_its_name(name: str) -> None:
+    match = matched(load_manifest(name))
+    assert zoo.name_for(match.family, match.config, Path("net.pth")) == name
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
