@@ -25,6 +25,7 @@ from sige_mlx.converters.families import FAMILIES, Match, recognise
 from sige_mlx.converters.folder import staged_folder
 from sige_mlx.errors import SigeError
 from sige_mlx.models import build, configured
+from sige_mlx.models.spade import LabelToImageConfig
 from sige_mlx.nn.module import parameters
 from sige_mlx.published import KNOWN
 
@@ -32,6 +33,7 @@ FORMAT = 1  # of config.json
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DTYPES = ("float32", "float16")
+VERSION = "sige_mlx_version"  # among the weights' metadata
 _CHUNK = 1 << 23
 
 Progress = Callable[[str, int, int], object]
@@ -104,7 +106,7 @@ def convert(
             "family": match.family,
             "source_file": provenance["file"],
             "source_sha256": sha256,
-            "sige_mlx_version": _version(),
+            VERSION: _version(),
         }
         tensor = partial(_build, source, tensors, match, dtype)
         done = 0
@@ -119,6 +121,8 @@ def _open(source: Path, prefer: str) -> tuple[StateDict, tuple[str, ...]]:
     """The weights in a checkpoint of either format, and what to tell the user about them."""
     if sniff.is_safetensors(map_file(source)[: sniff.HEAD]):
         content = Checkpoint(source, safetensors_file.read(source), ())
+        if VERSION in safetensors_file.metadata(source):
+            raise SigeError(f"{source}: is converted already; use it with --model {source.parent}")
     else:
         content = checkpoint.read(source)
     weights = checkpoint.state_dict(content, prefer)
@@ -159,7 +163,12 @@ def _configured(source: Path, match: Match, settings: Mapping[str, Any]) -> Any:
     built = {name: tuple(array.shape) for name, array in parameters(network).items()}
     if built != {name: origin.built_shape for name, origin in match.layout.sources.items()}:
         given = ", ".join(f"{name}={value}" for name, value in settings.items())
-        raise SigeError(f"{source}: its tensors are those of another network than {given} asks for")
+        hint = ""
+        if isinstance(config, LabelToImageConfig):
+            read = match.config.semantic_nc
+            ways = (f"input_nc={read} with no_instance=true", f"input_nc={read - 1} with no_instance=false")
+            hint = f"; the {read} channels that it reads are {' or '.join(ways)}"
+        raise SigeError(f"{source}: its tensors are those of another network than {given} asks for{hint}")
     return config
 
 

@@ -47,6 +47,12 @@ def read(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def metadata(path: Path) -> dict[str, str]:
+    """What a sound file says of itself."""
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata() or {})
+
+
 def write(
     path: Path,
     shapes: Mapping[str, tuple[int, ...]],

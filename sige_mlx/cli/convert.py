@@ -37,7 +37,10 @@ def convert(
     family: Annotated[str | None, typer.Option(help="Family of networks.", show_default="told by the tensors")] = None,
     image_size: Annotated[
         int | None,
-        typer.Option(help="Height and width in pixels, if no published size.", show_default="told by the tensors"),
+        typer.Option(
+            help="Height and width in pixels, if no published size; of networks of label maps, the width.",
+            show_default="told by the tensors",
+        ),
     ] = None,
     setting: Annotated[
         list[str] | None,

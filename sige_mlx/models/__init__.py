@@ -24,6 +24,9 @@ FAMILIES: dict[str, tuple[type, Callable[[Any], mlx.nn.Module]]] = {
 """Configuration and module by the name that `config.json` gives."""
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "a list"}
+
+
 def configured(config: Any, fields: Mapping[str, Any]) -> Any:
     """A configuration with some fields replaced, as JSON has them; raises `SigeError` for one of another type."""
     named = {}
@@ -31,9 +34,13 @@ def configured(config: Any, fields: Mapping[str, Any]) -> Any:
         value = tuple(value) if isinstance(value, list) else value
         wanted = type(getattr(config, name))
         if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise SigeError(f"{name} is {value!r}, which should be of type {wanted.__name__}")
+            example = f", such as [{value}]" if wanted is tuple else ""
+            raise SigeError(f"{name} is {value!r}: it should be {_KINDS[wanted]}{example}")
         named[name] = value
-    return dataclasses.replace(config, **named)
+    try:
+        return dataclasses.replace(config, **named)
+    except TypeError as error:  # something else than numbers in a list
+        raise SigeError(f"the configuration does not fit: {error}") from error
 
 
 def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:

@@ -61,6 +61,14 @@ def test_what_cannot_be_converted(run: Run, checkpoint: Path, tmp_path: Path) ->
     assert not (tmp_path / "model").exists()
 
 
+def test_a_converted_model_is_not_converted_again(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    assert run("convert", checkpoint, "--out", model).status == 0
+    for folder in (model, zoo.ASSETS / zoo.LABELS):
+        said = run("convert", folder / "model.safetensors", "--out", tmp_path / "again").sentence
+        assert said.endswith(f"model.safetensors: is converted already; use it with --model {folder}")
+
+
 def test_weights_of_a_type_that_nobody_reads(run: Run, model: Path, tmp_path: Path) -> None:
     integers = tmp_path / "integers"
     integers.mkdir()
@@ -90,8 +98,11 @@ def test_settings_go_into_the_configuration(run: Run, checkpoint: Path, tmp_path
         ("eps", "has no value"),
         ("eps=", "has the value ''"),
         ("eps=1,5", "has the value '1,5'"),
-        ("eps=x", "eps is 'x', which should be of type float"),
-        ("ch_mult=2", "ch_mult is 2, which should be of type tuple"),
+        ("eps=x", "eps is 'x': it should be a number"),
+        ("ch_mult=2", "ch_mult is 2: it should be a list, such as [2]"),
+        ("attn_resolutions=32", "attn_resolutions is 32: it should be a list, such as [32]"),
+        ('attn_resolutions=[16, "x"]', "the configuration does not fit"),
+        ("num_res_blocks=true", "num_res_blocks is True: it should be a whole number"),
         ("ch=64", "another network"),
     ],
 )

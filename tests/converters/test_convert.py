@@ -203,7 +203,7 @@ def test_destination_rules(source: Path, tmp_path: Path) -> None:
     model.mkdir()
     convert(source, model)  # an empty folder is as good as none
     before = (model / "model.safetensors").stat().st_ino
-    assert "only replaced with --force" in complaint(source, model)
+    assert "only replaced with --force (force=True), and --out FOLDER puts" in complaint(source, model)
     assert (model / "model.safetensors").stat().st_ino == before
     (model / ".DS_Store").touch()
     convert(source, model, force=True)
