@@ -63,8 +63,8 @@ def edit(
 
         sige-mlx edit -m pd-church-128 --threshold 64 --original a.png --edited b.png --out c.png
 
-    A label map says what every pixel shows: grey with the class ids, or in the colours of the classes. With the small
-    model in the package, whose classes are `sige-mlx demo labels`'; and with GauGAN, in the colours of Cityscapes:
+    A label map says what every pixel shows: grey with the class ids, or in the colours of the classes; `sige-mlx info`
+    lists both. With the small model in the package; and with GauGAN, in the colours of Cityscapes:
 
         sige-mlx edit --labels a.png --edited-labels b.png --out c.png
         sige-mlx edit -m gaugan-cityscapes --labels a.png --edited-labels b.png --out c.png

@@ -246,7 +246,7 @@ def test_images_of_another_size_than_the_network_takes_are_said(folder: Path, on
         (
             "manifests/wee.config.json",
             '{"model": {"ch": "32"}, "image_size": 32}',
-            "ch is '32', which should be of type int",
+            "ch is '32': it should be a whole number",
         ),
         ("manifests/wee.config.json", '{"model": {"ch": 64}, "image_size": 32}', "other tensors than"),
         ("manifests/wee.config.json", '{"image_size": 33}', "image size 33 is no multiple of 4"),
