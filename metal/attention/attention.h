@@ -1,10 +1,11 @@
 // Attention of queries, all pixels or those of active tiles, to all keys of their image, with a running softmax: scores
 // never leave the registers.
 //
-// A threadgroup takes 32 queries of one head, 8 for each of its four simdgroups, and walks through keys and values, BK
-// at a time. Queries of several images may meet in a threadgroup: it walks through each image's keys, and a query takes
-// part in its own image's only. Of a head wider than the registers are, it sums D channels of the values, a slice;
-// scores then take the channels of queries and keys D at a time, and every slice computes them again.
+// A threadgroup takes BQ queries of one head, 8 for each of its simdgroups, and walks through keys and values, BK at a
+// time. Queries of several images may meet in a threadgroup: it walks through each image's keys, and a query takes part
+// in its own image's only. Of a head wider than the registers are, SLICES simdgroups share the same queries: each has D
+// channels of them, adds its part to the scores that all use, and sums its D channels of the values. Of a head wider
+// than that, a threadgroup sums WIDTH channels, and computes scores of all.
 
 #pragma once
 
@@ -16,18 +17,25 @@
 
 namespace sige {
 
-/// D: channels at a time, a multiple of 8. VEC: head_dim, and where tokens begin, are multiples of four.
-template <typename T, int D, bool VEC> struct Attention {
-    static constant constexpr const int BQ = 32, BK = 32, THREADS = 128;
-    static constant constexpr const int PITCH = D + 16 / sizeof(T);
-    static constant constexpr const int MEMORY = (BK * PITCH * sizeof(T) + 15) / 16;
+/// D: channels of a simdgroup, a multiple of 8. VEC: head_dim, and where tokens begin, are multiples of four.
+template <typename T, int D, int SLICES, bool VEC> struct Attention {
+    static constant constexpr const int THREADS = SLICES == 1 ? 128 : 256;
+    static constant constexpr const int BQ = THREADS / 32 / SLICES * 8;
+    static constant constexpr const int BK =
+        SLICES == 1 ? 32 : 128 / int(SLICES * sizeof(T)); // as much as memory holds
+    static constant constexpr const int WIDTH = SLICES * D;
+    static constant constexpr const int PITCH = WIDTH + 16 / sizeof(T), SCORE_PITCH = BK + 4; // against bank conflicts
+    static constant constexpr const int STAGED = BK * PITCH * sizeof(T) / 16;                 // in float4s
+    static constant constexpr const int MEMORY = STAGED + (SLICES == 1 ? 0 : SLICES * BQ * SCORE_PITCH / 4);
     static constant constexpr const int FRAGMENTS = D / 8, KEY_FRAGMENTS = BK / 8;
 
     const device AttentionParams *p;
     const device int *list;
-    threadgroup T *staged;                                     // [BK][PITCH]: keys, then values
-    const int slices, head, first_channel, thread_index, lane; // first_channel: of the slice
-    const int first_row;                                       // the threadgroup's first query
+    threadgroup T *staged;                    // [BK][PITCH]: keys, then values
+    threadgroup float *scores;                // [SLICES][BQ][SCORE_PITCH]: each slice's part
+    const int thread_index, lane, slice, row; // of this simdgroup: its slice, and its first query in the threadgroup
+    const int widths, head, first_channel;    // how many WIDTHs a head has; the first channel of the threadgroup's
+    const int first_row;                      // the threadgroup's first query
     const int grid_image;
     const Pixel own; // of this lane's query
     const int own_image;
@@ -38,10 +46,11 @@ template <typename T, int D, bool VEC> struct Attention {
 
     METAL_FUNC Attention(const device AttentionParams &p_, const device int *list_, threadgroup float4 *memory,
                          uint3 group, int thread_index_)
-        : p(&p_), list(list_), staged(reinterpret_cast<threadgroup T *>(memory)), slices((p_.head_dim + D - 1) / D),
-          head(group.y / slices), first_channel(group.y % slices * D), thread_index(thread_index_),
-          lane(thread_index_ % 32), first_row(group.x * BQ), grid_image(group.z),
-          own(pixel(group.x * BQ + thread_index_ / 32 * 8 + lane_row(thread_index_ % 32))),
+        : p(&p_), list(list_), staged(reinterpret_cast<threadgroup T *>(memory)),
+          scores(reinterpret_cast<threadgroup float *>(memory + STAGED)), thread_index(thread_index_),
+          lane(thread_index_ % 32), slice(thread_index_ / 32 % SLICES), row(thread_index_ / 32 / SLICES * 8),
+          widths((p_.head_dim + WIDTH - 1) / WIDTH), head(group.y / widths), first_channel(group.y % widths * WIDTH),
+          first_row(group.x * BQ), grid_image(group.z), own(pixel(first_row + row + lane_row(lane))),
           own_image(own.index < 0 || own.outside() ? -1 : own.image), largest(-INFINITY), total(0.0f) {}
 
     /// The pixel of a query; its number is that of its token. In a list they follow one another, else by image.
@@ -86,23 +95,23 @@ template <typename T, int D, bool VEC> struct Attention {
         return array + number * t.stride + t.first + head * p->head_dim;
     }
 
-    /// Brings channels of the queries, from c_first on, into registers.
+    /// Brings this slice's channels of the queries, of those from c_first on, into registers.
     METAL_FUNC void load_queries(const device T *q, int c_first) {
         const bool there = own_image >= 0;
         const device T *from = token(q, p->q, own.index);
 #pragma clang loop unroll(full)
         for (int i = 0; i < FRAGMENTS; i++) {
-            const int c = c_first + 8 * i + lane_column(lane);
+            const int c = c_first + slice * D + 8 * i + lane_column(lane);
             query[i].thread_elements()[0] = there && c < p->head_dim ? T(from[c]) : T(0);
             query[i].thread_elements()[1] = there && c + 1 < p->head_dim ? T(from[c + 1]) : T(0);
         }
     }
 
-    /// Brings channels of keys or values from `first` on into threadgroup memory, zero where there are none.
+    /// Brings WIDTH channels, from c_first on, of keys or values into threadgroup memory, zero where there are none.
     METAL_FUNC void stage(const device T *from, const device Tokens &t, int image, int first, int c_first) {
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-        for (int i = thread_index; i < BK * D / 4; i += THREADS) {
-            const int key = i / (D / 4), at = i % (D / 4) * 4, c = c_first + at, left = p->head_dim - c;
+        for (int i = thread_index; i < BK * WIDTH / 4; i += THREADS) {
+            const int key = i / (WIDTH / 4), at = i % (WIDTH / 4) * 4, c = c_first + at, left = p->head_dim - c;
             Vec4<T> value = narrowed<T>(float4(0.0f));
             if (first + key < p->keys && left > 0) {
                 value = load4<VEC>(token(from, t, image * p->keys + first + key) + c, left);
@@ -118,22 +127,25 @@ template <typename T, int D, bool VEC> struct Attention {
         for (int j = 0; j < KEY_FRAGMENTS; j++) {
             product[j] = metal::make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
         }
-        for (int slice = 0; slice < slices; slice++) {
-            if (slices > 1) {
-                load_queries(q, slice * D);
+        for (int c_first = 0; c_first < p->head_dim; c_first += WIDTH) {
+            if (widths > 1) {
+                load_queries(q, c_first);
             }
-            stage(k, p->k, image, first, slice * D);
+            stage(k, p->k, image, first, c_first);
 #pragma clang loop unroll(full)
             for (int j = 0; j < KEY_FRAGMENTS; j++) {
 #pragma clang loop unroll(full)
                 for (int i = 0; i < FRAGMENTS; i++) {
                     metal::simdgroup_matrix<T, 8, 8> keys;
-                    metal::simdgroup_load(keys, staged + 8 * j * PITCH + 8 * i, PITCH, 0, true);
+                    metal::simdgroup_load(keys, staged + 8 * j * PITCH + slice * D + 8 * i, PITCH, 0, true);
                     metal::simdgroup_multiply_accumulate(product[j], query[i], keys, product[j]);
                 }
             }
         }
 
+        if (SLICES > 1) {
+            add_slices(product);
+        }
         float score[KEY_FRAGMENTS][2];
         float block_largest = -INFINITY;
         const bool attends = own_image == image;
@@ -176,8 +188,33 @@ template <typename T, int D, bool VEC> struct Attention {
 #pragma clang loop unroll(full)
             for (int j = 0; j < KEY_FRAGMENTS; j++) {
                 metal::simdgroup_matrix<T, 8, 8> values;
-                metal::simdgroup_load(values, staged + 8 * j * PITCH + 8 * i, PITCH);
+                metal::simdgroup_load(values, staged + 8 * j * PITCH + slice * D + 8 * i, PITCH);
                 metal::simdgroup_multiply_accumulate(sum[i], weight[j], values, sum[i]);
+            }
+        }
+    }
+
+    /// Adds the parts that the slices have of their queries' products with the keys.
+    METAL_FUNC void add_slices(thread metal::simdgroup_matrix<float, 8, 8> (&product)[KEY_FRAGMENTS]) const {
+        threadgroup float *of_lane = scores + (row + lane_row(lane)) * SCORE_PITCH + lane_column(lane);
+#pragma clang loop unroll(full)
+        for (int j = 0; j < KEY_FRAGMENTS; j++) {
+#pragma clang loop unroll(full)
+            for (int e = 0; e < 2; e++) {
+                of_lane[slice * BQ * SCORE_PITCH + 8 * j + e] = product[j].thread_elements()[e];
+            }
+        }
+        metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+#pragma clang loop unroll(full)
+        for (int j = 0; j < KEY_FRAGMENTS; j++) {
+#pragma clang loop unroll(full)
+            for (int e = 0; e < 2; e++) {
+                float total = 0.0f;
+#pragma clang loop unroll(full)
+                for (int i = 0; i < SLICES; i++) {
+                    total += of_lane[i * BQ * SCORE_PITCH + 8 * j + e];
+                }
+                product[j].thread_elements()[e] = total;
             }
         }
     }
@@ -189,7 +226,7 @@ template <typename T, int D, bool VEC> struct Attention {
         device T *to = dst + own.index * p->heads * p->head_dim + head * p->head_dim;
 #pragma clang loop unroll(full)
         for (int i = 0; i < FRAGMENTS; i++) {
-            const int c = first_channel + 8 * i + lane_column(lane);
+            const int c = first_channel + slice * D + 8 * i + lane_column(lane);
 #pragma clang loop unroll(full)
             for (int e = 0; e < 2; e++) {
                 if (c + e < p->head_dim) {

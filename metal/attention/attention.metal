@@ -2,10 +2,9 @@
 //
 // Inputs:  params, list, q, k, v
 // Outputs: dst
-// Grid:    (blocks of 32 queries, slices of D channels of all heads, images, or 1 where tiles are listed); one
-// threadgroup of 128 each
+// Grid:    (blocks of BQ queries, WIDTHs of all heads, images, or 1 where tiles are listed); one threadgroup each
 
-using Kernel = sige::Attention<T, D, VEC>;
+using Kernel = sige::Attention<T, D, SLICES, VEC>;
 
 threadgroup float4 memory[Kernel::MEMORY];
 

@@ -60,7 +60,7 @@ def calls_of(model: mlx.nn.Module, dtype: mx.Dtype) -> list[Call]:
 
 
 def kernel_checks(device: Device, calls: Iterable[Call], progress: Progress | None = None) -> list[Check]:
-    """One check for each kernel: all its variants that the calls need, each on a small input."""
+    """One check for each kernel: all its variants that the calls need, each on small inputs."""
     variants = {}
     for call in calls:
         launch = kernels.launch(call)

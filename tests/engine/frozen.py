@@ -34,8 +34,9 @@ def cases(network: str) -> list[str]:
     return [name for name in case_names(f"{network}-") if "trajectory" not in name]
 
 
-def assert_within_bounds(engine: Engine, name: str) -> None:
-    """Records the original of a case and edits it; `engine` is for its network, in float32."""
+def assert_within_bounds(engine: Engine, name: str, rounding: float = 0.0) -> None:
+    """Records the original of a case and edits it; `engine` is for its network. `rounding` is what half precision may
+    add to either bound."""
     case = load_case(name)
     mask = case["mask"].astype(np.bool_)
     if "labels" in case:
@@ -46,7 +47,7 @@ def assert_within_bounds(engine: Engine, name: str) -> None:
         x, x_edited, given = case["x_original"], case["x_edited"], {condition: case["timestep"].reshape(1)}
 
     original = np.asarray(engine.record(x=x, **given))
-    assert rms(original - case["dense_original"]) <= DENSE * rms(case["dense_original"])
+    assert rms(original - case["dense_original"]) <= (DENSE + rounding) * rms(case["dense_original"])
     assert engine.macs == pytest.approx(int(case["dense_macs"]), rel=0.005)  # SIGE's count has other small terms
 
     expected = case["dense_edited"]
@@ -54,7 +55,7 @@ def assert_within_bounds(engine: Engine, name: str) -> None:
         prepared = engine.prepare(mask, everywhere)
         found = np.asarray(engine.edit(prepared, x=x_edited, **given))
         if everywhere:  # else pixels outside the tiles are the original's, and no estimate of the edited ones
-            assert relative(found, expected) <= MARGIN * float(case["peer_error"])
-        assert relative(found[:, mask], expected[:, mask]) <= MARGIN * float(case["peer_error_in_mask"])
+            assert relative(found, expected) <= MARGIN * float(case["peer_error"]) + rounding
+        assert relative(found[:, mask], expected[:, mask]) <= MARGIN * float(case["peer_error_in_mask"]) + rounding
         assert prepared.edit.macs < 0.9 * engine.macs
     engine.forget()

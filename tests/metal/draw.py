@@ -180,7 +180,9 @@ MAKERS: dict[str, Maker] = {
     "norm": lambda seed, dtype: (norm_call(1, seed, dtype), None),
     "norm of three": lambda seed, dtype: (norm_call(3, seed, dtype), None),
     "attention": lambda seed, dtype: (attention_call(20, seed, dtype), None),
+    "sliced attention": lambda seed, dtype: (attention_call(148, seed, dtype), None),
     "wide attention": lambda seed, dtype: (attention_call(300, seed, dtype), None),
+    "wider attention": lambda seed, dtype: (attention_call(520, seed, dtype), None),
     "odd attention": lambda seed, dtype: (attention_call(3, seed, dtype), None),
 }
 """By name, what makes a call from a seed, and its launch where that is not the usual one."""

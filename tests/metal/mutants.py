@@ -45,6 +45,7 @@ MUTANTS = [
     dropped_barrier("norm/norm.h", "sum += partial[i]; }", "norm"),
     dropped_barrier("attention/attention.h", "int c_first) {", "attention"),
     dropped_barrier("attention/attention.h", "PITCH + at) = value; }", "attention"),
+    dropped_barrier("attention/attention.h", "= product[j].thread_elements()[e]; } }", "wide attention"),
     # where pixels are read
     Mutant("windows.h", "- s.pad_top + at", "- s.pad_top + 1 + at", "plain"),
     Mutant("windows.h", "step - s.pad_left + at", "step + at", "plain"),
@@ -120,6 +121,10 @@ MUTANTS = [
         "attention/attention.h", "simd_shuffle_xor(block_largest, 8)", "simd_shuffle_xor(block_largest, 4)", "attention"
     ),
     Mutant("attention/attention.h", "number * t.stride + t.first", "number * t.stride", "attention"),
+    Mutant("attention/attention.h", "of_lane[i * BQ", "of_lane[slice * BQ", "wide attention"),
+    Mutant("attention/attention.h", "c_first + slice * D + 8 * i", "c_first + 8 * i", "sliced attention"),
+    Mutant("attention/attention.h", "PITCH + slice * D + 8 * i, PITCH);", "PITCH + 8 * i, PITCH);", "sliced attention"),
+    Mutant("attention/attention.h", "if (widths > 1)", "if (widths > 2)", "wider attention"),
     Mutant("attention/attention.h", "total = total * rescale + block_total;", "total += block_total;", "attention"),
     Mutant("attention/attention.h", "lane_column(lane) + e < p->keys", "lane_column(lane) + e < BK * 99", "attention"),
 ]

@@ -28,7 +28,9 @@ FLOAT16 = {
     "norm": 1e-10,
     "norm of three": 1e-10,
     "attention": 3e-6,
+    "sliced attention": 3e-6,
     "wide attention": 3e-6,
+    "wider attention": 3e-6,
     "odd attention": 3e-6,
 }
 

@@ -1,4 +1,4 @@
-"""Which kernels are right on this machine: each is tried on a small call before its first use, and the verdict kept.
+"""Which kernels are right on this machine: each is tried on small calls before its first use, and the verdict kept.
 
 A wrong picture is never an option: a kernel that does not compile, or that computes something else than plain MLX does,
 is replaced by plain MLX.

@@ -7,10 +7,9 @@ from sige_mlx.engine.gpu.kernels import arguments
 from sige_mlx.engine.gpu.launch import Kernel, Launch
 from sige_mlx.engine.gpu.params import pack
 
-THREADS = 128
-QUERIES = 32
+SIMDGROUP_QUERIES = 8
 CHANNELS = 128
-"""Channels of queries and sums that fit into registers: wider heads are cut into slices."""
+"""Channels of queries and sums that fit into registers: of wider heads simdgroups have slices."""
 
 
 def launch(call: Attention) -> Launch:
@@ -33,9 +32,12 @@ def launch(call: Attention) -> Launch:
         "v": call.v.array,
     }
     numbers = (call.head_dim, *(i for t in (call.q, call.k, call.v) for i in (t.first, t.array.shape[-1])))
-    d = min(-(-call.head_dim // 8) * 8, CHANNELS)
-    template = (("T", dtype), ("D", d), ("VEC", all(i % 4 == 0 for i in numbers)))
+    slices = next((n for n in (1, 2) if call.head_dim <= n * CHANNELS), 4)
+    threads = 128 if slices == 1 else 256
+    d = min(-(-call.head_dim // (8 * slices)) * 8, CHANNELS)
+    template = (("T", dtype), ("D", d), ("SLICES", slices), ("VEC", all(i % 4 == 0 for i in numbers)))
     kernel = Kernel("attention", tuple(inputs), ("dst",), (), template)
     images, queries = (out.n, out.h * out.w) if out.list is None else (1, out.tiles * out.tile**2)
-    groups = (-(-queries // QUERIES), call.heads * -(-call.head_dim // d), images)
-    return Launch(kernel, [*inputs.values()], groups, THREADS, [(call.shape, dtype)])
+    rows = threads // 32 // slices * SIMDGROUP_QUERIES
+    groups = (-(-queries // rows), call.heads * -(-call.head_dim // (slices * d)), images)
+    return Launch(kernel, [*inputs.values()], groups, threads, [(call.shape, dtype)])
