@@ -36,7 +36,10 @@ class Counters:
     """Fused multiply-adds, those of simdgroup matrices included."""
     float_operations: int
     integer_operations: int
+    divisions: int
+    """Of integers, by a number that is not known when the kernel is compiled."""
     special_functions: int
+    """Of floats, quotients included."""
     simdgroup_multiplies: int
     """Products of 8x8 matrices."""
     simdgroup_functions: int
@@ -54,7 +57,7 @@ def counters(totals: Sequence[int], passes: np.ndarray, blocks: Sequence[Block])
     by_block = passes.sum(axis=0).tolist()
     total = {
         name: sum(n * getattr(block, name) for n, block in zip(by_block, blocks, strict=True))
-        for name in ("fmas", "float_operations", "integer_operations", "special_functions")
+        for name in ("fmas", "float_operations", "integer_operations", "divisions", "special_functions")
     }
     return Counters(
         threads=threads,
@@ -73,6 +76,7 @@ def counters(totals: Sequence[int], passes: np.ndarray, blocks: Sequence[Block])
         fmas=total["fmas"] + MATRIX_FMAS * multiplies,
         float_operations=total["float_operations"],
         integer_operations=total["integer_operations"],
+        divisions=total["divisions"],
         special_functions=total["special_functions"],
         simdgroup_multiplies=multiplies,
         simdgroup_functions=functions,

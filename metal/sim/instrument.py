@@ -13,16 +13,17 @@ from .errors import SimError
 
 SPACES = {"1": "device", "2": "constant", "3": "threadgroup"}
 
-_FLOAT = re.compile(r"= f(?:add|sub|mul|div|rem|neg|cmp)\b")
+_FLOAT = re.compile(r"= f(?:add|sub|mul|rem|neg|cmp)\b")
 _FMA_DECLARED = re.compile(r"declare .*(@llvm\.fma\.\w+)")
 _INTEGER = re.compile(r"= (?:add|sub|mul|[us]div|[us]rem|shl|[al]shr|and|or|xor|icmp|getelementptr)\b")
+_DIVISION = re.compile(r"= (?:[us]div|[us]rem) .*, %")  # by a constant, integers are multiplied and shifted
 # Not any mention of double: clang passes vectors of two floats as one.
 _DOUBLE = re.compile(
     r"= (?:f(?:add|sub|mul|div|rem|neg|cmp|pext|ptrunc|ptosi|ptoui)|[su]itofp)\b.*\b(?:double|x86_fp80|fp128)\b"
 )
 _FMA = re.compile(r"call .*@llvm\.fm(?:a|uladd)\.")
 _SPECIAL = re.compile(
-    r"call .*@(?:llvm\.)?(?:exp2?|log(?:2|10)?|pow|sqrt|sin|cos|tanh?|atan2?|asin|acos|sinh|cosh|fmod)f?\b"
+    r"= fdiv |call .*@(?:llvm\.)?(?:exp2?|log(?:2|10)?|pow|sqrt|sin|cos|tanh?|atan2?|asin|acos|sinh|cosh|fmod)f?\b"
 )
 
 
@@ -33,6 +34,7 @@ class Block:
     fmas: int = 0
     float_operations: int = 0
     integer_operations: int = 0
+    divisions: int = 0
     special_functions: int = 0
 
 
@@ -205,18 +207,20 @@ def _copy(module: _Module, line: str, copy: ir.Copy) -> list[str]:
 
 
 def _work(lines: list[str]) -> Block:
-    fmas = floats = integers = special = 0
+    fmas = floats = integers = divisions = special = 0
     for line in lines:
         lanes = int(m.group(1)) if (m := re.search(r"<(\d+) x ", line)) else 1
         if _FMA.search(line):
             fmas += lanes
+        elif _DIVISION.search(line):
+            divisions += lanes
         elif _FLOAT.search(line):
             floats += lanes
         elif _INTEGER.search(line):
             integers += lanes
         elif _SPECIAL.search(line):
             special += lanes
-    return Block(fmas, floats, integers, special)
+    return Block(fmas, floats, integers, divisions, special)
 
 
 def _check_calls(module: _Module, body: list[str]) -> set[str]:

@@ -129,7 +129,9 @@ def test_times_of_a_kernel() -> None:
         threadgroups=2,
         fmas=2 * 512_000,
         simdgroup_multiplies=2 * 1000,
-        integer_operations=2 * 64_000,
+        integer_operations=2 * 32_000,
+        divisions=2 * 1_000,
+        special_functions=2 * 4_000,
         threadgroup_bytes_read=2 * 128_000,
     )
     one, two = (bounds.of_kernel(traffic.moved(CALLS["tiles"]), threadgroup, n) for n in (16, 17))

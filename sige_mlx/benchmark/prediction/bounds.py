@@ -3,7 +3,7 @@
 Four things take time, each at the peak rate of limits.py:
 
     ALU           what the busiest core issues: matrix products, and all other operations, one per lane and cycle, for
-                  integers and floats share the lanes
+                  integers and floats share the lanes; those that take several count as several
     DRAM          bytes that must come from memory or go there (traffic.py)
     threadgroup   bytes that the busiest core moves through threadgroup memory
     launch        the wait for the call before
@@ -64,7 +64,8 @@ def of_kernel(nbytes: int, counters: "Counters", threadgroups: int) -> Bounds:
         - MATRIX_FMAS * counters.simdgroup_multiplies
         + counters.float_operations
         + counters.integer_operations
-        + counters.special_functions
+        + counters.divisions * limits.DIVISION
+        + counters.special_functions * limits.SPECIAL
     )
     products = counters.simdgroup_multiplies * limits.MATRIX_CYCLES * MATRIX_LANES
     moved = counters.threadgroup_bytes_read + counters.threadgroup_bytes_written

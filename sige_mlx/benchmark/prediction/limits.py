@@ -10,6 +10,10 @@ LANES = 128
 """Operations that a core issues per cycle, fused multiply-adds or integer ones, in float16 as in float32: ibid., and by
 it 16 * 128 * 2 * 1.296e9 are the 5.3 TFLOPS that are published."""
 
+DIVISION, SPECIAL = 16, 4
+"""Operations that a division of integers and a special function of floats (exp, a reciprocal) take. Assumed: cores
+divide by several instructions, and have a quarter as many units for special functions as lanes."""
+
 MATRIX_CYCLES = 17
 """Of a product of 8x8 matrices on a simdgroup's 32 lanes: others measured 17 to 18, where the lanes' peak is 16."""
 

@@ -130,6 +130,15 @@ def test_arithmetic() -> None:
     assert two.integer_operations - one.integer_operations == 4 * 100 * threads  # with the loop's own addition and test
 
 
+def test_divisions() -> None:
+    body = "out[i] = float(i / uint(y)) + float(i % uint(y)) + float(i / 7) + x[i] / float(y);"
+    counters = counted(body, mx.zeros((64,)), mx.array(3))
+    assert (counters.divisions, counters.special_functions) == (64 * 2, 64)
+
+    nothing = counted("out[i] = float(i / 7 + i % 8) + x[i] / 4.0f;", mx.zeros((64,)))
+    assert nothing.divisions == nothing.special_functions == 0
+
+
 def test_vector_arithmetic_counts_its_components() -> None:
     body = (
         "float4 v = *(const device float4*)(x + 4 * i); v = v * v + 1.0; v = v - 2.0; out[i] = v.x + v.y * v.z + v.w;"
