@@ -63,7 +63,8 @@ template <typename T, int PITCH> struct PixelByPixel {
 
 /// Loads channels [first, first + BK) of all pixels of windows. What `fetch` asked for is in registers until `put`
 /// writes it to threadgroup memory, in a Layout, so that the arithmetic on one set of channels hides the latency of the
-/// next.
+/// next: registers are the second of two buffers. A second one in threadgroup memory would do with one barrier a set
+/// instead of two, but sets would be half as large for the same memory, and so their barriers as many.
 template <typename T, typename Layout, int BK, int PIXELS, int THREADS, bool VEC> struct WindowLoader {
     using Number = typename Layout::Number;
 
