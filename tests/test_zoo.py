@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +18,8 @@ from sige_mlx.errors import SigeError
 from sige_mlx.label_classes import CITYSCAPES
 from sige_mlx.models import build
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
-from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
-from sige_mlx.models.spade import SPADEConfig, SPADEGenerator
-from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig
+from sige_mlx.models.spade import SPADEGenerator
 from sige_mlx.nn.module import parameters
-from sige_mlx.published import Published, PublishedFile
 from tests.tiny import LABEL_CONFIG, write_tiny_model
 
 CONFIG = {"image_size": 16, "ch": 32, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [8]}
@@ -109,27 +105,6 @@ def test_classes_are_told_without_weights(cache: Path) -> None:
     assert zoo.classes("gaugan-ade20k")[150] == ("class 150", (150, 0, 0))
 
 
-def test_cityscapes_classes() -> None:
-    """Some of them, as in the table of the data set."""
-    named = {name: (i, colour) for i, (name, colour) in enumerate(CITYSCAPES)}
-    assert len(named) == 35
-    assert named["road"] == (7, (128, 64, 128)) and named["sky"] == (23, (70, 130, 180))
-    assert named["person"] == (24, (220, 20, 60)) and named["bicycle"] == (33, (119, 11, 32))
-
-
-def test_published_networks_need_no_weights() -> None:
-    for name, config in (
-        ("ddpm-church-256", DDPMConfig()),
-        ("gaugan-cityscapes", SPADEConfig()),
-        ("gan-compression-cityscapes", SubMobileSPADEConfig()),
-        ("gan-compression-cityscapes-small", SubMobileSPADEConfig(config_str="16_40_16_8_16_16_8_16")),
-        ("cyclegan-horse2zebra", ResnetGeneratorConfig()),
-        ("vintagify", ResnetGeneratorConfig(affine=True)),
-    ):
-        family, model = zoo.network(name)
-        assert family == zoo.KNOWN[name].family and model.config == config
-
-
 def test_a_model_is_here_once_it_is_converted(cache: Path) -> None:
     assert [name for name in zoo.names() if zoo.is_here(name)] == list(zoo.EMBEDDED)
     path = save(cache / "ddpm-church-256") / "model.safetensors"
@@ -142,55 +117,6 @@ def test_the_cache_is_where_the_user_wants_it(cache: Path, monkeypatch: pytest.M
     assert zoo.cache_folder() == cache
     monkeypatch.delenv("SIGE_MLX_CACHE")
     assert zoo.cache_folder() == Path.home() / ".cache" / "sige-mlx"
-
-
-def test_a_converted_model_is_named_after_the_network_it_is() -> None:
-    assert zoo.name_for("ddpm", DDPMConfig(), Path("ema.pth")) == "ddpm-church-256"
-    assert zoo.name_for("spade", SPADEConfig(), Path("net.pth")) == "gaugan-cityscapes"
-    assert zoo.name_for("ddpm", DDPMConfig(ch=64), Path("dir/ema.pth")) == "ema"
-
-
-CYCLEGAN, AFFINE = ResnetGeneratorConfig(), ResnetGeneratorConfig(affine=True)
-
-
-@pytest.mark.parametrize(
-    ("config", "path", "name"),
-    [
-        (CYCLEGAN, "dir/style_monet.pth", "cyclegan-monet"),
-        (CYCLEGAN, "dir/net.pth", "net"),
-        (CYCLEGAN, "G_A2B_epoch33.pth", "G_A2B_epoch33"),  # the name of a file with another network
-        (AFFINE, "dir/net.pth", "net"),
-        (AFFINE, "G_A2B_epoch33.pth", "vintagify"),
-        (CYCLEGAN, "maps/latest_net_G.pth", "maps"),
-        (CYCLEGAN, "maps/latest_net_G_A.pth", "maps_A"),
-        (CYCLEGAN, "maps/200_net_G_B.pth", "maps_B"),
-    ],
-)
-def test_of_networks_that_many_have_trained_the_file_tells_which_it_is(
-    config: ResnetGeneratorConfig, path: str, name: str
-) -> None:
-    assert zoo.name_for("resnet_generator", config, Path(path)) == name
-
-
-def test_the_md5_tells_which_it_is_whatever_the_file_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = (PublishedFile("a.pth", "here", "0" * 32),)
-    monkeypatch.setattr(zoo, "KNOWN", {**zoo.KNOWN, "mine": Published("resnet_generator", files, by_file=True)})
-    assert zoo.name_for("resnet_generator", CYCLEGAN, Path("style_monet.pth"), "0" * 32) == "mine"
-    assert zoo.name_for("resnet_generator", CYCLEGAN, Path("style_monet.pth"), "1" * 32) == "cyclegan-monet"
-    assert zoo.name_for("resnet_generator", AFFINE, Path("b.pth"), "0" * 32) == "b"  # it became another network
-
-
-def test_every_published_file_is_of_one_model() -> None:
-    files = [file for known in zoo.KNOWN.values() for file in known.files]
-    assert len({file.name for file in files}) == len(files)
-    sums = [file.md5 for file in files if file.md5]
-    assert len(set(sums)) == len(sums) and all(re.fullmatch("[0-9a-f]{32}", md5) for md5 in sums)
-
-
-def test_a_file_is_called_as_published() -> None:
-    file = PublishedFile("coco_pretrained/latest_net_G.pth", "there")
-    assert file.called(Path("x/coco_pretrained/latest_net_G.pth"))
-    assert not file.called(Path("coco/latest_net_G.pth")) and not file.called(Path("latest_net_G.pth"))
 
 
 def test_the_same_weights_with_other_settings(tmp_path: Path) -> None:
