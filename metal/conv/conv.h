@@ -22,8 +22,13 @@
 #include "../windows.h"
 #include "memory.h"
 #include "mma.h"
+
+// Each only where it is used: should a compiler refuse one, the others are there.
+#if NARROW
 #include "narrow.h"
+#elif WINOGRAD
 #include "winograd.h"
+#endif
 
 namespace sige {
 

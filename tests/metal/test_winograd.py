@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import mlx.core as mx
 import numpy as np
@@ -12,10 +12,13 @@ from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu.calls import Conv, Domain, Epilogue, Plane, Source
 from sige_mlx.engine.gpu.kernels import conv, conv_shape
 from sige_mlx.engine.gpu.kernels.conv_shape import WinogradShape, shape_of, transform_pays
+from sige_mlx.engine.gpu.launch import Dispatch
+from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.gpu.weights import pack, unpack
 from sige_mlx.engine.gpu.winograd import can_be_transformed, transformed
 from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec
+from tests.metal.sim.kernels import needs_clang
 
 # Of Lavin and Gray 2016.
 B = np.array(
@@ -82,23 +85,50 @@ def test_a_launch_by_transformed_weights() -> None:
     assert launch.inputs[launch.kernel.inputs.index("weight")] is given.transformed
 
 
-def test_an_edit_keeps_the_transform(monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass
+class Edits:
+    """Two executors of a small network for which transforms are made to pay, and the kernels that were launched."""
+
+    gpu: Engine
+    reference: Engine
+    launched: list[Dispatch] = field(default_factory=list)
+
+    def error(self) -> float:
+        """Normalised mean squared, of an edit."""
+        mask = np.zeros(self.gpu.plan.image_size, np.bool_)
+        mask[3:7, 6:13] = True
+        inputs = image(self.gpu)
+        changed = edited(inputs, mask)
+        for engine in (self.gpu, self.reference):
+            engine.record(**inputs)
+        self.gpu.executor.device.dispatches = self.launched
+        return nmse(*(engine.edit(engine.prepare(mask), **changed) for engine in (self.gpu, self.reference)))
+
+    def transformed(self) -> list[bool]:
+        return ["WINOGRAD=1" in dispatch.kernel for dispatch in self.launched if "WINOGRAD" in dispatch.kernel]
+
+
+@pytest.fixture
+def edits(monkeypatch: pytest.MonkeyPatch) -> Edits:
     monkeypatch.setenv("SIGE_METAL", "sim")
-    for cycles in ("WINOGRAD_CYCLES", "THREADGROUP_CYCLES"):  # so that it pays for a small network
+    for cycles in ("WINOGRAD_CYCLES", "THREADGROUP_CYCLES"):
         monkeypatch.setattr(conv_shape, cycles, 0)
     model = RandomUNet(Spec(16, 16, 3, (("block", 24), ("down", 24)), norm_out=True, time=True))
-    engine, reference = (Engine(model, device, threshold=16) for device in ("gpu", "reference"))
-    mask = np.zeros(engine.plan.image_size, np.bool_)
-    mask[3:7, 6:13] = True
-    inputs = image(engine)
-    changed = edited(inputs, mask)
-    executor = engine.executor
-    before = executor.parameters.nbytes
-    for each in (engine, reference):
-        each.record(**inputs)
-    executor.device.dispatches = launched = []
-    found = [engine.edit(engine.prepare(mask), **changed) for _ in range(2)]
-    assert nmse(found[0], reference.edit(reference.prepare(mask), **changed)) < 1e-4
-    assert any("WINOGRAD=1" in dispatch.kernel for dispatch in launched)
-    kept = executor.parameters._transformed
-    assert executor.parameters.nbytes == before + sum(a.nbytes for a in kept.values()) > before
+    return Edits(Engine(model, "gpu", threshold=16), Engine(model, "reference", threshold=16))
+
+
+@needs_clang
+def test_an_edit_keeps_the_transform(edits: Edits) -> None:
+    parameters = edits.gpu.executor.parameters
+    before = parameters.nbytes
+    assert edits.error() < 1e-4 and any(edits.transformed())
+    kept = parameters.nbytes
+    assert kept > before
+    assert edits.error() < 1e-4 and parameters.nbytes == kept
+
+
+@needs_clang
+def test_a_refused_kernel_is_replaced_by_the_plain_convolution(edits: Edits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trust, "allows", lambda self, launch, call: "WINOGRAD=1" not in launch.kernel.specialisation)
+    assert edits.error() < 1e-4
+    assert edits.transformed() and not any(edits.transformed())

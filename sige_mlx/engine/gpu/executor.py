@@ -1,7 +1,7 @@
 """The GPU executor: dense passes by MLX's own operations, edits by the kernels of `metal/`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mlx.core as mx
@@ -12,7 +12,7 @@ from sige_mlx.cache import cache_folder
 from sige_mlx.engine.gpu import kernels, twins
 from sige_mlx.engine.gpu.binding import Compute, Record, Running
 from sige_mlx.engine.gpu.calls import Call, Conv
-from sige_mlx.engine.gpu.launch import Device, device
+from sige_mlx.engine.gpu.launch import Device, Launch, device
 from sige_mlx.engine.gpu.parameters import Parameters
 from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.native.weights import Loader
@@ -79,10 +79,14 @@ class GpuExecutor:
     def _by_kernels(self, call: Call, key: Any) -> list[mx.array]:
         if isinstance(call, Conv):
             call = self.parameters.transformed(key, self.parameters.phased(key, call))
+        launch = self._trusted(call)
+        if launch is None and isinstance(call, Conv) and call.transformed is not None:
+            launch = self._trusted(replace(call, transformed=None))
+        return twins.run(call) if launch is None else self.device.run(launch)
+
+    def _trusted(self, call: Call) -> Launch | None:
         launch = kernels.launch(call)
-        if launch is None or not self.trust.allows(launch, call):
-            return twins.run(call)
-        return self.device.run(launch)
+        return launch if launch is not None and self.trust.allows(launch, call) else None
 
 
 class _Step:

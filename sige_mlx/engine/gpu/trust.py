@@ -56,7 +56,7 @@ class Trust:
             _log.debug("%s is replaced: %s", specialisation, wrong)
         if kernel not in self._told:
             warnings.warn(
-                f"the Metal kernel {kernel} is replaced by MLX operations, which are slower: {wrong}", stacklevel=3
+                f"the Metal kernel {kernel} is replaced by slower ones or MLX operations: {wrong}", stacklevel=3
             )
         self._told |= {kernel, specialisation}
 
