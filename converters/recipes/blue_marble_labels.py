@@ -56,17 +56,18 @@ class LabelledBlueMarble:
         self.maps = {outlines: Image.fromarray(label_map(self.marble, outlines)) for outlines in (PICTURE, BRUSH)}
 
     def sample(self, rng: np.random.Generator, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Crops of training boxes, every other one with a brush's outlines; none is mirrored, so that mountains are lit
+        """Crops of training boxes, half of them with a brush's outlines; none is mirrored, so that mountains are lit
         from where they are in the picture."""
-        return self.crops(islice(self.marble.training_boxes(rng, size), count), size)
+        outlines = rng.choice([*self.maps], count).tolist()
+        return self.crops(islice(self.marble.training_boxes(rng, size), count), outlines, size)
 
     def held_out(self, size: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.crops(self.marble.held_out_boxes(size), size)
+        return self.crops(self.marble.held_out_boxes(size), cycle(self.maps), size)
 
-    def crops(self, boxes: Iterable[Box], size: int) -> tuple[np.ndarray, np.ndarray]:
+    def crops(self, boxes: Iterable[Box], outlines: Iterable[int], size: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = [
-            (self.marble.crop(box, size), self.crop_labels(box, size, outlines))
-            for box, outlines in zip(boxes, cycle(self.maps))
+            (self.marble.crop(box, size), self.crop_labels(box, size, of_box))
+            for box, of_box in zip(boxes, outlines, strict=False)
         ]
         pictures, labels = zip(*pairs, strict=True)
         return np.stack(pictures), np.stack(labels)

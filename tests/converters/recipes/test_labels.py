@@ -128,6 +128,16 @@ def test_crops_and_their_labels_are_of_one_place(marble: LabelledBlueMarble) -> 
 
 
 @pytest.mark.slow
+def test_single_crops_have_outlines_of_both_kinds(marble: LabelledBlueMarble, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(marble, "crop_labels", lambda box, size, outlines: asked.append(outlines) or np.zeros((8, 8)))
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        marble.sample(rng, 1, 8)
+    assert 10 < asked.count(BRUSH) < 30 and asked.count(PICTURE) + asked.count(BRUSH) == 40
+
+
+@pytest.mark.slow
 def test_the_demos_label_maps_are_the_recipes(tmp_path: Path) -> None:
     main(tmp_path)
     maps = {}
