@@ -1,5 +1,6 @@
 """`sige-mlx info`: what a model and an edit cost, before running them. Needs no weights."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from sige_mlx.graph.ir import Graph
     from sige_mlx.graph.plan import Plan
     from sige_mlx.label_classes import Palette
 
@@ -78,8 +80,7 @@ def info(
     from sige_mlx.models import reconfigured
     from sige_mlx.models.resnet_generator import ResnetGenerator
 
-    if graph:
-        _check_graph_file(graph)
+    write = _graph_writer(graph) if graph else None
     if steps is not None and steps < 1:
         raise SigeError(f"the cache is counted for {steps} steps: there must be 1 or more")
     named = options.named(context)
@@ -90,20 +91,18 @@ def info(
         width, height = open_image(sized_by).size
         network = reconfigured(network, image_size=(height, width))
     plan = Plan.of(network, threshold=threshold)
+    classes = zoo.classes(name)
     region: npt.NDArray[np.bool_] | None
     if labels and edited_labels:
         before, after = (labels, instances), (edited_labels, edited_instances)
-        region = _region_of_maps(plan, network.config, palette_of(zoo.classes(name)), before, after)
+        region = _region_of_maps(plan, network.config, palette_of(classes), before, after)
     else:
         region = _region(plan, network.config, original, edited, mask, edit)
     edit_plan = None if region is None else plan.edit(region, everywhere=False)
     steps = steps or default_steps(network.config)
-    described = Described(name, family, network.config, plan, edit_plan, steps, zoo.classes(name))
-    if graph:
-        from sige_mlx.graph.draw import graphviz, mermaid
-
-        written = {".txt": lambda graph: f"{graph}\n", ".mmd": mermaid, ".dot": graphviz}[graph.suffix]
-        graph.write_text(written(plan.graph))
+    described = Described(name, family, network.config, plan, edit_plan, steps, classes)
+    if graph and write:
+        graph.write_text(write(plan.graph))
     if json:
         terminal.print_json(described.as_json(layers))
         return
@@ -112,14 +111,18 @@ def info(
         typer.echo(f"\n{graph} is written")
 
 
-def _check_graph_file(path: Path) -> None:
+def _graph_writer(path: Path) -> "Callable[[Graph], str]":
+    """A graph as the text that a file of this name should have."""
     from sige_mlx.editing.images import check_parent
+    from sige_mlx.graph.draw import graphviz, mermaid
 
-    if path.suffix not in (".txt", ".mmd", ".dot"):
+    formats: dict[str, Callable[[Graph], str]] = {".txt": lambda g: f"{g}\n", ".mmd": mermaid, ".dot": graphviz}
+    if path.suffix not in formats:
         raise SigeError(
             f"{path}: the extension is {path.suffix!r}; .txt, .mmd (Mermaid) or .dot (Graphviz) would be right"
         )
     check_parent(path)
+    return formats[path.suffix]
 
 
 def _check_options(named: set[str]) -> None:

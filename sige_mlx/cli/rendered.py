@@ -58,14 +58,14 @@ def of_pictures(engine: "Engine", images: "Images", sampling: dict[str, Any] | N
 def of_labels(engine: "Engine", pretrained: "Pretrained", files: "Files", compare: bool) -> Rendered:
     """By a network that makes pictures of label maps; colours are those of `pretrained`."""
     from sige_mlx.editing import LabelSession
-    from sige_mlx.editing.label_maps import colours, read_map
+    from sige_mlx.editing.label_maps import colours
 
-    edited = files["edited_labels"], files.get("edited_instances")
     palette = pretrained.palette
     session = LabelSession(engine, files["labels"], files.get("instances"), palette=palette)
+    labels, instances = session.read(files["edited_labels"], files.get("edited_instances"))
+    edited = labels, instances if "edited_instances" in files else None
     with terminal.progress_bars(terminal.STAGES) as tell:
         result = session.edit(*edited, tell)
         dense = session.dense(*edited, tell) if compare else None
     unedited = "the label maps do not differ. The result is the original's picture"
-    shown = colours(read_map(edited[0], engine.plan.image_size, "the edited label map", palette), palette)
-    return Rendered(result, dense, session.record(), shown, "label map", unedited)
+    return Rendered(result, dense, session.record(), colours(labels, palette), "label map", unedited)

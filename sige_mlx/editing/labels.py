@@ -103,21 +103,23 @@ class LabelSession(OnePassSession[Maps]):
         Without `instances`, those of the original are kept where the class is. The result waits in `pending` until
         `commit` or `revert`. Raises `SigeError` for maps that do not fit the network.
         """
-        maps = self._read(labels, instances)
+        maps = self.read(labels, instances)
         return self._edit(maps, self._mask(maps), progress)
 
     def dense(self, labels: MapLike, instances: MapLike | None = None, progress: Progress | None = None) -> DenseResult:
         """The same picture with nothing reused: what `edit` is compared with."""
-        return self._dense(self._read(labels, instances), progress)
+        return self._dense(self.read(labels, instances), progress)
 
     def mask(self, labels: MapLike, instances: MapLike | None = None) -> npt.NDArray[np.bool_]:
         """What an edit would recompute: where class or instance edge differ, grown by the dilation. Bool (H, W)."""
-        return self._mask(self._read(labels, instances))
+        return self._mask(self.read(labels, instances))
 
     def _mask(self, maps: Maps) -> npt.NDArray[np.bool_]:
         return self._reader.mask(self.original, maps, self.dilation)
 
-    def _read(self, labels: MapLike, instances: MapLike | None) -> Maps:
+    def read(self, labels: MapLike, instances: MapLike | None = None) -> Maps:
+        """An edited label map as ids, and the instances that it has in an edit. Raises `SigeError` for maps that do not
+        fit the network."""
         return self._reader.read(labels, instances, self.original)
 
     def _input(self, original: Maps) -> npt.NDArray[np.float32]:

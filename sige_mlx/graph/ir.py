@@ -1,6 +1,7 @@
 """The graph: what a network computes, as a list of operations in an order that can be run."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -98,22 +99,23 @@ class Graph:
     def __str__(self) -> str:
         """A line for each value that is read more than once, or is a plane that costs multiplications; other operations
         are written where their value is read."""
-        readers = self.consumers()
+        times_read = Counter(i for node in self.nodes for i in node.inputs)
         text: list[str] = []  # of each node: its expression, or the name of its line
-        macs: list[int] = []  # of each node with those written within it
+        macs: list[int] = []  # of each node that is written within another, with those within it
         lines = []
         for node in self.nodes:
             kind, name = type(node.op).__name__, node.op.name if isinstance(node.op, Input) else node.name
             expression = f"{kind}({', '.join(text[i] for i in node.inputs)})"
-            within = [i for i in dict.fromkeys(node.inputs) if text[i] != f"%{i}"]
-            macs.append(self.macs(node) + sum(macs[i] for i in within))
-            times_read = sum(self.nodes[i].inputs.count(node.index) for i in readers[node.index])
-            if times_read == 1 and node.inputs and not (self.macs(node) and pixels(node.shape) > 1):
+            own = self.macs(node)
+            total = own + sum(macs[i] for i in node.inputs)
+            if times_read[node.index] == 1 and node.inputs and not (own and pixels(node.shape) > 1):
                 text.append(expression)
+                macs.append(total)
                 continue
             text.append(f"%{node.index}")
+            macs.append(0)
             layer = "" if name == kind else f" {name}"
-            cost = f"  {macs[-1] / 1e9:.3f} GMACs" if macs[-1] else ""
+            cost = f"  {total / 1e9:.3f} GMACs" if total else ""
             lines.append(f"%{node.index} = {expression}{layer}: {'x'.join(map(str, node.shape))}{cost}")
         return "\n".join([*lines, f"return %{self.output}"])
 

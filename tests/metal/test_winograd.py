@@ -35,11 +35,11 @@ B = np.array(
 A = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float64)
 
 
-def call(side: int = 32, c: int = 256, c_out: int = 256, k: int = 3, **options: object) -> Conv:
-    """A whole plane, as `options` of its source and the domain change it."""
+def call(side: int = 32, c: int = 256, c_out: int = 256, k: int = 3, stride: int = 1, tile: int = 4) -> Conv:
+    """Of a whole plane."""
     plane = Plane(1, side, side, c, 4, mx.zeros((1, side, side, c), mx.float16))
-    source = replace(Source(plane, k, k, 1, k // 2, k // 2), **{n: v for n, v in options.items() if n != "tile"})  # type: ignore[arg-type]
-    out = Domain(1, side, side, int(options.get("tile", 4)))  # type: ignore[call-overload]
+    source = Source(plane, k, k, stride, k // 2, k // 2)
+    out = Domain(1, side // stride, side // stride, tile)
     weight = mx.zeros((-(-c_out // 32), -(-c // 8) * k * k, 4, 8, 8), mx.float16)
     return Conv(Epilogue(out, c_out), weight, (source,))
 

@@ -67,10 +67,9 @@ def _running(
     phased: bool = True,
 ) -> Running:
     def compute(call: Call, key: Any) -> list[mx.array]:
-        if phased and isinstance(call, Conv) and can_be_phased(call):
-            call = _phased(call)
-        if phased and isinstance(call, Conv) and transform_pays(call):
-            call = _transformed(call)
+        if phased and isinstance(call, Conv):
+            call = _phased(call) if can_be_phased(call) else call
+            call = _transformed(call) if transform_pays(call) else call
         tell(running.layer, call)
         return [mx.zeros(shape, of) for shape, of in _results(call)]
 

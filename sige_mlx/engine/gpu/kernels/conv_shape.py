@@ -29,7 +29,7 @@ STEP_CYCLES = 16 * 17
 """Of 16 products of 8x8 matrices, one after the other."""
 NARROW_CYCLES = 8
 """Of 8 channels of a pixel for an output channel; to bring the weights takes about as long as another pixel."""
-WINOGRAD_CYCLES = 36 * 17 + 180
+WINOGRAD_CYCLES = POINTS * 17 + 180
 """Of 8 channels: products, and the transforms between barriers."""
 WORTH_ITS_MEMORY = 1.3
 """Times faster that a convolution should be for its weights to be kept transformed too."""
@@ -207,7 +207,7 @@ def _cycles(call: Conv, shape: AnyShape) -> float:
     panels, groups, _ = groups_of(call, shape)
     waves = -(-panels * groups // CORES) * shape.threads / 128  # threadgroups are handed out whole
     if isinstance(shape, WinogradShape):
-        return waves * (sum(-(-s.x.c // 8) for s in call.sources) * WINOGRAD_CYCLES + THREADGROUP_CYCLES)
+        return waves * (sum(k_groups(1, 1, s.x.c) for s in call.sources) * WINOGRAD_CYCLES + THREADGROUP_CYCLES)
     loads = -(-shape.pixels * shape.bk // 4 // shape.threads)
     steps = sum(k_groups(s.kh, s.kw, s.x.c) for s in call.sources) / shape.wk
     chunks = sum(-(-s.x.c // shape.bk) for s in call.sources)
