@@ -48,6 +48,7 @@ KERNEL_FLAGS = [
     "-disable-vector-combine",  # a load of a vector stays one, whatever part of it is used
     "-fno-builtin-memset",
     "-fno-builtin-memcpy",
+    "-fconvergent-functions",  # any may hold a barrier: no call moves below a branch, no two become one
     "-fno-optimize-sibling-calls",  # recursion stays visible
     "-fno-threadsafe-statics",
     "-fno-math-errno",
@@ -65,22 +66,45 @@ KERNEL_FLAGS = [
 
 
 def compiler() -> list[str] | None:
-    """The command of a clang that compiles C++: SIGE_SIM_CXX, an installed clang, or that of the package ziglang."""
+    """The command of a clang that compiles C++: SIGE_SIM_CXX, an installed clang that can do what we need, or that of
+    the package ziglang."""
     if command := os.environ.get("SIGE_SIM_CXX"):
         return shlex.split(command)
+    return _found(os.environ.get("PATH", ""))
+
+
+@functools.cache
+def _found(path: str) -> list[str] | None:
     for name in _CANDIDATES:
-        if path := shutil.which(name):
-            return [path]
-    if util.find_spec("ziglang"):
-        return [sys.executable, "-m", "ziglang", "c++"]
+        if (program := shutil.which(name, path=path)) and _suits([program]):
+            return [program]
+    if package := util.find_spec("ziglang"):
+        return [str(Path(package.origin or "").with_name("zig")), "c++"]
     return None
+
+
+_TRIAL = """
+#include <thread>
+#include <unordered_map>
+__bf16 sum(__bf16 a, __bf16 b) { return a + b; }
+_Float16 sum(_Float16 a, _Float16 b) { return a + b; }
+"""
+
+
+def _suits(command: list[str]) -> bool:
+    """Whether a compiler is new enough, and has C++'s headers: Debian 12's clang is 14, and may come without them."""
+    with tempfile.TemporaryDirectory() as work:
+        (source := Path(work) / "trial.cpp").write_text(_TRIAL)
+        flags = [*KERNEL_FLAGS, *_march(command), "-std=c++17"]
+        arguments = [*flags, "-c", str(source), "-o", str(source.with_suffix(".o"))]
+        return subprocess.run([*command, *arguments], capture_output=True).returncode == 0
 
 
 def required_compiler() -> list[str]:
     """`compiler()`; raises `SimError` when there is none."""
     command = compiler()
     if command is None:
-        raise SimError("compiling Metal for this machine needs clang (Debian: clang-19) or the Python package ziglang")
+        raise SimError("compiling Metal for this machine needs clang 17 or newer, or the Python package ziglang")
     return command
 
 
@@ -91,10 +115,13 @@ def _version(command: tuple[str, ...]) -> str:
 
 def target_flags() -> list[str]:
     """Vector and half-precision instructions, which every machine of ours has."""
-    zig = "ziglang" in required_compiler()
-    if platform.machine() in ("x86_64", "AMD64"):
-        return ["-march=x86_64_v3" if zig else "-march=x86-64-v3"]
-    return []
+    return _march(required_compiler())
+
+
+def _march(command: list[str]) -> list[str]:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return []
+    return ["-march=x86_64_v3" if Path(command[0]).name == "zig" else "-march=x86-64-v3"]
 
 
 def mlx_include() -> Path:
@@ -123,10 +150,12 @@ def headers_digest() -> str:
     return digest(*texts, _mlx_utils(), metadata.version("mlx"), str(INCLUDE), str(mlx_include()), *flags)
 
 
-def run(arguments: list[str], what: str) -> None:
-    """Runs the compiler; raises `SimError` with what it says."""
+def run(arguments: list[str], what: str, work: str) -> None:
+    """Runs the compiler, which may leave files in the folder `work`; raises `SimError` with what it says."""
+    # zig has a cache of its own. The part for all is C++'s library, made once; the other would keep all that we keep.
+    caches = {"ZIG_GLOBAL_CACHE_DIR": str(folder() / "zig"), "ZIG_LOCAL_CACHE_DIR": work}
     command = [*required_compiler(), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **caches})
     if result.returncode:
         raise SimError(f"{what}: {_summary(result.stderr)}")
 
@@ -145,7 +174,7 @@ def build(path: Path, arguments: list[str], what: str) -> Path:
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder()) as work:
             made = Path(work) / path.name
-            run([*arguments, "-o", str(made)], what)
+            run([*arguments, "-o", str(made)], what, work)
             made.replace(path)
     return path
 

@@ -12,9 +12,6 @@ import numpy.typing as npt
 from sige_mlx.engine import Engine
 from tests.graph.networks import Mask
 
-DEVICES = ("cpu", "reference")
-"""Where tests of the engine run; the GPU's are in `tests/metal`."""
-
 Floats = npt.NDArray[np.float32]
 
 EVERYWHERE = ("cpu", "reference")
@@ -57,15 +54,3 @@ def run_edit(engine: Engine, mask: Mask, everywhere: bool = True) -> mx.array:
     inputs = image(engine)
     engine.record(**inputs)
     return engine.edit(engine.prepare(mask, everywhere), **edited(inputs, mask))
-
-
-def assert_agree(model: mlx.nn.Module, mask: Mask, bound: float, **options: Any) -> None:
-    """The executors agree on the dense pass and on both kinds of edit."""
-    native, reference = engines(model, **options)
-    inputs = image(native)
-    error = nmse(native.record(**inputs), reference.record(**inputs))
-    assert error <= bound, f"dense: {error:.2e}"
-    for everywhere in (True, False):
-        results = [e.edit(e.prepare(mask, everywhere), **edited(inputs, mask)) for e in (native, reference)]
-        error = nmse(*results)
-        assert error <= bound, f"edit, everywhere={everywhere}: {error:.2e}"

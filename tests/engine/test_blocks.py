@@ -13,11 +13,9 @@ from sige_mlx.models.ddpm import Downsample, ResnetBlock, Upsample
 from sige_mlx.models.unet import AttnBlock
 from sige_mlx.nn import Tensor, silu, timestep_embedding
 from sige_mlx.nn.layers import Conv2d
-from tests.engine.compare import assert_agree
+from tests.engine.rounding import assert_agree
 from tests.graph.blocks import conv
 from tests.graph.networks import border_masks, randomise
-
-BOUND = 1e-11
 
 
 class Around(mlx.nn.Module):
@@ -74,7 +72,7 @@ BLOCKS: dict[str, Any] = {
 def test_blocks(name: str, threshold: int, where: str) -> None:
     make, i, o = BLOCKS[name]
     size = (12, 20)
-    assert_agree(Around(make(), i, o, size), border_masks(*size)[where], BOUND, threshold=threshold)
+    assert_agree(Around(make(), i, o, size), border_masks(*size)[where], threshold=threshold)
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -82,4 +80,4 @@ def test_blocks_on_batches(name: str) -> None:
     make, i, o = BLOCKS[name]
     mask = np.zeros((16, 16), np.bool_)
     mask[6:9, 3:12] = True
-    assert_agree(Around(make(), i, o, (16, 16)), mask, BOUND, threshold=12, batch=2)
+    assert_agree(Around(make(), i, o, (16, 16)), mask, threshold=12, batch=2)

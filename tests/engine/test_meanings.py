@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import mlx.core as mx
+import mlx.nn
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,17 +18,19 @@ from sige_mlx.graph.lowering import DenseLowering, EditLowering
 from sige_mlx.graph.plan import Edit, Plan
 from sige_mlx.nn.ops import GroupNorm, InstanceNorm
 from tests.engine.compare import EVERYWHERE, edited, image, nmse, run_edit
+from tests.engine.rounding import Exact, exact
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec, masks, specs
-
-# NMSE: 1e-5 relative RMS of float32 sums in another order, seen by instance norms of few pixels and a tanh.
-ROUNDING = 1e-10
 
 WITHOUT_NORMS = Net((16, 24, 3), lambda m, x: m.b(m.a(x)) + m.c(x), a=conv(3, 7), b=conv(7, 5, 5), c=conv(3, 5, 1))
 
 
 def unet(norm_out: bool = True) -> RandomUNet:
     return RandomUNet(Spec(16, 24, 3, (("block", 8), ("down", 12), ("attention", 0), ("up", 7)), norm_out, time=True))
+
+
+def dense(model: mlx.nn.Module, inputs: dict[str, Any], **options: Any) -> Exact:
+    return exact(Engine(model, "reference", **options), inputs)[0]
 
 
 def all_pixels(engine: Engine) -> np.ndarray:
@@ -42,9 +46,10 @@ def test_the_dense_pass_is_the_model(device: str, spec: Spec, batch: int) -> Non
     model = RandomUNet(spec)
     engine = Engine(model, device, batch=batch)
     inputs = image(engine)
-    expected = model(**{name: mx.array(x) for name, x in inputs.items()})
-    assert nmse(engine(**inputs), expected) <= ROUNDING
-    assert nmse(engine.record(**inputs), expected) <= ROUNDING
+    expected = dense(model, inputs, batch=batch)
+    expected.assert_near(model(**{name: mx.array(x) for name, x in inputs.items()}), "the model")
+    expected.assert_near(engine(**inputs))
+    expected.assert_near(engine.record(**inputs), "recorded")
 
 
 # ---- every tile active
@@ -56,11 +61,12 @@ def test_recomputing_the_original_everywhere_gives_the_original(
     device: str, spec: Spec, threshold: int, everywhere: bool
 ) -> None:
     """The recorded statistics are then the true ones."""
-    engine = Engine(RandomUNet(spec), device, threshold=threshold)
+    model = RandomUNet(spec)
+    engine = Engine(model, device, threshold=threshold)
     inputs = image(engine)
-    original = engine.record(**inputs)
+    engine.record(**inputs)
     prepared = engine.prepare(all_pixels(engine), everywhere)
-    assert nmse(engine.edit(prepared, **inputs), original) <= ROUNDING
+    dense(model, inputs).assert_near(engine.edit(prepared, **inputs))
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
@@ -68,16 +74,17 @@ def test_recomputing_the_original_everywhere_gives_the_original(
 def test_without_norms_an_edit_of_everything_is_the_dense_run(device: str, everywhere: bool) -> None:
     engine = Engine(WITHOUT_NORMS, device, threshold=8)
     result = run_edit(engine, all_pixels(engine), everywhere)
-    assert nmse(result, engine(**edited(image(engine), all_pixels(engine)))) <= ROUNDING
+    dense(WITHOUT_NORMS, edited(image(engine), all_pixels(engine))).assert_near(result)
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_below_the_threshold_every_edit_is_the_dense_run(device: str) -> None:
     """Nothing is tiled there, so all statistics are fresh and the mask does not matter."""
-    engine = Engine(unet(), device, threshold=1000)
+    model = unet()
+    engine = Engine(model, device, threshold=1000)
     corner = np.zeros((16, 24), np.bool_)
     corner[:3, :3] = True
-    assert nmse(run_edit(engine, corner), engine(**edited(image(engine), corner))) <= ROUNDING
+    dense(model, edited(image(engine), corner)).assert_near(run_edit(engine, corner))
 
 
 def with_fresh_statistics(plan: Plan, edit: Edit) -> Edit:
@@ -95,12 +102,13 @@ def with_fresh_statistics(plan: Plan, edit: Edit) -> Edit:
 def test_with_fresh_statistics_an_edit_of_everything_is_the_dense_run(
     device: str, spec: Spec, threshold: int, everywhere: bool
 ) -> None:
-    engine = Engine(RandomUNet(spec), device, threshold=threshold)
+    model = RandomUNet(spec)
+    engine = Engine(model, device, threshold=threshold)
     edit = with_fresh_statistics(engine.plan, engine.plan.edit(all_pixels(engine), everywhere))
     inputs, other = image(engine), edited(image(engine), all_pixels(engine))
     _, record = engine.executor.record({name: mx.array(x) for name, x in inputs.items()})
     result = engine.executor.edit(engine.executor.prepare(edit), record, {n: mx.array(x) for n, x in other.items()})
-    assert nmse(result, engine(**other)) <= ROUNDING
+    dense(model, other).assert_near(result)
 
 
 # ---- no tile active

@@ -23,7 +23,7 @@ def test_group_norm(drawn: dict[str, Any], kernel: int, activated: bool) -> None
         h = m.n(m.a(x))
         return m.c(m.b(nn.silu(h) if activated else h))
 
-    check("group_norm", drawn, forward, **layers)
+    check(drawn, forward, **layers)
 
 
 @given(shapes(), st.sampled_from([1, 3]), st.booleans(), st.booleans())
@@ -33,7 +33,6 @@ def test_instance_norm(drawn: dict[str, Any], kernel: int, depthwise: bool, affi
     if depthwise and w > 1:
         layers["d"] = nn.Conv2d(w, w, 3, 1, 1, groups=w)
     check(
-        "instance_norm",
         drawn,
         lambda m, x: m.c(m.b(nn.relu(m.n(m.d(m.a(x)) if "d" in m else m.a(x))))),
         **layers,
@@ -50,7 +49,7 @@ def test_batch_norm(drawn: dict[str, Any], kernel: int, activated: bool, upsampl
         h = m.n(nn.upsample_nearest(m.d(h)) if upsampled else h)
         return m.c(m.b(nn.leaky_relu(h) if activated else h))
 
-    check("batch_norm", drawn, forward, **layers)
+    check(drawn, forward, **layers)
 
 
 @given(shapes(), st.booleans(), st.booleans())
@@ -70,7 +69,7 @@ def test_film(drawn: dict[str, Any], grouped: bool, both: bool) -> None:
         y = m.b(nn.silu(nn.modulate(h, m.f(nn.silu(nn.log_snr_embedding(t, 8))))))
         return m.c(y + m.e(h) if both else y)
 
-    check("film", drawn, forward, time=True, **layers)
+    check(drawn, forward, time=True, **layers)
 
 
 def spade(m: Any, x: Tensor, labels: Tensor, i: str) -> Tensor:
@@ -106,7 +105,7 @@ def test_spade(drawn: dict[str, Any], norm: str, upsampled: bool, late: bool, ke
         h = m.norm0(h) if "norm0" in m else h
         return m.c(m.b(nn.leaky_relu(nn.modulate(h, modulation))))
 
-    check("spade", drawn, forward, **layers)
+    check(drawn, forward, **layers)
 
 
 @given(shapes(), st.booleans())
@@ -125,7 +124,7 @@ def test_spade_with_separable_convolutions(drawn: dict[str, Any], upsampled: boo
         parts = [m[f"{name}_p"](m[f"{name}_n"](m[f"{name}_d"](hidden))) for name in ("gamma", "beta")]
         return m.c(nn.leaky_relu(m.b(nn.modulate(m.n(h), nn.concat(parts)))))
 
-    check("spade", drawn, forward, **layers, b=conv(w, v), c=conv(v, 3))
+    check(drawn, forward, **layers, b=conv(w, v), c=conv(v, 3))
 
 
 @given(shapes(), st.integers(1, 4))
@@ -134,4 +133,4 @@ def test_norm_of_concat(drawn: dict[str, Any], groups: int) -> None:
     w, v = drawn["widths"]
     v += -(w + v) % groups
     layers = {"e": conv(w, v), "n": nn.GroupNorm(groups, w + v), "b": conv(w + v, 5)}
-    check("norm_of_concat", drawn, lambda m, x: (lambda h: m.b(nn.silu(m.n(nn.concat([h, m.e(h)])))))(m.a(x)), **layers)
+    check(drawn, lambda m, x: (lambda h: m.b(nn.silu(m.n(nn.concat([h, m.e(h)])))))(m.a(x)), **layers)

@@ -20,6 +20,7 @@ from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image, nmse
 from tests.engine.frozen import assert_within_bounds, cases, network_of
+from tests.engine.rounding import FLOAT32, assert_exact, exact
 from tests.graph.networks import Net, RandomUNet, Spec, conv, masks, specs
 from tests.models.networks import frozen_network
 from tests.tiny import CONFIG
@@ -31,7 +32,8 @@ FROZEN = (("ddpm-small", None), ("pd-small", 32), ("pd-small", 64), *LABELS)
 ROUNDING = 5e-3
 """What float16 may add to the errors of the frozen cases, relative; dense passes have 2.4e-3."""
 
-BOUND = {"float32": 1e-10, "float16": 1e-4}
+UNIT = {"float32": FLOAT32, "float16": 2.0**-11}
+"""Of roundoff, of what is stored."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +47,7 @@ def by_mlx(call: Any, like: Any = None) -> None:
 
 def assert_agree(model: Any, mask: np.ndarray, precision: str = "float32", **options: Any) -> None:
     gpu, reference = Engine(model, "gpu", precision=precision, **options), Engine(model, "reference", **options)
-    inputs = image(gpu)
-    assert nmse(gpu.record(**inputs), reference.record(**inputs)) <= BOUND[precision]
-    for everywhere in (True, False):
-        results = [e.edit(e.prepare(mask, everywhere), **edited(inputs, mask)) for e in (gpu, reference)]
-        assert nmse(*results) <= BOUND[precision]
+    assert_exact([gpu], reference, mask, UNIT[precision])
 
 
 @given(st.data(), specs(), st.sampled_from([1, 2]), st.sampled_from([1, 5, 8, 21]), st.sampled_from([2, 3, 4, 8]))
@@ -93,8 +91,8 @@ def test_the_dense_pass_needs_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Simulated, "run", lambda self, launch: pytest.fail("a kernel was launched"))
     model = DDPMUNet(CONFIG)
     load = zoo.random_weights(model)
-    gpu, cpu = Engine(model, "gpu", load=load), Engine(model, "cpu", load=load)
-    assert nmse(gpu(**image(gpu)), cpu(**image(cpu))) <= BOUND["float16"]
+    gpu, reference = Engine(model, "gpu", load=load), Engine(model, "reference", load=load)
+    exact(reference, image(gpu), unit=UNIT["float16"])[0].assert_near(gpu(**image(gpu)))
 
 
 def test_an_edit_that_mlx_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,14 +105,14 @@ def test_an_edit_that_mlx_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu, reference = Engine(model, "gpu", precision="float32"), Engine(model, "reference")
     gpu.executor.device.lazy = True
     inputs = image(gpu)
-    for engine in (gpu, reference):
-        engine.record(**inputs)
+    gpu.record(**inputs)
     runs.clear()
     for top in (0, 4, 8, 9):  # all within one bucket
         mask = np.zeros((16, 16), np.bool_)
         mask[top : top + 3, 5:7] = True
-        results = [e.edit(e.prepare(mask, False), **edited(inputs, mask, top)) for e in (gpu, reference)]
-        assert nmse(*results) <= BOUND["float32"]
+        changed = edited(inputs, mask, top)
+        _, expected = exact(reference, inputs, changed, [reference.plan.edit(mask, False)])
+        expected.assert_near(gpu.edit(gpu.prepare(mask, False), **changed))
     assert len(runs) <= 3  # as it is, then once for each bucket
 
 

@@ -1,4 +1,5 @@
-// What clang's undefined-behaviour checks call: an index outside an array, a division by zero.
+// Functions that clang leaves to its own runtime: those of its undefined-behaviour checks, for an index outside an array
+// and a division by zero, and roundings.
 #include "worker.h"
 
 #include <cstdio>
@@ -45,7 +46,7 @@ extern "C" [[noreturn]] void __ubsan_handle_divrem_overflow_abort(const Overflow
     this_worker().fail(fault);
 }
 
-// Clang's runtime of the compiler for bfloat: to nearest, ties to even.
+// What the compiler calls where the processor has no such instruction: float to bfloat, to nearest, ties to even.
 extern "C" __bf16 __truncsfbf2(float value) {
     u32 bits;
     __builtin_memcpy(&bits, &value, 4);
@@ -54,4 +55,17 @@ extern "C" __bf16 __truncsfbf2(float value) {
     __bf16 result;
     __builtin_memcpy(&result, &upper, 2);
     return result;
+}
+
+// Likewise of double to half, as which newer versions of clang end a fused multiply-add of halves. The step at float
+// rounds to odd, so that the second rounding sees on which side of a tie the number was.
+extern "C" _Float16 __truncdfhf2(double value) {
+    float stepped = (float)value;
+    u32 bits;
+    __builtin_memcpy(&bits, &stepped, 4);
+    if (value == value && (double)stepped != value && !(bits & 1)) {
+        bits += __builtin_fabs((double)stepped) > __builtin_fabs(value) ? -1 : 1;
+        __builtin_memcpy(&stepped, &bits, 4);
+    }
+    return (_Float16)stepped;
 }

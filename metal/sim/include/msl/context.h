@@ -135,12 +135,14 @@ constexpr metal_sim::u32 kSite = ~0u;
                                 metal_sim::Access other_access);
 metal_sim::u64 sim_threadgroup_array(metal_sim::u32 id, metal_sim::u64 bytes, metal_sim::u64 align,
                                      metal_sim::u32 granule_shift, metal_sim::u32 site);
-void sim_threadgroup_barrier(metal_sim::u32 flags, metal_sim::u32 site) __attribute__((convergent));
-void sim_simdgroup_barrier(metal_sim::u32 flags, metal_sim::u32 site) __attribute__((convergent));
-const metal_sim::Exchange *sim_exchange(const void *value, metal_sim::u32 bytes, metal_sim::u32 site)
-    __attribute__((convergent));
-void sim_multiply(const float *a, const float *b, float *c, metal_sim::u32 site) __attribute__((convergent));
-void sim_converge(metal_sim::u32 site) __attribute__((convergent)); // all lanes must come by here, but none waits
+
+// What threads do together, at one place of the text (-fconvergent-functions).
+void sim_threadgroup_barrier(metal_sim::u32 flags, metal_sim::u32 site);
+void sim_simdgroup_barrier(metal_sim::u32 flags, metal_sim::u32 site);
+const metal_sim::Exchange *sim_exchange(const void *value, metal_sim::u32 bytes, metal_sim::u32 site);
+void sim_multiply(const float *a, const float *b, float *c, metal_sim::u32 site);
+void sim_converge(metal_sim::u32 site); // all lanes must come by here, but none waits
+
 void *sim_atomic_device(metal_sim::u64 handle, metal_sim::u64 bytes, metal_sim::Access access, metal_sim::u32 site);
 void *sim_atomic_threadgroup(metal_sim::u64 handle, metal_sim::u64 bytes, metal_sim::Access access,
                              metal_sim::u32 site);
