@@ -1,17 +1,17 @@
 """What a network computes in float64, and how far the rounding of float32 may take a result from that.
 
-How much of one rounding error reaches the output is the network's own: a norm of few pixels, a modulation, a mean of many
-deviations enlarge it thousands of times. So no one number bounds the errors of all networks; the bound is measured on the
-same network, image and edit. In float64 every weight, every pixel of the image and every value that an operation makes
-is moved by one unit of roundoff, up or down at random; variances are moved as if they were sums of squares less squared
-means, which is how executors that run tile by tile have to take them. The mean square of what that does to the output is
-the noise. It depends on no BLAS and on no executor.
+How much of one rounding error reaches the output is the network's own: a norm of few pixels, a modulation, a mean of
+many deviations enlarge it thousands of times. So no one number bounds the errors of all networks; the bound is
+measured on the same network, image and edit. In float64 every weight, every pixel of the image and every value that an
+operation makes is moved by one unit of roundoff, up or down at random; variances are moved as if they were sums of
+squares less squared means, which is how executors that run tile by tile have to take them. The mean square of what
+that does to the output is the noise. It depends on no BLAS and on no executor.
 
-An executor may be `ROUNDINGS` times as far off. The noise rounds factors and results once, about 3 units squared. A sum of
-n products that float32 adds up one after the other has near 0.1 n units squared: 20 times the noise for n = 600, which is
-the longest here. The transforms of Winograd's F(4x4, 3x3) add and subtract what is up to 8 times as large as the result:
-64 times. The two together stay under 100, and a bound is a mean square over few outputs, so twice that. The smallest
-mistakes, such as a pixel too few, are off by a million times the noise.
+An executor may be `ROUNDINGS` times as far off. The noise rounds factors and results once, about 3 units squared. A
+sum of n products that float32 adds up one after the other has near 0.1 n units squared: 20 times the noise for n =
+600, which is the longest here. The transforms of Winograd's F(4x4, 3x3) add and subtract what is up to 8 times as
+large as the result: 64 times. The two together stay under 100, and a bound is a mean square over few outputs, so twice
+that. The smallest mistakes, such as a pixel too few, are off by a million times the noise.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Exact:
     value: npt.NDArray[np.float64]
     noise: float
 
-    def assert_near(self, found: Any, what: str = "output") -> None:
-        """`found` is this output to rounding."""
+    def assert_near(self, found: Any, what: str = "output", times: float = ROUNDINGS) -> None:
+        """`found` is this output but for so many times the noise."""
         error = nmse(found, self.value)
-        assert error <= ROUNDINGS * self.noise, f"{what}: {error:.2e}, {error / self.noise:.0f} times the noise"
+        assert error <= times * self.noise, f"{what}: {error:.2e}, {error / self.noise:.0f} times the noise"
 
 
 def assert_agree(model: mlx.nn.Module, mask: Mask, **options: Any) -> None:
@@ -62,7 +62,9 @@ def assert_agree(model: mlx.nn.Module, mask: Mask, **options: Any) -> None:
     assert_exact([native, reference], reference, mask)
 
 
-def assert_exact(engines: Sequence[Engine], reference: Engine, mask: Mask, unit: float = FLOAT32) -> None:
+def assert_exact(
+    engines: Sequence[Engine], reference: Engine, mask: Mask, unit: float = FLOAT32, times: float = ROUNDINGS
+) -> None:
     """Each engine computes what `reference` means: the dense pass, and an edit under the mask with and without the
     pixels outside of its tiles."""
     inputs = image(reference)
@@ -70,9 +72,10 @@ def assert_exact(engines: Sequence[Engine], reference: Engine, mask: Mask, unit:
     edits = {f"edit, everywhere={everywhere}": everywhere for everywhere in (True, False)}
     dense, *results = exact(reference, inputs, changed, [reference.plan.edit(mask, e) for e in edits.values()], unit)
     for engine in engines:
-        dense.assert_near(engine.record(**inputs), f"{engine.device}, dense")
+        dense.assert_near(engine.record(**inputs), f"{engine.device}, dense", times)
         for (name, everywhere), result in zip(edits.items(), results, strict=True):
-            result.assert_near(engine.edit(engine.prepare(mask, everywhere), **changed), f"{engine.device}, {name}")
+            found = engine.edit(engine.prepare(mask, everywhere), **changed)
+            result.assert_near(found, f"{engine.device}, {name}", times)
 
 
 def exact(
