@@ -3,8 +3,8 @@
 #
 #   make demo      edit a picture, recompute only the edit, write what happened as one picture
 #   make test      the fast tests
-#   make slow      every test, the slow ones too; those that need torch, ziglang … skip without them.
-#                  PROFILE=--hypothesis-profile=thorough looks further
+#   make slow      every test, the slow ones too; those that need torch, qemu-user … skip without them.
+#                  PROFILE=--hypothesis-profile=thorough looks further; for both, SKIPS=… as in tests/skips.py
 #   make lint      ruff, mypy, clang-format, workflow files;  make format  rewrites what they can
 #   make wheel     dist/sige_mlx-VERSION-py3-none-PLATFORM.whl;  make macos-wheel  the same for Apple silicon, from anywhere
 #   make clean     remove what the others made
@@ -13,7 +13,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DIST ?= dist
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
-PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal $(if $(SKIPS),--skips $(SKIPS))
 NATIVE := CMakeLists.txt $(shell find cpu -name '*.[ch]' -o -name CMakeLists.txt)
 KERNELS := $(shell find cpu metal -name '*.[ch]' -o -name '*.cpp' -o -name '*.metal')
 
@@ -48,7 +48,8 @@ wheel: $(VENV)/.python
 macos-wheel: $(VENV)/.test
 	@$(PIP) install 'sige-mlx[cross]'
 	zig=$$($(VENV)/bin/python -c 'import pathlib, ziglang; print(pathlib.Path(ziglang.__file__).with_name("zig"))') && \
-	CMAKE_ARGS="-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cpu/macos-arm64.cmake -DSIGE_ZIG=$$zig" \
+	CMAKE_ARGS="'-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cpu/macos-arm64.cmake' '-DSIGE_ZIG=$$zig'" \
+	ZIG_GLOBAL_CACHE_DIR='$(CURDIR)/build/zig' ZIG_LOCAL_CACHE_DIR='$(CURDIR)/build/zig' \
 	    $(PIP) wheel --no-deps --wheel-dir $(DIST)/macos -C install.strip=false -C build-dir=build/macos-arm64 .
 	$(VENV)/bin/python -m wheel tags --remove --platform-tag macosx_14_0_arm64 $(DIST)/macos/*.whl
 	mv $(DIST)/macos/*-macosx_14_0_arm64.whl $(DIST)
@@ -63,6 +64,11 @@ clean:
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	    { echo 'sige-mlx needs Python 3.10 or newer: make PYTHON=/path/to/python3 …' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo '$(PYTHON) cannot make virtual environments: install its module venv (Debian, Ubuntu: python3-venv)' >&2; \
+	      exit 1; }
+	@for c in $${CC:-cc gcc clang}; do command -v "$$c" >/dev/null && exit 0; done; \
+	    echo 'sige-mlx compiles C and finds no compiler: install gcc or clang, or name another, CC=… make' >&2; exit 1
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 

@@ -19,6 +19,9 @@ import pytest
 
 Shape = tuple[int, ...]
 
+ABSENT = "no frozen cases: set SIGE_REFERENCE to their folder (the one that holds weights.py)"
+"""Why tests that need them are skipped."""
+
 
 def reference_dir() -> Path | None:
     """The folder of frozen cases, or None where there is none."""
@@ -31,7 +34,7 @@ def require_reference() -> Path:
     """The folder of frozen cases; skips the calling test where there is none."""
     folder = reference_dir()
     if folder is None:
-        pytest.skip("no frozen cases: set SIGE_REFERENCE to their folder (the one that holds weights.py)")
+        pytest.skip(ABSENT)
     return folder
 
 

@@ -15,7 +15,6 @@ from sige_mlx.benchmark.workload import engine_for, workload
 from sige_mlx.cli.bench import Weights, _print, bench
 from sige_mlx.errors import SigeError
 from sige_mlx.graph import program as p
-from tests.metal.sim.kernels import needs_clang
 from tests.tiny import write_tiny_model
 
 
@@ -51,7 +50,6 @@ def test_peak_memory_is_that_of_a_process_with_an_interpreter_and_a_record(figur
 
 
 @pytest.mark.slow
-@needs_clang
 def test_on_the_gpu_launches_and_what_mlx_allocated_are_told(
     tiny: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

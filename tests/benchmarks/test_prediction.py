@@ -41,7 +41,6 @@ from sige_mlx.graph.plan import Plan
 from sige_mlx.metal import sim
 from sige_mlx.metal.sim import Counters
 from sige_mlx.models.ddpm import DDPMUNet
-from tests.metal.sim.kernels import needs_clang
 from tests.tiny import CONFIG, write_tiny_model
 
 LINE, C = 128, 64  # 64 channels of float16 are one line
@@ -99,7 +98,6 @@ CALLS: dict[str, Call] = {
 
 
 @pytest.mark.slow
-@needs_clang
 @pytest.mark.parametrize("name", CALLS)
 def test_bytes_are_the_lines_that_a_kernel_touches(name: str) -> None:
     """But for the lines that hold numbers, lists and grids, which are few."""
@@ -184,7 +182,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
 
 
-@needs_clang
 @pytest.mark.usefixtures("counted")
 def test_the_command(tiny: str) -> None:
     app = typer.Typer()
@@ -241,7 +238,6 @@ def test_the_model_of_metal_is_needed(tiny: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
-@needs_clang
 def test_a_few_threadgroups_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a whole launch and of its sample, the counters that times are made of, by threadgroup."""
     call = conv(Source(plane(16, 16, False), 3, 3, 1, 1, 1), DENSE)

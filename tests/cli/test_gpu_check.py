@@ -16,7 +16,6 @@ from sige_mlx.graph.plan import Plan
 from sige_mlx.models import FAMILIES, build
 from tests.cli.conftest import Run
 from tests.metal.draw import norm_call, paste_call
-from tests.metal.sim.kernels import needs_clang
 
 CALLS = [paste_call(True, 1, mx.float16), paste_call(True, 2, mx.float16), norm_call(1, 0, mx.float32)]
 
@@ -33,14 +32,12 @@ def test_small_networks_are_of_all_families_and_use_all_kernels() -> None:
     assert {launch.kernel.name for launch in launches} == {"attention", "conv", "depthwise", "norm", "paste"}
 
 
-@needs_clang
 def test_right_kernels_pass() -> None:
     checks = kernel_checks(Simulated(), CALLS)
     assert [(c.name, c.passed) for c in checks] == [("kernel norm", True), ("kernel paste", True)]
     assert checks[1].detail == "all 1 variants give what MLX's operations give"  # of the same kernel twice
 
 
-@needs_clang
 @pytest.mark.parametrize(
     ("new", "why"), [("1.1f * widened<T>(", "its error is 1.0e-02"), ("no_such_function<T>(", "no_such_function")]
 )
@@ -114,7 +111,6 @@ def test_all_kernels_are_tried_and_in_both_precisions(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-@needs_clang
 def test_doctor_on_the_model(run: Run) -> None:
     ended = run("doctor", "--json")
     assert ended.status == 0, ended.out

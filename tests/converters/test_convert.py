@@ -29,6 +29,7 @@ from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from sige_mlx.published import Published, PublishedFile
 from tests.converters.networks import SMALL, Arrays, ddpm, fused_ddpm
 from tests.converters.writer import save, state_dict, write_zip
+from tests.privileges import as_an_owner
 from tests.reference import load_manifest, load_weights, require_reference
 
 KNOWN = ", ".join(family.name for family in FAMILIES)
@@ -299,10 +300,10 @@ def test_read_only_disk(source: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert complaint(source, tmp_path / "m") == f"{tmp_path / 'm'}: cannot be written: Read-only file system"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_read_only_folder(source: Path, tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    assert "cannot be written: Permission denied" in complaint(source, tmp_path / "m")
+    (closed := tmp_path / "closed").mkdir(0o500)
+    assert "cannot be written: Permission denied" in as_an_owner(lambda: complaint(source, closed / "m"))
+    assert not [*closed.iterdir()]
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take only UTF-8 names")

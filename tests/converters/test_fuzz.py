@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from sige_mlx.converters import convert
 from sige_mlx.converters.checkpoint import CheckpointError, Placeholder, Tensor, read, state_dict
@@ -61,7 +62,6 @@ def sample(path: Path, form: str) -> bytes:
         "n": np.array(3),
     }
     if form == "safetensors":
-        save_file = pytest.importorskip("safetensors.numpy").save_file
         save_file(arrays, path)
     else:
         save(path, arrays, form)

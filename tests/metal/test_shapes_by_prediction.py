@@ -18,9 +18,6 @@ from sige_mlx.engine.gpu.kernels import conv
 from sige_mlx.engine.gpu.kernels.conv_shape import AnyShape, shape_of, shapes_of
 from sige_mlx.engine.gpu.planned import planned
 from sige_mlx.graph.plan import Plan
-from sige_mlx.metal import sim
-
-pytestmark = pytest.mark.skipif(sim.compiler() is None, reason="the model of Metal needs clang")
 
 EVERY = 7
 """Of the network's different convolutions so many are left out for one that is tried."""

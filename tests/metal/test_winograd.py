@@ -18,7 +18,6 @@ from sige_mlx.engine.gpu.weights import pack, unpack
 from sige_mlx.engine.gpu.winograd import can_be_transformed, transformed
 from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec
-from tests.metal.sim.kernels import needs_clang
 
 # Of Lavin and Gray 2016.
 B = np.array(
@@ -117,7 +116,6 @@ def edits(monkeypatch: pytest.MonkeyPatch) -> Edits:
     return Edits(Engine(model, "gpu", threshold=16), Engine(model, "reference", threshold=16))
 
 
-@needs_clang
 def test_an_edit_keeps_the_transform(edits: Edits) -> None:
     parameters = edits.gpu.executor.parameters
     before = parameters.nbytes
@@ -127,7 +125,6 @@ def test_an_edit_keeps_the_transform(edits: Edits) -> None:
     assert edits.error() < 1e-4 and parameters.nbytes == kept
 
 
-@needs_clang
 def test_a_refused_kernel_is_replaced_by_the_plain_convolution(edits: Edits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trust, "allows", lambda self, launch, call: "WINOGRAD=1" not in launch.kernel.specialisation)
     assert edits.error() < 1e-4

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("ziglang", reason="needs ziglang (extra: cross)")
-pytest.importorskip("macholib", reason="needs macholib (extra: cross)")
 from macholib import mach_o
 from macholib.MachO import MachO
 from macholib.ptypes import sizeof

@@ -8,9 +8,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx.metal.sim import Run, SimError, compiler, simulate
-
-needs_clang = pytest.mark.skipif(compiler() is None, reason="needs clang or ziglang")
+from sige_mlx.metal.sim import Run, SimError, simulate
 
 MATRICES = "#include <metal_simdgroup_matrix>\nusing namespace metal;\n"
 

@@ -9,10 +9,8 @@ import mlx.core as mx
 import pytest
 
 from sige_mlx.metal.sim import Counters, SimError, simulate
-from tests.metal.sim.kernels import needs_clang, run
+from tests.metal.sim.kernels import run
 from tests.metal.sim.test_programs import gemm
-
-pytestmark = needs_clang
 
 INDEX = "const uint i = thread_position_in_grid.x;"
 

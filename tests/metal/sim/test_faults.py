@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from sige_mlx.metal.sim import SimError
-from tests.metal.sim.kernels import needs_clang, refused, result, run
-
-pytestmark = needs_clang
+from tests.metal.sim.kernels import refused, result, run
 
 X = mx.arange(32, dtype=mx.float32)
 INDEX = "const uint i = thread_index_in_threadgroup; "

@@ -6,9 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from tests.metal.sim.kernels import MATRICES, needs_clang, result, run
-
-pytestmark = needs_clang
+from tests.metal.sim.kernels import MATRICES, result, run
 
 HALVES = np.random.default_rng(0).uniform(0.5, 2, (3, 32)).astype(np.float16)
 

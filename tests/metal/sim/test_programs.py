@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from sige_mlx.metal.sim import simulate
-from tests.metal.sim.kernels import MATRICES, needs_clang, result, run
-
-pytestmark = needs_clang
+from tests.metal.sim.kernels import MATRICES, result, run
 
 GEMM = """
     constexpr int BM = 32, BN = 32, BK = 16;

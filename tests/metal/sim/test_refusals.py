@@ -10,7 +10,7 @@ import pytest
 from sige_mlx.metal.sim import SimError, simulate
 from sige_mlx.metal.sim.capture import capture
 from sige_mlx.metal.sim.lint import lint
-from tests.metal.sim.kernels import MATRICES, needs_clang, refused, result
+from tests.metal.sim.kernels import MATRICES, refused, result
 
 X = mx.arange(32, dtype=mx.float32)
 
@@ -188,7 +188,6 @@ COMPILED = [
 ]  # fmt: skip
 
 
-@needs_clang
 @pytest.mark.parametrize(("body", "header", "match"), COMPILED)
 def test_what_the_compiler_refuses(body: str, header: str, match: str) -> None:
     body = body if "x_shape" in body else body + " (void)x_shape;"
@@ -196,7 +195,6 @@ def test_what_the_compiler_refuses(body: str, header: str, match: str) -> None:
     assert "custom_kernel_test_float" in message
 
 
-@needs_clang
 @pytest.mark.parametrize(
     ("body", "header", "match"),
     [
@@ -220,7 +218,6 @@ def test_what_only_the_compiled_text_shows(body: str, header: str, match: str) -
     refused(match, body, X, header=MATRICES + header)
 
 
-@needs_clang
 def test_a_template_may_call_another_of_its_instances() -> None:
     header = "template <int N> struct Sum { static int of(int x) { return x + Sum<N - 1>::of(x); } };\n"
     header += "template <> struct Sum<0> { static int of(int) { return 0; } };\n"

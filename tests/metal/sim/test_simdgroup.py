@@ -6,9 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from tests.metal.sim.kernels import needs_clang, result
-
-pytestmark = needs_clang
+from tests.metal.sim.kernels import result
 
 LANE = np.arange(32)
 
