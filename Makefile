@@ -17,6 +17,12 @@ PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal $(if
 NATIVE := CMakeLists.txt $(shell find cpu -name '*.[ch]' -o -name CMakeLists.txt)
 KERNELS := $(shell find cpu metal -name '*.[ch]' -o -name '*.cpp' -o -name '*.metal')
 
+# Without CC the build would take the compiler that Python was compiled with, whether it is here or not.
+ifeq ($(origin CC),default)
+CC := $(shell for c in cc gcc clang; do command -v $$c && break; done)
+endif
+export CC
+
 .PHONY: setup demo test slow lint format wheel macos-wheel clean
 
 setup: $(VENV)/.package
@@ -67,8 +73,8 @@ $(VENV)/.python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	    { echo '$(PYTHON) cannot make virtual environments: install its module venv (Debian, Ubuntu: python3-venv)' >&2; \
 	      exit 1; }
-	@for c in $${CC:-cc gcc clang}; do command -v "$$c" >/dev/null && exit 0; done; \
-	    echo 'sige-mlx compiles C and finds no compiler: install gcc or clang, or name another, CC=… make' >&2; exit 1
+	@test -n '$(CC)' && command -v $(firstword $(CC)) >/dev/null || \
+	    { echo 'sige-mlx compiles C and finds no compiler: install gcc or clang, or name another, CC=… make' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
