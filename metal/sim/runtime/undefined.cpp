@@ -1,5 +1,5 @@
-// Functions that clang leaves to its own runtime: those of its undefined-behaviour checks, for an index outside an array
-// and a division by zero, and roundings.
+// Functions that clang leaves to its own runtime: those of its undefined-behaviour checks, for an index outside an
+// array and a division by zero, and roundings.
 #include "worker.h"
 
 #include <cstdio>
