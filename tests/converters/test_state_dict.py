@@ -59,8 +59,9 @@ def test_the_average_is_preferred() -> None:
 
 
 def test_the_model_can_be_asked_for() -> None:
+    assert find({"model": MODEL, "ema": EMA}, "raw") == (MODEL, "model", ())
     assert find({"model": MODEL, "ema": EMA}, "model") == (MODEL, "model", ())
-    with pytest.raises(ValueError, match='takes "ema" or "model"'):
+    with pytest.raises(CheckpointError, match="no state dict under 'best'; --weights takes ema, raw or one of"):
         find(MODEL, "best")
 
 
@@ -104,7 +105,7 @@ def test_what_is_no_state_dict() -> None:
     assert "whole pickled model (models.UNet)" in explained(module)
     assert "several state dicts ('netG', 'netD')" in explained({"netG": MODEL, "netD": weights("x")})
     assert "its top level has 'epoch', 'lr'" in explained({"epoch": 3, "lr": 0.1})
-    for root in (None, 3, [], [MODEL], MODEL["a"], {}, {3: MODEL["a"]}, {"ema": 0.9}):
+    for root in (None, 3, [], [3], MODEL["a"], {}, {3: MODEL["a"]}, {"ema": 0.9}):
         assert explained(root).startswith("a.pth: it holds no state dict")
 
 
