@@ -14,6 +14,7 @@ from sige_mlx.converters.checkpoint.holdings import (
     is_average,
     is_network,
 )
+from sige_mlx.converters.checkpoint.objects import Placeholder
 from sige_mlx.converters.checkpoint.reader import Checkpoint
 from sige_mlx.errors import printable
 
@@ -221,7 +222,7 @@ def _explain(root: object, held: Sequence[Holding]) -> str:
     if held:
         return f"it holds averaged weights alone, under {_listed(one.place for one in held)}: choose with --weights KEY"
     for key, value in (("", root), *children(root)):
-        if is_network(value):
+        if isinstance(value, Placeholder) and is_network(value):
             at = f"under {printable(key)!r} " if key else ""
             return (
                 f"it holds {at}a whole pickled model ({value.name}), whose class is not loaded: save its state_dict()"

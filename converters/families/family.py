@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -50,29 +49,6 @@ class Source:
         parts = [read(part.name)[part.start : part.stop] for part in self.rows]
         joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return joined.transpose(0, 2, 3, 1) if joined.ndim == 4 else joined
-
-
-@dataclass(frozen=True)
-class SpectralNorm(Source):
-    """A weight that is kept as `weight_orig` (the one tensor of `rows`) and divided by its spectral norm, for which the
-    checkpoint has the estimates `weight_u`, `weight_v` of the singular vectors (Miyato et al. 2018, equation 19)."""
-
-    @property
-    def vectors(self) -> dict[str, Shape]:
-        """u and v: the norm of the weight as a matrix (O, rest) is u W v."""
-        name, shape = self.rows[0].name.removesuffix("_orig"), self.rows[0].shape
-        return {f"{name}_u": shape[:1], f"{name}_v": (math.prod(shape[1:]),)}
-
-    @property
-    def tensors(self) -> dict[str, Shape]:
-        return {**super().tensors, **self.vectors}
-
-    def build(self, read: Read) -> np.ndarray:
-        weight = super().build(read)
-        u, v = (read(name).astype(np.float64) for name in self.vectors)
-        matrix = read(self.rows[0].name).reshape(len(u), -1)
-        with np.errstate(divide="ignore", invalid="ignore"):  # what comes out is checked, not how
-            return (weight / (u @ (matrix @ v))).astype(weight.dtype)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Verbs(TyperGroup):
     """The group of all verbs."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the verb. Exit status 1 for bad input or when memory ran out, 128 + its number when a signal ended it."""
+        """Runs the verb. Exit status 1 for bad input or when memory ran out, 128 + n where signal n ended it."""
         try:
             with _signals_raise():
                 return super().invoke(ctx)

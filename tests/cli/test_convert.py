@@ -36,7 +36,8 @@ def test_the_cache_is_the_default(run: Run, checkpoint: Path, tmp_path: Path, mo
 
 def test_the_published_network_gets_its_published_name() -> None:
     church = zoo.network("ddpm-church-256")[1].config
-    assert zoo.name_for("ddpm", church, Path("whatever.pth")) == "ddpm-church-256"
+    assert zoo.name_for("ddpm", church, Path("church256-ddpm-unet.pth")) == "ddpm-church-256"
+    assert zoo.name_for("ddpm", church, Path("whatever.pth")) == "whatever"
     assert zoo.name_for("ddpm", SMALL, Path("whatever.pth")) == "whatever"
 
 
