@@ -69,12 +69,12 @@ def palette_of(classes: Classes) -> Palette:
     return tuple(c.colour for c in classes)
 
 
-def classes_of(config: Any, path: Path) -> Classes:
+def classes_of(config: Any, path: Path | None) -> Classes:
     """The classes that a network of label maps knows: those in the file `path`, an object from names to [red, green,
     blue] in the order of the ids, if there is one; else Cityscapes', if it has as many. Nothing for what nobody told,
     and for other networks. Raises `SigeError` for a file that says something else."""
     count = config.input_nc if isinstance(config, LabelToImageConfig) else 0
-    if not os.path.exists(path):
+    if path is None or not os.path.exists(path):
         return CITYSCAPES if count == len(CITYSCAPES) else ()
     purpose = f"the colours of {count} classes"
     named = read_json(path, purpose)

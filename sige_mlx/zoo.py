@@ -85,7 +85,7 @@ def names() -> list[str]:
 
 def is_here(name: str) -> bool:
     """Whether the weights of a model in `names` are on this machine."""
-    return name in EMBEDDED or all(os.path.isfile(cache_folder() / name / file) for file in (CONFIG_FILE, WEIGHTS_FILE))
+    return name in EMBEDDED or _is_converted(name, CONFIG_FILE, WEIGHTS_FILE)
 
 
 def spelled(folder: Path) -> str:
@@ -111,7 +111,7 @@ def load(name: str | Path) -> Pretrained:
 def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
     """Family and network of a model, without its weights: those of a published one need not be on this machine. One
     that is here is what its folder says, whatever others were published by its name."""
-    if str(name) in KNOWN and not os.path.isfile(cache_folder() / name / CONFIG_FILE):
+    if str(name) in KNOWN and not _is_converted(str(name)):
         published = KNOWN[str(name)]
         return published.family, published.network()
     return _described(_folder(name))
@@ -119,8 +119,12 @@ def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
 
 def classes(name: str | Path) -> Classes:
     """The classes of a model of label maps (see `classes_of`), whose weights need not be on this machine."""
-    folder = cache_folder() / name if str(name) in KNOWN else _folder(name)
-    return classes_of(network(name)[1].config, folder / LABELS_FILE)
+    config = network(name)[1].config
+    if str(name) in KNOWN:
+        return classes_of(
+            config, cache_folder() / name / LABELS_FILE if _is_converted(str(name), LABELS_FILE) else None
+        )
+    return classes_of(config, _folder(name) / LABELS_FILE)
 
 
 def random(name: str | Path, seed: int = 0) -> Pretrained:
@@ -163,6 +167,15 @@ def name_for(family: str, config: Any, source: Path, md5: str | None = None) -> 
     if name in EMBEDDED or (name in KNOWN and name not in alike):
         raise SigeError(f"{source}: would be called {name}, which is the name of another model: give --out FOLDER")
     return name
+
+
+def _is_converted(name: str, *files: str) -> bool:
+    """Whether these files, or the configuration, are in a folder of this name in the cache."""
+    try:
+        folder = cache_folder() / name
+    except SigeError:  # nobody says where the cache is
+        return False
+    return all(os.path.isfile(folder / file) for file in files or (CONFIG_FILE,))
 
 
 def _described(folder: Path) -> tuple[str, mlx.nn.Module]:

@@ -67,10 +67,11 @@ class Transposed(Source):
 @dataclass(frozen=True)
 class Layout:
     """A network as checkpoints hold it: the sources of our parameters by name, and the shapes of tensors that are there
-    and of no use to us."""
+    and of no use to us. `dialect` tells those of a library from the authors' own."""
 
     sources: Mapping[str, Source]
     unused: Shapes = field(default_factory=dict)
+    dialect: str = ""
 
     @property
     def tensors(self) -> dict[str, Shape]:
