@@ -12,7 +12,7 @@ from sige_mlx.converters.checkpoint import CheckpointError
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.published import HUB
 
-_PART = r"[\w.-]+"
+_PART = r"\w[\w.-]*"
 _ADDRESS = re.compile(rf"{HUB}(?P<repo>{_PART}/{_PART})(?P<folder>(?:/{_PART})*)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sige_mlx.converters import checkpoint, safetensors_file
 from sige_mlx.converters.checkpoint import Checkpoint, CheckpointError, StateDict, Tensor, numpy_arrays, sniff
 from sige_mlx.converters.checkpoint.reader import map_file
 from sige_mlx.converters.checkpoint.tensor import FLOATING
-from sige_mlx.converters.families import FAMILIES, Family, Match, recognise
-from sige_mlx.converters.families.diffusers import DIALECT
+from sige_mlx.converters.families import FAMILIES, Family, Match, diffusers, recognise
 from sige_mlx.converters.families.diffusers_config import CLASS, Described, schedule_remarks
 from sige_mlx.converters.source import Weights
 from sige_mlx.described import read_json
@@ -42,10 +42,10 @@ def recognised(
     candidates = [f for f in FAMILIES if family in (None, f.name)]
     if not candidates:
         raise SigeError(f"family is {family!r}; it is one of {', '.join(f.name for f in FAMILIES)}")
-    described, unreadable = _description(weights)
+    state, notes = _state_dict(weights, prefer, candidates)
+    described = _description(weights) if diffusers.is_theirs(state.tensors) else None
     if described and image_size is None:
         image_size = described.image_size()
-    state, notes = _state_dict(weights, prefer, candidates, image_size)
     try:
         match = recognise(_shapes(state.tensors), candidates, image_size)
     except CheckpointError as error:
@@ -56,9 +56,7 @@ def recognised(
             raise CheckpointError(f"{weights.path}: its tensor {name} is {kind}; {wanted}") from None
         raise CheckpointError(f"{weights.path}: {error}") from None
     notes = (*notes, *match.remarks)
-    if match.layout.dialect == DIALECT:
-        if unreadable:
-            raise unreadable
+    if match.layout.dialect == diffusers.DIALECT:
         notes = (*notes, *_checked(weights, described, match))
     tensors = {name.removeprefix(match.prefix): tensor for name, tensor in state.tensors.items()}
     for name in (name for origin in match.layout.sources.values() for name in origin.tensors):
@@ -67,15 +65,12 @@ def recognised(
     return Recognised(match, _configured(weights, match, settings), tensors, notes)
 
 
-def _description(weights: Weights) -> tuple[Described | None, SigeError | None]:
-    """What diffusers' config.json beside the weights says, or what is wrong with it; neither where there is none."""
+def _description(weights: Weights) -> Described | None:
+    """What diffusers' config.json beside the weights says; None where there is none, or another's."""
     if weights.config is None:
-        return None, None
-    try:
-        settings = read_json(weights.config, "a network's configuration")
-    except SigeError as error:
-        return None, error
-    return (Described(settings, weights.config) if isinstance(settings, dict) and CLASS in settings else None), None
+        return None
+    settings = read_json(weights.config, "a network's configuration")
+    return Described(settings, weights.config) if isinstance(settings, dict) and CLASS in settings else None
 
 
 def _checked(weights: Weights, described: Described | None, match: Match) -> tuple[str, ...]:
@@ -92,14 +87,12 @@ def _checked(weights: Weights, described: Described | None, match: Match) -> tup
     return notes
 
 
-def _state_dict(
-    weights: Weights, prefer: str, candidates: Sequence[Family], image_size: int | None
-) -> tuple[StateDict, tuple[str, ...]]:
+def _state_dict(weights: Weights, prefer: str, candidates: Sequence[Family]) -> tuple[StateDict, tuple[str, ...]]:
     """The weights in files of either format, and what to tell the user about them."""
 
     def known(tensors: Mapping[str, Tensor]) -> bool:
         try:
-            recognise(_shapes(tensors), candidates, image_size)
+            recognise(_shapes(tensors), candidates)
         except SigeError:
             return False
         return True
@@ -120,7 +113,7 @@ def _state_dict(
     return state, notes
 
 
-def _content(path: Any) -> Checkpoint:
+def _content(path: Path) -> Checkpoint:
     if not sniff.is_safetensors(map_file(path)[: sniff.HEAD]):
         return checkpoint.read(path)
     content = Checkpoint(path, safetensors_file.read(path), ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,11 @@ def layouts(shapes: Shapes) -> tuple[Layout, ...]:
         Layout({name: _source(_theirs(name, levels, attention), shape) for name, shape in shapes.items()}, {}, DIALECT)
         for attention in _ATTENTION
     )
+
+
+def is_theirs(names: Iterable[str]) -> bool:
+    """Whether these are names of a network of diffusers, DDPM's or another."""
+    return any("down_blocks." in name for name in names)
 
 
 def by_our_names(shapes: Shapes) -> Shapes:

@@ -260,6 +260,8 @@ def test_files_beside_it_that_describe_nothing(tmp_path: Path) -> None:
         assert "config.json cannot be read as a network's configuration: " in text and len(text) < 500
         save(tmp_path / "net" / "own.pth", ARRAYS)
         convert(tmp_path / "net" / "own.pth", tmp_path / "own", force=True)  # which it has nothing to do with
+    (folder / "config.json").write_text(json.dumps(diffusers_config(sample_size=96, flip_sin_to_cos=True)))
+    assert convert(folder / "own.pth", tmp_path / "own", force=True).config == SMALL
 
 
 def test_a_schedule_that_the_samplers_do_not_have_is_told(tmp_path: Path) -> None:
