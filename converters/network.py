@@ -106,6 +106,8 @@ def _state_dict(weights: Weights, prefer: str, candidates: Sequence[Family]) -> 
         content = Checkpoint(weights.path, joined, tuple(name for part in parts for name in part.placeholders))
     state = checkpoint.state_dict(content, prefer, known)
     notes = state.notes
+    if state.averaged:
+        notes = ("they are averaged over training; --weights raw takes the model's own", *notes)
     if state.found_at:
         notes = (f"weights taken from {state.found_at!r}", *notes)
     if left := [name for name in content.placeholders if name not in numpy_arrays.NAMES]:

@@ -31,12 +31,13 @@ Known = Callable[[Tensors], bool]
 @dataclass(frozen=True)
 class StateDict:
     """Tensors by name, where in the checkpoint they were (`"model"`, `"ema"`, `""` for its top), and remarks; `foreign`
-    says what tensors of the same place are that are no dense ones."""
+    says what tensors of that place are that are no dense ones. `averaged` ones were preferred to the model's own."""
 
     tensors: Tensors
     found_at: str
     notes: tuple[str, ...] = ()
     foreign: Mapping[str, str] = field(default_factory=dict)
+    averaged: bool = False
 
 
 def state_dict(checkpoint: Checkpoint, prefer: str = AVERAGED, known: Known = lambda _: False) -> StateDict:
@@ -75,7 +76,8 @@ def _preferred(root: object, held: Sequence[Holding], averaged: bool, known: Kno
     average = _aligned(alike[0], raw) if len(alike) == 1 else None
     if average is not None:
         place = alike[0].average or alike[0].place
-        return StateDict({**raw.tensors, **average}, place, (*notes, *_lacking(average, raw, place)), raw.foreign)
+        notes = (*notes, *_lacking(average, raw, place))
+        return StateDict({**raw.tensors, **average}, place, notes, raw.foreign, averaged=True)
     places = [one.average or one.place for one in alike or averages]
     places += [key for key, _ in children(root) if key == AVERAGED and not places]
     if places:
@@ -151,7 +153,7 @@ def _with_averages_apart(held: Sequence[Holding]) -> list[Holding]:
         names = {part.path[-1] for part in averages}
         rest = replace(one, tensors={n: t for n, t in one.tensors.items() if n.partition(".")[0] not in names})
         whole = any(_overlaps(average, rest) for average in averages)
-        apart += [rest, *averages] if whole else parts
+        apart += [rest, *averages] if whole else [part for part in parts if any(t.shape for t in part.tensors.values())]
     return apart
 
 
@@ -206,10 +208,9 @@ def _lacking(average: Tensors, raw: Holding, place: str) -> tuple[str, ...]:
 
 def _at(place: str, held: Sequence[Holding]) -> StateDict:
     """The state dict at a place, or the part of one whose names begin with it."""
-    path = tuple(place.split("."))
-    found = [one for one in held if one.path[: len(path)] == path and not one.unnamed]
+    found = [one for one in held if f"{one.place}.".startswith(f"{place}.") and not one.unnamed]
     if not found:
-        found = [part for one in held for part in _parts(one) if part.path == path]
+        found = [part for one in held for part in _parts(one) if part.place == place]
     if len(found) == 1:
         return StateDict(found[0].tensors, found[0].place, (), found[0].foreign)
     places = _listed(one.place or "(its top)" for one in held)
