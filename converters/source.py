@@ -133,10 +133,11 @@ def _shards(index: Path) -> tuple[Path, ...]:
     parts = listed.get("weight_map") if isinstance(listed, dict) else None
     if not isinstance(parts, dict) or not parts:
         raise CheckpointError(f"{index}: lists no parts of a checkpoint under weight_map")
-    names = dict.fromkeys(parts.values())
-    for name in names:
+    for name in parts.values():
         if not isinstance(name, str) or name != Path(name).name:
             raise CheckpointError(f"{index}: lists {name!r}, which is no file beside it")
+    names = set(parts.values())
+    for name in names:
         if not (index.parent / name).is_file():
             raise CheckpointError(f"{index}: lists {name!r}, which is not there: the download is incomplete")
     return tuple(index.parent / name for name in sorted(names))
