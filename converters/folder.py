@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -17,6 +18,7 @@ _IGNORED = {".DS_Store"}  # what the macOS Finder leaves in any folder it has sh
 _SCRATCH = ".sige-mlx-"  # what folders begin with that are being filled
 _LOCK = "lock"  # in them: held by the process that fills them, with the destination's name in it
 _NEW, _OLD = "new", "old"
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # what a rename says whose place is not free
 
 
 @contextmanager
@@ -70,27 +72,33 @@ def _check_replaceable(found: Path, destination: Path, files: Collection[str], f
 def _put(new: Path, destination: Path, old: Path, files: Collection[str], force: bool) -> None:
     """Put `new` in the place of `destination`. Others may write there at any moment, so what is replaced is looked at
     again once it is out of their reach, and put back if it may not be replaced."""
-    try:
-        new.rename(destination)  # takes the place of nothing or of an empty folder, and of nothing else
-        return
-    except OSError:
-        if not os.path.lexists(destination):
-            raise
-    _check_replaceable(destination, destination, files, force)
-    exchanged = exchange(new, destination)
-    try:
-        if not exchanged:
+    while True:
+        try:
+            new.rename(destination)  # takes the place of nothing or of an empty folder, and of nothing else
+            return
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+        _check_replaceable(destination, destination, files, force)
+        if exchange(new, destination):
+            try:
+                _check_replaceable(new, destination, files, force)
+            except BaseException:
+                exchange(new, destination)
+                raise
+            return
+        shutil.rmtree(old, ignore_errors=True)
+        try:
             destination.rename(old)
+            _check_replaceable(old, destination, files, force)
             new.rename(destination)
-        _check_replaceable(new if exchanged else old, destination, files, force)
-    except BaseException:
-        if exchanged:
-            exchange(new, destination)
-        elif old.exists():
-            if destination.exists():
-                destination.rename(new)
-            old.rename(destination)
-        raise
+            return
+        except BaseException as error:
+            if old.exists() and not os.path.lexists(destination):
+                old.rename(destination)
+            elif isinstance(error, OSError) and error.errno in (*_TAKEN, errno.ENOENT):
+                continue  # another was faster, and is next to be replaced
+            raise
 
 
 def _locked(scratch: Path, destination: str) -> int:
