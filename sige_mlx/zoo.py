@@ -193,8 +193,8 @@ def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
         )
     try:
         return family, build(family, config)
-    except (SigeError, OverflowError, RecursionError, ValueError) as error:  # numbers beyond what an array can have
-        raise SigeError(f"{path}: {first_line(error)}") from error
+    except SigeError as error:
+        raise SigeError(f"{path}: {error}") from error
 
 
 def _folder(name: str | Path) -> Path:

@@ -404,6 +404,25 @@ def test_descriptions_are_read_within_bounds(tmp_path: Path, content: bytes, sen
     assert sentence in text and str(tmp_path / "mine") in text and text.isprintable() and len(text) < 2200
 
 
+@pytest.mark.parametrize(
+    ("family", "field", "value"),
+    [
+        ("ddpm", "num_res_blocks", 10**9),
+        ("pd", "num_res_blocks", 2**63),
+        ("resnet_generator", "n_blocks", 10**30),
+        ("ddpm", "ch_mult", [0, 0]),
+        ("ddpm", "in_ch", 0),
+        ("pd", "temb_ch", 0),
+        ("pd", "ch_mult", {"a": 1}),
+        ("sub_mobile_spade", "config_str", "16_" * 7 + "9" * 30),
+    ],
+)
+def test_networks_that_nobody_can_build(tmp_path: Path, family: str, field: str, value: Any) -> None:
+    save(tmp_path / "mine", config={"family": family, "config": {field: value}})
+    with pytest.raises(SigeError, match=f"^{tmp_path}/mine/config.json: "):
+        zoo.network(tmp_path / "mine")
+
+
 def test_names_of_classes_are_printable(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "mine", replace(LABEL_CONFIG, input_nc=2))
     (folder / "labels.json").write_text(json.dumps({"\x1b[31msea": [0, 0, 255], "x" * 9999: [0, 255, 0]}))
