@@ -414,6 +414,7 @@ def test_descriptions_are_read_within_bounds(tmp_path: Path, content: bytes, sen
         ("ddpm", "in_ch", 0),
         ("pd", "temb_ch", 0),
         ("pd", "ch_mult", {"a": 1}),
+        ("spade", "ngf", 10**30),
         ("sub_mobile_spade", "config_str", "16_" * 7 + "9" * 30),
     ],
 )

@@ -55,7 +55,7 @@ def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
         return make_model(make_config(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
     except SigeError:
         raise
-    except (TypeError, ValueError, ArithmeticError, LookupError) as error:  # a field of another type, a width of 0
+    except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:  # such as a width of 0
         raise SigeError(f"the configuration of family {family!r} does not fit: {error}") from error
 
 
