@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from sige_mlx.converters import source
 from sige_mlx.converters.checkpoint import CheckpointError
@@ -36,27 +35,26 @@ def fetch(address: str) -> Path:
     repo, revision, folder = found["repo"], found["revision"], found["folder"].strip("/")
     if not sys.stderr.isatty():
         utils.disable_progress_bars()
-
-    def refuse(why: str) -> NoReturn:
-        raise SigeError(f"{address}: {why}") from None
-
     try:
         listed = [file.rfilename for file in hub.HfApi().model_info(repo, revision=revision).siblings or ()]
         wanted = [f"{folder}/{name}".lstrip("/") for name in source.needed(_inside(folder, listed))]
         return Path(hub.snapshot_download(repo, revision=revision, allow_patterns=wanted)) / folder
-    except errors.GatedRepoError:
-        refuse(f"its owner wants to be asked first, at https://huggingface.co/{repo}; then log in with `hf auth login`")
-    except errors.RepositoryNotFoundError:
-        refuse("there is no such repository on the hub, or it is private and nobody is logged in")
-    except errors.RevisionNotFoundError:
-        refuse(f"it has no revision {revision}")
     except CheckpointError as error:
-        refuse(f"it {error}")
-    except Exception as error:  # no network: its library has changed twice what it raises then
+        raise SigeError(f"{address}: it {error}") from None
+    except Exception as error:  # the library has changed twice what it raises where there is no network
         cached = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
-        if not cached.is_dir():
-            refuse(f"is not in the hub's cache {cached.parent}, and the hub cannot be reached: {first_line(error)}")
-        return source.snapshot(cached, revision) / folder
+        if cached.is_dir():
+            return source.snapshot(cached, revision) / folder
+        why = f"is not in the hub's cache {cached.parent}, and the hub cannot be reached: {first_line(error)}"
+        if isinstance(error, errors.GatedRepoError):
+            why = (
+                f"its owner wants to be asked first, at https://huggingface.co/{repo}; then log in with `hf auth login`"
+            )
+        elif isinstance(error, errors.RepositoryNotFoundError):
+            why = "there is no such repository on the hub, or it is private and nobody is logged in"
+        elif isinstance(error, errors.RevisionNotFoundError):
+            why = f"it has no revision {revision}"
+        raise SigeError(f"{address}: {why}") from None
 
 
 def _inside(folder: str, names: list[str]) -> list[str]:

@@ -37,6 +37,7 @@ class Weights:
 def find(given: Path) -> Weights:
     """The weights that `given` is or holds. Raises `CheckpointError` where there are none, or several."""
     try:
+        given = given.parent if given.name in (_CONFIG, _PIPELINE) else given  # which describe what is beside them
         path = _in_folder(given) if given.is_dir() else _index_of(given)
         files = _shards(path) if INDEX.fullmatch(path.name) else (path,)
         config, scheduler = (next(filter(os.path.isfile, ways), None) for ways in _beside(path))

@@ -20,7 +20,7 @@ from sige_mlx.errors import SigeError, first_line
 from sige_mlx.label_classes import Classes, Palette, classes_of, palette_of
 from sige_mlx.models import build, reconfigured
 from sige_mlx.nn.module import parameters
-from sige_mlx.published import KNOWN, telling_name
+from sige_mlx.published import HUB, KNOWN, telling_name
 
 ASSETS = Path(__file__).parent / "assets"
 """What ships inside the package: the embedded models and the pictures of the demos."""
@@ -185,7 +185,10 @@ def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
     try:
         family, config, version = described["family"], dict(described["config"]), described.get("format", FORMAT)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SigeError(f"{path} cannot be read as {purpose}: it has no family and config ({error!r})") from error
+        hint = (
+            f": run `sige-mlx convert {folder}`" if isinstance(described, dict) and "_class_name" in described else ""
+        )
+        raise SigeError(f"{path} cannot be read as {purpose}: it has no family and config{hint}") from error
     if type(version) is not int or version != FORMAT:
         raise SigeError(
             f"{path} has format {version!r} and this version of sige-mlx reads format {FORMAT}: convert the checkpoint"
@@ -207,6 +210,8 @@ def _folder(name: str | Path) -> Path:
             raise SigeError(_how_to_get(str(name), cached))
         return cached
     folder = Path(os.path.expanduser(name))
+    if str(name).startswith(HUB):
+        raise SigeError(f"{name} is a repository: run `sige-mlx convert {name}` and give the name that it prints")
     if os.path.isfile(folder):
         raise SigeError(f"{folder} is a file: run `sige-mlx convert {folder} --out FOLDER` and give the folder")
     if os.path.isfile(folder / CONFIG_FILE):

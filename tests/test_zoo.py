@@ -438,6 +438,14 @@ def test_a_checkpoint_for_a_folder_says_what_to_do(tmp_path: Path) -> None:
         zoo.load(path)
 
 
+def test_what_is_to_be_converted_first_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SigeError, match=r"^hf:owner/net is a repository: run `sige-mlx convert hf:owner/net`"):
+        zoo.load("hf:owner/net")
+    save(tmp_path / "net", config={"_class_name": "UNet2DModel"})
+    with pytest.raises(SigeError, match=f"no family and config: run `sige-mlx convert {tmp_path}/net`$"):
+        zoo.load(tmp_path / "net")
+
+
 def test_a_published_model_that_was_not_converted_says_what_to_do() -> None:
     with pytest.raises(
         SigeError,

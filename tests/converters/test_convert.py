@@ -283,6 +283,23 @@ def test_interrupted_in_the_last_moment(
             convert(source, model, force=True)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_another_conversion_was_faster(source: Path, tmp_path: Path, force: bool) -> None:
+    """Both began before the other was done: without --force the slower one says so, with it the later one stays."""
+
+    def other(at: str, done: int, total: int) -> None:
+        if at == "write" and done == total:
+            convert(source, tmp_path / "m", dtype="float16")
+
+    if force:
+        convert(source, tmp_path / "m", force=True, progress=other)
+    else:
+        assert "m: holds a model already" in complaint(source, tmp_path / "m", progress=other)
+    dtype = load_file(tmp_path / "m" / "model.safetensors")["conv_in.bias"].dtype
+    assert dtype == (np.float32 if force else np.float16)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
 @EXISTS
 def test_disk_fills_up(source: Path, tmp_path: Path, exists: bool) -> None:
     """A limit on the size of files stands for a full disk: the write itself fails."""

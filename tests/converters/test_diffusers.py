@@ -99,7 +99,7 @@ def complaint(source: Path, **options: Any) -> str:
 @pytest.mark.parametrize("ending", [".safetensors", ".bin", ".fp16.safetensors"])
 def test_files_and_the_folders_that_hold_them(tmp_path: Path, ending: str, old: bool) -> None:
     folder = unet(tmp_path / "pipeline" / "unet", name=NAME + ending, old=old)
-    for i, source in enumerate((folder / (NAME + ending), folder, folder.parent)):
+    for i, source in enumerate((folder / (NAME + ending), folder, folder.parent, folder / "config.json")):
         made = assert_converted(source, tmp_path / f"m{i}")
         assert (made.config, made.notes) == (SMALL, ())
 

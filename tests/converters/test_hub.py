@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,20 +24,45 @@ from tests.converters.test_diffusers import COMMIT, NAME, into_cache, pipeline, 
 pytest.importorskip("huggingface_hub")
 
 
-def run(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, for the hub's library reads its variables as it is imported."""
+CODE = """
+import json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from sige_mlx.cli import app
+ended = []
+for address in sys.argv[1:]:
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        try:
+            app(["convert", address, "--force"], prog_name="sige-mlx")
+        except SystemExit as left:
+            ended.append([left.code or 0, out.getvalue(), err.getvalue()])
+print(json.dumps(ended))
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        assert (self.status, self.out) == (1, ""), self
+        *before, last = self.err.strip().splitlines()
+        assert "Traceback" not in self.err and last.startswith("sige-mlx: "), before
+        return last.removeprefix("sige-mlx: ")
+
+
+def run(home: Path, *addresses: str, **environment: str) -> list[Ended]:
+    """Conversions one after the other, in a process of their own, for the hub's library reads its variables as it is
+    imported."""
     variables = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGINGFACE_"))}
     variables |= {"HF_HOME": str(home), "SIGE_MLX_CACHE": str(home / "ours"), "HOME": str(home)}
-    code = "from sige_mlx.cli import main; main()"
-    command = [sys.executable, "-c", code, "convert", *arguments]
-    return subprocess.run(command, env={**variables, **environment}, capture_output=True, text=True)
-
-
-def sentence(ended: subprocess.CompletedProcess[str]) -> str:
-    assert (ended.returncode, ended.stdout) == (1, ""), ended
-    *before, last = ended.stderr.strip().splitlines()
-    assert "Traceback" not in ended.stderr and last.startswith("sige-mlx: "), before
-    return last.removeprefix("sige-mlx: ")
+    command = [sys.executable, "-c", CODE, *addresses]
+    ended = subprocess.run(command, env={**variables, **environment}, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return [Ended(*one) for one in json.loads(ended.stdout)]
 
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
@@ -46,23 +72,15 @@ NOBODY = {"HF_ENDPOINT": "http://127.0.0.1:9"}  # where nobody listens
 @pytest.mark.parametrize("network", [OFFLINE, NOBODY], ids=["offline", "no network"])
 def test_a_repository_in_the_cache_needs_no_network(tmp_path: Path, network: dict[str, str]) -> None:
     into_cache(pipeline(tmp_path / "made"), tmp_path / "hub")
-    ended = run(tmp_path, "hf:owner/net", **network)
-    assert ended.returncode == 0, ended.stderr
-    assert f"{tmp_path / 'ours' / 'net'} is written: ddpm" in ended.stdout and "Use it with --model net" in ended.stdout
-
-
-def test_revisions_and_folders_of_a_repository(tmp_path: Path) -> None:
-    into_cache(pipeline(tmp_path / "made"), tmp_path / "hub")
-    for address in (f"hf:owner/net@{COMMIT}", "hf:owner/net/unet", f"hf:owner/net/unet@{COMMIT}", "hf:owner/net@main"):
-        assert run(tmp_path, address, "--force", **OFFLINE).returncode == 0
-    said = sentence(run(tmp_path, "hf:owner/net@v2", **OFFLINE))
-    assert "models--owner--net: holds no snapshot of v2; there are 1" in said
-
-
-@pytest.mark.parametrize("network", [OFFLINE, NOBODY], ids=["offline", "no network"])
-def test_what_is_neither_in_the_cache_nor_reached(tmp_path: Path, network: dict[str, str]) -> None:
-    said = sentence(run(tmp_path, "hf:owner/net", **network))
-    assert said.startswith("hf:owner/net: is not in the hub's cache ") and "the hub cannot be reached: " in said
+    whole = ["hf:owner/net", "hf:owner/net@main", f"hf:owner/net@{COMMIT}"]
+    folders = ["hf:owner/net/unet", f"hf:owner/net/unet@{COMMIT}"]
+    *found, absent, unknown = run(tmp_path, *whole, *folders, "hf:owner/net@v2", "hf:owner/other", **network)
+    for ended in found:
+        assert ended.status == 0, ended
+        assert f"{tmp_path / 'ours' / 'net'} is written: ddpm" in ended.out and "Use it with --model net" in ended.out
+    assert "models--owner--net: holds no snapshot of v2; there are 1" in absent.sentence
+    assert unknown.sentence.startswith("hf:owner/other: is not in the hub's cache ")
+    assert "and the hub cannot be reached: " in unknown.sentence
 
 
 @pytest.mark.parametrize(
@@ -163,12 +181,12 @@ def test_only_what_is_needed_is_downloaded_and_once(
     net = pipeline(folder / "owner" / "net")
     (net / "README.md").write_text("a network")
     unet(net / "unet", ddpm(seed=1), f"{NAME}.bin")
-    ended = run(tmp_path, "hf:owner/net", **endpoint)
-    assert ended.returncode == 0, ended.stderr
+    (ended,) = run(tmp_path, "hf:owner/net", **endpoint)
+    assert ended.status == 0, ended
     wanted = ["model_index.json", "scheduler/scheduler_config.json", "unet/config.json", f"unet/{NAME}.safetensors"]
     assert sorted(downloaded) == wanted
     for network in (endpoint, OFFLINE):
-        assert run(tmp_path, "hf:owner/net", "--force", **network).returncode == 0
+        assert run(tmp_path, "hf:owner/net", **network)[0].status == 0
     assert len(downloaded) == len(wanted)
 
 
@@ -176,10 +194,14 @@ def test_what_the_hub_refuses(tmp_path: Path, served: tuple[Path, dict[str, str]
     folder, endpoint, _ = served
     (folder / "owner" / "empty").mkdir(parents=True)
     (folder / "owner" / "empty" / "README.md").write_text("nothing here")
-    for address, said in {
+    told = {
         "hf:owner/none": "there is no such repository on the hub, or it is private and nobody is logged in",
         "hf:gated/net": "its owner wants to be asked first, at https://huggingface.co/gated/net",
         "hf:owner/empty@v9": "it has no revision v9",
         "hf:owner/empty": "it holds no checkpoint",
-    }.items():
-        assert sentence(run(tmp_path, address, **endpoint)).startswith(f"{address}: {said}")
+    }
+    into_cache(unet(tmp_path / "made"), tmp_path / "hub", "owner/gone")  # from when it was still there
+    *refused, gone = run(tmp_path, *told, "hf:owner/gone", **endpoint)
+    for ended, (address, said) in zip(refused, told.items(), strict=True):
+        assert ended.sentence.startswith(f"{address}: {said}")
+    assert gone.status == 0
