@@ -95,8 +95,8 @@ def _raw(held: Sequence[Holding], known: Known) -> tuple[Holding | None, tuple[s
             if under := [one for one in held if one.path[depth : depth + 1] == (key,)]:
                 held = under
                 break
-    if len(held) > 1 and held[0].path[:-1] == held[1].path[:-1] and held[0].path[-1].isdigit():
-        held = [one for one in held if one is held[0] or not _same(one, held[0])]  # of a list, the first of its kind
+    averages = _repeated(held[0], held) if held else []
+    held = [one for one in held if not any(one is average for average in averages)]
     if len(held) > 1 and len(fitting := [one for one in held if known(one.tensors)]) == 1:
         return fitting[0], (
             f"of the state dicts {_listed(one.place for one in held)} that of a known network is taken",

@@ -66,8 +66,8 @@ class Described:
     path: Path
 
     def image_size(self) -> int | None:
-        """Height and width of its pictures; None where the file is silent."""
-        size = self.settings.get("sample_size")
+        """Height and width of its pictures; None where the file is silent, or is of another class."""
+        size = self.settings.get("sample_size") if self.settings[CLASS] == NETWORK else None
         side = size[0] if isinstance(size, list) and len(size) == 2 and size[0] == size[1] else size
         if side is not None and type(side) is not int:
             raise self._wrong("sample_size", ["one whole number, the side of a square"])

@@ -125,6 +125,7 @@ def test_lists_of_training_scripts(kind: type) -> None:
     assert find(kind([MODEL, optimizer, 3, 100, EMA]), "raw") == (MODEL, "0", ())
     assert find(kind([MODEL, optimizer, 3, 100, EMA]), "4") == (EMA, "4", ())
     assert find(kind([3, {"net": kind([MODEL])}]))[1] == "1.net.0"
+    assert find({"states": kind([MODEL, optimizer, 3, 100, EMA])}) == (EMA, "states.4", ())
     assert "several state dicts ('0', '1')" in explained(kind([MODEL, OTHER]))
 
 
