@@ -1,17 +1,24 @@
-"""Writing a whole folder or nothing."""
+"""Writing a whole folder or nothing, also where several processes write it at the same time or one is killed."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sige_mlx.converters.swap import exchange
 from sige_mlx.errors import SigeError
 
 _IGNORED = {".DS_Store"}  # what the macOS Finder leaves in any folder it has shown
+_SCRATCH = ".sige-mlx-"  # what folders begin with that are being filled
+_LOCK = "lock"  # in them: held by the process that fills them, with the destination's name in it
+_NEW, _OLD = "new", "old"
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # what a rename says whose place is not free
 
 
 @contextmanager
@@ -19,33 +26,40 @@ def staged_folder(destination: Path, files: Collection[str], nbytes: int, force:
     """A new folder, to be filled with `files` of `nbytes` bytes in all, that becomes `destination` as the block ends.
 
     If the block raises, also on Ctrl-C, `destination` is as it was. An older `destination` is only replaced with
-    `force`, and only if nothing but `files` is in it. Raises `SigeError` if it may not be, or on any `OSError`.
+    `force`, and only if nothing but `files` is in it; there is no moment at which neither is there. Without `force`,
+    of several that write to one destination exactly one does. What processes that were killed have left beside it is
+    removed. Raises `SigeError` if it may not be replaced, or on any `OSError`.
     """
-    destination = destination.resolve()
-    scratch = None
+    scratch = lock = None
     try:
-        _check_replaceable(destination, files, force)
+        destination = Path(os.path.realpath(destination))
+        _check_replaceable(destination, destination, files, force)
         destination.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(destination.parent)
         if (free := shutil.disk_usage(destination.parent).free) < nbytes:
             raise SigeError(f"{destination}: the model takes {nbytes >> 20} MB, and {free >> 20} MB are free there")
-        scratch = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
-        new = scratch / "new"  # not the scratch folder itself, which nobody else may read
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=destination.parent))
+        lock = _locked(scratch, destination.name)
+        new = scratch / _NEW  # not the scratch folder itself, which nobody else may read
         new.mkdir()
         yield new
-        _swap(new, destination, scratch / "old")
+        _put(new, destination, scratch / _OLD, files, force)
     except OSError as error:
         raise SigeError(f"{destination}: cannot be written: {error.strerror or error}") from None
     finally:
         if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+            _discard(scratch)
+        if lock is not None:
+            os.close(lock)
 
 
-def _check_replaceable(destination: Path, files: Collection[str], force: bool) -> None:
-    if not os.path.lexists(destination):
+def _check_replaceable(found: Path, destination: Path, files: Collection[str], force: bool) -> None:
+    """Raises `SigeError` if what `found` holds, which is or was at `destination`, may not be replaced."""
+    if not os.path.lexists(found):
         return
-    if not destination.is_dir():
+    if not found.is_dir():
         raise SigeError(f"{destination}: is a file; give a new folder for the model")
-    present = {path.name for path in destination.iterdir()} - _IGNORED
+    present = set(os.listdir(found)) - _IGNORED
     if others := sorted(present.difference(files)):
         raise SigeError(f"{destination}: holds other files ({', '.join(others[:3])}); give a new folder for the model")
     if present and not force:
@@ -55,13 +69,68 @@ def _check_replaceable(destination: Path, files: Collection[str], force: bool) -
         )
 
 
-def _swap(new: Path, destination: Path, old: Path) -> None:
-    """Put `new` in the place of `destination`, which goes to `old` if it exists and comes back if anything fails."""
-    try:
-        if destination.exists():
+def _put(new: Path, destination: Path, old: Path, files: Collection[str], force: bool) -> None:
+    """Put `new` in the place of `destination`. Others may write there at any moment, so what is replaced is looked at
+    again once it is out of their reach, and put back if it may not be replaced."""
+    while True:
+        try:
+            new.rename(destination)  # takes the place of nothing or of an empty folder, and of nothing else
+            return
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+        _check_replaceable(destination, destination, files, force)
+        if exchange(new, destination):
+            try:
+                _check_replaceable(new, destination, files, force)
+            except BaseException:
+                exchange(new, destination)
+                raise
+            return
+        shutil.rmtree(old, ignore_errors=True)
+        try:
             destination.rename(old)
-        new.rename(destination)
-    except BaseException:
-        if old.exists() and not destination.exists():
-            old.rename(destination)
-        raise
+            _check_replaceable(old, destination, files, force)
+            new.rename(destination)
+            return
+        except BaseException as error:
+            if old.exists() and not os.path.lexists(destination):
+                old.rename(destination)
+            elif isinstance(error, OSError) and error.errno in (*_TAKEN, errno.ENOENT):
+                continue  # another was faster, and is next to be replaced
+            raise
+
+
+def _locked(scratch: Path, destination: str) -> int:
+    """A lock that nobody else gets while this process lives, as a file descriptor. It goes by its name only once it is
+    held, so that nobody takes it for one whose owner is gone."""
+    unnamed = scratch / f"{_LOCK}.new"
+    descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.write(descriptor, os.fsencode(destination))
+    with suppress(OSError):  # a file system without locks: then nothing is ever swept there
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.rename(unnamed, scratch / _LOCK)
+    return descriptor
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the scratch folders in `parent` whose owners are gone, and put back what one of them had moved away."""
+    for scratch in parent.glob(f"{_SCRATCH}*"):
+        with suppress(OSError, ValueError):  # another's, or gone meanwhile
+            descriptor = os.open(scratch / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                name = os.fsdecode(os.read(descriptor, 4096))
+                destination = parent / name
+                if destination.parent == parent and not os.path.lexists(destination) and (scratch / _OLD).is_dir():
+                    (scratch / _OLD).rename(destination)
+                _discard(scratch)
+            finally:
+                os.close(descriptor)
+
+
+def _discard(scratch: Path) -> None:
+    """Remove a scratch folder, its lock at last: a folder without one is never swept."""
+    for part in (_NEW, _OLD):
+        shutil.rmtree(scratch / part, ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)

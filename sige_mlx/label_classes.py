@@ -1,12 +1,13 @@
 """The classes of label maps: what they are called, and the colours that they have in pictures."""
 
-import json
+import os.path
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sige_mlx.errors import SigeError
+from sige_mlx.described import read_json
+from sige_mlx.errors import SigeError, printable
 from sige_mlx.models.spade import LabelToImageConfig
 
 Colour = tuple[int, int, int]
@@ -68,18 +69,21 @@ def palette_of(classes: Classes) -> Palette:
     return tuple(c.colour for c in classes)
 
 
-def classes_of(config: Any, path: Path) -> Classes:
+def classes_of(config: Any, path: Path | None) -> Classes:
     """The classes that a network of label maps knows: those in the file `path`, an object from names to [red, green,
     blue] in the order of the ids, if there is one; else Cityscapes', if it has as many. Nothing for what nobody told,
     and for other networks. Raises `SigeError` for a file that says something else."""
     count = config.input_nc if isinstance(config, LabelToImageConfig) else 0
-    if not path.exists():
+    if path is None or not os.path.exists(path):
         return CITYSCAPES if count == len(CITYSCAPES) else ()
+    purpose = f"the colours of {count} classes"
+    named = read_json(path, purpose)
     try:
-        named = dict(json.loads(path.read_text()))
         colours = np.array(list(named.values()))
-    except (OSError, ValueError, TypeError) as error:
-        raise SigeError(f"{path} cannot be read as the colours of {count} classes: {error!r}") from error
+    except (AttributeError, ValueError, TypeError):
+        colours = np.array(())
     if colours.shape != (count, 3) or colours.dtype.kind != "i" or colours.min() < 0 or colours.max() > 255:
-        raise SigeError(f"{path} cannot be read as the colours of {count} classes, three numbers of 0 to 255 each")
-    return tuple(LabelClass(name, (r, g, b)) for name, (r, g, b) in zip(named, colours.tolist(), strict=True))
+        raise SigeError(f"{path} cannot be read as {purpose}, three numbers of 0 to 255 each")
+    return tuple(
+        LabelClass(printable(name), (r, g, b)) for name, (r, g, b) in zip(named, colours.tolist(), strict=True)
+    )

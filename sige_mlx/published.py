@@ -1,7 +1,9 @@
 """The networks whose weights their authors published, and the files they are in."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +11,101 @@ import mlx.nn
 
 from sige_mlx.models import build
 
+HUB = "hf:"
+"""What a repository of the Hugging Face hub begins with where a file is asked for."""
+
 
 @dataclass(frozen=True)
 class PublishedFile:
     """A checkpoint: its name, after that of its folder where many are called alike, the page, folder or archive it is
-    in, and its MD5 as the authors give it."""
+    in, and its MD5 as the authors give it. Of a repository of the hub, `name` is "hf:OWNER/NAME"."""
 
     name: str
     place: str
     md5: str | None = None
 
+    @property
+    def on_hub(self) -> bool:
+        return self.name.startswith(HUB)
+
     def called(self, path: Path) -> bool:
-        """Whether `path` has its name."""
+        """Whether `path` has its name, or is in the repository's folder in the hub's cache."""
+        if self.on_hub:
+            return self.name in map(repository, path.absolute().parts)
         parts = Path(self.name).parts
         return path.absolute().parts[-len(parts) :] == parts
+
+
+def repository(folder: str) -> str | None:
+    """The repository, as "hf:OWNER/NAME", that is in the folder of this name in the hub's cache; None for others."""
+    kind, *rest = folder.split("--")
+    return HUB + "/".join(rest) if kind == "models" and len(rest) == 2 and all(rest) else None
+
+
+_NET_G = re.compile(r"(?:latest|\d+)_net_G(_A|_B)?")
+"""What CycleGAN's and SPADE's training calls every generator."""
+
+_WORDS = frozenset(
+    [
+        "best",
+        "bin",
+        "checkpoint",
+        "checkpoints",
+        "ckpt",
+        "ckpts",
+        "dict",
+        "diffusion",
+        "epoch",
+        "final",
+        "fp16",
+        "fp32",
+        "index",
+        "iter",
+        "iteration",
+        "last",
+        "latest",
+        "lightning",
+        "log",
+        "logs",
+        "model",
+        "models",
+        "of",
+        "pytorch",
+        "run",
+        "runs",
+        "safetensors",
+        "snapshots",
+        "state",
+        "step",
+        "steps",
+        "unet",
+        "version",
+        "weights",
+        "global",
+    ]
+)
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_MAX_PARENTS = 6
+
+
+def telling_name(source: Path) -> str:
+    """The file's name without its extension; where many files are called so, that of the nearest folder that tells
+    more, or of the repository of the hub whose folder it is in."""
+    generator = _NET_G.fullmatch(source.stem)
+    names = [source.parent.name if generator else source.stem]
+    names += [folder.name for folder in islice(source.absolute().parents, _MAX_PARENTS)]
+    for name in names:
+        if repo := repository(name):
+            return repo.rpartition("/")[2]
+        if name and not _tells_nothing(name):
+            return name + ((generator[1] or "") if generator else "")
+    return source.stem
+
+
+def _tells_nothing(name: str) -> bool:
+    """Whether it is made of words and numbers that training scripts put into any name, or is a checksum."""
+    parts = [part for part in re.split(r"[\W_]+", name.lower()) if part]
+    return _HASH.fullmatch(name) is not None or all(part in _WORDS or part.isdigit() for part in parts)
 
 
 @dataclass(frozen=True)
@@ -55,6 +138,18 @@ def _generator(name: str, place: str, **config: Any) -> Published:
     return Published("resnet_generator", (PublishedFile(name, place),), config, by_file=True)
 
 
+def _lsun(dataset: str, step: int, md5: str, ema_md5: str) -> tuple[PublishedFile, ...]:
+    """What Ho et al. trained on a dataset of LSUN, raw and averaged: in diffusers' layout on the hub, and in DDIM's,
+    which its code keeps in `~/.cache/diffusion_models_converted`."""
+    place = "the addresses in functions/ckpt_util.py of https://github.com/ermongroup/ddim"
+    hub = [f"google/ddpm-{ema}{dataset}-256" for ema in ("ema-", "")]
+    return (
+        *(PublishedFile(HUB + repo, f"https://huggingface.co/{repo}") for repo in hub),
+        PublishedFile(f"ema_diffusion_lsun_{dataset}_model/model-{step}.ckpt", place, ema_md5),
+        PublishedFile(f"diffusion_lsun_{dataset}_model/model-{step}.ckpt", place, md5),
+    )
+
+
 _CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 _SQUARE = {"crop_size": 256, "aspect_ratio": 1.0, "num_upsampling_layers": "normal"}
 
@@ -64,7 +159,19 @@ KNOWN: Mapping[str, Published] = {
         (
             _sige("diffusion", "church256-ddpm-unet.pth", "8fbd43a27e98e64b56453faca9be619e"),
             _sige("diffusion", "church256-ddpm-fused_unet.pth", "fb3e26e5e6be812d6bed5c48e5265506"),
+            *_lsun("church", 4432000, "eb619b8a5ab95ef80f94ce8a5488dae3", "fdc68a23938c2397caba4a260bc2445f"),
         ),
+        by_file=True,
+    ),
+    "ddpm-bedroom-256": Published(
+        "ddpm",
+        _lsun("bedroom", 2388000, "f70280ac0e08b8e696f42cb8e948ff1c", "1921fa46b66a3665e450e42f36c2720f"),
+        by_file=True,
+    ),
+    "ddpm-cat-256": Published(
+        "ddpm",
+        _lsun("cat", 1761000, "bbee0e7c3d7abfb6e2539eaf2fb9987b", "646f23f4821f2459b8bafc57fd824558"),
+        by_file=True,
     ),
     "pd-church-128": Published(
         "pd", (_sige("diffusion", "church128-pd-unet.pth", "8a2690eb25d1e2b5367e9574d7b73822"),)

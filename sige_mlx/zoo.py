@@ -1,7 +1,6 @@
 """Named models, the folders they are loaded from, and the cache that converted checkpoints go to."""
 
-import json
-import re
+import os
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from sige_mlx.cache import cache_folder
+from sige_mlx.cache import cache_folder, cached_folders
+from sige_mlx.described import read_json
 from sige_mlx.engine import Engine
 from sige_mlx.engine.native.weights import Loader
-from sige_mlx.errors import SigeError
+from sige_mlx.errors import SigeError, first_line
 from sige_mlx.label_classes import Classes, Palette, classes_of, palette_of
 from sige_mlx.models import build, reconfigured
 from sige_mlx.nn.module import parameters
-from sige_mlx.published import KNOWN
+from sige_mlx.published import HUB, KNOWN, telling_name
 
 ASSETS = Path(__file__).parent / "assets"
 """What ships inside the package: the embedded models and the pictures of the demos."""
@@ -33,11 +33,14 @@ LABELS = "blue-marble-labels-256"
 
 EMBEDDED = (DEFAULT, LABELS)
 
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
 LABELS_FILE = "labels.json"
-"""Names and colours of a model's classes, in its folder."""
+"""What is in a model's folder: the network, its weights and, where label maps have colours of their own, the names and
+colours of the classes."""
 
-_GENERIC = re.compile(r"(?:latest|\d+)_net_G(_A|_B)?")
-"""Names that training gives to every generator, in a folder whose name tells more."""
+FORMAT = 1
+"""Of `config.json`."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,26 @@ class Pretrained:
 
 def names() -> list[str]:
     """What a model may be called, besides the path of its folder: the embedded ones, the published ones, and those
-    converted into the cache."""
-    cached = sorted(folder.parent.name for folder in cache_folder().glob("*/config.json"))
+    converted into the cache; one of them that bears the name of an embedded one goes by its path. Raises `SigeError`
+    where the cache cannot be read."""
+    folders = (cache_folder() / name for name in cached_folders())
+    cached = [spelled(folder) for folder in folders if os.path.isfile(folder / CONFIG_FILE)]
     return list(dict.fromkeys([*EMBEDDED, *KNOWN, *cached]))
 
 
 def is_here(name: str) -> bool:
     """Whether the weights of a model in `names` are on this machine."""
-    folder = cache_folder() / name
-    return name in EMBEDDED or all((folder / file).is_file() for file in ("config.json", "model.safetensors"))
+    return name in EMBEDDED or _is_converted(name, CONFIG_FILE, WEIGHTS_FILE)
+
+
+def spelled(folder: Path) -> str:
+    """What a model's folder is called where a model is asked for: its name if it lies in the cache and no other model
+    has that name, else its path."""
+    name = folder.name
+    if name not in EMBEDDED and folder == cache_folder() / name:
+        return name
+    path = str(folder)
+    return os.path.join(os.curdir, path) if path in EMBEDDED or path in KNOWN else path
 
 
 def load(name: str | Path) -> Pretrained:
@@ -90,13 +104,14 @@ def load(name: str | Path) -> Pretrained:
     `SigeError` when it is nowhere, or when its files do not belong together."""
     folder = _folder(name)
     family, model = _described(folder)
-    load = _safetensors(folder / "model.safetensors", model)
+    load = _safetensors(folder / WEIGHTS_FILE, model)
     return Pretrained(str(name), family, model, load, classes_of(model.config, folder / LABELS_FILE))
 
 
 def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
-    """Family and network of a model, without its weights: those of a published one need not be on this machine."""
-    if str(name) in KNOWN:
+    """Family and network of a model, without its weights: those of a published one need not be on this machine. One
+    that is here is what its folder says, whatever others were published by its name."""
+    if str(name) in KNOWN and not _is_converted(str(name)):
         published = KNOWN[str(name)]
         return published.family, published.network()
     return _described(_folder(name))
@@ -104,8 +119,12 @@ def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
 
 def classes(name: str | Path) -> Classes:
     """The classes of a model of label maps (see `classes_of`), whose weights need not be on this machine."""
-    folder = cache_folder() / name if str(name) in KNOWN else _folder(name)
-    return classes_of(network(name)[1].config, folder / LABELS_FILE)
+    config = network(name)[1].config
+    if str(name) in KNOWN:
+        return classes_of(
+            config, cache_folder() / name / LABELS_FILE if _is_converted(str(name), LABELS_FILE) else None
+        )
+    return classes_of(config, _folder(name) / LABELS_FILE)
 
 
 def random(name: str | Path, seed: int = 0) -> Pretrained:
@@ -132,7 +151,8 @@ def random_weights(model: mlx.nn.Module, seed: int = 0) -> Loader:
 
 def name_for(family: str, config: Any, source: Path, md5: str | None = None) -> str:
     """What to call a converted model in the cache: the published one's name if it is that network (where others are
-    alike, the one whose file has this MD5 or name), else the file's, or its folder's where many files are called so."""
+    alike, the one whose file has this MD5 or name), else the file's or, where many files are called so, the name of the
+    folder or repository it is in. Raises `SigeError` for a name that is another model's already."""
     alike = {
         name: known for name, known in KNOWN.items() if known.family == family and known.network().config == config
     }
@@ -143,18 +163,37 @@ def name_for(family: str, config: Any, source: Path, md5: str | None = None) -> 
     told = [name for name, known in alike.items() if not known.by_file]
     if len(told) == 1:
         return told[0]
-    generic = _GENERIC.fullmatch(source.stem)
-    folder = source.absolute().parent.name
-    return f"{folder}{generic[1] or ''}" if generic and folder else source.stem
+    name = telling_name(source)
+    if name in EMBEDDED or (name in KNOWN and name not in alike):
+        raise SigeError(f"{source}: would be called {name}, which is the name of another model: give --out FOLDER")
+    return name
+
+
+def _is_converted(name: str, *files: str) -> bool:
+    """Whether these files, or the configuration, are in a folder of this name in the cache."""
+    try:
+        folder = cache_folder() / name
+    except SigeError:  # nobody says where the cache is
+        return False
+    return all(os.path.isfile(folder / file) for file in files or (CONFIG_FILE,))
 
 
 def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
-    path = folder / "config.json"
+    path = folder / CONFIG_FILE
+    purpose = "a model's configuration"
+    described = read_json(path, purpose)
     try:
-        described = json.loads(path.read_text())
-        family, config = described["family"], dict(described["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SigeError(f"{path} cannot be read as a model's configuration: {error!r}") from error
+        family, config, version = described["family"], dict(described["config"]), described.get("format", FORMAT)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        hint = (
+            f": run `sige-mlx convert {folder}`" if isinstance(described, dict) and "_class_name" in described else ""
+        )
+        raise SigeError(f"{path} cannot be read as {purpose}: it has no family and config{hint}") from error
+    if type(version) is not int or version != FORMAT:
+        raise SigeError(
+            f"{path} has format {version!r} and this version of sige-mlx reads format {FORMAT}: convert the checkpoint"
+            " again, or install the version that wrote it"
+        )
     try:
         return family, build(family, config)
     except SigeError as error:
@@ -164,28 +203,38 @@ def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
 def _folder(name: str | Path) -> Path:
     if str(name) in EMBEDDED:
         return ASSETS / name
-    folder, cached = Path(name), cache_folder() / name
     if str(name) in KNOWN:
-        if not cached.is_dir():
-            published = KNOWN[str(name)]
-            if not published.files:
-                raise SigeError(
-                    f"no checkpoint of {name} was published: `sige-mlx convert` puts one of yours into {cached}"
-                )
-            file = published.files[0]
-            raise SigeError(
-                f"the weights of {name} are not on this machine: get {file.name} from {file.place} and run"
-                f" `sige-mlx convert {file.name}`, which puts them into {cached}"
-            )
+        cached = cache_folder() / name
+        if not os.path.isdir(cached):
+            cached_folders()  # says so if the cache may not be looked into
+            raise SigeError(_how_to_get(str(name), cached))
         return cached
-    if folder.is_file():
+    folder = Path(os.path.expanduser(name))
+    if str(name).startswith(HUB):
+        raise SigeError(f"{name} is a repository: run `sige-mlx convert {name}` and give the name that it prints")
+    if os.path.isfile(folder):
         raise SigeError(f"{folder} is a file: run `sige-mlx convert {folder} --out FOLDER` and give the folder")
-    for candidate in (folder, cached):
-        if (candidate / "config.json").is_file():
-            return candidate
+    if os.path.isfile(folder / CONFIG_FILE):
+        return folder
+    known = names()  # says so if the cache may not be looked into
+    if os.path.isfile(cached := cache_folder() / name / CONFIG_FILE):
+        return cached.parent
     raise SigeError(
-        f"{str(name)!r} is neither a model's name ({', '.join(names())})"
-        " nor a folder with config.json and model.safetensors"
+        f"{str(name)!r} is neither a model's name ({', '.join(known)}) nor a folder with {CONFIG_FILE} and"
+        f" {WEIGHTS_FILE}"
+    )
+
+
+def _how_to_get(name: str, folder: Path) -> str:
+    """What to do for the weights of a published model, which go to `folder`."""
+    files = KNOWN[name].files
+    if not files:
+        return f"no checkpoint of {name} was published: `sige-mlx convert` puts one of yours into {folder}"
+    hub = next((f"run `sige-mlx convert {file.name}`, or " for file in files if file.on_hub), "")
+    file = next((file for file in files if not file.on_hub), files[0])
+    return (
+        f"the weights of {name} are not on this machine: {hub}get {file.name} from {file.place} and run"
+        f" `sige-mlx convert {Path(file.name).name}`, which puts them into {folder}"
     )
 
 
@@ -193,7 +242,7 @@ def _safetensors(path: Path, model: mlx.nn.Module) -> Loader:
     try:
         file = safe_open(path, framework="numpy")
     except (OSError, SafetensorError) as error:
-        raise SigeError(f"{path} cannot be read as safetensors: {error}") from error
+        raise SigeError(f"{path} cannot be read as safetensors: {first_line(error)}") from error
     wanted = {name: tuple(p.shape) for name, p in parameters(model).items()}
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, a method, not a dict's
     found = {name: tuple(part.get_shape()) for name, part in slices.items()}

@@ -29,7 +29,6 @@ def test_published_networks_need_no_weights() -> None:
 
 
 def test_a_converted_model_is_named_after_the_network_it_is() -> None:
-    assert zoo.name_for("ddpm", DDPMConfig(), Path("ema.pth")) == "ddpm-church-256"
     assert zoo.name_for("spade", SPADEConfig(), Path("net.pth")) == "gaugan-cityscapes"
     assert zoo.name_for("ddpm", DDPMConfig(ch=64), Path("dir/ema.pth")) == "ema"
 
@@ -75,3 +74,34 @@ def test_a_file_is_called_as_published() -> None:
     file = PublishedFile("coco_pretrained/latest_net_G.pth", "there")
     assert file.called(Path("x/coco_pretrained/latest_net_G.pth"))
     assert not file.called(Path("coco/latest_net_G.pth")) and not file.called(Path("latest_net_G.pth"))
+
+
+def test_of_the_networks_of_churchs_shape_only_the_file_says_which_it_is() -> None:
+    of = {
+        "eb619b8a5ab95ef80f94ce8a5488dae3": "ddpm-church-256",
+        "fdc68a23938c2397caba4a260bc2445f": "ddpm-church-256",
+        "1921fa46b66a3665e450e42f36c2720f": "ddpm-bedroom-256",
+        "646f23f4821f2459b8bafc57fd824558": "ddpm-cat-256",
+        "0" * 32: "net",
+    }
+    for md5, name in of.items():
+        assert zoo.name_for("ddpm", DDPMConfig(), Path("dir/net.pth"), md5) == name
+    snapshot = f"snapshots/{'0' * 40}/diffusion_pytorch_model.bin"
+    for path, name in {
+        "church256-ddpm-unet.pth": "ddpm-church-256",
+        "ema_diffusion_lsun_bedroom_model/model-2388000.ckpt": "ddpm-bedroom-256",
+        "other/model-2388000.ckpt": "other",
+        f"models--google--ddpm-ema-cat-256/{snapshot}": "ddpm-cat-256",
+        f"models--google--ddpm-celebahq-256/{snapshot}": "ddpm-celebahq-256",
+        f"models--other--ddpm-ema-cat/{snapshot}": "ddpm-ema-cat",
+    }.items():
+        assert zoo.name_for("ddpm", DDPMConfig(), Path(path), "0" * 32) == name
+
+
+def test_how_to_get_weights_that_are_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
+    for name in ("church", "bedroom", "cat"):
+        with pytest.raises(ValueError, match=f"run `sige-mlx convert hf:google/ddpm-ema-{name}-256`, or get "):
+            zoo.load(f"ddpm-{name}-256")
+    with pytest.raises(ValueError, match=r"get spade\.pth from https.* and run `sige-mlx convert spade\.pth`,"):
+        zoo.load("gaugan-cityscapes")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,11 +265,185 @@ def test_colours_that_are_not_those_of_the_classes(tmp_path: Path, text: str) ->
     assert "\n" not in str(caught.value)
 
 
+# ---- names that are taken, caches and descriptions of any kind
+
+
+def test_a_converted_model_of_a_published_name_is_what_its_folder_says(cache: Path) -> None:
+    save(cache / "gaugan-coco")
+    assert zoo.load("gaugan-coco").family == "ddpm"
+    assert zoo.network("gaugan-coco")[0] == zoo.random("gaugan-coco").family == "ddpm"
+    assert zoo.classes("gaugan-coco") == ()
+
+
+def test_no_model_is_hidden_by_an_embedded_one(cache: Path) -> None:
+    folder = save(cache / zoo.DEFAULT)
+    assert str(folder) in zoo.names() and zoo.is_here(str(folder))
+    assert zoo.network(str(folder))[1].config.image_size == CONFIG["image_size"]
+    assert zoo.network(zoo.DEFAULT)[1].config.image_size == 128
+
+
+@pytest.mark.parametrize("name", [zoo.DEFAULT, "ddpm-cat-256", "mine"])
+def test_a_folder_is_found_by_how_it_is_spelled(
+    name: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, eps in ((cache / name, 0.25), (Path(name), 0.5), (tmp_path / "deep" / name, 0.75)):
+        save(folder, config={"family": "ddpm", "config": {**CONFIG, "eps": eps}})
+        assert zoo.load(zoo.spelled(folder)).model.config.eps == eps
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("church/ckpt.pth", "church"),
+        ("runs/church/checkpoints/epoch=12-step=3400.ckpt", "church"),
+        ("church/unet/diffusion_pytorch_model.fp16.safetensors", "church"),
+        ("church/pytorch_model.bin", "church"),
+        ("church/model-00500.pt", "church"),
+        ("church/last.ckpt", "church"),
+        ("church/lightning_logs/version_3/checkpoints/last.ckpt", "church"),
+        (
+            "my/models--google--ddpm-other/snapshots/" + "0" * 40 + "/unet/diffusion_pytorch_model.bin",
+            "ddpm-other",
+        ),
+        ("church/" + "a" * 64, "church"),
+        ("church/best_church_model.pth", "best_church_model"),
+    ],
+)
+def test_a_file_that_many_are_called_goes_by_its_folder(path: str, name: str) -> None:
+    assert zoo.name_for("ddpm", DDPMConfig(ch=64), Path(path)) == name
+
+
+@pytest.mark.parametrize("name", [*zoo.EMBEDDED, "gaugan-coco"])
+def test_a_name_that_is_another_models_is_not_given(name: str) -> None:
+    with pytest.raises(
+        SigeError, match=f"would be called {name}, which is the name of another model: give --out FOLDER"
+    ):
+        zoo.name_for("ddpm", DDPMConfig(ch=64), Path(f"{name}.pth"))
+
+
+@pytest.fixture(params=["not enterable", "a file", "in a file", "a loop", "too long a name"])
+def bad_cache(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cache folder that nobody can look into."""
+    folder = tmp_path / "bad"
+    user = os.geteuid()
+    if request.param == "not enterable":
+        folder.mkdir(mode=0)
+        if user == 0:
+            tmp_path.chmod(0o755)
+            for parent in tmp_path.parents[:3]:
+                parent.chmod(0o755)
+            os.seteuid(65534)  # nobody
+    elif request.param == "a loop":
+        folder.symlink_to(folder)
+    elif request.param == "too long a name":
+        folder = tmp_path / ("x" * 300)
+    else:
+        folder.touch()
+        folder = folder / "cache" if request.param == "in a file" else folder
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(folder))
+    yield folder
+    os.seteuid(user)
+    if request.param == "not enterable":
+        folder.chmod(0o700)
+
+
+def test_a_cache_that_nobody_can_look_into(bad_cache: Path) -> None:
+    """It hides no model that is elsewhere, and is named wherever it matters."""
+    assert zoo.load(zoo.DEFAULT).family == "ddpm"
+    assert zoo.network("ddpm-church-256")[1].config == DDPMConfig()
+    assert zoo.classes("gaugan-cityscapes") == CITYSCAPES
+    assert not zoo.is_here("ddpm-church-256")
+    for call in (zoo.names, lambda: zoo.load("ddpm-church-256"), lambda: zoo.load("mine"), lambda: zoo.network("mine")):
+        with pytest.raises(SigeError, match=f"^the cache {bad_cache} cannot be read: ") as caught:
+            call()
+        assert str(caught.value).endswith("; SIGE_MLX_CACHE may name another folder")
+
+
+def test_a_home_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SIGE_MLX_CACHE", "~nobody-of-this-name/x")
+    assert zoo.load(zoo.DEFAULT).family == zoo.network("ddpm-church-256")[0] == "ddpm"
+    with pytest.raises(SigeError, match="it cannot be told whose home that is; SIGE_MLX_CACHE may name a cache folder"):
+        zoo.load("mine")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SIGE_MLX_CACHE", "~/x")
+    assert zoo.cache_folder() == tmp_path / "x"
+    save(tmp_path / "mine")
+    assert zoo.load("~/mine").family == "ddpm"
+
+
+def test_a_name_may_be_anything() -> None:
+    for name in ("x" * 5000, "a\0b", "\x1b[31m", "~nobody-of-this-name/x", "", ".", "/"):
+        with pytest.raises(SigeError, match="is neither a model's name") as caught:
+            zoo.load(name)
+        assert str(caught.value).isprintable() and len(str(caught.value)) < 2200
+
+
+HUGE = b'{"family": "' + b"\x1b\xff" * (2 << 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (HUGE, "it has more than 1024 kB"),
+        (HUGE[:1000], "it is no text in UTF-8"),
+        (b"[" * 100_000, "it is nested too deeply"),
+        (json.dumps({"format": 2, "family": "ddpm", "config": CONFIG}).encode(), "has format 2 and this version"),
+        (json.dumps({"format": "1", "family": "ddpm", "config": CONFIG}).encode(), "has format '1' and this version"),
+        (json.dumps({"format": True, "family": "ddpm", "config": CONFIG}).encode(), "has format True and this version"),
+        (json.dumps({"family": "\x1b[31m" * 9999, "config": {}}).encode(), "the model family '"),
+        (json.dumps({"family": "ddpm", "config": {"\x1b[31m" * 9999: 1}}).encode(), "does not fit"),
+        (json.dumps({"family": "ddpm", "config": {**CONFIG, "ch": 32 << 60}}).encode(), "config.json: "),
+    ],
+)
+def test_descriptions_are_read_within_bounds(tmp_path: Path, content: bytes, sentence: str) -> None:
+    (save(tmp_path / "mine") / "config.json").write_bytes(content)
+    with pytest.raises(SigeError) as caught:
+        zoo.load(tmp_path / "mine")
+    text = str(caught.value)
+    assert sentence in text and str(tmp_path / "mine") in text and text.isprintable() and len(text) < 2200
+
+
+@pytest.mark.parametrize(
+    ("family", "field", "value"),
+    [
+        ("ddpm", "num_res_blocks", 10**9),
+        ("pd", "num_res_blocks", 2**63),
+        ("resnet_generator", "n_blocks", 10**30),
+        ("ddpm", "ch_mult", [0, 0]),
+        ("ddpm", "in_ch", 0),
+        ("pd", "temb_ch", 0),
+        ("pd", "ch_mult", {"a": 1}),
+        ("spade", "ngf", 10**30),
+        ("sub_mobile_spade", "config_str", "16_" * 7 + "9" * 30),
+    ],
+)
+def test_networks_that_nobody_can_build(tmp_path: Path, family: str, field: str, value: Any) -> None:
+    save(tmp_path / "mine", config={"family": family, "config": {field: value}})
+    with pytest.raises(SigeError, match=f"^{tmp_path}/mine/config.json: "):
+        zoo.network(tmp_path / "mine")
+
+
+def test_names_of_classes_are_printable(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "mine", replace(LABEL_CONFIG, input_nc=2))
+    (folder / "labels.json").write_text(json.dumps({"\x1b[31msea": [0, 0, 255], "x" * 9999: [0, 255, 0]}))
+    sea, land = (c.name for c in zoo.load(folder).classes)
+    assert sea == r"\x1b[31msea" and len(land) < 150
+
+
 def test_a_checkpoint_for_a_folder_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "church.pth"
     path.write_bytes(b"PK")
     with pytest.raises(SigeError, match=r"church\.pth is a file: run `sige-mlx convert .*church\.pth --out FOLDER`"):
         zoo.load(path)
+
+
+def test_what_is_to_be_converted_first_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SigeError, match=r"^hf:owner/net is a repository: run `sige-mlx convert hf:owner/net`"):
+        zoo.load("hf:owner/net")
+    save(tmp_path / "net", config={"_class_name": "UNet2DModel"})
+    with pytest.raises(SigeError, match=f"no family and config: run `sige-mlx convert {tmp_path}/net`$"):
+        zoo.load(tmp_path / "net")
 
 
 def test_a_published_model_that_was_not_converted_says_what_to_do() -> None:

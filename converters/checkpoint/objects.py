@@ -48,6 +48,28 @@ class Dict(dict[Any, Any]):
     attributes: Any = None
 
 
+class LongText:
+    """A text that stays in the file, as the UTF-8 that it is there: too long for a name."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: memoryview) -> None:
+        self.raw = raw
+
+
+class Latin1:
+    """Bytes that protocol 2 wrote as a long text, a character each, and that stay in the file as that."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: LongText) -> None:
+        self.text = text
+
+    def decoded(self) -> bytes:
+        """The bytes, in memory; raises `ValueError` where the text is none or has other characters."""
+        return str(self.text.raw, "utf-8").encode("latin1")
+
+
 def hashable(key: Any) -> Any:
     """`key` if the file cannot choose its hash, else a placeholder holding it, which hashes by identity.
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from sige_mlx.converters.checkpoint import sniff, torch_types
 from sige_mlx.converters.checkpoint.errors import CheckpointError
+from sige_mlx.converters.checkpoint.objects import Global
 from sige_mlx.converters.checkpoint.tensor import Storage, itemsize
-from sige_mlx.converters.checkpoint.unpickle import BUDGET, Data, Machine
+from sige_mlx.converters.checkpoint.unpickle import Data, Machine
 from sige_mlx.converters.checkpoint.zip_archive import ZipArchive
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -62,8 +63,18 @@ def map_file(path: Path) -> mmap.mmap:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _unpickle(data: Data, position: int, unknown: dict[str, None], persistent: Any) -> tuple[Any, int]:
-    machine = Machine(data, position, torch_types.call, persistent, unknown)
+def _unpickle(
+    data: Data, position: int, unknown: dict[str, None], outside: Any, end: int | None = None
+) -> tuple[Any, int]:
+    """The object pickled at `position` and where its pickle ends; `outside` gives the storages that it refers to."""
+
+    def persistent(identifier: object) -> object:
+        match identifier:
+            case ("module", Global() as module, *_):  # its class and source text, before PyTorch 1.6
+                return module
+        return outside(identifier)
+
+    machine = Machine(data, position, torch_types.call, persistent, unknown, end)
     return machine.load(), machine.position
 
 
@@ -79,9 +90,7 @@ def _read_zip(data: mmap.mmap, unknown: dict[str, None]) -> object:
     archive = ZipArchive(data)
     roots = [name.removesuffix("data.pkl") for name in archive.entries if name.rpartition("/")[2] == "data.pkl"]
     if len(roots) != 1:
-        packed = next((n for n in archive.entries if n.endswith((".pt", ".pth", ".ckpt", ".safetensors"))), None)
-        hint = f" (it holds {packed[:80]!r}: unpack it first)" if packed else ""
-        raise CheckpointError(f"it is a zip archive but no PyTorch checkpoint{hint}")
+        raise CheckpointError(f"it is a zip archive but no PyTorch checkpoint{sniff.packed(archive.entries)}")
     root = roots[0]
     if root + "constants.pkl" in archive.entries:
         raise CheckpointError("it is a TorchScript archive: load it with torch.jit.load and save its state_dict()")
@@ -103,14 +112,17 @@ def _read_zip(data: mmap.mmap, unknown: dict[str, None]) -> object:
             raise CheckpointError(f"its storage {key[:80]!r} is described in two ways")
         return storages[name]
 
-    pickle = root + "data.pkl"
-    if archive.entries[pickle].size > BUDGET:
-        raise CheckpointError("its pickle is too large: the weights are not kept as tensors")
-    return _unpickle(bytes(archive.read(pickle)), 0, unknown, persistent)[0]
+    pickle = archive.entries[root + "data.pkl"]
+    content = archive.read(root + "data.pkl")
+    if isinstance(content, memoryview):
+        return _unpickle(data, pickle.start, unknown, persistent, pickle.stop)[0]
+    return _unpickle(content, 0, unknown, persistent)[0]
 
 
 def _read_legacy(data: mmap.mmap, unknown: dict[str, None]) -> object:
     """Five pickles (magic, protocol, system, object, storage keys), then each storage's element count and bytes."""
+    if data[: len(sniff.OLD_MAGIC)] == sniff.OLD_MAGIC:
+        raise CheckpointError("its pickle is of protocol 0 or 1: save it with torch.save's own protocol")
     if meaning := sniff.describe(data[: sniff.HEAD]):
         raise CheckpointError(f"it is {meaning}")
     if data[:1] != b"\x80":  # how a pickle begins

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sige_mlx.converters.checkpoint.errors import CheckpointError
-from sige_mlx.converters.checkpoint.objects import Dict, Global, hashable
+from sige_mlx.converters.checkpoint.objects import Dict, Global, Latin1, LongText, hashable
 from sige_mlx.converters.checkpoint.tensor import NUMPY_DTYPES, Storage, Tensor, itemsize, view
 
 # `torch.FloatStorage` and its kin, as they have been named since 2017 -> dtype.
@@ -63,8 +63,12 @@ def call(function: Global, args: tuple[Any, ...]) -> object:
             return Dict()
         case ("builtins" | "__builtin__", "set"), (list(values),):
             return set(map(hashable, values))
+        case ("builtins" | "__builtin__", "bytes"), ():
+            return b""
         case ("_codecs", "encode"), (str(text), "latin1"):  # how protocol 2 writes bytes
             return text.encode("latin1", "replace")
+        case ("_codecs", "encode"), (LongText() as long, "latin1"):
+            return Latin1(long)
     return NotImplemented
 
 

@@ -13,20 +13,24 @@ from collections.abc import Callable
 from typing import Any
 
 from sige_mlx.converters.checkpoint.errors import CheckpointError
-from sige_mlx.converters.checkpoint.objects import Dict, Global, Placeholder, hashable
+from sige_mlx.converters.checkpoint.objects import Dict, Global, LongText, Placeholder, hashable
 
 # Bytes of Python objects one pickle may build, by the account below; an LLM's checkpoint with optimizer takes a tenth.
 BUDGET = 1 << 28
 _COST = 96  # of one opcode: no opcode leaves more behind, on average, but those that say so
+_SLOT = 32  # of a reference, on the stack, in the list that it is gathered in and in the one that it ends in
+_NUMBER = _SLOT + 32  # of a number besides
+_PAIR = 128  # of an entry of a dictionary that has just grown
 _SET_COST = 256
 _MAX_INT_BYTES = 64
 _MAX_NAME = 512
+_LONG = 1 << 16  # bytes and texts from here on stay in the file
 
 Data = bytes | mmap.mmap
 
 
 class Machine:
-    """Interprets one pickle of `data` from `position`, which is left behind its end.
+    """Interprets one pickle of `data` from `position`, which is left behind its end; it may go as far as `end`.
 
     `call(global, args)` makes an object of a class it knows, or returns NotImplemented; `persistent(id)` resolves what
     PyTorch keeps outside the pickle. `unknown` collects the names of classes replaced by placeholders.
@@ -39,9 +43,11 @@ class Machine:
         call: Callable[[Global, tuple[Any, ...]], object],
         persistent: Callable[[object], object],
         unknown: dict[str, None],
+        end: int | None = None,
     ) -> None:
         self.data = data
         self.position = position
+        self.end = len(data) if end is None else end
         self.call = call
         self.persistent = persistent
         self.unknown = unknown
@@ -58,8 +64,10 @@ class Machine:
                 return self.pop()
             handler = OPCODES.get(opcode)
             if handler is None:
+                if opcode in _OF_OLD_PROTOCOLS:
+                    raise CheckpointError("its pickle is of protocol 0 or 1: save it with torch.save's own protocol")
                 raise CheckpointError(f"its pickle has opcode 0x{opcode.hex()}, which torch.save never writes")
-            self.charge(_COST)
+            self.charge(_CHEAP.get(opcode, _COST))
             handler(self)
 
     def charge(self, cost: int) -> None:
@@ -68,22 +76,31 @@ class Machine:
             raise CheckpointError(f"its pickle builds more than {BUDGET >> 20} MB of objects besides the tensors")
 
     def take(self, n: int) -> bytes:
-        end = self.position + n
-        if end > len(self.data):
+        start = self.skip(n)
+        return self.data[start : start + n]
+
+    def skip(self, n: int) -> int:
+        """The position of the next `n` bytes, which are passed over."""
+        start = self.position
+        if start + n > self.end:
             raise CheckpointError("its pickle ends too early: the file is truncated or damaged")
-        self.charge(n)
-        taken = self.data[self.position : end]
-        self.position = end
-        return taken
+        self.position += n
+        return start
+
+    def view(self, n: int) -> memoryview:
+        """The next `n` bytes, where they are."""
+        start = self.skip(n)
+        return memoryview(self.data)[start : start + n]
 
     def integer(self, n: int) -> int:
         return int.from_bytes(self.take(n), "little")
 
     def line(self) -> str:
-        end = self.data.find(b"\n", self.position, self.position + _MAX_NAME)
+        end = self.data.find(b"\n", self.position, min(self.end, self.position + _MAX_NAME))
         if end < 0:
             raise CheckpointError("its pickle names a class without end")
         text = self.take(end - self.position)
+        self.charge(len(text))
         self.position = end + 1
         return _text(text)
 
@@ -115,22 +132,35 @@ class Machine:
             raise CheckpointError(f"its pickle has protocol {version}; 5 is the newest there is")
 
     def op_frame(self) -> None:
-        if self.position + self.integer(8) > len(self.data):
+        if self.position + self.integer(8) > self.end:
             raise CheckpointError("its pickle announces more than the file holds")
 
     def op_long(self, length_bytes: int) -> None:
         if (n := self.integer(length_bytes)) > _MAX_INT_BYTES:
             raise CheckpointError(f"its pickle has an integer of {n} bytes")
+        self.charge(2 * n)
         self.push(int.from_bytes(self.take(n), "little", signed=True))
 
     def op_text(self, length_bytes: int) -> None:
-        raw = self.take(self.integer(length_bytes))
-        self.charge(4 * len(raw))  # one wide character makes Python keep every character in four bytes
+        if (n := self.integer(length_bytes)) >= _LONG:
+            self.push(LongText(self.view(n)))
+            return
+        self.charge(n)
+        raw = self.take(n)
+        self.charge(n if raw.isascii() else 4 * n)  # one wide character makes Python keep every character in four bytes
         self.push(_text(raw))
 
+    def op_bytes(self, length_bytes: int) -> None:
+        if (n := self.integer(length_bytes)) >= _LONG:
+            self.push(self.view(n))
+            return
+        self.charge(n)
+        self.push(self.take(n))
+
     def op_python2_string(self, length_bytes: int) -> None:
-        raw = self.take(self.integer(length_bytes))
-        self.push(raw.decode("ascii") if raw.isascii() else raw)
+        self.op_bytes(length_bytes)
+        raw = self.pop()
+        self.push(raw.decode("ascii") if isinstance(raw, bytes) and raw.isascii() else raw)
 
     def op_tuple(self, n: int) -> None:
         self.push(tuple(reversed([self.pop() for _ in range(n)])))
@@ -146,6 +176,7 @@ class Machine:
         if not isinstance(target, dict | Placeholder) or len(flat) % 2:
             raise CheckpointError("its pickle is malformed: it sets items of something that is no dictionary")
         entries = target if isinstance(target, dict) else target.entries
+        self.charge(_PAIR * len(flat) // 2)
         for key, value in zip(flat[::2], flat[1::2], strict=True):
             entries[hashable(key)] = value
 
@@ -198,7 +229,9 @@ class Machine:
             raise CheckpointError("its pickle is malformed: a call has no argument tuple")
         # A call may read or copy each argument, and the file may make it again and again with the same ones.
         self.charge(_COST * len(args))
-        self.charge(_COST * sum(len(a) for a in args if isinstance(a, str | list | tuple)))
+        self.charge(
+            sum(len(a) * (1 if isinstance(a, str) else _COST) for a in args if isinstance(a, str | list | tuple))
+        )
         made = self.call(function, args) if isinstance(function, Global) and not kwargs else NotImplemented
         if made is NotImplemented:
             name = str(function) if isinstance(function, Global) else "the result of a call"
@@ -251,10 +284,10 @@ OPCODES: dict[bytes, Callable[[Machine], object]] = {
     b"\x8d": lambda m: m.op_text(8),
     b"U": lambda m: m.op_python2_string(1),
     b"T": lambda m: m.op_python2_string(4),
-    b"C": lambda m: m.push(m.take(m.integer(1))),
-    b"B": lambda m: m.push(m.take(m.integer(4))),
-    b"\x8e": lambda m: m.push(m.take(m.integer(8))),
-    b"\x96": lambda m: m.push(m.take(m.integer(8))),
+    b"C": lambda m: m.op_bytes(1),
+    b"B": lambda m: m.op_bytes(4),
+    b"\x8e": lambda m: m.op_bytes(8),
+    b"\x96": lambda m: m.op_bytes(8),
     # Containers.
     b")": lambda m: m.push(()),
     b"\x85": lambda m: m.op_tuple(1),
@@ -279,3 +312,6 @@ OPCODES: dict[bytes, Callable[[Machine], object]] = {
     b"b": Machine.op_build,
     b"Q": lambda m: m.push(m.persistent(m.pop())),
 }
+
+_CHEAP = dict.fromkeys((b"N", b"\x88", b"\x89", b"K"), _SLOT) | dict.fromkeys((b"J", b"M", b"G"), _NUMBER)
+_OF_OLD_PROTOCOLS = frozenset(bytes([code]) for code in b"FILPSVdgilop")

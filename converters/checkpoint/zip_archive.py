@@ -10,6 +10,7 @@ import mmap
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ _MAX_ENTRIES = 1 << 17
 # Compressed weights hardly shrink; what inflates beyond this is a bomb.
 _MAX_RATIO = 16
 _FREE_INFLATION = 1 << 26
+_SMALL = 1 << 16  # bytes of an entry that tells whether the archive has checksums
 
 
 class _Central(NamedTuple):
@@ -84,23 +86,33 @@ class ZipArchive:
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
         self._inflated: tuple[str, bytes] = ("", b"")
+        self._sound: set[str] = set()  # stored entries whose checksum is right
         self.entries = self._directory()
         inflation = sum(e.size for e in self.entries.values() if e.method == _DEFLATED)
         if inflation > _MAX_RATIO * len(data) + _FREE_INFLATION:
             raise CheckpointError(f"its compressed entries would inflate to {inflation} bytes: a zip bomb")
 
     def read(self, name: str) -> bytes | memoryview:
-        """The content of an entry: a view of the file if it is stored, as torch.save does, else inflated.
-
-        The checksum of a stored entry is not verified: PyTorch can be told not to write one.
-        """
+        """The content of an entry: a view of the file if it is stored, as torch.save does, else inflated. Raises
+        `CheckpointError` where its checksum is another's; reading it for that takes a second per gigabyte, once."""
         entry = self.entries[name]
         raw = memoryview(self._data)[entry.start : entry.stop]
         if entry.method == _STORED:
+            if self._has_checksums and name not in self._sound and zlib.crc32(raw) != entry.crc:
+                raise CheckpointError(
+                    f"its part {name[:80]!r} is damaged, for its checksum is that of other bytes: download it again"
+                )
+            self._sound.add(name)
             return raw
         if self._inflated[0] != name:  # tensors sharing a storage ask for it one after the other
             self._inflated = (name, _inflate(raw, entry))
         return self._inflated[1]
+
+    @cached_property
+    def _has_checksums(self) -> bool:
+        """Whether stored entries have checksums. PyTorch can be told not to write any: then no small entry has one."""
+        small = [e for e in self.entries.values() if e.method == _STORED and 0 < e.size <= _SMALL]
+        return any(zlib.crc32(memoryview(self._data)[e.start : e.stop]) == e.crc for e in small)
 
     def _unpack(self, layout: struct.Struct, position: int, signature: bytes) -> tuple[int, ...]:
         if not 0 <= position <= len(self._data) - layout.size:

@@ -1,9 +1,10 @@
-"""The U-Net of DDPM and DDIM: the original checkpoints' layout, and that of `church256-ddpm-fused_unet.pth`."""
+"""The U-Net of DDPM and DDIM: the original checkpoints' layout, `church256-ddpm-fused_unet.pth`'s, and diffusers'."""
 
 from __future__ import annotations
 
 import re
 
+from sige_mlx.converters.families import diffusers
 from sige_mlx.converters.families.family import Family, Layout, Shapes, Source, joined, parameter_shapes, whole
 from sige_mlx.converters.families.unet import joined_qkv, unet_shape
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
@@ -13,7 +14,7 @@ _ATTENTION_SIZE = 16  # every published network of the family has its first atte
 
 def infer(shapes: Shapes, image_size: int | None) -> tuple[DDPMConfig, tuple[str, ...]] | None:
     """Configuration of the network with tensors `shapes`; None if they are not a network's of this family."""
-    shape = unet_shape(shapes)
+    shape = unet_shape(diffusers.by_our_names(shapes))
     if shape is None:
         return None
     fields, remarks = shape.at(image_size, _ATTENTION_SIZE)
@@ -21,10 +22,11 @@ def infer(shapes: Shapes, image_size: int | None) -> tuple[DDPMConfig, tuple[str
 
 
 def layouts(config: DDPMConfig) -> tuple[Layout, ...]:
-    """Our parameters from the original layout, whose names they keep, and from the fused one."""
+    """Our parameters from the original layout, whose names they keep, from the fused one and from diffusers'."""
     shapes = parameter_shapes(DDPMUNet(config))
     original = {name: whole(name, shape) for name, shape in shapes.items()}
-    return Layout(original), Layout({**original, **joined_qkv(shapes), **_joined_temb_proj(shapes)})
+    fused = {**original, **joined_qkv(shapes), **_joined_temb_proj(shapes)}
+    return Layout(original), Layout(fused), *diffusers.layouts(shapes)
 
 
 def _joined_temb_proj(shapes: Shapes) -> dict[str, Source]:

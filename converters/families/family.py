@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -53,29 +52,6 @@ class Source:
 
 
 @dataclass(frozen=True)
-class SpectralNorm(Source):
-    """A weight that is kept as `weight_orig` (the one tensor of `rows`) and divided by its spectral norm, for which the
-    checkpoint has the estimates `weight_u`, `weight_v` of the singular vectors (Miyato et al. 2018, equation 19)."""
-
-    @property
-    def vectors(self) -> dict[str, Shape]:
-        """u and v: the norm of the weight as a matrix (O, rest) is u W v."""
-        name, shape = self.rows[0].name.removesuffix("_orig"), self.rows[0].shape
-        return {f"{name}_u": shape[:1], f"{name}_v": (math.prod(shape[1:]),)}
-
-    @property
-    def tensors(self) -> dict[str, Shape]:
-        return {**super().tensors, **self.vectors}
-
-    def build(self, read: Read) -> np.ndarray:
-        weight = super().build(read)
-        u, v = (read(name).astype(np.float64) for name in self.vectors)
-        matrix = read(self.rows[0].name).reshape(len(u), -1)
-        with np.errstate(divide="ignore", invalid="ignore"):  # what comes out is checked, not how
-            return (weight / (u @ (matrix @ v))).astype(weight.dtype)
-
-
-@dataclass(frozen=True)
 class Transposed(Source):
     """The weight of a transposed convolution, which PyTorch has as IOHW (the one tensor of `rows`)."""
 
@@ -91,10 +67,11 @@ class Transposed(Source):
 @dataclass(frozen=True)
 class Layout:
     """A network as checkpoints hold it: the sources of our parameters by name, and the shapes of tensors that are there
-    and of no use to us."""
+    and of no use to us. `dialect` tells those of a library from the authors' own."""
 
     sources: Mapping[str, Source]
     unused: Shapes = field(default_factory=dict)
+    dialect: str = ""
 
     @property
     def tensors(self) -> dict[str, Shape]:

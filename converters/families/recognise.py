@@ -10,6 +10,7 @@ from typing import Any
 
 from sige_mlx.converters.checkpoint import CheckpointError
 from sige_mlx.converters.families.family import Family, Layout, Shapes
+from sige_mlx.converters.families.reparametrised import adapted, form_of, plain
 from sige_mlx.published import KNOWN
 
 _SHOWN = 3  # names of each kind in a report
@@ -100,14 +101,15 @@ def _prefixes(names: Iterable[str]) -> Iterator[str]:
 
 def _matches(shapes: Shapes, families: Sequence[Family], image_size: int | None) -> Iterator[Match]:
     """Every family's networks under all layouts: the one that the tensors tell, else those that were published."""
+    form = form_of(shapes)
     for family in families:
-        inferred = family.infer(shapes, image_size)
+        inferred = family.infer(plain(shapes, form), image_size)
         if inferred is not None:
             for layout in family.layouts(inferred[0]):
-                yield _compare(family.name, *inferred, layout, shapes)
+                yield _compare(family.name, *inferred, adapted(layout, form, shapes), shapes)
             continue
         for known, config, layout in _published(family):
-            match = replace(_compare(family.name, config, (), layout, shapes), known=known)
+            match = replace(_compare(family.name, config, (), adapted(layout, form, shapes), shapes), known=known)
             # It may have other widths: shapes tell something only where the names are the same.
             yield replace(match, misshaped=()) if match.missing or match.unexpected else match
 

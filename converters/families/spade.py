@@ -1,5 +1,5 @@
-"""GauGAN's generator: `spade.pth`, `fused_spade.pth`, and `latest_net_G.pth` of SPADE's own release, whose weights are
-under spectral normalisation. What it shares with GAN Compression's (`sub_mobile_spade`) is here too."""
+"""GauGAN's generator: `spade.pth`, `fused_spade.pth`, and `latest_net_G.pth` of SPADE's own release. What it shares
+with GAN Compression's (`sub_mobile_spade`) is here too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from sige_mlx.converters.families.family import (
     Shape,
     Shapes,
     Source,
-    SpectralNorm,
     dimension,
     joined,
     parameter_shapes,
@@ -80,13 +79,12 @@ def infer_common(shapes: Shapes, image_size: int | None) -> tuple[dict[str, Any]
 
 
 def layouts(config: SPADEConfig) -> tuple[Layout, ...]:
-    """Our parameters from the published layout, from the fused one and from that of SPADE's own release."""
+    """Our parameters from the published layout and from the fused one."""
     shapes = parameter_shapes(SPADEGenerator(config))
     published = {name: _scale_and_shift(name, s) if _is_joint(name) else whole(name, s) for name, s in shapes.items()}
     fused = {name: whole(name, shape) for name, shape in shapes.items()} | joined_shared(shapes)
-    spectral = {name: _spectral(name, shape) for name, shape in shapes.items() if ".conv_" in name and len(shape) == 4}
     unused = batch_counts(shapes)
-    return Layout(published, unused), Layout(fused, unused), Layout(published | spectral, unused)
+    return Layout(published, unused), Layout(fused, unused)
 
 
 def joined_shared(shapes: Shapes) -> dict[str, Source]:
@@ -113,10 +111,6 @@ def _is_joint(name: str) -> bool:
 def _scale_and_shift(name: str, shape: Shape) -> Source:
     half = (shape[0] // 2, *shape[1:])
     return split({name.replace("mlp_gamma_beta", part): half for part in ("mlp_gamma", "mlp_beta")})
-
-
-def _spectral(name: str, shape: Shape) -> Source:
-    return SpectralNorm(whole(f"{name}_orig", shape).rows)
 
 
 FAMILY = Family("spade", infer, layouts)

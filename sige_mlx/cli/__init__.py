@@ -9,7 +9,7 @@ from sige_mlx.cli.convert import convert
 from sige_mlx.cli.demo import demo
 from sige_mlx.cli.doctor import doctor
 from sige_mlx.cli.edit import edit
-from sige_mlx.cli.group import Verbs
+from sige_mlx.cli.group import Verb, Verbs
 from sige_mlx.cli.info import info
 from sige_mlx.cli.models import models
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (demo, edit, convert, models, info, bench, doctor):
-    app.command(no_args_is_help=verb in (edit, convert))(verb)
+    app.command(cls=Verb, no_args_is_help=verb in (edit, convert))(verb)
 
 
 @app.callback(invoke_without_command=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sige_mlx.cli import options, terminal
-from sige_mlx.errors import SigeError
+from sige_mlx.errors import SigeError, printable
 
 STAGES = {"checksum": "reading the checkpoint", "write": "writing the model"}
 
@@ -27,7 +27,14 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .pt, .ckpt or .safetensors file.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|FOLDER|hf:OWNER/NAME",
+            help="A .pth, .pt, .ckpt, .bin or .safetensors file; a folder with one, of diffusers or of the Hugging Face"
+            " cache; or a repository of the hub, also as hf:OWNER/NAME/FOLDER@REVISION.",
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -46,6 +53,14 @@ def convert(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A field of config.json that no tensor tells; repeatable."),
     ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="ema|raw|KEY",
+            help="Which weights of a file that has several: averaged ones if it has any, the model's own, or those"
+            " under a key (netG, ema.shadow; 4 in a list).",
+        ),
+    ] = "ema",
     dtype: Annotated[str, typer.Option(metavar="float32|float16", help="float16 halves the file.")] = "float32",
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there already.")] = False,
     json: options.AsJson = False,
@@ -60,6 +75,12 @@ def convert(
         sige-mlx convert church256-ddpm-unet.pth
         sige-mlx convert church256-ddpm-unet.pth --dtype float16 --out church
 
+    Weights of diffusers' layout, from the hub (which needs the package huggingface_hub, and the network once), and from
+    a folder that `save_pretrained` wrote:
+
+        sige-mlx convert hf:google/ddpm-ema-church-256
+        sige-mlx convert my-pipeline --out church
+
     A network that pays in tiles from planes of 32 pixels on, not from 64:
 
         sige-mlx convert small.pth --set sparse_resolution_threshold=32 --out small
@@ -68,16 +89,18 @@ def convert(
 
         sige-mlx convert latest_net_G.pth --image-size 256 --set aspect_ratio=1.0 --set num_upsampling_layers=normal
     """
+    from sige_mlx import zoo
     from sige_mlx.converters import convert as run
 
     with terminal.progress_bars(STAGES) as tell:
         made = run(
-            file,
+            source,
             out,
             family=family,
             dtype=dtype,
             image_size=image_size,
             settings=dict(map(_setting, setting or [])),
+            prefer=weights,
             force=force,
             progress=tell,
         )
@@ -87,7 +110,7 @@ def convert(
         terminal.print_json(described)
         return
     for note in made.notes:
-        typer.echo(f"Note: {note}")
+        typer.echo(f"Note: {printable(note, 600)}")
     size = f"{made.parameters / 1e6:.1f} million parameters, {made.nbytes / 1e6:.0f} MB"
     typer.echo(f"{made.folder} is written: {made.family}, {size}, from a file with SHA-256 {made.sha256[:16]}…")
-    typer.echo(f"Use it with --model {made.folder if out else made.folder.name}")
+    typer.echo(f"Use it with --model {zoo.spelled(made.folder)}")

@@ -13,16 +13,21 @@ def models(json: options.AsJson = False) -> None:
     """List the models that are known by name: those in the package, published ones, and those you converted.
 
     A published checkpoint is downloaded by you, from its authors, and converted here; which network a file holds is
-    told by its tensors:
+    told by its tensors. Those with hf: are downloaded as they are converted:
 
         sige-mlx convert spade.pth
+        sige-mlx convert hf:google/ddpm-ema-church-256
         sige-mlx edit -m gaugan-cityscapes --labels a.png --edited-labels b.png --out c.png
     """
     from sige_mlx import zoo
 
-    listed = [_described(name) for name in zoo.names()]
+    try:
+        names, unread = zoo.names(), {}
+    except SigeError as error:  # the others are there all the same
+        names, unread = [*zoo.EMBEDDED, *zoo.KNOWN], {"error": str(error)}
+    listed = [_described(name) for name in names]
     if json:
-        terminal.print_json({"models": listed})
+        terminal.print_json({"models": listed, **unread})
         return
     rows = []
     for model in listed:
@@ -31,7 +36,7 @@ def models(json: options.AsJson = False) -> None:
         parameters = f"{model['parameters'] / 1e6:.1f} million" if known else ""
         rows.append((model["name"], model["family"] if known else "", size, parameters, _where(model)))
     terminal.table(["model", "family", "pixels", "parameters", "weights"], rows)
-    for model in listed:
+    for model in (unread, *listed):
         if "error" in model:
             typer.echo(f"\n{model['error']}")
     typer.echo("\nPublished checkpoints, to be downloaded from their authors:")

@@ -53,7 +53,9 @@ def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
     make_config, make_model = FAMILIES[family]
     try:
         return make_model(make_config(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
-    except TypeError as error:
+    except SigeError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:  # such as a width of 0
         raise SigeError(f"the configuration of family {family!r} does not fit: {error}") from error
 
 

@@ -11,6 +11,7 @@ from sige_mlx.errors import SigeError
 from sige_mlx.nn import Tensor
 
 HALVINGS = 2
+MAX_BLOCKS = 1000  # a file must not make us build a million
 """Of the picture's sides, before the residual blocks."""
 
 MULTIPLE, LEAST = 2**HALVINGS, 2 ** (HALVINGS + 1)
@@ -57,8 +58,8 @@ class ResnetGeneratorConfig:
                 f"ResNet generator: input_nc is {self.input_nc}, output_nc {self.output_nc} and ngf {self.ngf};"
                 " they must be 1 or more"
             )
-        if self.n_blocks < 0:
-            raise SigeError(f"ResNet generator: n_blocks is {self.n_blocks}; it must be 0 or more")
+        if not 0 <= self.n_blocks <= MAX_BLOCKS:
+            raise SigeError(f"ResNet generator: n_blocks is {self.n_blocks}; it must be 0 to {MAX_BLOCKS}")
         if self.norm not in NORMS:
             raise SigeError(f"ResNet generator: norm is {self.norm!r}; it is {' or '.join(NORMS)}")
         if self.norm == "batch" and not self.affine:

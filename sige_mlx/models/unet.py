@@ -11,6 +11,8 @@ from sige_mlx.errors import SigeError
 from sige_mlx.nn import Tensor
 
 GROUPS = 32
+MAX_BLOCKS = 64
+"""Far above any level's number of blocks: a file must not make us build a million."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class UNetConfig:
             raise SigeError(f"{self.family}: ch is {self.ch}; its group normalisation takes a multiple of {GROUPS}")
         if not self.ch_mult:
             raise SigeError(f"{self.family}: ch_mult is empty; it takes one multiplier a level")
-        if self.num_res_blocks < 1:
-            raise SigeError(f"{self.family}: num_res_blocks is {self.num_res_blocks}; a level takes at least 1")
+        if not 1 <= self.num_res_blocks <= MAX_BLOCKS:
+            raise SigeError(f"{self.family}: num_res_blocks is {self.num_res_blocks}; a level takes 1 to {MAX_BLOCKS}")
         levels, multiple = len(self.ch_mult), 2 ** (len(self.ch_mult) - 1)
         if self.image_size < 1 or self.image_size % multiple:
             raise SigeError(

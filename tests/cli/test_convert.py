@@ -1,13 +1,15 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from sige_mlx import zoo
 from tests.cli.conftest import Run
 from tests.converters.networks import SMALL, ddpm
+from tests.converters.writer import Name, ordered, state_dict, write_zip
 
 
 @pytest.fixture
@@ -36,7 +38,8 @@ def test_the_cache_is_the_default(run: Run, checkpoint: Path, tmp_path: Path, mo
 
 def test_the_published_network_gets_its_published_name() -> None:
     church = zoo.network("ddpm-church-256")[1].config
-    assert zoo.name_for("ddpm", church, Path("whatever.pth")) == "ddpm-church-256"
+    assert zoo.name_for("ddpm", church, Path("church256-ddpm-unet.pth")) == "ddpm-church-256"
+    assert zoo.name_for("ddpm", church, Path("whatever.pth")) == "whatever"
     assert zoo.name_for("ddpm", SMALL, Path("whatever.pth")) == "whatever"
 
 
@@ -109,3 +112,63 @@ def test_settings_go_into_the_configuration(run: Run, checkpoint: Path, tmp_path
 def test_settings_that_are_none(run: Run, checkpoint: Path, tmp_path: Path, setting: str, wrong: str) -> None:
     assert wrong in run("convert", checkpoint, "--out", tmp_path / "model", "--set", setting).sentence
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(("weights", "taken"), [("ema", 1), ("raw", 0), ("model", 0), ("ema.shadow", 1)])
+def test_which_weights(run: Run, tmp_path: Path, weights: str, taken: int) -> None:
+    several = [ddpm(seed=seed) for seed in (0, 1)]
+    model, storages = state_dict(several[0])
+    average, more = state_dict(several[1], first=len(storages))
+    path = write_zip(tmp_path / "net.pth", {"model": model, "ema": {"shadow": average}}, {**storages, **more})
+    ended = run("convert", path, "--out", tmp_path / "m", "--weights", weights)
+    assert ended.status == 0, ended
+    found = load_file(tmp_path / "m" / "model.safetensors")["conv_in.bias"]
+    np.testing.assert_array_equal(found, several[taken]["conv_in.bias"])
+    said = "Note: they are averaged over training; --weights raw takes the model's own"
+    assert (said in ended.out) == (weights == "ema")
+    assert "--weights takes ema, raw or one of the places 'model', 'ema.shadow'" in (
+        run("convert", path, "--out", tmp_path / "n", "--weights", "best").sentence
+    )
+
+
+def test_what_it_says_to_use_is_what_was_written(run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for options in ([], ["--out", "ddpm-church-256"], ["--out", zoo.DEFAULT], ["--out", tmp_path / "m"]):
+        ended = run("convert", checkpoint, "--image-size", 32, *options)
+        used = ended.out.splitlines()[-1].removeprefix("Use it with --model ")
+        assert zoo.load(used).model.config == SMALL
+    checkpoint.rename(tmp_path / f"{zoo.DEFAULT}.safetensors")
+    said = run("convert", f"{zoo.DEFAULT}.safetensors").sentence
+    assert said.endswith(f"would be called {zoo.DEFAULT}, which is the name of another model: give --out FOLDER")
+
+
+def test_paths_from_home(run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """As a shell leaves them in `--out=~/m`, and for every verb."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert run("convert", f"~/{checkpoint.name}", "--out=~/m").status == 0
+    assert (tmp_path / "m" / "model.safetensors").exists() and not (tmp_path / "~").exists()
+    assert run("info", "-m", "~/m", "--graph=~/m.txt").status == 0
+    assert (tmp_path / "m.txt").exists()
+
+
+def test_what_files_say_is_not_obeyed_by_the_terminal(run: Run, tmp_path: Path) -> None:
+    """Names in files and of files, in errors and in notes."""
+    escape = "\x1b[31m"
+    path = tmp_path / f"{escape}.pth"
+    others = {f"{escape}{i}": 3 for i in range(3)}
+    save_file({f"{escape}.weight" * 200: np.zeros((3, 3), np.float32)}, tmp_path / "a.safetensors")
+    model, storages = state_dict(ddpm())
+    for content in (
+        {"epoch": 3, **others},
+        {f"{escape}.net": model, "d": ordered({"x": model})},
+        [Name("a", "b"), model],
+    ):
+        write_zip(path, content, storages)
+        ended = run("convert", path, "--out", tmp_path / "m", "--force")
+        assert escape not in ended.out + ended.err and "Traceback" not in ended.err
+    said = run("convert", tmp_path / "a.safetensors", "--out", tmp_path / "m").sentence
+    assert escape not in said and len(said) < 2200
+    for path in (tmp_path / f"{escape}.pth", tmp_path / escape):
+        assert escape not in run("convert", path / "none").sentence

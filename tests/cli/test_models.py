@@ -55,3 +55,25 @@ def test_a_folder_that_cannot_be_read_is_told_and_the_others_listed(run: Run, ca
     broken = next(model for model in ended.json["models"] if model["name"] == "broken")
     assert "cannot be read as a model's configuration" in broken["error"] and "image" not in broken
     assert json.dumps(broken["error"])[1:-1] in json.dumps(run("models").out)
+
+
+def test_a_cache_that_cannot_be_read_hides_no_other_model(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path / "file"))
+    ended = run("models", "--json")
+    assert [model["name"] for model in ended.json["models"]] == [*zoo.EMBEDDED, *zoo.KNOWN]
+    assert ended.json["error"].startswith(f"the cache {tmp_path / 'file'} cannot be read: Not a directory;")
+    assert ended.json["error"] in run("models").out
+    assert run("info").status == run("info", "-m", "ddpm-church-256").status == 0
+    for verb in ("info", "bench"):
+        assert "cannot be read: Not a directory" in run(verb, "-m", "mine").sentence
+
+
+def test_a_model_of_a_name_that_is_taken_is_listed_as_it_is(run: Run, cache: Path) -> None:
+    for name in ("ddpm-church-256", zoo.DEFAULT):
+        write_tiny_model(cache / name)
+    models = {model["name"]: model for model in run("models", "--json").json["models"]}
+    assert models["ddpm-church-256"]["image"] == [SIZE, SIZE] and models["ddpm-church-256"]["here"]
+    assert models[zoo.DEFAULT]["image"] == [128, 128] and models[str(cache / zoo.DEFAULT)]["image"] == [SIZE, SIZE]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sige_mlx.converters.families.family import parameter_shapes
@@ -49,6 +51,68 @@ def fused_ddpm(arrays: Arrays) -> Arrays:
             rows += _numbered(arrays, f"up.{level}.block.{{}}.temb_proj.{leaf}")
         fused[f"temb.dense.2.{leaf}"] = np.concatenate(rows)
     return fused
+
+
+def diffusers_ddpm(arrays: Arrays, old: bool = False) -> Arrays:
+    """The same network as a state dict of diffusers' UNet2DModel, attention by its `old` names or by those of today."""
+    levels = 1 + max(int(name.split(".")[1]) for name in arrays if name.startswith("up."))
+    theirs = {"q": "query", "k": "key", "v": "value", "proj_out": "proj_attn"}
+    if not old:
+        theirs = {"q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
+    state: Arrays = {}
+    for name, value in arrays.items():
+        first, *rest = name.split(".")
+        if first == "temb":
+            renamed = ["time_embedding", f"linear_{int(rest[1]) + 1}", rest[2]]
+        elif first in ("down", "up"):
+            level, kind, *rest = rest
+            level = str(levels - 1 - int(level)) if first == "up" else level
+            kinds = {
+                "block": "resnets",
+                "attn": "attentions",
+                "downsample": "downsamplers.0",
+                "upsample": "upsamplers.0",
+            }
+            renamed = [f"{first}_blocks", level, kinds[kind], *rest]
+        elif first == "mid":
+            kinds = {"block_1": "resnets.0", "attn_1": "attentions.0", "block_2": "resnets.1"}
+            renamed = ["mid_block", kinds[rest[0]], *rest[1:]]
+        else:
+            renamed = ["conv_norm_out" if first == "norm_out" else first, *rest]
+        *layers, layer, leaf = renamed
+        others = {"temb_proj": "time_emb_proj", "nin_shortcut": "conv_shortcut", "norm": "group_norm"}
+        if layer in theirs and value.ndim == 4:
+            value = value[:, :, 0, 0]
+        state[".".join([*layers, {**others, **theirs}.get(layer, layer), leaf])] = value
+    return state
+
+
+def diffusers_config(config: DDPMConfig = SMALL, **settings: Any) -> dict[str, Any]:
+    """What diffusers writes beside a UNet2DModel that is DDPM's network, with other `settings`."""
+    levels = range(len(config.ch_mult))
+    attends = [config.image_size >> level in config.attn_resolutions for level in levels]
+    described = {
+        "_class_name": "UNet2DModel",
+        "_diffusers_version": "0.30.0",
+        "act_fn": "silu",
+        "attention_head_dim": None,
+        "block_out_channels": [config.ch * m for m in config.ch_mult],
+        "center_input_sample": False,
+        "down_block_types": ["AttnDownBlock2D" if attends[level] else "DownBlock2D" for level in levels],
+        "up_block_types": ["AttnUpBlock2D" if attends[level] else "UpBlock2D" for level in reversed(levels)],
+        "downsample_padding": 0,
+        "flip_sin_to_cos": False,
+        "freq_shift": 1,
+        "in_channels": config.in_ch,
+        "out_channels": config.out_ch,
+        "layers_per_block": config.num_res_blocks,
+        "mid_block_scale_factor": 1,
+        "norm_eps": 1e-06,
+        "norm_num_groups": 32,
+        "sample_size": config.image_size,
+        "time_embedding_type": "positional",
+    }
+    return {name: value for name, value in {**described, **settings}.items() if value != "unset"}
 
 
 def pd(config: PDConfig = SMALL_PD, seed: int = 0) -> Arrays:

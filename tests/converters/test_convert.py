@@ -137,7 +137,7 @@ def test_average_beside_the_model(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "net.pth", {"model": model, "ema": ema}, {**storages, **more})
     assert "weights taken from 'ema'" in convert(path, tmp_path / "m").notes
     assert_weights(tmp_path / "m", average)
-    convert(path, tmp_path / "m", prefer="model", force=True)
+    convert(path, tmp_path / "m", prefer="raw", force=True)
     assert_weights(tmp_path / "m", ARRAYS)
 
 
@@ -255,23 +255,50 @@ def test_interrupted(source: Path, tmp_path: Path, exists: bool, stage: str) -> 
         convert(source, model, force=True, progress=interrupt)
 
 
-@pytest.mark.parametrize(("exists", "failing"), [(False, 0), (True, 0), (True, 1)])
+@pytest.mark.parametrize(
+    ("exists", "exchange", "failing"),
+    [(False, True, 0), *((True, True, i) for i in range(4)), *((True, False, i) for i in range(3))],
+)
 def test_interrupted_in_the_last_moment(
-    source: Path, tmp_path: Path, exists: bool, failing: int, monkeypatch: pytest.MonkeyPatch
+    source: Path, tmp_path: Path, exists: bool, exchange: bool, failing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the folders are renamed: an old one out of the way first, then the new one into its place."""
+    """As the folders are renamed: they change places at once, between checks, or, where the system cannot do that, the
+    old one goes out of the way first."""
     calls = iter(range(10))
-    rename = Path.rename
 
-    def interrupted(self: Path, target: Path) -> Path:
-        if next(calls) == failing:
-            raise KeyboardInterrupt
-        return rename(self, target)
+    def interrupted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*args: Any) -> Any:
+            if next(calls) == failing:
+                raise KeyboardInterrupt
+            return call(*args)
+
+        return wrapper
 
     with old_model(tmp_path, source, exists) as model:
-        monkeypatch.setattr(Path, "rename", interrupted)
+        monkeypatch.setattr(Path, "rename", interrupted(Path.rename))
+        if exchange:
+            monkeypatch.setattr(folder, "_check_replaceable", interrupted(folder._check_replaceable))
+        else:
+            monkeypatch.setattr(folder, "exchange", lambda *_: False)
         with pytest.raises(KeyboardInterrupt):
             convert(source, model, force=True)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_another_conversion_was_faster(source: Path, tmp_path: Path, force: bool) -> None:
+    """Both began before the other was done: without --force the slower one says so, with it the later one stays."""
+
+    def other(at: str, done: int, total: int) -> None:
+        if at == "write" and done == total:
+            convert(source, tmp_path / "m", dtype="float16")
+
+    if force:
+        convert(source, tmp_path / "m", force=True, progress=other)
+    else:
+        assert "m: holds a model already" in complaint(source, tmp_path / "m", progress=other)
+    dtype = load_file(tmp_path / "m" / "model.safetensors")["conv_in.bias"].dtype
+    assert dtype == (np.float32 if force else np.float16)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 @EXISTS

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from safetensors.numpy import save_file
 from sige_mlx.converters import convert
 from sige_mlx.converters.checkpoint import CheckpointError, Placeholder, Tensor, read, state_dict
 from sige_mlx.errors import SigeError
+from tests.converters.networks import ddpm, diffusers_config, diffusers_ddpm
 from tests.converters.writer import Call, Name, dumps, save, write_legacy, write_zip
 
 FORMS = pytest.mark.parametrize("form", ["zip", "deflated", "legacy", "safetensors"])
@@ -48,7 +52,9 @@ def exercise(path: Path) -> None:
             with contextlib.suppress(CheckpointError):
                 assert tensor.numpy().shape == tensor.shape
         with contextlib.suppress(CheckpointError):
-            state_dict(checkpoint)
+            for tensor in state_dict(checkpoint).tensors.values():  # arrays of NumPy are among them
+                with contextlib.suppress(CheckpointError):
+                    assert tensor.numpy().shape == tensor.shape
     with pytest.raises(SigeError) as caught:  # none of these is a network
         convert(path, path.parent / "model")
     assert "\n" not in str(caught.value)
@@ -115,11 +121,33 @@ names = st.sampled_from(
         Name("builtins", "getattr"),
         Name("os", "system"),
         Name("_codecs", "encode"),
+        Name("numpy", "dtype"),
+        Name("numpy", "ndarray"),
+        Name("numpy.core.multiarray", "_reconstruct"),
+        Name("numpy._core.multiarray", "_reconstruct"),
+        Name("numpy._core.numeric", "_frombuffer"),
+        Name("torch._utils", "_rebuild_sparse_tensor"),
     ]
 )
 simple = st.none() | st.booleans() | st.integers(-3, 1 << 40) | st.text(max_size=3) | st.floats()
+dtypes = st.builds(
+    lambda kind, order, rest: Call(Name("numpy", "dtype"), (kind, False, True), (), (3, order, *rest)),
+    st.sampled_from(["f4", "f8", "i8", "O", "V4", "f16", "", "b1"]),
+    st.sampled_from(["<", "|", ">", "x"]),
+    st.sampled_from([(None, None, None, -1, -1, 0), (None, ("a",), {}, 4, 1, 0), ()]),
+)
+raws = st.binary(max_size=40).map(lambda raw: Call(Name("_codecs", "encode"), (raw.decode("latin1"), "latin1")))
+arrays = st.builds(
+    lambda shape, dtype, fortran, raw: Call(
+        Name("numpy.core.multiarray", "_reconstruct"), (), (), (1, shape, dtype, fortran, raw)
+    ),
+    st.lists(st.integers(-1, 5) | st.just(1 << 60), max_size=3).map(tuple),
+    dtypes | simple,
+    st.booleans(),
+    raws | simple,
+)
 objects = st.recursive(
-    simple | names,
+    simple | names | arrays,
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.lists(inner, max_size=4).map(tuple),
@@ -139,3 +167,60 @@ WRITERS: tuple[Callable[[Path, object], Path], ...] = (
 @given(objects, st.sampled_from(WRITERS))
 def test_invented_objects(tmp_path: Path, root: object, write: Callable[[Path, object], Path]) -> None:
     exercise(write(tmp_path / "a.pth", dumps(root)))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 1 << 70) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+settings_of_diffusers = sorted(diffusers_config())
+
+
+def whatever(source: Path) -> None:
+    """A conversion succeeds, or is one sentence that may be printed and leaves nothing."""
+    model = source.parent / "model"
+    try:
+        convert(source, model)
+    except SigeError as error:
+        assert str(error).isprintable() and len(str(error)) < 2200
+        assert not model.exists()
+    else:
+        shutil.rmtree(model)
+
+
+def network(folder: Path, config: bytes, scheduler: bytes | None = None) -> Path:
+    """A folder of diffusers with these files beside its weights."""
+    folder.mkdir(exist_ok=True)
+    if not (folder / "diffusion_pytorch_model.safetensors").exists():
+        save_file(diffusers_ddpm(ddpm()), folder / "diffusion_pytorch_model.safetensors")
+    (folder / "config.json").write_bytes(config)
+    if scheduler is not None:
+        (folder / "scheduler_config.json").write_bytes(scheduler)
+    return folder
+
+
+@shared_folder
+@given(st.dictionaries(st.sampled_from(settings_of_diffusers), json_values, min_size=1) | st.binary(max_size=200))
+def test_descriptions_of_networks(tmp_path: Path, changed: dict[str, Any] | bytes) -> None:
+    text = changed if isinstance(changed, bytes) else json.dumps({**diffusers_config(), **changed}).encode()
+    whatever(network(tmp_path / "net", text))
+
+
+@shared_folder
+@given(st.dictionaries(st.text(max_size=8), json_values, max_size=3) | json_values, st.binary(max_size=100))
+def test_lists_of_shards(tmp_path: Path, listed: Any, raw: bytes) -> None:
+    index = tmp_path / "diffusion_pytorch_model.safetensors.index.json"
+    for text in (json.dumps({"weight_map": listed}).encode(), json.dumps(listed).encode(), raw):
+        index.write_bytes(text)
+        whatever(index)
+
+
+settings_of_schedulers = ["prediction_type", "beta_start", "trained_betas", "beta_schedule", "_class_name"]
+
+
+@shared_folder
+@given(st.dictionaries(st.sampled_from(settings_of_schedulers), json_values) | json_values | st.binary(max_size=99))
+def test_schedules(tmp_path: Path, said: Any) -> None:
+    text = said if isinstance(said, bytes) else json.dumps(said).encode()
+    whatever(network(tmp_path / "net", json.dumps(diffusers_config()).encode(), text))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sige_mlx.converters.checkpoint import CheckpointError, Dict, Placeholder, Tensor, read
+from sige_mlx.converters.checkpoint import CheckpointError, Dict, Placeholder, Tensor, numpy_arrays, read
 from tests.converters.writer import (
     Call,
     Name,
@@ -245,6 +245,9 @@ def test_zip_archives_of_other_kinds(tmp_path: Path) -> None:
         archive.writestr("folder/model.pth", b"x")
     assert "'folder/model.pth': unpack it first" in sentence(path)
     with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", b"x")
+    assert "an .npz of NumPy arrays" in sentence(path)
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("word/document.xml", b"x")
     assert "no PyTorch checkpoint" in sentence(path)
     with zipfile.ZipFile(path, "w") as archive:
@@ -272,12 +275,21 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
         b"\x80\x02}q\x00.": "torch.save did not write it",
         b"\x00\x01\x02\x03": "no PyTorch checkpoint",
         b"PK\x03\x04": "truncated",
+        b"BZh91AY": "bzip2",
+        b"\x28\xb5\x2f\xfd\x24": "Zstandard",
     }.items():
         path.write_bytes(content)
         assert complaint in sentence(path), content
-    with tarfile.open(path, "w") as archive:
-        archive.add(__file__, "sys_info")
-    assert "tar archive, as PyTorch wrote before 0.1.10" in sentence(path)
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT):
+        for name, complaint in (
+            ("sys_info", "tar archive, as PyTorch wrote before 0.1.10"),
+            ("./pickle", "tar archive, as PyTorch wrote before 0.1.10"),
+            ("models/church.pth", "a tar archive (it begins with 'models/church.pth'): unpack it first"),
+            ("a\x1b[31m.pth", r"a tar archive (it begins with 'a\x1b[31m.pth'): unpack it first"),
+        ):
+            with tarfile.open(path, "w", format=form) as archive:
+                archive.add(__file__, name)
+            assert complaint in sentence(path)
 
 
 def test_no_file_at_all(tmp_path: Path) -> None:
@@ -289,6 +301,87 @@ def test_no_file_at_all(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     assert "no regular file" in sentence(pipe)
+
+
+def test_bytes_of_one_tensor_that_are_others(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.pth", ARRAYS)
+    data = bytearray(path.read_bytes())
+    data[data.find(ARRAYS["conv.weight"].tobytes()) + 9] ^= 1
+    path.write_bytes(data)
+    root = read(path).root
+    assert isinstance(root, Dict)
+    np.testing.assert_array_equal(root["conv.bias"].numpy(), ARRAYS["conv.bias"])
+    with pytest.raises(CheckpointError, match="'archive/data/0' is damaged"):
+        root["conv.weight"].numpy()
+
+
+def test_classes_that_are_kept_outside(tmp_path: Path) -> None:
+    """Before PyTorch 1.6 a whole module was kept with its source text."""
+    module = Persistent(("module", Name("models", "UNet"), "unet.py", "class UNet: ..."))
+    root = {"net": Call(module, (), (), {"_modules": {}}), "weights": rebuild(legacy(F4), (12,), (1,))}
+    found = read(write_legacy(tmp_path / "a.pth", root, {"0": (12, FLOATS.tobytes())})).root
+    assert isinstance(found, dict)
+    assert (found["net"].name, found["net"].state) == ("models.UNet", {"_modules": {}})
+    np.testing.assert_array_equal(found["weights"].numpy(), FLOATS)
+
+
+def array(dtype: str, shape: object, raw: object, order: str = "<", **changed: Any) -> Call:
+    """A NumPy array as it is pickled."""
+    rest = changed.get("rest", (None, None, None, -1, -1, 0))
+    kind = Call(Name("numpy", "dtype"), (dtype, False, True), (), (3, order, *rest))
+    start = (Name("numpy", "ndarray"), (0,), "b")
+    return Call(Name("numpy.core.multiarray", "_reconstruct"), start, (), (1, shape, kind, False, raw))
+
+
+def latin1(raw: bytes) -> Call:
+    """Bytes as protocol 2 has them."""
+    return Call(Name("_codecs", "encode"), (raw.decode("latin1"), "latin1"))
+
+
+def test_numpy_arrays_are_read_where_they_are(tmp_path: Path) -> None:
+    large = RNG.standard_normal((200, 300), np.float32)
+    root = {"a": array("f4", (3, 4), latin1(FLOATS.tobytes())), "b": array("f4", large.shape, latin1(large.tobytes()))}
+    found = read(write_zip(tmp_path / "a.pth", root, {})).root
+    assert isinstance(found, dict)
+    for name, values in (("a", FLOATS.reshape(3, 4)), ("b", large)):
+        np.testing.assert_array_equal(tensor(numpy_arrays.array(found[name])).numpy(), values)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        array("f4", (13,), latin1(FLOATS.tobytes())),
+        array("f4", (-12,), latin1(FLOATS.tobytes())),
+        array("f4", (True,), latin1(FLOATS.tobytes()[:4])),
+        array("f4", ("x",), latin1(FLOATS.tobytes())),
+        array("f4", (1 << 40, 1 << 40), latin1(b"a" * 70_000)),
+        array("f4", (1,) * 33, latin1(FLOATS.tobytes()[:4])),
+        array("u1", (0, 1 << 62, 1 << 62), latin1(b"")),
+        array("f4", (17_500,), latin1(b"\xff" * 70_001)),
+    ],
+)
+def test_numpy_arrays_that_are_damaged(value: Call, tmp_path: Path) -> None:
+    found = read(write_zip(tmp_path / "a.pth", [value], {})).root
+    assert isinstance(found, list)
+    with pytest.raises(CheckpointError, match=r"NumPy array|malformed shape|more elements"):
+        tensor(numpy_arrays.array(found[0])).numpy()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        array("f4", (3,), latin1(FLOATS.tobytes()), order=">"),
+        array("O", (3,), [1, 2, 3]),
+        array("f4", [3], latin1(FLOATS.tobytes())),
+        array("V8", (3,), latin1(FLOATS.tobytes()), rest=(None, ("a", "b"), {}, 8, 1, 0)),
+        array("M8", (3,), latin1(FLOATS.tobytes())),
+        Call(Name("numpy.core.multiarray", "_reconstruct"), (), (), 3),
+    ],
+)
+def test_arrays_of_anything_but_plain_numbers(value: Call, tmp_path: Path) -> None:
+    found = read(write_zip(tmp_path / "a.pth", [value], {})).root
+    assert isinstance(found, list)
+    assert numpy_arrays.array(found[0]) is None and numpy_arrays.is_array(found[0])
 
 
 def test_order_and_extra_content_do_not_matter(tmp_path: Path) -> None:

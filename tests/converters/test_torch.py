@@ -12,8 +12,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from sige_mlx.converters import convert
 from sige_mlx.converters.checkpoint import CheckpointError, Dict, Placeholder, Tensor, read, state_dict
 from sige_mlx.converters.checkpoint.tensor import NUMPY_DTYPES
+from tests.converters.networks import ddpm
 
 LEGACY = {"_use_new_zipfile_serialization": False}
 FORMATS = pytest.mark.parametrize("options", [{}, LEGACY, {"pickle_protocol": 4}], ids=["zip", "legacy", "protocol 4"])
@@ -102,7 +104,7 @@ def test_a_training_checkpoint(options: dict[str, Any], tmp_path: Path) -> None:
     for name, value in average.items():
         assert_same(found.tensors[name], value)
     for name, value in network.state_dict().items():
-        assert_same(state_dict(checkpoint, "model").tensors[name], value)
+        assert_same(state_dict(checkpoint, "raw").tensors[name], value)
     assert isinstance(checkpoint.root, dict)
     assert checkpoint.root["names"] == {"x", "y"}
     assert isinstance(checkpoint.root["args"], Placeholder)
@@ -129,13 +131,86 @@ def test_a_file_without_checksums(tmp_path: Path) -> None:
         torch.serialization.set_crc32_options(before)
 
 
-def test_quantized_and_sparse_tensors_stay_out_of_the_way(tmp_path: Path) -> None:
-    content = {
-        "sparse": torch.eye(3).to_sparse(),
-        "dense": torch.ones(2),
-        "float8": torch.ones(2).to(torch.float8_e5m2),
-    }
-    found = saved(tmp_path / "a.pth", content)
-    assert isinstance(found["sparse"], Placeholder)
-    assert isinstance(found["float8"], Placeholder)
+FOREIGN = {
+    "sparse": lambda t: t.to_sparse(),
+    "of type float8_e5m2": lambda t: t.to(torch.float8_e5m2),
+    "on the device 'meta', without values": lambda t: t.to("meta"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_tensors_of_other_kinds(kind: str, tmp_path: Path) -> None:
+    """They stay out of the way, and where the network needs one, that is what is told of it."""
+    other = FOREIGN[kind](torch.eye(2))
+    found = saved(tmp_path / "a.pth", {"other": other, "dense": torch.ones(2)})
+    assert isinstance(found["other"], Placeholder)
     assert_same(found["dense"], torch.ones(2))
+    state = {name: torch.from_numpy(value) for name, value in ddpm().items()}
+    bias = FOREIGN[kind](state["conv_in.bias"])
+    for content in ({**state, "conv_in.bias": bias}, {**state, "conv_in.bias": torch.nn.Parameter(bias, False)}):
+        torch.save({"state_dict": content}, tmp_path / "a.pth")
+        with pytest.raises(CheckpointError, match=f"its tensor conv_in.bias is {kind}; weights are taken from dense"):
+            convert(tmp_path / "a.pth", tmp_path / "m")
+    torch.save({name: FOREIGN[kind](value) for name, value in state.items()}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=f"a.pth: its tensor [a-z0-9._]* is {kind}; "):
+        convert(tmp_path / "a.pth", tmp_path / "m")
+
+
+class Network(torch.nn.Module):
+    """A class only this file knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 2)
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@pytest.mark.parametrize("options", [{}, LEGACY])
+def test_a_model_beside_its_state_dict(options: dict[str, Any], tmp_path: Path) -> None:
+    network = Network()
+    torch.save({"net": network, "state_dict": network.state_dict()}, tmp_path / "a.pth", **options)
+    found = state_dict(read(tmp_path / "a.pth"))
+    assert found.found_at == "state_dict"
+    assert_same(found.tensors["layer.bias"], network.layer.bias)
+    torch.save({"net": network}, tmp_path / "a.pth", **options)
+    with pytest.raises(CheckpointError, match="it holds under 'net' a whole pickled model"):
+        state_dict(read(tmp_path / "a.pth"))
+
+
+@FORMATS
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_weights_kept_as_numpy_arrays(options: dict[str, Any], protocol: int, tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {
+        "small": np.arange(6, dtype=np.float16).reshape(2, 3),
+        "large": np.random.default_rng(0).standard_normal((300, 300)),
+        "columns": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        "empty": np.zeros((0, 3), np.float32),
+        "flags": np.array([True, False]),
+        "steps": np.array(7),
+    }
+    others = {"text": np.array(["a"]), "objects": np.array([None]), "scalar": np.float64(3)}
+    torch.save(
+        {"epoch": 3, "weights": {**arrays, **others}}, tmp_path / "a.pth", **{**options, "pickle_protocol": protocol}
+    )
+    found = state_dict(read(tmp_path / "a.pth"))
+    assert found.tensors.keys() == arrays.keys()
+    for name, value in arrays.items():
+        values = found.tensors[name].numpy()
+        assert (values.dtype, values.shape) == (value.dtype, value.shape)
+        np.testing.assert_array_equal(values, value)
+    assert set(found.foreign) == {"text", "objects"}
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_old_protocols_are_told(protocol: int, tmp_path: Path) -> None:
+    for options in ({}, LEGACY):
+        torch.save({"a": torch.ones(2), "b": 1 << 40}, tmp_path / "a.pth", pickle_protocol=protocol, **options)
+        with pytest.raises(CheckpointError, match="its pickle is of protocol 0 or 1: save it with"):
+            read(tmp_path / "a.pth")
+
+
+def test_what_torch_export_writes(tmp_path: Path) -> None:
+    program = torch.export.export(torch.nn.Linear(3, 2), (torch.ones(1, 3),))
+    torch.export.save(program, tmp_path / "a.pt2")
+    with pytest.raises(CheckpointError, match=r"torch.export wrote it \(.pt2\); save the state_dict\(\)"):
+        read(tmp_path / "a.pt2")

@@ -10,6 +10,7 @@ import struct
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,6 +181,15 @@ BOMBS = {
     "one large dict": b"}(" + b"N".join([b"", *(b"J" + i.to_bytes(4, "little") for i in range(N))]) + b"Nu",
     "one list copied into sets": b"c__builtin__\nset\n\x940](" + NUMBERS + b"e\x85\x940" + b"h\x00h\x01R" * N,
     "wide text": (b"X" + struct.pack("<I", 10004) + b"a" * 10000 + "\U0001f30d".encode()) * 1000,
+    "numbers": b"](" + b"G@\x09\x21\xfb\x54\x44\x2d\x18" * N + b"e",
+    "whole numbers": b"](" + b"J\x00\x00\x01\x00" * N + b"e",
+    "small numbers": b"](" + b"K\x01" * N + b"e" + b"](" + b"N" * N + b"e",
+    "numbers one by one": b"]" + b"J\x00\x00\x01\x00a" * N,
+    "a tuple of numbers": b"(" + b"G@\x09\x21\xfb\x54\x44\x2d\x18" * N + b"t",
+    "a dict of small numbers": b"}(" + b"M\x00\x01N" * N + b"u" + b"}(" + NUMBERS + NUMBERS + b"u",
+    "numbers in the memo": b"".join(b"G" + i.to_bytes(8, "little") + b"\x94" for i in range(N)),
+    "short bytes": (b"C\x80" + b"a" * 128) * N,
+    "bytes": (b"B" + struct.pack("<I", 60000) + b"a" * 60000) * 200,
     "one text encoded often": b"c_codecs\nencode\n\x940" + LATIN_TEXT + b"\x940" + b"h\x00h\x01R" * N,
 }
 
@@ -197,6 +207,25 @@ def test_memory_stays_within_the_budget(name: str, monkeypatch: pytest.MonkeyPat
     finally:
         tracemalloc.stop()
     assert peak < unpickle.BUDGET
+
+
+def test_what_is_large_costs_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long bytes and texts stay in the file; a history of millions of numbers is no attack."""
+    for protocol in (2, 4):
+        data = pickle.dumps([bytes(range(256)) * (1 << 16), "é" * (1 << 20), np.arange(3 << 18)], protocol)
+        tracemalloc.start()
+        load(data)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.stop()
+    monkeypatch.setattr(unpickle, "BUDGET", unpickle.BUDGET // 20)
+    numbers = [float(i) for i in range(3_000_000 // 20)]
+    assert load(pickle.dumps(numbers, 2)) == numbers
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_protocols_that_torch_save_only_writes_when_told_to(protocol: int) -> None:
+    with pytest.raises(CheckpointError, match="of protocol 0 or 1: save it with"):
+        load(pickle.dumps({"a": [1.5, "text"], "b": Custom(), "c": 1 << 40}, protocol))
 
 
 @pytest.mark.parametrize(

@@ -180,3 +180,25 @@ def test_damaged_compressed_data(tmp_path: Path) -> None:
 def test_directory_size_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zip_archive, "_MAX_ENTRIES", 3)
     assert "lists 4 entries" in refused(tmp_path / "a.zip", make(tmp_path / "a.zip"))
+
+
+def test_a_stored_entry_whose_bytes_are_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    data = make(path)
+    data[opened(path).entries["a/data/0"].start + 7] ^= 1
+    archive = opened(path, data)
+    assert bytes(archive.read("a/data/1")) == CONTENT["a/data/1"]  # only what is read is looked at
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="its part 'a/data/0' is damaged, for its checksum is that of other"):
+            archive.read("a/data/0")
+
+
+def test_archives_without_checksums(tmp_path: Path) -> None:
+    """PyTorch can be told to write none: then no entry has one, and nothing can be told of any."""
+    path = tmp_path / "a.zip"
+    data = make(path)
+    for i in range(len(CONTENT)):
+        for signature, field in ((b"PK\1\2", 16), (LOCAL, 14)):
+            patch(data, field, "<L", 0, signature=signature, which=i)
+    data[opened(path).entries["a/data/0"].start] ^= 1
+    assert bytes(opened(path, data).read("a/data/0"))[1:] == CONTENT["a/data/0"][1:]

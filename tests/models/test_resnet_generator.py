@@ -159,7 +159,7 @@ def test_other_settings_are_another_network_only_if_parameters_are() -> None:
         ({"ngf": 0}, r"input_nc is 3, output_nc 3 and ngf 0; they must be 1 or more$"),
         ({"input_nc": 0}, r"input_nc is 0"),
         ({"output_nc": -1}, r"output_nc -1"),
-        ({"n_blocks": -1}, r"n_blocks is -1; it must be 0 or more$"),
+        ({"n_blocks": -1}, r"n_blocks is -1; it must be 0 to 1000$"),
         ({"norm": "layer"}, r"norm is 'layer'; it is instance or batch$"),
         ({"norm": "batch"}, r"norm is 'batch', which has weights and biases: affine must be true$"),
     ],

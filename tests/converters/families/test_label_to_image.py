@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from sige_mlx.converters import convert
 from sige_mlx.converters.checkpoint import CheckpointError
-from sige_mlx.converters.families.family import Shape, SpectralNorm, whole
+from sige_mlx.converters.families.family import Shape
 from sige_mlx.errors import SigeError
 from sige_mlx.models.spade import SPADEConfig
 from tests.converters.families.recognition import (
@@ -112,19 +112,6 @@ def test_spectral_norm_is_folded() -> None:
             np.testing.assert_allclose(values, plain[key], rtol=1e-6, atol=1e-12)
         else:
             np.testing.assert_array_equal(values, plain[key])
-
-
-def test_spectral_norm_is_pytorchs() -> None:
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    layer = torch.nn.utils.spectral_norm(torch.nn.Conv2d(5, 7, 3))
-    layer(torch.randn(1, 5, 8, 8))  # a step of the power iteration, which training makes
-    layer.eval()(torch.zeros(1, 5, 3, 3))
-    state = {name: value.detach().numpy() for name, value in layer.state_dict().items()}
-    source = SpectralNorm(whole("weight_orig", (7, 5, 3, 3)).rows)
-    assert source.tensors == {name: state[name].shape for name in ("weight_orig", "weight_u", "weight_v")}
-    expected = layer.weight.detach().numpy().transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(source.build(state.__getitem__), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

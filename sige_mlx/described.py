@@ -1,0 +1,33 @@
+"""JSON files that describe something, from anywhere: read within bounds, and what is wrong with one in a sentence."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sige_mlx.errors import SigeError, first_line
+
+MAX_BYTES = 1 << 20
+"""Far above a network's configuration or a few hundred names with colours."""
+
+
+def read_json(path: str | os.PathLike[str], purpose: str, limit: int = MAX_BYTES) -> Any:
+    """What the JSON file `path` of at most `limit` bytes holds. Raises `SigeError`, in which `purpose` says what it
+    should be read as."""
+    wrong = f"{path} cannot be read as {purpose}: "
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(limit + 1)
+        if len(raw) > limit:
+            raise SigeError(f"{wrong}it has more than {limit >> 10} kB")
+        return json.loads(raw.decode())
+    except UnicodeDecodeError:
+        raise SigeError(f"{wrong}it is no text in UTF-8") from None
+    except OSError as error:
+        raise SigeError(f"{wrong}{error.strerror}") from None
+    except RecursionError:
+        raise SigeError(f"{wrong}it is nested too deeply") from None
+    except ValueError as error:
+        if isinstance(error, SigeError):
+            raise
+        raise SigeError(f"{wrong}{first_line(error)}") from None
