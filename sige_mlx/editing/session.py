@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sige_mlx.arguments import whole
 from sige_mlx.editing.denoising import denoising
 from sige_mlx.editing.images import Picture, from_model, picture, to_model
 from sige_mlx.editing.recording import Progress, Recording
@@ -21,6 +22,9 @@ from sige_mlx.editing.result import DenseResult, EditResult, edit_result
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.masks import difference_mask, dilate, user_mask
+
+TIMESTEPS = 1000
+"""Of which each has noise of its own."""
 
 ImageLike = Image.Image | npt.ArrayLike
 
@@ -51,17 +55,16 @@ class EditSession:
         dilation: int | None = None,
     ):
         self.denoising = denoising(engine.config, sampler, steps, strength)
-        if not 0 <= seed < 2**64:
-            raise SigeError(f"the seed is {seed}: it must be from 0 to 2^64 - 1")
+        key = mx.random.key(whole(seed, "the seed", 0, 2**64 - 1, limits="from 0 to 2^64 - 1"))
         self.engine = engine
         self.original = picture(original, engine.plan.image_size, "the original")
         self.eps = engine.config.eps if eps is None else eps
         self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
         self.pending: EditResult | None = None
-        keys = mx.random.split(mx.random.key(seed), self.steps + 1)
-        shape = (1, *engine.plan.image_size, 3)
-        self._noise = mx.random.normal(shape, key=keys[0])
-        self._step_keys = keys[1:]
+        # Noise is a function of the seed and, where a sampler draws more, of the timestep: a preview in few steps and
+        # the picture in many begin from the same.
+        of_start, self._of_steps = mx.random.split(key)
+        self._noise = mx.random.normal((1, *engine.plan.image_size, 3), key=of_start)
         self._recording = Recording(engine, self.denoising.levels)
 
     @property
@@ -135,6 +138,10 @@ class EditSession:
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
         return edited_region(self.original, edited, mask, self.eps, self.dilation)
 
+    def _draw(self, timestep: int) -> mx.array:
+        """The noise that a step at a timestep adds."""
+        return mx.random.normal(self._noise.shape, key=mx.random.split(self._of_steps, TIMESTEPS)[timestep])
+
     def _denoise(
         self,
         what: str,
@@ -145,7 +152,7 @@ class EditSession:
     ) -> Picture:
         x0, region = to_model(self.original), mx.array(mask)[None, ..., None]
         x = self.denoising.noised(to_model(edited), self.denoising.levels[0], self._noise)
-        step = self.denoising.start(lambda i: mx.random.normal(x0.shape, key=self._step_keys[i]))
+        step = self.denoising.start(self._draw)
         for i, level in enumerate(self.denoising.levels):
             if progress:
                 progress(what, i, self.steps)

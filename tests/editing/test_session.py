@@ -226,8 +226,8 @@ def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"steps": 0}, "0 steps were asked for"),
-        ({"steps": 501}, "room for 1 to 500"),
+        ({"steps": 0}, "the number of steps is 0"),
+        ({"steps": 501}, "from 1 to 500"),
         ({"strength": 0.0}, "the strength is 0.0"),
         ({"strength": 2.0}, "the strength is 2.0"),
         ({"strength": float("nan")}, "the strength is nan"),
