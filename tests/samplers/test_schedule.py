@@ -58,7 +58,7 @@ def test_timesteps_fall_evenly_to_zero(steps: int, strength: float) -> None:
 
 @pytest.mark.parametrize("strength", [0, -0.1, 1.01, float("nan"), float("inf"), "0.5", True, None, 1j])
 def test_strength_is_a_share(strength: float) -> None:
-    with pytest.raises(SigeError, match="^the strength is .*: it must be .*above 0 and at most 1$"):
+    with pytest.raises(SigeError, match=r"^the strength is .*: it must be .*above 0 and at most 1$"):
         timesteps(10, strength)
 
 

@@ -1,0 +1,225 @@
+"""Pictures as people give them: files, Pillow images and arrays. What can be known of one before it is decoded is asked
+first: whether it is a picture, and whether it has the size that is wanted."""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from sige_mlx.errors import SigeError, first_line
+
+ImageLike: TypeAlias = Image.Image | npt.ArrayLike | os.PathLike[str]
+"""A Pillow image, an array, or the path of a file."""
+
+Size: TypeAlias = tuple[int, int]
+"""(H, W)."""
+
+READ = frozenset("AVIF BMP DDS DIB GIF ICNS ICO JPEG JPEG2000 MPO PCX PNG PPM PSD QOI SGI TGA TIFF WEBP".split())
+"""Pillow's names of the formats that are read. Others are no pictures, or have another program decode them (EPS)."""
+
+MOST_PIXELS = 1 << 26
+"""As 8192×8192: more than any network here can record, and little enough to decode."""
+
+_LOSSY = {"JPEG": "JPEG", "MPO": "JPEG", "AVIF": "AVIF", "JPEG2000": "JPEG 2000", "DDS": "DDS"}
+_LOSSY_TIFF = ("jpeg", "webp")
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values that swap height and width
+
+
+class Wanted(NamedTuple):
+    """The size that a picture should have, and a sentence's end that says why and what to do; `{}` is the size."""
+
+    size: Size
+    words: str = "{} would be right"
+
+
+class Opened(NamedTuple):
+    """A picture that was read whole, upright as its EXIF orientation asks."""
+
+    name: str
+    """What to call it in a sentence: its path, or its part in an edit."""
+    pixels: Image.Image | npt.NDArray[Any]
+    lossy: str = ""
+    """The format that changed its pixels when it was saved; nothing where none did."""
+    deep: bool = False
+    """Whether its channels had 16 bits, of which Pillow keeps the upper 8."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how it was read, a sentence each."""
+
+
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
+    """A picture file, read whole, upright as its EXIF orientation asks. Raises `SigeError` if it is missing or none."""
+    image = opened(Path(path), str(path)).pixels
+    assert isinstance(image, Image.Image)
+    return image
+
+
+def opened(given: ImageLike, name: str, wanted: Wanted | None = None) -> Opened:
+    """A picture read whole; one that is no file is called `name`. Raises `SigeError` for what is none, cannot be read
+    or has another size than the one that is wanted, a picture of millions of pixels before it is decoded."""
+    path = _path(given)
+    if path is not None:
+        with _sentences(path), Image.open(path) as image:
+            return _decoded(image, path, wanted)
+    if isinstance(given, Image.Image):
+        with _sentences(name):
+            return _decoded(given, name, wanted)
+    array = _array(given, name)
+    if wanted and array.ndim >= 2:
+        _check_size(array.shape[:2], name, wanted)
+    return Opened(name, array)
+
+
+def check_file(path: str | os.PathLike[str]) -> None:
+    """Raises `SigeError` unless a file begins like a picture: quick, and early."""
+    with _sentences(str(path)), Image.open(path) as image:
+        _check_format(image, str(path))
+
+
+def _path(given: ImageLike) -> str | None:
+    """The name of a file; None for what is none."""
+    if not isinstance(given, str | bytes | os.PathLike):
+        return None
+    path = os.fsdecode(given)
+    if "\0" in path:  # as in the contents of a file
+        raise SigeError(f"{type(given).__name__} of {len(path)} characters are no path: give the name of a file")
+    return path
+
+
+def _decoded(image: Image.Image, name: str, wanted: Wanted | None) -> Opened:
+    _check_format(image, name)
+    if wanted and sorted(image.size) != sorted(wanted.size):
+        _check_size(_upright_size(image), name, wanted)
+    if image.width * image.height > MOST_PIXELS:
+        raise SigeError(f"{name} is {image.width}×{image.height} pixels (width × height): that is too large to edit")
+    lossy, deep, notes = _lossy(image), _deep(image), []
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a photograph and its previews
+        notes.append(f"{name} has several frames: number {image.tell() + 1} is taken")
+    image.load()
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except Exception as error:  # whatever a broken block of EXIF data may make of its reader
+        notes.append(f"{name} has EXIF data that cannot be read ({first_line(error)}): its orientation is ignored")
+        upright = image.copy()
+        upright.info.pop("exif", None)
+    upright.format = image.format
+    if wanted:
+        _check_size((upright.height, upright.width), name, wanted)
+    return Opened(name, upright, lossy, deep, tuple(notes))
+
+
+def _check_format(image: Image.Image, name: str) -> None:
+    if image.format is not None and image.format not in READ:
+        raise SigeError(f"{name} is of the format {image.format}, which is not read: PNG, JPEG or WebP would be right")
+
+
+def _check_size(size: tuple[int, ...], name: str, wanted: Wanted) -> None:
+    if tuple(size) != tuple(wanted.size):
+        h, w = size
+        words = wanted.words.format(f"{wanted.size[1]}×{wanted.size[0]}")
+        raise SigeError(f"{name} is {w}×{h} pixels (width × height): {words}")
+
+
+def _upright_size(image: Image.Image) -> Size:
+    """As far as it is known without decoding, which a PNG file may put its EXIF data behind."""
+    known = image.format != "PNG" or "exif" in image.info
+    try:
+        sideways = known and image.getexif().get(_ORIENTATION) in _SIDEWAYS
+    except Exception:  # whatever a broken block of EXIF data may make of its reader
+        sideways = False
+    return image.size if sideways else (image.height, image.width)
+
+
+def _deep(image: Image.Image) -> bool:
+    """Whether a file that is not decoded yet has more bits a channel than the 8 that Pillow will keep."""
+    if image.mode.startswith(("I", "F")):
+        return False
+    arguments = [part for tile in getattr(image, "tile", []) for part in np.atleast_1d(np.array(tile[3], object))]
+    if image.format == "PPM":
+        return any(isinstance(part, int) and part > 255 for part in arguments)
+    return any(isinstance(part, str) and ";16" in part for part in arguments)
+
+
+def _lossy(image: Image.Image) -> str:
+    """The format of a file that was compressed by changing it; nothing for others, and for images of no file."""
+    compression = str(image.info.get("compression", "")) if image.format == "TIFF" else ""
+    if any(name in compression for name in _LOSSY_TIFF):
+        return f"TIFF with {compression} compression"
+    if image.format == "WEBP":
+        return "" if _webp_is_lossless(image) else "lossy WebP"
+    return _LOSSY.get(image.format or "", "")
+
+
+def _webp_is_lossless(image: Image.Image) -> bool:
+    """Whether the pixels of a WebP file are in chunks VP8L, not VP8; false where its file is not at hand."""
+    name = getattr(image, "filename", "")
+    try:
+        if name:
+            with open(name, "rb") as file:
+                return _first_bitstream(file) == b"VP8L"
+        file = getattr(image, "fp", None)
+        if file is None:
+            return False
+        position = file.tell()
+        file.seek(0)
+        found = _first_bitstream(file)
+        file.seek(position)
+        return found == b"VP8L"
+    except (OSError, ValueError, struct.error):
+        return False
+
+
+def _first_bitstream(file: IO[bytes]) -> bytes:
+    """The name of the first chunk of pixels; chunks of metadata come before, frames of animations hold it."""
+    file.seek(12)
+    while True:
+        name, length = struct.unpack("<4sI", file.read(8))
+        if name in (b"VP8 ", b"VP8L"):
+            return name
+        file.seek(16 if name == b"ANMF" else length + length % 2, os.SEEK_CUR)
+
+
+def _array(given: Any, name: str) -> npt.NDArray[Any]:
+    """Anything array-like; bfloat16, which NumPy has not, as floats. Raises `SigeError` for what is none."""
+    try:
+        try:
+            array = np.asarray(given)
+        except Exception:
+            array = np.asarray(given.tolist())
+        if array.dtype.kind == "V":  # ml_dtypes' bfloat16 and such
+            array = array.astype(np.float32)
+    except Exception as error:
+        raise SigeError(f"{name} is a {type(given).__name__} that cannot be read as an array") from error
+    if array.dtype == np.object_ or array.ndim == 0:
+        kind = type(given).__name__
+        raise SigeError(f"{name} is a {kind}: the path of a file, a Pillow image or an array would be right")
+    return array
+
+
+@contextmanager
+def _sentences(name: str) -> Iterator[None]:
+    """What may go wrong with a file, or with an image that Pillow has not decoded yet, as a `SigeError`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of large pictures and odd metadata
+            yield
+    except SigeError:
+        raise
+    except FileNotFoundError:
+        raise SigeError(f"{name}: there is no such file") from None
+    except IsADirectoryError:
+        raise SigeError(f"{name} is a folder: a picture file is wanted") from None
+    except UnidentifiedImageError:
+        raise SigeError(f"{name} is not a picture that Pillow can read: PNG, JPEG or WebP would be right") from None
+    except Image.DecompressionBombError:
+        raise SigeError(f"{name} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels: too many to edit") from None
+    except Exception as error:  # decoders raise anything, on files that are damaged or were made to do harm
+        raise SigeError(f"{name} cannot be read as a picture: {first_line(error)}") from error
