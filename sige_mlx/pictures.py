@@ -23,7 +23,10 @@ ImageLike: TypeAlias = Image.Image | npt.ArrayLike | os.PathLike[str]
 Size: TypeAlias = tuple[int, int]
 """(H, W)."""
 
-READ = frozenset("AVIF BMP DDS DIB GIF ICNS ICO JPEG JPEG2000 MPO PCX PNG PPM PSD QOI SGI TGA TIFF WEBP".split())
+READ = (
+    *("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "AVIF", "JPEG2000"),
+    *("ICO", "ICNS", "PCX", "PSD", "QOI", "SGI", "DDS"),
+)
 """Pillow's names of the formats that are read. Others are no pictures, or have another program decode them (EPS)."""
 
 MOST_PIXELS = 1 << 26
@@ -39,6 +42,12 @@ class Wanted(NamedTuple):
 
     size: Size
     words: str = "{} would be right"
+
+    def check(self, size: tuple[int, ...], name: str) -> None:
+        """Raises `SigeError` for a picture `name` of another size (H, W)."""
+        if tuple(size) != tuple(self.size):
+            words = self.words.format(f"{self.size[1]}×{self.size[0]}")
+            raise SigeError(f"{name} is {size[1]}×{size[0]} pixels (width × height): {words}")
 
 
 class Opened(NamedTuple):
@@ -74,11 +83,11 @@ def opened(given: ImageLike, name: str, wanted: Wanted | None = None) -> Opened:
             return _decoded(given, name, wanted)
     array = _array(given, name)
     if wanted and array.ndim >= 2:
-        _check_size(array.shape[:2], name, wanted)
+        wanted.check(array.shape[:2], name)
     return Opened(name, array)
 
 
-def check_file(path: str | os.PathLike[str]) -> None:
+def check_is_picture(path: str | os.PathLike[str]) -> None:
     """Raises `SigeError` unless a file begins like a picture: quick, and early."""
     with _sentences(str(path)), Image.open(path) as image:
         _check_format(image, str(path))
@@ -97,7 +106,7 @@ def _path(given: ImageLike) -> str | None:
 def _decoded(image: Image.Image, name: str, wanted: Wanted | None) -> Opened:
     _check_format(image, name)
     if wanted and sorted(image.size) != sorted(wanted.size):
-        _check_size(_upright_size(image), name, wanted)
+        wanted.check(_upright_size(image), name)
     if image.width * image.height > MOST_PIXELS:
         raise SigeError(f"{name} is {image.width}×{image.height} pixels (width × height): that is too large to edit")
     lossy, deep, notes = _lossy(image), _deep(image), []
@@ -105,14 +114,18 @@ def _decoded(image: Image.Image, name: str, wanted: Wanted | None) -> Opened:
         notes.append(f"{name} has several frames: number {image.tell() + 1} is taken")
     image.load()
     try:
+        exif = image.getexif()
         upright = ImageOps.exif_transpose(image)
+        if exif and "exif" not in image.info:  # that of a TIFF file, which is in its tags and would not be copied
+            exif.pop(_ORIENTATION, None)
+            upright.info["exif"] = exif.tobytes()
     except Exception as error:  # whatever a broken block of EXIF data may make of its reader
         notes.append(f"{name} has EXIF data that cannot be read ({first_line(error)}): its orientation is ignored")
         upright = image.copy()
         upright.info.pop("exif", None)
     upright.format = image.format
     if wanted:
-        _check_size((upright.height, upright.width), name, wanted)
+        wanted.check((upright.height, upright.width), name)
     return Opened(name, upright, lossy, deep, tuple(notes))
 
 
@@ -121,16 +134,10 @@ def _check_format(image: Image.Image, name: str) -> None:
         raise SigeError(f"{name} is of the format {image.format}, which is not read: PNG, JPEG or WebP would be right")
 
 
-def _check_size(size: tuple[int, ...], name: str, wanted: Wanted) -> None:
-    if tuple(size) != tuple(wanted.size):
-        h, w = size
-        words = wanted.words.format(f"{wanted.size[1]}×{wanted.size[0]}")
-        raise SigeError(f"{name} is {w}×{h} pixels (width × height): {words}")
-
-
 def _upright_size(image: Image.Image) -> Size:
-    """As far as it is known without decoding, which a PNG file may put its EXIF data behind."""
-    known = image.format != "PNG" or "exif" in image.info
+    """As far as it is known without decoding, which a PNG file may put its EXIF data behind; of a TIFF file, Pillow
+    tells the upright size itself."""
+    known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
     try:
         sideways = known and image.getexif().get(_ORIENTATION) in _SIDEWAYS
     except Exception:  # whatever a broken block of EXIF data may make of its reader
@@ -160,20 +167,17 @@ def _lossy(image: Image.Image) -> str:
 
 def _webp_is_lossless(image: Image.Image) -> bool:
     """Whether the pixels of a WebP file are in chunks VP8L, not VP8; false where its file is not at hand."""
-    name = getattr(image, "filename", "")
+    name: str | bytes = getattr(image, "filename", "")
+    own: Any = getattr(image, "fp", None)
     try:
         if name:
             with open(name, "rb") as file:
                 return _first_bitstream(file) == b"VP8L"
-        file = getattr(image, "fp", None)
-        if file is None:
-            return False
-        position = file.tell()
-        file.seek(0)
-        found = _first_bitstream(file)
-        file.seek(position)
+        position = own.tell()  # of one that is not decoded yet
+        found = _first_bitstream(own)
+        own.seek(position)
         return found == b"VP8L"
-    except (OSError, ValueError, struct.error):
+    except (AttributeError, OSError, ValueError, struct.error):
         return False
 
 

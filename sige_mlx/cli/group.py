@@ -1,5 +1,10 @@
-"""How every verb ends: bad input and Ctrl-C are one sentence on stderr, never a traceback."""
+"""How every verb ends: bad input, Ctrl-C and an output that takes no more are one sentence on stderr, never a
+traceback."""
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -13,13 +18,47 @@ INTERRUPTED = 130  # what shells report for a process that SIGINT ended
 class Verbs(TyperGroup):
     """The group of all verbs."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Reads the options, and prints help where it is asked for."""
+        with _ending():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
-        """Runs the verb. Exit status 1 for bad input or when memory ran out, 130 when interrupted."""
-        try:
-            return super().invoke(ctx)
-        except (SigeError, MemoryError) as error:
-            typer.echo(f"sige-mlx: {error}", err=True)
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt:
-            typer.echo("sige-mlx: interrupted; nothing half-written is left", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+        """Runs the verb. Exit status 1 for bad input, when memory ran out or when what was to be printed could not be,
+        130 when interrupted."""
+        with _ending():
+            result = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return result
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    try:
+        yield
+    except (SigeError, MemoryError) as error:
+        _say(str(error) or "there is not enough memory")
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        _say("interrupted; nothing half-written is left")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:  # whoever reads it has seen enough, as `head` does
+        _leave_stdout()
+        raise typer.Exit(1) from None
+    except OSError as error:
+        _leave_stdout()
+        _say(f"not everything could be printed or read: {error.strerror or error}")
+        raise typer.Exit(1) from error
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError):
+        typer.echo(f"sige-mlx: {sentence}", err=True)
+
+
+def _leave_stdout() -> None:
+    """Lets what is left to print go nowhere, so that Python does not try again, and complain, as it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())

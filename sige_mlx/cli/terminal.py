@@ -1,6 +1,9 @@
 """What verbs print: results on stdout, progress on stderr, and JSON when asked, alone."""
 
+import codecs
+import io
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,9 +12,39 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sige_mlx.plain_text import spelled
+
 if TYPE_CHECKING:
     from sige_mlx.editing.figures import Figure
     from sige_mlx.editing.recording import Progress
+
+
+def write_anywhere() -> None:
+    """Has stdout and stderr spell in other characters what their encoding lacks: a terminal's, or parts of a file's
+    name that are no text."""
+
+    def plain(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+
+        def has(character: str) -> bool:
+            try:
+                character.encode(error.encoding)
+            except UnicodeEncodeError:
+                return False
+            return True
+
+        return "".join(spelled(c, has) for c in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("sige_mlx.plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="sige_mlx.plain")
+
+
+def notes(sentences: "Sequence[str]") -> None:
+    """What a user should know besides the results, on stderr."""
+    for sentence in sentences:
+        typer.echo(f"sige-mlx: note: {sentence}", err=True)
 
 
 def console() -> Console:

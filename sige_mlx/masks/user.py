@@ -16,7 +16,7 @@ STRAY = 0.05
 """Share of transparent pixels up to which a mask that is black and white is taken at its colours."""
 
 SCATTERED = 0.75
-"""How often neighbours may differ, compared with pixels drawn at random, in two values that are a mask and not noise."""
+"""How often neighbours differ in noise at least, compared with pixels that are drawn one by one."""
 
 FAINTEST = 1 / 32
 """Of full opacity: alpha that varies by less says nothing."""
@@ -29,11 +29,11 @@ Plane = npt.NDArray[Any]
 def user_mask(mask: ImageLike, size: Size, name: str = "the mask") -> Mask:
     """A drawn mask as bool [H, W]; `size` = (H, W) is that of the image it belongs to.
 
-    White means edited, black untouched, grey is decided at half of what the mask's type can hold. A colour counts by its
-    largest channel, so that any bright stroke on black is a mask. A mask of two values that is nowhere half white, such
-    as 0 and 1, or dark red on black, means the greater. In a picture with alpha, opaque means edited (the stroke on its
-    own layer), decided at half of the most opaque pixel where all are faint; alpha says nothing where every pixel is
-    at least half opaque, or where all but a few are and their colours are a mask themselves.
+    White means edited, black untouched, grey is decided at half of what the mask's type can hold. A colour counts by
+    its largest channel, so that any bright stroke on black is a mask. A mask of two values that is nowhere half white,
+    such as 0 and 1, or dark red on black, means the greater. In a picture with alpha, opaque means edited (the stroke
+    on its own layer), decided at half of the most opaque pixel where all are faint; alpha says nothing where every
+    pixel is at least half opaque, or where all but a few are and their colours are a mask themselves.
 
     Takes what `pictures.opened` does: files, Pillow images of any mode, and arrays [H, W] or [H, W, 1 to 4] (grey,
     grey + alpha, RGB, RGBA) of bool, of floats in [0, 1], or of integers, whose white is 1, 255 or 65535, whichever is
@@ -54,9 +54,7 @@ def user_mask(mask: ImageLike, size: Size, name: str = "the mask") -> Mask:
     if alpha is not None and _says_something(alpha, value, full):
         return alpha >= min(full, float(alpha.max())) / 2
     if read.deep and not value.any():
-        raise SigeError(
-            f"{name} has 16 bits a channel, of which only the upper 8 are read, and these are all 0: {PAINT}"
-        )
+        raise SigeError(f"{name} has 16 bits a channel, of which the upper 8 are read, and these are all 0: {PAINT}")
     coloured = colour.shape[2] > 1 and bool((value - colour.min(-1) > full / 8).any())
     return _decided(value, full, coloured, name)
 

@@ -91,16 +91,33 @@ def test_pictures_that_do_not_differ(edit: Edit, pictures: Path, tmp_path: Path)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), original())
 
 
-def test_the_result_may_replace_an_input(edit: Edit, pictures: Path) -> None:
-    assert edit(out=pictures / "b.png").status == 0
-    assert not np.array_equal(np.asarray(Image.open(pictures / "b.png")), painted())
-    assert names(pictures) == {"a.png", "b.png"}
+@pytest.mark.parametrize("option", ["out", "report"])
+@pytest.mark.parametrize("through", ["name", "symbolic link", "hard link", "relative"])
+def test_an_input_is_never_replaced(
+    edit: Edit, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, through: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in pictures.iterdir()}
+    target = pictures / "b.png"
+    if through == "symbolic link":
+        (tmp_path / "link.png").symlink_to(target)
+        target = tmp_path / "link.png"
+    elif through == "hard link":
+        os.link(target, tmp_path / "link.png")
+        target = tmp_path / "link.png"
+    elif through == "relative":
+        monkeypatch.chdir(pictures)
+        target = Path("../pictures/b.png")
+    assert f"{target} is what the result is made from: give it another name" in edit(**{option: target}).sentence
+    Image.fromarray(painted()).save(pictures / "m.png")
+    assert "m.png is what the result is made from" in edit(out=pictures / "m.png", mask=pictures / "m.png").sentence
+    (pictures / "m.png").unlink()
+    assert {path.name: path.read_bytes() for path in pictures.iterdir()} == before
 
 
 def test_a_failed_edit_leaves_its_inputs(edit: Edit, pictures: Path) -> None:
-    before = (pictures / "b.png").read_bytes()
-    assert "the strength is 2" in edit(out=pictures / "b.png", strength=2).sentence
-    assert (pictures / "b.png").read_bytes() == before
+    (pictures / "c.png").write_bytes(b"of an edit before")
+    assert "the strength is 2" in edit(out=pictures / "c.png", strength=2).sentence
+    assert (pictures / "c.png").read_bytes() == b"of an edit before"
 
 
 @pytest.mark.parametrize(
@@ -109,12 +126,24 @@ def test_a_failed_edit_leaves_its_inputs(edit: Edit, pictures: Path) -> None:
         ({"original": "{pictures}/typo.png"}, "typo.png: there is no such file"),
         ({"edited": "{pictures}"}, "is a folder: a picture file is wanted"),
         ({"edited": "{pictures}/text.png"}, "text.png is not a picture"),
-        ({"original": "{pictures}/dot.png"}, "the original is 1×1 pixels"),
-        ({"edited": "{pictures}/dot.png"}, "the edited image is 1×1 pixels"),
-        ({"mask": "{pictures}/dot.png"}, "the mask is 1×1 and its image 32×32"),
+        (
+            {"original": "{pictures}/dot.png"},
+            "dot.png is 1×1 pixels (width × height): this model takes 32×32; resize or crop it, and its painted copy",
+        ),
+        ({"edited": "{pictures}/dot.png"}, "dot.png is 1×1 pixels (width × height): this model takes 32×32; resize"),
+        (
+            {"mask": "{pictures}/dot.png"},
+            "dot.png is 1×1 pixels (width × height): its picture is 32×32, and both",
+        ),
         ({"mask": "{pictures}/typo.png"}, "there is no such file"),
         ({"out": "{pictures}/c.xyz"}, "the extension '.xyz' names no picture format"),
         ({"out": "{pictures}"}, "names no picture format"),
+        ({"out": "{pictures}/c.pgm"}, "names no picture format that holds a result; .png, .tiff or .webp would be"),
+        ({"out": "{pictures}/c.h5"}, "names no picture format"),
+        ({"out": "/dev/stdout"}, "names no picture format"),
+        ({"out": "{pictures}/" + "n" * 252 + ".png"}, "cannot be written: File name too long"),
+        ({"report": "{pictures}/" + "n" * 252 + ".png"}, "cannot be written: File name too long"),
+        ({"report": "{pictures}/../C.PNG"}, "must be two files"),
         ({"out": "{pictures}/missing/c.png"}, "there is no folder"),
         ({"report": "{pictures}/missing/c.png"}, "there is no folder"),
         ({"report": "{pictures}/../c.png"}, "must be two files"),
@@ -130,6 +159,11 @@ def test_a_failed_edit_leaves_its_inputs(edit: Edit, pictures: Path) -> None:
         ({"seed": -1}, "the seed is -1"),
         ({"sampler": "euler"}, "must be one of ddim, ddpm, dpm-solver"),
         ({"device": "tpu"}, "choose cpu, gpu or reference"),
+        ({"threads": -5}, "threads is -5: it must be 0 or more"),
+        ({"threshold": -5}, "the threshold of planes is -5: it must be 1 or more"),
+        ({"tolerance": -1}, "--tolerance is -1.0: it must be from 0 to 255"),
+        ({"tolerance": "nan"}, "--tolerance is nan"),
+        ({"tolerance": 1, "mask": "{pictures}/a.png"}, "it does not go with --mask"),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_is_run(

@@ -120,11 +120,11 @@ def test_maps_that_do_not_differ(edit: Edit, tmp_path: Path) -> None:
     assert np.array_equal(written(tmp_path), LabelSession(label_engine(), labels()).record())
 
 
-def test_the_result_may_replace_an_input(edit: Edit, maps: Path) -> None:
-    before = {path.name for path in maps.iterdir()}
-    assert edit(out="b.png").status == 0
-    assert Image.open(maps / "b.png").mode == "RGB"
-    assert {path.name for path in maps.iterdir()} == before
+@pytest.mark.parametrize("name", ["a.png", "b.png", "i.png"])
+def test_an_input_is_never_replaced(edit: Edit, maps: Path, name: str) -> None:
+    before = {path.name: path.read_bytes() for path in maps.iterdir()}
+    assert f"{name} is what the result is made from" in edit(out=name, instances="i.png").sentence
+    assert {path.name: path.read_bytes() for path in maps.iterdir()} == before
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,7 @@ def test_the_result_may_replace_an_input(edit: Edit, maps: Path) -> None:
         ({"original": "a.png", "edited": "b.png"}, "--original is for pictures and --labels for label maps"),
         ({"mask": "a.png"}, "--mask is for pictures and --labels for label maps: give one kind"),
         ({"steps": 20}, "--steps is for pictures"),
+        ({"tolerance": 20}, "--tolerance is for pictures and --labels for label maps"),
         ({"strength": 0.5}, "--strength is for pictures"),
         ({"seed": 0}, "--seed is for pictures"),
         ({"sampler": "ddim"}, "--sampler is for pictures"),

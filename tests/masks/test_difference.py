@@ -160,7 +160,7 @@ def test_arguments_out_of_range() -> None:
         dilate(mask, -1)
     with pytest.raises(SigeError, match="number of levels of a mask pyramid is 0"):
         mask_pyramid(mask, 0)
-    with pytest.raises(SigeError, match="radius is 1.5: it must be a whole number"):
+    with pytest.raises(SigeError, match=r"radius is 1\.5: it must be a whole number"):
         dilate(mask, 1.5)  # type: ignore[arg-type]
 
 
