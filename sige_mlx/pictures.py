@@ -112,13 +112,12 @@ def _decoded(image: Image.Image, name: str, wanted: Wanted | None) -> Opened:
     lossy, deep, notes = _lossy(image), _deep(image), []
     if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a photograph and its previews
         notes.append(f"{name} has several frames: number {image.tell() + 1} is taken")
+    exif = _tags(image) if image.format == "TIFF" else None
     image.load()
     try:
-        exif = image.getexif()
         upright = ImageOps.exif_transpose(image)
-        if exif and "exif" not in image.info:  # that of a TIFF file, which is in its tags and would not be copied
-            exif.pop(_ORIENTATION, None)
-            upright.info["exif"] = exif.tobytes()
+        if exif:
+            upright.info["exif"] = exif
     except Exception as error:  # whatever a broken block of EXIF data may make of its reader
         notes.append(f"{name} has EXIF data that cannot be read ({first_line(error)}): its orientation is ignored")
         upright = image.copy()
@@ -143,6 +142,17 @@ def _upright_size(image: Image.Image) -> Size:
     except Exception:  # whatever a broken block of EXIF data may make of its reader
         sideways = False
     return image.size if sideways else (image.height, image.width)
+
+
+def _tags(image: Image.Image) -> bytes | None:
+    """The EXIF data of a TIFF file that is not decoded yet, which are its tags, and which no copy of it would have."""
+    try:
+        copied = Image.Exif()
+        copied.load(image.getexif().tobytes())
+        copied.pop(_ORIENTATION, None)  # Pillow obeys it as it decodes
+        return copied.tobytes()
+    except Exception:  # tags are anything that somebody wrote
+        return None
 
 
 def _deep(image: Image.Image) -> bool:

@@ -48,7 +48,8 @@ def _ending() -> Iterator[None]:
         raise typer.Exit(1) from None
     except OSError as error:
         _leave_stdout()
-        _say(f"not everything could be printed or read: {error.strerror or error}")
+        where = error.filename or "standard output, which takes no more (files that were made are there)"
+        _say(f"{where}: {error.strerror or error}")
         raise typer.Exit(1) from error
 
 

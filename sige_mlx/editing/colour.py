@@ -78,6 +78,9 @@ class Colours(NamedTuple):
 def colours(image: Image.Image, name: str) -> Colours:
     """The colours of an image of any mode. Raises `SigeError` for numbers of which nobody can tell what white is."""
     notes: list[str] = []
+    if image.mode == "La":  # which converts to nothing else
+        info, image = image.info, image.convert("LA")
+        image.info = info
     alpha = alpha_of(image)
     if image.mode.startswith(("I", "F")):
         image, depth = _eight_bits(image, name)
@@ -115,7 +118,7 @@ def _managed(image: Image.Image, data: bytes) -> tuple[Picture, Profile | None]:
     """Colours, and the profile they are still in: that of RGB pictures, of grey ones too; others are converted."""
     found = ImageCms.ImageCmsProfile(io.BytesIO(data))
     space = _SPACES.get(found.profile.xcolor_space.strip(), "")
-    grey = image.mode in ("1", "L", "LA", "La")
+    grey = image.mode in ("1", "L", "LA")
     kind = image.mode if image.mode in ("CMYK", "LAB") else "L" if grey else "RGB"
     if space == "RGB" and kind in ("L", "RGB"):
         pixels = _rgb(image)
@@ -154,7 +157,7 @@ def _applied(transform: Any, pixels: Picture) -> Picture:
 
 def _rgb(image: Image.Image) -> Picture:
     """8-bit colours without their transparency."""
-    if image.mode in ("P", "PA", "La", "RGBa"):
+    if image.mode in ("P", "PA", "RGBa"):
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"))
 

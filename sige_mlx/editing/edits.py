@@ -18,6 +18,9 @@ LEVELS = 127.5
 MANY = 0.2
 """Share of the pixels that must differ for an edit to be suspected of being noise."""
 
+NEARLY_ALL = 0.9
+"""Share of the pixels that is worth a word whatever it is."""
+
 SLIGHT = 16
 """Levels of 255 by which half of the pixels differ at most when it is noise."""
 
@@ -78,9 +81,10 @@ class PictureReader:
         levels = np.abs(original.pixels.astype(np.int16) - edited.pixels).max(-1)
         usual = int(np.median(levels[differs]))
         if usual > SLIGHT and not edited.lossy:
-            return ""
+            told = f"{edited.name} differs from the original in {share:.0%} of its pixels, so all of that is rendered"
+            return f"{told}: if less was painted, a mask of it keeps the rest" if share > NEARLY_ALL else ""
         clear = float((levels > CLEAR).mean())
-        tolerance = next((t for t in TOLERANCES if self.eps * LEVELS < t and (levels > t).mean() < clear + 0.01), None)
+        tolerance = next((t for t in TOLERANCES if self.eps * LEVELS < t and (levels > t).mean() < clear + 0.02), None)
         offered = f"a tolerance of {tolerance} levels (eps {tolerance / LEVELS:.3f})" if tolerance else "a PNG file"
         because = f"{edited.lossy} changes every pixel" if edited.lossy else "such is noise, not paint"
         return (

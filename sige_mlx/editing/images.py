@@ -3,6 +3,7 @@ that networks work in."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -120,7 +121,9 @@ def _metadata(image: Image.Image) -> dict[str, Any]:
     """What a copy should keep, as far as it can be read."""
     kept: dict[str, Any] = {}
     try:
-        exif = image.getexif()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of EXIF data that end early
+            exif = image.getexif()
         for tag in _NOT_KEPT & set(exif):
             del exif[tag]
         if len(exif):
