@@ -74,7 +74,7 @@ def demo(
         terminal.print_json({"out": str(out), **as_json(result, dense)})
         return
     terminal.print_figures(figures(result, dense))
-    typer.echo(f"\nThe same edit with {headline(result, dense)}: see {out}")
+    terminal.say(f"\nThe same edit with {headline(result, dense)}: see {out}")
 
 
 def _scene(what: str) -> _Scene:

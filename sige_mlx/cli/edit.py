@@ -118,8 +118,8 @@ def edit(
         return
     terminal.print_figures(figures(result, dense))
     if not result.mask.any():
-        typer.echo(f"Nothing was edited: {rendered.unedited}.")
-    typer.echo(f"{out} is written" + (f", and {report}" if report else ""))
+        terminal.say(f"Nothing was edited: {rendered.unedited}.")
+    terminal.say(f"{out} is written" + (f", and {report}" if report else ""))
     terminal.notes(notes)
 
 

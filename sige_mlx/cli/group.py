@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from sige_mlx.cli import terminal
 from sige_mlx.errors import SigeError
 
 INTERRUPTED = 130  # what shells report for a process that SIGINT ended
@@ -55,7 +56,7 @@ def _ending() -> Iterator[None]:
 
 def _say(sentence: str) -> None:
     with contextlib.suppress(OSError):
-        typer.echo(f"sige-mlx: {sentence}", err=True)
+        terminal.say(f"sige-mlx: {sentence}", err=True)
 
 
 def _leave_stdout() -> None:

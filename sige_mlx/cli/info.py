@@ -111,7 +111,7 @@ def info(
         return
     described.print(layers)
     if graph:
-        typer.echo(f"\n{graph} is written")
+        terminal.say(f"\n{graph} is written")
 
 
 def _graph_writer(path: Path) -> "Callable[[Graph], str]":

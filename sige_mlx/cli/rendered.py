@@ -57,7 +57,7 @@ def of_pictures(
     elif (painted.pixels == before).all():
         why = "the pictures do not differ"
     else:
-        why = f"no pixels differ by more than {session.reader.eps * 127.5:.3g} of 255 levels"
+        why = f"no pixels differ by more than {int(session.reader.eps * 127.5)} of 255 levels"
     return Rendered(result, dense, before, painted.pixels, settings, f"{why}. The result is {same}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sige_mlx.editing.colour import Colours, Picture, colours, off_white, over_white
+from sige_mlx.editing.colour import Colours, Picture, colours, off_white
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
 from sige_mlx.pictures import ImageLike, Size, Wanted, opened
@@ -80,9 +80,9 @@ class Source:
         return image
 
     def changed(self, result: Picture, mask: Mask, edited: Source | None = None) -> Source:
-        """The picture with a network's result where `mask`, bool (H, W), says, in the profile of this one; all else is
-        exactly this one's. There the transparency is that of the picture that was `edited`, if it has any; else what
-        was painted over is opaque."""
+        """The picture with a network's result where `mask`, bool (H, W), says, in the profile of this one and as near
+        as 8 bits of it come; all else is exactly this one's. There the transparency is that of the picture that was
+        `edited`, if it has any; else what was painted over is opaque."""
         inside, own = mask[..., None], self.own
         colour, alpha = result, own.alpha
         if alpha is not None and edited is not None:
@@ -94,12 +94,8 @@ class Source:
             colour = off_white(result, alpha)
         if own.profile:
             colour = own.profile.from_srgb(colour)
-        seen = result if alpha is None else over_white(off_white(result, alpha), alpha)
-        return replace(
-            self,
-            pixels=np.where(inside, seen, self.pixels),
-            own=own._replace(rgb=np.where(inside, colour, own.rgb), alpha=alpha),
-        )
+        own = own._replace(rgb=np.where(inside, colour, own.rgb), alpha=alpha)
+        return replace(self, pixels=np.where(inside, own.srgb, self.pixels), own=own)
 
 
 def _checked(pixels: npt.NDArray[Any], name: str) -> Picture:

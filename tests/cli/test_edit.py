@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,36 +11,8 @@ from PIL import Image
 from sige_mlx import zoo
 from sige_mlx.editing import EditSession, recording
 from sige_mlx.engine import Engine
-from tests.cli.conftest import Ended, Run
+from tests.cli.conftest import Edit, names
 from tests.tiny import SIZE, original, painted, tiny_engine
-
-Edit = Callable[..., Ended]
-
-
-@pytest.fixture
-def edit(run: Run, model: Path, pictures: Path, tmp_path: Path) -> Edit:
-    """`sige-mlx edit` of the pictures; keywords replace or add options, None takes one away, True gives a flag."""
-
-    def command(**replaced: object) -> Ended:
-        given: dict[str, object] = {
-            "model": model,
-            "original": pictures / "a.png",
-            "edited": pictures / "b.png",
-            "out": tmp_path / "c.png",
-            "steps": 3,
-            **replaced,
-        }
-        arguments: list[object] = []
-        for name, value in given.items():
-            if value is not None:
-                arguments += [f"--{name}"] if value is True else [f"--{name}", value]
-        return run("edit", *arguments)
-
-    return command
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def test_edit_writes_the_sessions_result_and_tells_its_cost(edit: Edit, tmp_path: Path) -> None:

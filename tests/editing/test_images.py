@@ -80,7 +80,8 @@ def test_a_result_has_the_originals_profile() -> None:
     written = np.asarray(image)
     assert np.array_equal(written[~MASK], PIXELS[~MASK])
     managed = Profile(display_p3()).to_srgb(written)
-    assert np.abs(managed[MASK].astype(int) - RESULT[MASK]).max() <= 1
+    assert np.abs(managed[MASK].astype(int) - RESULT[MASK]).mean() < 0.6  # 8 bits of a wider space
+    assert np.array_equal(managed[MASK], source.changed(RESULT, MASK).pixels[MASK])
 
 
 def test_a_copy_that_lost_its_profile_is_read_in_the_originals() -> None:
