@@ -25,6 +25,11 @@ def whole(value: Any, name: str, least: int, most: int | None = None, *, limits:
     return number
 
 
+def seed(value: Any) -> int:
+    """A seed of random numbers; raises `SigeError` for what is none."""
+    return whole(value, "the seed", 0, 2**64 - 1, limits="from 0 to 2^64 - 1")
+
+
 def real(value: Any, name: str, least: float, most: float, *, above: bool = False) -> float:
     """A number from `least` to `most`, or above `least`; NumPy's too, but no bool, and not NaN. Raises `SigeError` for
     anything else."""

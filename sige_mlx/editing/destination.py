@@ -65,6 +65,7 @@ def check_picture(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLi
     path = Path(path)
     image_format = FORMATS.get(path.suffix.lower())
     if image_format is None:
+        check_file(path, inputs)  # a folder or a device is the greater mistake
         raise SigeError(
             f"{path}: the extension {path.suffix!r} names no picture format that holds a result; {RIGHT} would be right"
         )

@@ -13,7 +13,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.arguments import whole
+from sige_mlx import arguments
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.denoising import denoising
 from sige_mlx.editing.edits import Painted, PictureReader
@@ -55,7 +55,7 @@ class EditSession:
         dilation: int | None = None,
     ):
         self.denoising = denoising(engine.config, sampler, steps, strength)
-        key = mx.random.key(whole(seed, "the seed", 0, 2**64 - 1, limits="from 0 to 2^64 - 1"))
+        key = mx.random.key(arguments.seed(seed))
         self.engine = engine
         self.reader = PictureReader(engine.config, engine.plan.image_size, eps, dilation)
         self.source = self.reader.original(original)
