@@ -8,7 +8,6 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -63,11 +62,18 @@ class Opened(NamedTuple):
     notes: tuple[str, ...] = ()
     """What a user should know of how it was read, a sentence each."""
 
+    def check_certain(self) -> None:
+        """Raises `SigeError` for a picture that could be read in more ways than one, which a photograph may be, but
+        not one that says what each pixel is."""
+        if self.notes:
+            raise SigeError(f"{self.notes[0]}, which may be another than was meant: save it as PNG")
+
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
     """A picture file, read whole, upright as its EXIF orientation asks. Raises `SigeError` if it is missing or none."""
-    image = opened(Path(path), str(path)).pixels
-    assert isinstance(image, Image.Image)
+    image = opened(path, "it").pixels
+    if not isinstance(image, Image.Image):
+        raise SigeError(f"{type(path).__name__} is no path: give the name of a picture file")
     return image
 
 

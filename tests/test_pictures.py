@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from sige_mlx.editing.label_maps import read_map
 from sige_mlx.errors import SigeError
+from sige_mlx.masks import user_mask
 from sige_mlx.pictures import Wanted, check_is_picture, open_image, opened
 from tests.files import chunk, header, write_png16
 
@@ -72,6 +74,14 @@ def test_arrays_that_numpy_has_no_type_for(dtype: mx.Dtype) -> None:
 def test_what_is_no_picture(given: object, sentence: str) -> None:
     with pytest.raises(SigeError, match=sentence):
         opened(given, "it")  # type: ignore[arg-type]
+
+
+def test_a_picture_file_is_opened_by_its_name_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png")
+    for given in (path, str(path), os.fsencode(path)):
+        assert open_image(given).size == (6, 4)
+    with pytest.raises(SigeError, match=r"^ndarray is no path: give the name of a picture file$"):
+        open_image(gradient())  # type: ignore[arg-type]
 
 
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:
@@ -201,6 +211,12 @@ def test_of_several_frames_the_first_is_taken(tmp_path: Path, name: str) -> None
     r, _, b = read.pixels.convert("RGB").getpixel((0, 0))
     assert r > 200 and b < 50
     assert not opened(write(tmp_path / "one.gif"), "it").notes
+    with pytest.raises(SigeError, match="several frames: number 1 is taken, which may be another than was meant"):
+        read.check_certain()
+    with pytest.raises(SigeError, match="several frames"):
+        user_mask(tmp_path / name, (4, 6))
+    with pytest.raises(SigeError, match="several frames"):
+        read_map(tmp_path / name, (4, 6), "the map")
 
 
 def test_bits_that_pillow_drops_are_told(tmp_path: Path) -> None:

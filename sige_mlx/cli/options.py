@@ -88,7 +88,7 @@ MaskFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="What to re-render: white, or opaque where the file has transparency.",
+        help="What to re-render: white, or any bright colour, on black; or opaque, where the file has transparency.",
         show_default="where the pictures differ, grown a little",
     ),
 ]

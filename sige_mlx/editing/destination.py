@@ -104,13 +104,14 @@ def save_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
     Raises `SigeError` when it cannot be written."""
     image_format = check_picture(path)
     kept = {name: image.info[name] for name in image_format.keeps if image.info.get(name)}
-    if "icc_profile" in image.info and "icc_profile" not in kept:
-        image = in_srgb(image)
-    if image.mode == "RGBA" and not image_format.alpha:
-        image = on_white(image)
 
     def write(file: IO[bytes]) -> None:
-        image.save(file, format=image_format.name, **image_format.options, **kept)
+        held = image
+        if held.mode in ("RGB", "RGBA") and "icc_profile" in held.info and "icc_profile" not in kept:
+            held = in_srgb(held)
+        if held.mode == "RGBA" and not image_format.alpha:
+            held = on_white(held)
+        held.save(file, format=image_format.name, **image_format.options, **kept)
 
     _write(Path(path), write)
 

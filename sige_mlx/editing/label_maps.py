@@ -54,6 +54,7 @@ def read_instances(image: ImageLike, size: Size, name: str) -> Ids:
 def _opened(image: ImageLike, size: Size, name: str) -> Opened:
     words = "this model takes {}; resize maps by nearest neighbour, which invents no ids"
     read = opened(image, name, Wanted(size, words))
+    read.check_certain()
     if read.lossy:
         raise SigeError(f"{read.name} cannot be trusted: {read.lossy} changes colours and ids, so save maps as PNG")
     if read.deep:

@@ -41,6 +41,7 @@ def user_mask(mask: ImageLike, size: Size, name: str = "the mask") -> Mask:
     the sizes disagree, and for what is neither: grey all over, or in more than two values of which none is half white.
     """
     read = opened(mask, name, Wanted(size, "its picture is {}, and both must have one size"))
+    read.check_certain()
     name = read.name
     pixels = _pixels(read.pixels) if isinstance(read.pixels, Image.Image) else read.pixels
     if pixels.ndim == 2:

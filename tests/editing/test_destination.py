@@ -105,6 +105,20 @@ def test_exif_data_and_resolution_are_kept(tmp_path: Path, suffix: str) -> None:
         assert found.info["dpi"] == pytest.approx((300, 300), rel=1e-2)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "F", "CMYK", "I;16"])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_other_images_are_written_or_refused_in_a_sentence(tmp_path: Path, mode: str, suffix: str) -> None:
+    image = picture().convert("L").convert(mode) if mode != "CMYK" else picture().convert(mode)
+    image.info["icc_profile"] = display_p3()
+    try:
+        save_image(image, tmp_path / f"out{suffix}")
+    except SigeError as error:
+        assert f"out{suffix} cannot be written: " in str(error)
+        assert names(tmp_path) == set()
+    else:
+        assert open_image(tmp_path / f"out{suffix}").size == image.size
+
+
 # ---- what is known before
 
 
