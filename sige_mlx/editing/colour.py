@@ -68,6 +68,10 @@ class Colours(NamedTuple):
     notes: tuple[str, ...] = ()
     """What a user should know of how they were read."""
 
+    def alike(self, other: Colours) -> bool:
+        """Whether the two are in the same profile, so that the same numbers are the same colours."""
+        return (self.profile and self.profile.data) == (other.profile and other.profile.data)
+
     @property
     def srgb(self) -> Picture:
         """As they look on white paper."""

@@ -15,6 +15,9 @@ from sige_mlx.pictures import ImageLike, Size
 LEVELS = 127.5
 """Grey levels of 8 bits in one unit of `eps`."""
 
+ROUNDED = 3 / LEVELS
+"""Of [-1, 1]: what 8 bits may lose on the way from one colour profile to another, which is no edit."""
+
 MANY = 0.2
 """Share of the pixels that must differ for an edit to be suspected of being noise."""
 
@@ -67,8 +70,9 @@ class PictureReader:
         notes = (*original.notes, *source.notes)
         if mask is not None:
             return Painted(source, user_mask(mask, self.size), notes)
-        differs = difference_mask(original.pixels, source.pixels, self.eps)
-        if original.own.profile and source.own.profile and original.own.profile.data == source.own.profile.data:
+        alike = original.own.alike(source.own)
+        differs = difference_mask(original.pixels, source.pixels, self.eps if alike else max(self.eps, ROUNDED))
+        if alike and original.own.profile:
             differs |= difference_mask(original.own.rgb, source.own.rgb, self.eps)  # colours that sRGB has not
         if hint := self._noise(original, source, differs):
             notes += (hint,)

@@ -50,8 +50,9 @@ class Source:
         cls, given: ImageLike | Source, size: Size, name: str = "the image", like: Source | None = None, words: str = ""
     ) -> Source:
         """A picture of `size`: a file, a Pillow image of any mode, or an array (H, W, 3) of uint8, in arrays of its
-        own. One without a colour profile has that of `like`, if it was copied from it without one. Raises `SigeError`
-        for anything else, and for another size, in a sentence that ends in `words` (see `Wanted`)."""
+        own. Where its colour profile is not that of `like`, but its numbers are, it is read in the profile of `like`.
+        Raises `SigeError` for anything else, and for another size, in a sentence that ends in `words` (see
+        `Wanted`)."""
         wanted = Wanted(size, words or "this model takes {}; " + RESIZE)
         if isinstance(given, Source):
             wanted.check(given.pixels.shape[:2], given.name)
@@ -64,9 +65,10 @@ class Source:
         notes = [*read.notes, *own.notes]
         if read.deep:
             notes.append(f"{read.name} has 16 bits a channel, of which 8 are kept")
-        if like and like.own.profile and not own.profile and _copied(own.rgb, like):
+        if like and not own.alike(like.own) and _copied(own, like):
+            what = "another colour profile than the original" if own.profile else "no colour profile"
+            notes.append(f"{read.name} has {what}, but the same numbers: it is read as the original is")
             own = own._replace(profile=like.own.profile)
-            notes.append(f"{read.name} has no colour profile: its colours are read as the original's are")
         return cls(read.name, own.srgb, own, metadata, read.lossy, tuple(notes))
 
     @property
@@ -104,13 +106,14 @@ def _checked(pixels: npt.NDArray[Any], name: str) -> Picture:
     return np.array(pixels, order="C")
 
 
-def _copied(pixels: Picture, original: Source) -> bool:
-    """Whether a picture without a profile has more of the original's numbers than of its colours in sRGB."""
+def _copied(own: Colours, original: Source) -> bool:
+    """Whether a picture has more of the original's numbers than of its colours: a program that knows no profiles has
+    dropped the original's, or put another in its place."""
 
-    def alike(other: Picture) -> int:
-        return int((np.abs(pixels.astype(np.int16) - other) <= NEAR).all(-1).sum())
+    def alike(one: Picture, other: Picture) -> int:
+        return int((np.abs(one.astype(np.int16) - other) <= NEAR).all(-1).sum())
 
-    return alike(original.own.rgb) > alike(original.pixels)
+    return alike(own.rgb, original.own.rgb) > alike(own.srgb, original.pixels)
 
 
 def _metadata(image: Image.Image) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def maps(tmp_path: Path) -> Path:
     Image.fromarray(labels()).save(folder / "a.png")
     Image.fromarray(edited_labels()).save(folder / "b.png")
     Image.fromarray(instances().astype(np.uint16)).save(folder / "i.png")
+    Image.fromarray(labels()).save(folder / "a.jpg")
     Image.new("L", (1, 1)).save(folder / "dot.png")
     return folder
 
@@ -147,6 +148,8 @@ def test_an_input_is_never_replaced(edit: Edit, maps: Path, name: str) -> None:
         ),
         ({"edited_instances": "i.png"}, "--edited-instances goes with --instances"),
         ({"labels": "typo.png"}, "typo.png: there is no such file"),
+        ({"labels": "a.jpg"}, "a.jpg cannot be trusted: JPEG changes colours and ids, so save maps as PNG"),
+        ({"instances": "a.jpg"}, "a.jpg cannot be trusted: JPEG changes colours and ids"),
         ({"instances": "typo.png"}, "typo.png: there is no such file"),
         (
             {"labels": "dot.png"},

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from sige_mlx import zoo
+from sige_mlx.editing.colour import Profile
 from sige_mlx.editing.edits import Painted, PictureReader
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMConfig
@@ -120,6 +121,15 @@ def test_an_edit_of_colours_beyond_srgb_is_found() -> None:
     first = reader.original(images[0])
     found = reader.read(first, images[1], None)
     assert np.argwhere(found.region).tolist() == [[3, 4]]
+
+
+def test_a_copy_in_another_profile_is_edited_where_it_was_painted() -> None:
+    """Numbers that two conversions rounded are no edit."""
+    copy = Image.fromarray(Profile(display_p3()).from_srgb(painted()))
+    copy.info["icc_profile"] = display_p3()
+    reader = PictureReader(CONFIG, (SIZE, SIZE), dilation=0)
+    found = reader.read(reader.original(original()), copy, None)
+    assert np.array_equal(found.region, (original() != painted()).any(-1)) and not found.notes
 
 
 def test_notes_of_both_pictures_are_told(tmp_path: Path) -> None:

@@ -89,8 +89,24 @@ def test_a_copy_that_lost_its_profile_is_read_in_the_originals() -> None:
     source = Source.of(p3(), SIZE)
     painted = np.where(MASK[..., None], np.uint8(0), PIXELS)
     copy = Source.of(painted, SIZE, "b.png", source)
-    assert copy.notes == ("b.png has no colour profile: its colours are read as the original's are",)
+    assert copy.notes == ("b.png has no colour profile, but the same numbers: it is read as the original is",)
     assert np.array_equal(copy.pixels[~MASK], source.pixels[~MASK])
+
+
+def test_a_copy_that_was_given_another_profile_is_read_in_the_originals() -> None:
+    """Programs that know the screen's profile alone give it to whatever they save."""
+    source = Source.of(PIXELS, SIZE)
+    copy = Source.of(p3(), SIZE, "b.png", source)
+    assert "b.png has another colour profile than the original, but the same numbers" in copy.notes[0]
+    assert np.array_equal(copy.pixels, source.pixels)
+
+
+def test_a_copy_that_was_converted_to_another_profile_is_converted_back() -> None:
+    source = Source.of(PIXELS // 2 + 64, SIZE)
+    converted = Image.fromarray(Profile(display_p3()).from_srgb(source.pixels))
+    converted.info["icc_profile"] = display_p3()
+    copy = Source.of(converted, SIZE, "b.png", source)
+    assert not copy.notes and np.abs(copy.pixels.astype(int) - source.pixels).max() <= 2
 
 
 def test_a_copy_that_was_converted_to_srgb_is_read_so() -> None:
