@@ -3,6 +3,7 @@ first: whether it is a picture, and whether it has the size that is wanted."""
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import warnings
@@ -15,6 +16,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sige_mlx.errors import SigeError, first_line
+
+# What Pillow logs of damaged files is in our sentences; a program that wants its log still gets it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 ImageLike: TypeAlias = Image.Image | npt.ArrayLike | os.PathLike[str]
 """A Pillow image, an array, or the path of a file."""
