@@ -31,15 +31,15 @@ TIMESTEPS = 1000
 class EditSession:
     """A picture open for editing.
 
-    `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of the engine's size. `strength` in (0, 1]
+    `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of the engine's size. The network sees it in
+    sRGB, on white; the `picture` of a result has the original's colour profile and transparency. `strength` in (0, 1]
     is the share of the noise schedule that edits are noised to, `steps` the number of sampler steps from there, `seed`
     that of all noise: the same arguments give the same bits on one machine, and one seed begins from the same noise
-    whatever the other arguments are. `sampler` is "ddim" (deterministic), "ddpm" (noise at every step)
-    or "dpm-solver" (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of
-    Progressive Distillation; what is None is as the family has it (see `denoising`). `eps` and `dilation` make the mask
-    of an edit that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation`
-    pixels; both default to the model's. Raises `SigeError` for arguments out of range, and when the steps would not fit
-    in memory.
+    whatever the other arguments are. `sampler` is "ddim" (deterministic), "ddpm" (noise at every step) or "dpm-solver"
+    (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of Progressive
+    Distillation; what is None is as the family has it (see `denoising`). `eps` and `dilation` make the mask of an edit
+    that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation` pixels; both
+    default to the model's. Raises `SigeError` for arguments out of range, and when the steps would not fit in memory.
     """
 
     def __init__(
