@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sige_mlx import arguments
 from sige_mlx.errors import SigeError
 from sige_mlx.masks import dilate
 from sige_mlx.masks.difference import Mask
@@ -19,6 +20,7 @@ def blob_mask(size: tuple[int, int], percent: float, dilation: int = 0, seed: in
     """
     if not 0 < percent <= 100:
         raise SigeError(f"an edit of {percent:g} % of the pixels was asked for: it must be above 0 and at most 100")
+    seed = arguments.seed(seed)
     order = np.argsort(_distance(size, seed), axis=None, kind="stable")  # the blobs are its beginnings
 
     def grown(pixels: int) -> Mask:

@@ -7,7 +7,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx import zoo
+from sige_mlx import arguments, zoo
 from sige_mlx.benchmark.scene import random_scene
 from sige_mlx.editing.label_maps import encode
 from sige_mlx.engine import Engine
@@ -48,7 +48,7 @@ class Workload:
 
 def workload(engine: Engine, seed: int = 0) -> Workload:
     """Seeded images at a middle noise level."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(arguments.seed(seed))
 
     def draw() -> Inputs:
         graph = engine.plan.graph

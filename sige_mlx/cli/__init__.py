@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from sige_mlx.cli import terminal
 from sige_mlx.cli.bench import bench
 from sige_mlx.cli.convert import convert
 from sige_mlx.cli.demo import demo
@@ -43,4 +44,5 @@ def sige_mlx(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 def main() -> None:
     """The `sige-mlx` command."""
+    terminal.write_anywhere()
     app(prog_name="sige-mlx")

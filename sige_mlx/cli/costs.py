@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import typer
-
 from sige_mlx.cli import terminal
 from sige_mlx.cli.mask_picture import mask_picture
 from sige_mlx.editing.figures import steps_in_words
@@ -103,7 +101,7 @@ class Described:
                 ("cache", f"{cache / 2**20:.0f} MiB a step, {cache * self.steps / 2**30:.2f} GiB for {steps}"),
             ]
         )
-        typer.echo()
+        terminal.say()
         names = ["GMACs a step", "MB moved a step"]
         wholes = [(dense.macs, 1e9), (dense.nbytes, 1e6)]
         if not self.edit or not edit:
@@ -133,9 +131,9 @@ class Described:
         console.print(mask_picture(edit.tiling.mask[0], tiles, colour))
 
     def _print_classes(self, count: int) -> None:
-        typer.echo()
+        terminal.say()
         if not self.classes:
-            typer.echo(f"classes 0 to {count - 1}, whose names and colours nobody told: give label maps in grey")
+            terminal.say(f"classes 0 to {count - 1}, whose names and colours nobody told: give label maps in grey")
             return
         rows = [[name, str(i), ", ".join(map(str, colour))] for i, (name, colour) in enumerate(self.classes)]
         terminal.table(["class", "id", "red, green, blue"], rows)
@@ -149,7 +147,7 @@ class Described:
             if self.edit:
                 row += _cells(edited[layer.name]) if layer.name in edited else ["", ""]
             rows.append(row)
-        typer.echo()
+        terminal.say()
         of_edit = ["MMACs, edit", "MB, edit"] if self.edit else []
         terminal.table(["layer", "writes", "channels", "MMACs", "MB", *of_edit], rows)
 

@@ -27,7 +27,9 @@ def demo(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Where the picture goes.", show_default="demo.png; demo-labels.png of labels"
+            metavar="FILE",
+            help="Where the picture goes.",
+            show_default="demo.png; demo-labels.png of labels; with a number where that is a file of yours",
         ),
     ] = None,
     steps: options.Steps = None,
@@ -49,31 +51,30 @@ def demo(
         sige-mlx demo labels
     """
     from sige_mlx import zoo
-    from sige_mlx.editing import open_image, save_image
+    from sige_mlx.editing import save_image
+    from sige_mlx.editing.destination import check_picture, own_or_new, signed
     from sige_mlx.editing.figures import as_json, figures, headline
-    from sige_mlx.editing.images import check_destination
 
     scene = _scene(what)
     stray = [name for name in options.OF_DIFFUSION if name in options.named(context)]
     if stray and what == "labels":
         raise SigeError(f"{options.spelled(stray[0])} is for pictures: the network of label maps runs once")
-    out = out or Path(scene.out)
-    check_destination(out)
+    out = out or own_or_new(Path(scene.out))
+    check_picture(out)
     files = {name: zoo.ASSETS / "demo" / file for name, file in scene.files.items()}
     pretrained = zoo.load(scene.model)
     engine = pretrained.engine(device, threads=threads)
     if what == "labels":
         rendered = of_labels(engine, pretrained, files, compare=True)
     else:
-        images = {name: open_image(file) for name, file in files.items()}
-        rendered = of_pictures(engine, images, {"steps": steps, "strength": strength, "seed": seed}, compare=True)
+        rendered = of_pictures(engine, files, {"steps": steps, "strength": strength, "seed": seed}, compare=True)
     result, dense = rendered.result, rendered.dense
-    save_image(rendered.page(scene.model, device, scene.title), out)
+    save_image(signed(rendered.page(scene.model, device, scene.title)), out)
     if json:
         terminal.print_json({"out": str(out), **as_json(result, dense)})
         return
     terminal.print_figures(figures(result, dense))
-    typer.echo(f"\nThe same edit with {headline(result, dense)}: see {out}")
+    terminal.say(f"\nThe same edit with {headline(result, dense)}: see {out}")
 
 
 def _scene(what: str) -> _Scene:

@@ -10,10 +10,7 @@ from sige_mlx.cli.rendered import of_labels, of_pictures
 from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
-    from sige_mlx.cli.rendered import Images
     from sige_mlx.zoo import Pretrained
-
-OF_PICTURES = ("original", "edited", "mask", *options.OF_DIFFUSION)
 
 
 def edit(
@@ -23,6 +20,7 @@ def edit(
     edited: options.EditedFile = None,
     model: options.Model = None,
     mask: options.MaskFile = None,
+    tolerance: options.Tolerance = None,
     labels: options.LabelsFile = None,
     edited_labels: options.EditedLabelsFile = None,
     instances: options.InstancesFile = None,
@@ -44,9 +42,10 @@ def edit(
 ) -> None:
     """Re-render what was painted into a picture, or changed in a label map, recomputing only the tiles it touches.
 
-    Paint roughly, with flat colours, in any program; keep the picture's size, which must be the model's. Pixels that
-    were not edited stay as they are, exactly. The original is recorded first, step by step, as slowly as a dense run;
-    of the edit only the active tiles are computed.
+    Paint roughly, with flat colours, in any program; keep the picture's size, which must be the model's, and save it
+    without loss, as PNG does. Pixels that were not edited stay as they are, exactly, in a result that is saved as PNG,
+    TIFF or WebP; JPEG and AVIF change all of them a little. The original is recorded first, step by step, as slowly as
+    a dense run; of the edit only the active tiles are computed.
 
     With the small model in the package, which knows satellite pictures of 128×128 pixels; and with another model, a
     mask drawn by hand and more freedom:
@@ -74,71 +73,80 @@ def edit(
 
         sige-mlx edit -m vintagify --original a.png --edited b.png --out c.png
     """
-    from PIL import Image
-
     from sige_mlx import zoo
-    from sige_mlx.editing import open_image, save_image
+    from sige_mlx.editing import save_image
+    from sige_mlx.editing.destination import check_apart, check_picture, losses
     from sige_mlx.editing.figures import as_json, figures
-    from sige_mlx.editing.images import check_destination
     from sige_mlx.models.resnet_generator import ResnetGenerator
     from sige_mlx.models.spade import LabelToImageGenerator
+    from sige_mlx.pictures import check_is_picture
 
     named = options.named(context)
     _check_options(named)
-    check_destination(out)
+    given = {"original": original, "edited": edited, "mask": mask, "labels": labels, "edited_labels": edited_labels}
+    given |= {"instances": instances, "edited_instances": edited_instances}
+    files = {name: path for name, path in given.items() if path}
+    check_picture(out, files.values())
     if report:
-        check_destination(report)
-        if report.resolve() == out.resolve():
-            raise SigeError(f"--out and --report are both {out}: they must be two files")
-    pictures = {"original": original, "edited": edited, "mask": mask}
-    images = {name: open_image(path) for name, path in pictures.items() if path}
-    label_maps = {"labels": labels, "edited_labels": edited_labels, "instances": instances}
-    label_maps |= {"edited_instances": edited_instances}
+        check_picture(report, files.values())
+        check_apart(out, report, "--out and --report")
+    for path in files.values():
+        check_is_picture(path)
     pretrained = zoo.load((zoo.LABELS if labels else zoo.DEFAULT) if model is None else model)
     translates = isinstance(pretrained.model, ResnetGenerator)
     if translates:
-        pretrained = _fitted(pretrained, images, named)
+        pretrained = _fitted(pretrained, original, named)
     if not labels and isinstance(pretrained.model, LabelToImageGenerator):
         raise SigeError(f"{pretrained.name} makes pictures of label maps: give --labels and --edited-labels")
     engine = pretrained.engine(device, threads=threads, threshold=threshold)
     if labels:
-        maps = {name: path for name, path in label_maps.items() if path}
-        rendered = of_labels(engine, pretrained, maps, compare)
+        rendered = of_labels(engine, pretrained, files, compare)
     else:
         sampling = {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
-        rendered = of_pictures(engine, images, None if translates else sampling, compare)
+        rendered = of_pictures(engine, files, None if translates else sampling, compare, options.eps(tolerance))
     result, dense = rendered.result, rendered.dense
+    save_image(result.picture, out)
     if report:
-        save_image(rendered.page(Path(pretrained.name).name, device, title=out.name), report)
-    save_image(Image.fromarray(result.image), out)
+        try:
+            save_image(rendered.page(Path(pretrained.name).name, device, title=out.name), report)
+        except SigeError as error:
+            raise SigeError(f"{out} is written, but not the report: {error}") from error
+    notes = [*result.notes, *losses(result.picture, out)]
     if json:
-        files = {"model": pretrained.name, "out": str(out), "report": str(report) if report else None}
-        terminal.print_json({**files, **as_json(result, dense)})
+        written = {"model": pretrained.name, "out": str(out), "report": str(report) if report else None}
+        terminal.print_json({**written, **as_json(result, dense), "notes": notes})
         return
     terminal.print_figures(figures(result, dense))
     if not result.mask.any():
-        typer.echo(f"Nothing was edited: {rendered.unedited}.")
-    typer.echo(f"{out} is written" + (f", and {report}" if report else ""))
+        terminal.say(f"Nothing was edited: {rendered.unedited}.")
+    terminal.say(f"{out} is written" + (f", and {report}" if report else ""))
+    terminal.notes(notes)
 
 
 def _check_options(named: set[str]) -> None:
     """Raises `SigeError` unless the options describe one edit, of a picture or of a label map."""
     of_labels = [name for name in options.OF_LABELS if name in named]
-    of_pictures = [name for name in OF_PICTURES if name in named]
+    of_pictures = [name for name in (*options.OF_PICTURES, *options.OF_DIFFUSION) if name in named]
     if not {"original", "edited", *of_labels} & named:
         raise SigeError("there is no edit: give --original and --edited, or --labels and --edited-labels")
     if of_labels and of_pictures:
         picture, label_map = options.spelled(of_pictures[0]), options.spelled(of_labels[0])
         raise SigeError(f"{picture} is for pictures and {label_map} for label maps: give one kind")
-    options.go_together(named, "original", "edited")
+    options.check_picture_options(named)
     options.check_label_options(named)
 
 
-def _fitted(pretrained: "Pretrained", images: "Images", named: set[str]) -> "Pretrained":
-    """A network that translates, made for the pictures' size. Raises `SigeError` for options that are not for it."""
+def _fitted(pretrained: "Pretrained", original: Path | None, named: set[str]) -> "Pretrained":
+    """A network that translates, made for a picture's size. Raises `SigeError` for options that are not for it."""
+    from sige_mlx.pictures import open_image
+
     if stray := [name for name in (*options.OF_DIFFUSION, *options.OF_LABELS) if name in named]:
         given, name = options.spelled(stray[0]), pretrained.name
         kind = "label maps" if stray[0] in options.OF_LABELS else "diffusion models"
         raise SigeError(f"{given} is for {kind}: {name} translates a picture, in one pass")
-    width, height = images["original"].size
-    return pretrained.configured(image_size=(height, width))
+    assert original  # options of label maps alone were stray
+    width, height = open_image(original).size
+    try:
+        return pretrained.configured(image_size=(height, width))
+    except SigeError as error:
+        raise SigeError(f"{original}: {error}") from error

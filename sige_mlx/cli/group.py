@@ -1,8 +1,9 @@
-"""How every verb begins and ends: paths may start with `~`; bad input, Ctrl-C and a request to end are one sentence on
-stderr, never a traceback."""
+"""How every verb begins and ends: paths may start with `~`; bad input, Ctrl-C, a request to end and an output that
+takes no more are one sentence on stderr, never a traceback."""
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sige_mlx.cli import terminal
 from sige_mlx.errors import SigeError
 
 ENDED = 128
@@ -38,22 +40,43 @@ class Verb(TyperCommand):
 class Verbs(TyperGroup):
     """The group of all verbs."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Reads the options, and prints help where it is asked for."""
+        with _ending():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
-        """Runs the verb. Exit status 1 for bad input or when memory ran out, 128 + n where signal n ended it."""
-        try:
-            with _signals_raise():
-                return super().invoke(ctx)
-        except (SigeError, MemoryError) as error:
-            typer.echo(f"sige-mlx: {error}", err=True)
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt:
-            typer.echo("sige-mlx: interrupted; nothing half-written is left", err=True)
-            raise typer.Exit(ENDED + signal.SIGINT) from None
-        except _Ended as ended:
-            number = signal.Signals(ended.args[0])
-            with suppress(OSError):  # the terminal may be gone
-                typer.echo(f"sige-mlx: ended by {number.name}; nothing half-written is left", err=True)
-            raise typer.Exit(ENDED + number) from None
+        """Runs the verb. Exit status 1 for bad input, when memory ran out or when what was to be printed could not be,
+        128 + n where signal n ended it."""
+        with _ending(), _signals_raise():
+            result = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return result
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    try:
+        yield
+    except (SigeError, MemoryError) as error:
+        _say(str(error) or "there is not enough memory")
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        _say("interrupted; nothing half-written is left")
+        raise typer.Exit(ENDED + signal.SIGINT) from None
+    except _Ended as ended:
+        number = signal.Signals(ended.args[0])
+        _say(f"ended by {number.name}; nothing half-written is left")
+        raise typer.Exit(ENDED + number) from None
+    except BrokenPipeError:  # whoever reads it has seen enough, as `head` does
+        _leave_stdout()
+        raise typer.Exit(1) from None
+    except OSError as error:
+        _leave_stdout()
+        where = error.filename or "standard output, which takes no more (files that were made are there)"
+        _say(f"{where}: {error.strerror or error}")
+        raise typer.Exit(1) from error
 
 
 @contextmanager
@@ -76,3 +99,15 @@ def _signals_raise() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _say(sentence: str) -> None:
+    with suppress(OSError):  # the terminal may be gone
+        terminal.say(f"sige-mlx: {sentence}", err=True)
+
+
+def _leave_stdout() -> None:
+    """Lets what is left to print go nowhere, so that Python does not try again, and complain, as it ends."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())

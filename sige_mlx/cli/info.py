@@ -26,6 +26,7 @@ def info(
     original: options.OriginalFile = None,
     edited: options.EditedFile = None,
     mask: options.MaskFile = None,
+    tolerance: options.Tolerance = None,
     labels: options.LabelsFile = None,
     edited_labels: options.EditedLabelsFile = None,
     instances: options.InstancesFile = None,
@@ -74,11 +75,12 @@ def info(
     from sige_mlx import zoo
     from sige_mlx.cli.costs import Described
     from sige_mlx.editing.denoising import default_steps
-    from sige_mlx.editing.images import open_image
+    from sige_mlx.editing.destination import save_text
     from sige_mlx.graph.plan import Plan
     from sige_mlx.label_classes import palette_of
     from sige_mlx.models import reconfigured
     from sige_mlx.models.resnet_generator import ResnetGenerator
+    from sige_mlx.pictures import open_image
 
     write = _graph_writer(graph) if graph else None
     if steps is not None and steps < 1:
@@ -97,23 +99,24 @@ def info(
         before, after = (labels, instances), (edited_labels, edited_instances)
         region = _region_of_maps(plan, network.config, palette_of(classes), before, after)
     else:
-        region = _region(plan, network.config, original, edited, mask, edit)
+        pictures = (original, edited) if original and edited else None
+        region = _region(plan, network.config, pictures, mask, edit, options.eps(tolerance))
     edit_plan = None if region is None else plan.edit(region, everywhere=False)
     steps = steps or default_steps(network.config)
     described = Described(name, family, network.config, plan, edit_plan, steps, classes)
     if graph and write:
-        graph.write_text(write(plan.graph))
+        save_text(write(plan.graph), graph)
     if json:
         terminal.print_json(described.as_json(layers))
         return
     described.print(layers)
     if graph:
-        typer.echo(f"\n{graph} is written")
+        terminal.say(f"\n{graph} is written")
 
 
 def _graph_writer(path: Path) -> "Callable[[Graph], str]":
     """A graph as the text that a file of this name should have."""
-    from sige_mlx.editing.images import check_parent
+    from sige_mlx.editing.destination import check_file
     from sige_mlx.graph.draw import graphviz, mermaid
 
     formats: dict[str, Callable[[Graph], str]] = {".txt": lambda g: f"{g}\n", ".mmd": mermaid, ".dot": graphviz}
@@ -121,13 +124,13 @@ def _graph_writer(path: Path) -> "Callable[[Graph], str]":
         raise SigeError(
             f"{path}: the extension is {path.suffix!r}; .txt, .mmd (Mermaid) or .dot (Graphviz) would be right"
         )
-    check_parent(path)
+    check_file(path)
     return formats[path.suffix]
 
 
 def _check_options(named: set[str]) -> None:
     """Raises `SigeError` unless the options describe one edit, or none."""
-    options.go_together(named, "original", "edited")
+    options.check_picture_options(named)
     options.check_label_options(named)
     ways = ({"original"}, {"mask"}, {"labels"}, {"edit"})
     if sum(bool(way & named) for way in ways) > 1:
@@ -138,13 +141,16 @@ def _check_options(named: set[str]) -> None:
 
 
 def _region(
-    plan: "Plan", config: Any, original: Path | None, edited: Path | None, mask: Path | None, share: float | None
+    plan: "Plan",
+    config: Any,
+    pictures: tuple[Path, Path] | None,
+    mask: Path | None,
+    share: float | None,
+    eps: float | None,
 ) -> "npt.NDArray[np.bool_] | None":
     """The edit that the options describe, bool (H, W); None when they describe none."""
     from sige_mlx.benchmark.blob import blob_mask
-    from sige_mlx.editing import open_image
-    from sige_mlx.editing.images import picture
-    from sige_mlx.editing.session import edited_region
+    from sige_mlx.editing.edits import PictureReader
     from sige_mlx.masks import user_mask
     from sige_mlx.models.spade import LabelToImageConfig
 
@@ -152,13 +158,15 @@ def _region(
     if share is not None:
         return blob_mask(size, share, config.mask_dilate_radius)
     if mask is not None:
-        return user_mask(open_image(mask), size)
-    if original is None or edited is None:
+        return user_mask(mask, size)
+    if pictures is None:
         return None
     if isinstance(config, LabelToImageConfig):
         raise SigeError("this model makes pictures of label maps: give --labels and --edited-labels")
-    before, after = picture(open_image(original), size, str(original)), picture(open_image(edited), size, str(edited))
-    return edited_region(before, after, None, config.eps, config.mask_dilate_radius)
+    reader = PictureReader(config, size, eps)
+    painted = reader.read(reader.original(pictures[0]), pictures[1], None)
+    terminal.notes(painted.notes)
+    return painted.region
 
 
 def _region_of_maps(

@@ -10,6 +10,9 @@ from sige_mlx.errors import SigeError
 OF_LABELS = ("labels", "edited_labels", "instances", "edited_instances")
 """Options of networks that read label maps."""
 
+OF_PICTURES = ("original", "edited", "mask", "tolerance")
+"""Options of networks that read pictures."""
+
 OF_DIFFUSION = ("steps", "strength", "seed", "sampler")
 """Options of networks that make a picture step by step."""
 
@@ -85,10 +88,27 @@ MaskFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="What to re-render: white, or opaque where the file has transparency.",
+        help="What to re-render: white, or any bright colour, on black; or opaque, where the file has transparency.",
         show_default="where the pictures differ, grown a little",
     ),
 ]
+
+
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        metavar="LEVELS",
+        help="How far apart pixels of the two pictures may be, in levels of 0 to 255, and still count as unedited.",
+        show_default="the model's own, 1 or 2",
+    ),
+]
+
+
+def eps(tolerance: float | None) -> float | None:
+    """A tolerance as sessions take it; raises `SigeError` for one out of range."""
+    from sige_mlx.arguments import real
+
+    return None if tolerance is None else real(tolerance, "--tolerance", 0, 255) / 127.5
 
 
 def named(context: typer.Context) -> set[str]:
@@ -105,6 +125,13 @@ def check_label_options(named: set[str]) -> None:
         raise SigeError(f"{told}: give --labels and --edited-labels")
     if "edited_instances" in named and "instances" not in named:
         raise SigeError("--edited-instances goes with --instances: an edit is where the two differ")
+
+
+def check_picture_options(named: set[str]) -> None:
+    """Raises `SigeError` unless the options of pictures among those `named` describe one edit, or none."""
+    go_together(named, "original", "edited")
+    if "tolerance" in named and ("mask" in named or "original" not in named):
+        raise SigeError("--tolerance says where --original and --edited differ: it does not go with --mask")
 
 
 def go_together(named: set[str], one: str, other: str) -> None:

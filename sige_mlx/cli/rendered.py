@@ -8,13 +8,12 @@ from sige_mlx.cli import terminal
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sige_mlx.editing.images import Picture
+    from sige_mlx.editing.colour import Picture
     from sige_mlx.editing.result import DenseResult, EditResult
     from sige_mlx.engine import Engine
     from sige_mlx.zoo import Pretrained
 
-    Images: TypeAlias = dict[str, Image]  # by the option of `edit` that names the file
-    Files: TypeAlias = dict[str, Path]  # likewise
+    Files: TypeAlias = dict[str, Path]  # by the option of `edit` that names the file
 
 
 class Rendered(NamedTuple):
@@ -35,24 +34,31 @@ class Rendered(NamedTuple):
         return report(self.before, self.painted, self.result, self.dense, title=title, subtitle=subtitle)
 
 
-def of_pictures(engine: "Engine", images: "Images", sampling: dict[str, Any] | None, compare: bool) -> Rendered:
-    """By a diffusion model with the settings `sampling`, or without them by a network that translates."""
+def of_pictures(
+    engine: "Engine", files: "Files", sampling: dict[str, Any] | None, compare: bool, eps: float | None = None
+) -> Rendered:
+    """By a diffusion model with the settings `sampling`, or without them by a network that translates; `eps` is how
+    much pixels may differ that were not edited, by default the model's."""
     from sige_mlx.editing import EditSession, TranslationSession
-    from sige_mlx.editing.images import picture
 
-    painted, mask = images["edited"], images.get("mask")
     session: EditSession | TranslationSession
     if sampling is None:
-        session = TranslationSession(engine, images["original"])
+        session = TranslationSession(engine, files["original"], eps=eps)
         settings, same = "translation", "the original translated"
     else:
-        session = EditSession(engine, images["original"], **sampling)
+        session = EditSession(engine, files["original"], eps=eps, **sampling)
         settings, same = f"{session.denoising}, seed {sampling['seed']}", "the original"
+    painted, mask, before = session.reader.edited(files["edited"], session.source), files.get("mask"), session.original
     with terminal.progress_bars(terminal.STAGES) as tell:
         result = session.edit(painted, mask, tell)
         dense = session.dense(painted, mask, tell) if compare else None
-    unedited = f"the pictures do not differ, or the mask is black. The result is {same}"
-    return Rendered(result, dense, session.original, picture(painted, engine.plan.image_size), settings, unedited)
+    if mask:
+        why = "the mask is black"
+    elif (painted.pixels == before).all():
+        why = "the pictures do not differ"
+    else:
+        why = f"no pixels differ by more than {int(session.reader.eps * 127.5)} of 255 levels"
+    return Rendered(result, dense, before, painted.pixels, settings, f"{why}. The result is {same}")
 
 
 def of_labels(engine: "Engine", pretrained: "Pretrained", files: "Files", compare: bool) -> Rendered:

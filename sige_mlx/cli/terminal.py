@@ -1,17 +1,57 @@
 """What verbs print: results on stdout, progress on stderr, and JSON when asked, alone."""
 
+import codecs
+import io
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
+
+from sige_mlx.plain_text import spelled
 
 if TYPE_CHECKING:
     from sige_mlx.editing.figures import Figure
     from sige_mlx.editing.recording import Progress
+
+
+def write_anywhere() -> None:
+    """Has stdout and stderr spell in other characters what their encoding lacks: a terminal's, or parts of a file's
+    name that are no text."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            handler = f"sige_mlx.spelled.{stream.encoding}"
+            codecs.register_error(handler, partial(_spelled, stream.encoding))
+            stream.reconfigure(errors=handler)
+
+
+def _spelled(encoding: str, error: UnicodeError) -> tuple[str, int]:
+    """What to write for characters that an encoding lacks, and where to go on."""
+    assert isinstance(error, UnicodeEncodeError)
+
+    def has(character: str) -> bool:
+        try:
+            character.encode(encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    return "".join(spelled(c, has) for c in error.object[error.start : error.end]), error.end
+
+
+def say(line: str = "", err: bool = False) -> None:
+    """A line on stdout, or on stderr. Unlike `typer.echo` it believes a stream that says it is ASCII."""
+    print(line, file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def notes(sentences: "Sequence[str]") -> None:
+    """What a user should know besides the results, on stderr."""
+    for sentence in sentences:
+        say(f"sige-mlx: note: {sentence}", err=True)
 
 
 def console() -> Console:
@@ -22,7 +62,7 @@ def console() -> Console:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """A JSON object on stdout."""
-    typer.echo(json.dumps(value, indent=1))
+    say(json.dumps(value, indent=1))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -17,7 +17,7 @@ Step = Callable[[int, mx.array, mx.array], mx.array]
 """From (step, x, the network's output) to the next x, at last the picture. It may remember the steps before."""
 
 Draw = Callable[[int], mx.array]
-"""Standard normal noise like x, by step."""
+"""Standard normal noise like x, by timestep: more steps or fewer draw the same where they meet."""
 
 
 class Denoising(ABC):
@@ -38,6 +38,11 @@ class Denoising(ABC):
     def __str__(self) -> str:
         return f"{self.sampler}, {len(self.levels)} steps, strength {self.strength:g}"
 
+    @classmethod
+    def usual_steps(cls, sampler: str, strength: float) -> int:
+        """How many steps a sampler takes from a strength on where nothing is said."""
+        return cls.STEPS[sampler]
+
     @abstractmethod
     def noised(self, x0: mx.array, level: float, noise: mx.array) -> mx.array:
         """The image `x0` at a noise level."""
@@ -57,6 +62,11 @@ class DDPMDenoising(Denoising):
     STEPS: ClassVar[Mapping[str, int]] = {"ddim": 20, "ddpm": 20, "dpm-solver": 10}
     STRENGTH = 0.5
     HEADS = 1
+
+    @classmethod
+    def usual_steps(cls, sampler: str, strength: float) -> int:
+        """The family's, or as many as a low strength has room for."""
+        return min(cls.STEPS[sampler], samplers.most_steps(strength))
 
     def __init__(self, sampler: str, strength: float, steps: int):
         self.schedule = samplers.alphas_cumprod(samplers.linear_betas())
@@ -81,7 +91,7 @@ class DDPMDenoising(Denoising):
             return samplers.ddim_step(x, eps, self.timesteps[i], following[i], self.schedule)
 
         def ddpm(i: int, x: mx.array, eps: mx.array) -> mx.array:
-            return samplers.ddpm_step(x, eps, self.timesteps[i], following[i], self.schedule, draw(i))
+            return samplers.ddpm_step(x, eps, self.timesteps[i], following[i], self.schedule, draw(self.timesteps[i]))
 
         def dpm_solver(i: int, x: mx.array, eps: mx.array) -> mx.array:
             nonlocal previous
@@ -139,9 +149,8 @@ def denoising(
     sampler = known[0] if sampler is None else sampler
     if sampler not in known:
         raise SigeError(f"sampler {sampler!r} is none of this network's: it must be one of {', '.join(known)}")
-    return family(
-        sampler, family.STRENGTH if strength is None else strength, family.STEPS[sampler] if steps is None else steps
-    )
+    strength = family.STRENGTH if strength is None else strength
+    return family(sampler, strength, family.usual_steps(sampler, strength) if steps is None else steps)
 
 
 def default_steps(config: Any) -> int:

@@ -1,57 +1,138 @@
-"""Pictures in and out: files, 8-bit arrays, and the range [-1, 1] that networks work in."""
+"""Pictures in and out of networks: what a network sees of a picture, what of it a result keeps, and the range [-1, 1]
+that networks work in."""
 
-import os
-import uuid
-from pathlib import Path
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from sige_mlx.editing.colour import Colours, Picture, colours, off_white
 from sige_mlx.errors import SigeError
+from sige_mlx.masks.difference import Mask
+from sige_mlx.pictures import ImageLike, Size, Wanted, opened
 
-Picture = npt.NDArray[np.uint8]
-"""(H, W, 3), RGB."""
+RESIZE = "resize or crop it, and its painted copy alike (on a Mac: sips -z HEIGHT WIDTH a.png --out b.png)"
 
+NEAR = 2
+"""Levels of 255 up to which two pixels are the same colour, when one profile is told from another."""
 
-def open_image(path: str | Path) -> Image.Image:
-    """A picture file, read whole, upright as its EXIF orientation asks. Raises `SigeError` if it is missing or none."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            upright.format = image.format
-            return upright
-    except FileNotFoundError:
-        raise SigeError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise SigeError(f"{path} is a folder: a picture file is wanted") from None
-    except UnidentifiedImageError:
-        raise SigeError(f"{path} is not a picture that Pillow can read: PNG, JPEG or WebP would be right") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SigeError(f"{path} cannot be read as a picture: {error}") from error
+_OF_FILES = frozenset([*range(254, 260), *range(262, 267), 273, *range(277, 280), 284, 317, *range(320, 326), 330])
+_NOT_KEPT = _OF_FILES | {274, 282, 283, 296, 338, 339, 347, 529, 530, 531, 532, 700, 33723, 34377, 34675}
+"""Tags of TIFF that say how a file stores its pixels, orientation and resolution, which are kept elsewhere, and what
+describes the picture as it was before."""
 
 
-def picture(image: Image.Image | npt.ArrayLike, size: tuple[int, int], name: str = "the image") -> Picture:
-    """A copy of an image of `size` (H, W) as (H, W, 3) uint8; transparency is laid over white. Raises `SigeError` for
-    another size."""
-    pixels = np.array(_rgb(image) if isinstance(image, Image.Image) else image)
+@dataclass(frozen=True)
+class Source:
+    """A picture as it was given: what a network sees, and what a result is to keep of it."""
+
+    name: str
+    pixels: Picture
+    """(H, W, 3), sRGB, transparency laid on white: what the network sees."""
+    own: Colours
+    """Its colours in its own profile, and its transparency."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Under Pillow's names: EXIF data, resolution."""
+    lossy: str = ""
+    """The format that changed its pixels when it was saved; nothing where none did."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how it was read, a sentence each."""
+
+    @classmethod
+    def of(
+        cls, given: ImageLike | Source, size: Size, name: str = "the image", like: Source | None = None, words: str = ""
+    ) -> Source:
+        """A picture of `size`: a file, a Pillow image of any mode, or an array (H, W, 3) of uint8, in arrays of its
+        own. Where its colour profile is not that of `like`, but its numbers are, it is read in the profile of `like`.
+        Raises `SigeError` for anything else, and for another size, in a sentence that ends in `words` (see
+        `Wanted`)."""
+        wanted = Wanted(size, words or "this model takes {}; " + RESIZE)
+        if isinstance(given, Source):
+            wanted.check(given.pixels.shape[:2], given.name)
+            return given
+        read = opened(given, name, wanted)
+        if not isinstance(read.pixels, Image.Image):
+            own, metadata = Colours(_checked(read.pixels, read.name)), {}
+        else:
+            own, metadata = colours(read.pixels, read.name), _metadata(read.pixels)
+        notes = [*read.notes, *own.notes]
+        if read.deep:
+            notes.append(f"{read.name} has 16 bits a channel, of which 8 are kept")
+        if like and not own.alike(like.own) and _copied(own, like):
+            what = "another colour profile than the original" if own.profile else "no colour profile"
+            notes.append(f"{read.name} has {what}, but the same numbers: it is read as the original is")
+            own = own._replace(profile=like.own.profile)
+        return cls(read.name, own.srgb, own, metadata, read.lossy, tuple(notes))
+
+    @property
+    def image(self) -> Image.Image:
+        """As a Pillow image with its profile and all else that a file may keep."""
+        rgb, alpha = self.own.rgb, self.own.alpha
+        image = Image.fromarray(rgb if alpha is None else np.dstack([rgb, alpha]))
+        image.info.update(self.metadata)
+        if self.own.profile:
+            image.info["icc_profile"] = self.own.profile.data
+        return image
+
+    def changed(self, result: Picture, mask: Mask, edited: Source | None = None) -> Source:
+        """The picture with a network's result where `mask`, bool (H, W), says, in the profile of this one and as near
+        as 8 bits of it come; all else is exactly this one's. There the transparency is that of the picture that was
+        `edited`, if it has any; else what was painted over is opaque."""
+        inside, own = mask[..., None], self.own
+        colour, alpha = result, own.alpha
+        if alpha is not None and edited is not None:
+            theirs = edited.own.alpha
+            if theirs is None:
+                theirs = np.where((edited.pixels != self.pixels).any(-1), 255, alpha).astype(np.uint8)
+            alpha = np.where(mask, theirs, alpha).astype(np.uint8)
+        if alpha is not None:
+            colour = off_white(result, alpha)
+        if own.profile:
+            colour = own.profile.from_srgb(colour)
+        own = own._replace(rgb=np.where(inside, colour, own.rgb), alpha=alpha)
+        return replace(self, pixels=np.where(inside, own.srgb, self.pixels), own=own)
+
+
+def _checked(pixels: npt.NDArray[Any], name: str) -> Picture:
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise SigeError(f"{name} is an array {pixels.shape} of {pixels.dtype}: it must be (H, W, 3) of uint8")
-    if pixels.shape[:2] != size:
-        h, w = pixels.shape[:2]
-        raise SigeError(f"{name} is {w}×{h} pixels (width × height): this model takes {size[1]}×{size[0]}")
-    return pixels
+    return np.array(pixels, order="C")
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    elif image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to 8 bits instead of scaling it
-        image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).round().clip(0, 255).astype(np.uint8))
-    return image.convert("RGB")
+def _copied(own: Colours, original: Source) -> bool:
+    """Whether a picture has more of the original's numbers than of its colours: a program that knows no profiles has
+    dropped the original's, or put another in its place."""
+
+    def alike(one: Picture, other: Picture) -> int:
+        return int((np.abs(one.astype(np.int16) - other) <= NEAR).all(-1).sum())
+
+    return alike(own.rgb, original.own.rgb) > alike(own.srgb, original.pixels)
+
+
+def _metadata(image: Image.Image) -> dict[str, Any]:
+    """What a copy should keep, as far as it can be read."""
+    kept: dict[str, Any] = {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of EXIF data that end early
+            exif = image.getexif()
+        for tag in _NOT_KEPT & set(exif):
+            del exif[tag]
+        if len(exif):
+            kept["exif"] = exif.tobytes()
+        dpi = tuple(float(value) for value in image.info["dpi"]) if "dpi" in image.info else ()
+        if len(dpi) == 2 and all(0 < value < 1e6 for value in dpi):
+            kept["dpi"] = dpi
+    except Exception:  # metadata are anything that somebody wrote, and not worth a picture
+        return kept
+    return kept
 
 
 def to_model(pixels: Picture) -> mx.array:
@@ -63,39 +144,3 @@ def from_model(x: mx.array) -> Picture:
     """float32 (1, H, W, 3) in [-1, 1], clipped, to (H, W, 3) uint8."""
     scaled = np.asarray(x, np.float32)[0] * 127.5 + 127.5
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-
-
-def check_destination(path: str | Path) -> str:
-    """Pillow's name of the format that `path` will be written in; raises `SigeError` when no picture can be written
-    there, which is worth knowing before the picture is computed."""
-    path = Path(path)
-    image_format = Image.registered_extensions().get(path.suffix.lower())
-    if image_format is None or image_format not in Image.SAVE:
-        raise SigeError(f"{path}: the extension {path.suffix!r} names no picture format to write; .png would be right")
-    check_parent(path)
-    return image_format
-
-
-def check_parent(path: Path) -> None:
-    """Raises `SigeError` unless a file can be made at `path`."""
-    if path.is_dir():
-        raise SigeError(f"{path} is a folder: the name of a file is wanted")
-    if not path.parent.is_dir():
-        raise SigeError(f"{path} cannot be written: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise SigeError(f"{path} cannot be written: the folder {path.parent} is read-only")
-
-
-def save_image(image: Image.Image, path: str | Path) -> None:
-    """Writes a picture whole or not at all; the extension says the format. Raises `SigeError` when it cannot."""
-    path = Path(path)
-    image_format = check_destination(path)
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
-        with temporary.open("xb") as file:
-            image.save(file, format=image_format)
-        temporary.replace(path)
-    except (OSError, ValueError) as error:  # ValueError: the format has no room for such a picture
-        raise SigeError(f"{path} cannot be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

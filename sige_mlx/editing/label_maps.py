@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,66 +10,68 @@ import numpy.typing as npt
 from PIL import Image
 
 from sige_mlx import label_classes
-from sige_mlx.editing.images import Picture, open_image
+from sige_mlx.editing.colour import Picture, alpha_of
 from sige_mlx.errors import SigeError
 from sige_mlx.label_classes import Palette, palette_of
 from sige_mlx.models.spade import LabelToImageConfig
-
-_LOSSY = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "lossy WebP"}  # formats of Pillow
+from sige_mlx.pictures import ImageLike, Opened, Size, Wanted, opened
 
 Ids = npt.NDArray[np.int32]
 """(H, W): the class of every pixel, or its instance."""
-
-MapLike = Image.Image | npt.ArrayLike | Path
-"""An image, an array, or the path of a file."""
-
-Pixels = Image.Image | npt.NDArray[Any]
-"""A map that was opened."""
 
 CITYSCAPES: Palette = palette_of(label_classes.CITYSCAPES)
 """Of ids with the same colour, the first is read."""
 
 
-def read_map(image: MapLike, size: tuple[int, int], name: str, palette: Palette = CITYSCAPES) -> Ids:
+def read_map(
+    image: ImageLike,
+    size: Size,
+    name: str,
+    palette: Palette = CITYSCAPES,
+    config: LabelToImageConfig | None = None,
+) -> Ids:
     """The ids of a map of `size` (H, W): of a grey image or (H, W) integers, the values; of a colour image or (H, W, 3)
     uint8, the classes of these colours in `palette`; of an indexed image with a palette of its own, the indices. Raises
-    `SigeError` for anything else, and for another size."""
-    found, name = opened(image, name)
-    pixels = _fitting(_pixels(found, name, lambda image: _indices(image, palette)), size, name)
-    return _ids(pixels, name) if pixels.ndim == 2 else _from_colours(pixels, name, palette, lossy(found))
+    `SigeError` for anything else, for another size, for maps that say nothing for sure (compressed by changing them, or
+    transparent somewhere), and for a class that the network of a configuration does not know."""
+    read = _opened(image, size, name)
+    pixels = _fitting(_pixels(read, lambda image: _indices(image, palette)), read.name)
+    ids = _ids(pixels, read.name) if pixels.ndim == 2 else _from_colours(pixels, read.name, palette)
+    if config:
+        check_classes(ids, config, read.name)
+    return ids
 
 
-def read_instances(image: MapLike, size: tuple[int, int], name: str) -> Ids:
+def read_instances(image: ImageLike, size: Size, name: str) -> Ids:
     """The ids of a map of `size` (H, W) of instances: of a grey image or (H, W) integers, the values; of an indexed
-    image, the indices; of a colour image or (H, W, 3) uint8, every colour is an object. Raises `SigeError` for anything
-    else, and for another size."""
-    found, name = opened(image, name)
-    if hint := lossy(found):
-        raise SigeError(f"{name} should say which pixels are of one object, and cannot{hint}")
-    pixels = _fitting(_pixels(found, name, np.asarray), size, name)
-    return _ids(pixels, name) if pixels.ndim == 2 else _codes(pixels)
+    image, the indices; of a colour image or (H, W, 3) uint8, every colour is an object. Raises `SigeError` as
+    `read_map` does."""
+    read = _opened(image, size, name)
+    pixels = _fitting(_pixels(read, np.asarray), read.name)
+    return _ids(pixels, read.name) if pixels.ndim == 2 else _codes(pixels)
 
 
-def opened(image: MapLike, name: str) -> tuple[Pixels, str]:
-    """A map's pixels, and what to call it: a file by its path, anything else by `name`."""
-    if isinstance(image, str | Path):
-        return open_image(image), str(image)
-    return image if isinstance(image, Image.Image) else np.asarray(image), name
+def _opened(image: ImageLike, size: Size, name: str) -> Opened:
+    words = "this model takes {}; resize maps by nearest neighbour, which invents no ids"
+    read = opened(image, name, Wanted(size, words))
+    read.check_certain()
+    if read.lossy:
+        raise SigeError(f"{read.name} cannot be trusted: {read.lossy} changes colours and ids, so save maps as PNG")
+    if read.deep:
+        raise SigeError(f"{read.name} has 16 bits a channel, of which 8 would be lost: save it in grey, or with 8")
+    if isinstance(read.pixels, Image.Image) and (alpha := alpha_of(read.pixels)) is not None:
+        y, x = np.argwhere(alpha < 255)[0].tolist()
+        raise SigeError(f"{read.name} is transparent at x = {x}, y = {y}: a map says of every pixel what it shows")
+    return read
 
 
-def lossy(pixels: Pixels) -> str:
-    """What to add to a complaint about a picture that was compressed by changing it; nothing for others."""
-    changed = _LOSSY.get(pixels.format or "") if isinstance(pixels, Image.Image) else None
-    return f" ({changed} changes colours and ids: save maps as PNG)" if changed else ""
-
-
-def check_classes(labels: Ids, config: LabelToImageConfig, name: str = "the label map", hint: str = "") -> None:
-    """Raises `SigeError`, which ends in `hint`, for a class that the network does not know."""
+def check_classes(labels: Ids, config: LabelToImageConfig, name: str = "the label map") -> None:
+    """Raises `SigeError` for a class that the network does not know."""
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or highest >= config.input_nc:
         wrong = lowest if lowest < 0 else highest
         known = f"this model knows the classes 0 to {config.input_nc - 1}, which `sige-mlx info` lists"
-        raise SigeError(f"{name} has the class {wrong}: {known}{hint}")
+        raise SigeError(f"{name} has the class {wrong}: {known}")
 
 
 def colours(labels: Ids, palette: Palette = CITYSCAPES) -> Picture:
@@ -102,8 +103,9 @@ def encode(labels: Ids, instances: Ids, config: LabelToImageConfig) -> npt.NDArr
     return encoded
 
 
-def _pixels(image: Pixels, name: str, indexed: Callable[[Image.Image], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def _pixels(read: Opened, indexed: Callable[[Image.Image], npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Ids (H, W), or colours (H, W, 3), uint8; `indexed` says which of them an indexed image is."""
+    image = read.pixels
     if not isinstance(image, Image.Image):
         return image
     if image.mode == "P":
@@ -115,7 +117,8 @@ def _pixels(image: Pixels, name: str, indexed: Callable[[Image.Image], npt.NDArr
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return np.asarray(image).astype(np.int32)
     raise SigeError(
-        f"{name} is a picture of the kind {image.mode}: grey with ids, or in the colours of the classes, would be right"
+        f"{read.name} is a picture of the kind {image.mode}: grey with ids, or in the colours of the classes, would be"
+        " right"
     )
 
 
@@ -129,18 +132,12 @@ def _indices(image: Image.Image, palette: Palette) -> npt.NDArray[Any]:
     return indices if own else colours
 
 
-def _fitting(pixels: npt.NDArray[Any], size: tuple[int, int], name: str) -> npt.NDArray[Any]:
+def _fitting(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """The same, (H, W) of integers or (H, W, 3) of uint8."""
     coloured = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
     if not coloured and (pixels.ndim != 2 or pixels.dtype.kind not in "iu"):
         raise SigeError(
             f"{name} is an array {pixels.shape} of {pixels.dtype}: it must be (H, W) of integers, or (H, W, 3) of uint8"
-        )
-    if pixels.shape[:2] != size:
-        h, w = pixels.shape[:2]
-        raise SigeError(
-            f"{name} is {w}×{h} pixels (width × height): this model takes {size[1]}×{size[0]}; resize maps by nearest"
-            " neighbour, which invents no ids"
         )
     return pixels
 
@@ -154,7 +151,7 @@ def _ids(pixels: npt.NDArray[Any], name: str) -> Ids:
     return pixels.astype(np.int32)
 
 
-def _from_colours(pixels: Picture, name: str, palette: Palette, hint: str) -> Ids:
+def _from_colours(pixels: Picture, name: str, palette: Palette) -> Ids:
     if not palette:
         raise SigeError(
             f"{name} is in colours, and nobody told those of this model's classes: give it in grey, with ids, or put"
@@ -165,7 +162,7 @@ def _from_colours(pixels: Picture, name: str, palette: Palette, hint: str) -> Id
         y, x = np.argwhere(ids < 0)[0].tolist()
         colour = tuple(pixels[y, x].tolist())
         known = "it is none of the classes', which `sige-mlx info` lists"
-        raise SigeError(f"{name} has the colour {colour} at x = {x}, y = {y}: {known}{hint}")
+        raise SigeError(f"{name} has the colour {colour} at x = {x}, y = {y}: {known}")
     return ids
 
 

@@ -6,15 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.arguments import whole
 from sige_mlx.editing.label_maps import (
     CITYSCAPES,
     Ids,
-    MapLike,
-    check_classes,
     edges,
     encode,
-    lossy,
-    opened,
     read_instances,
     read_map,
 )
@@ -26,6 +23,7 @@ from sige_mlx.errors import SigeError
 from sige_mlx.label_classes import Palette
 from sige_mlx.masks import dilate
 from sige_mlx.models.spade import LabelToImageConfig
+from sige_mlx.pictures import ImageLike
 from sige_mlx.zoo import LABELS
 
 Maps = tuple[Ids, Ids]
@@ -41,13 +39,11 @@ class MapReader:
             raise SigeError(f"this model reads pictures: label maps are for {LABELS}, gaugan-cityscapes and their like")
         self.config, self.size, self.palette = config, size, palette
 
-    def read(self, labels: MapLike, instances: MapLike | None, original: Maps | None = None) -> Maps:
+    def read(self, labels: ImageLike, instances: ImageLike | None, original: Maps | None = None) -> Maps:
         """The maps as ids, in arrays of their own; of an edit of `original`, instances are its where the class is, if
         they are not given. Raises `SigeError` for maps that do not fit the network."""
         which = "original" if original is None else "edited"
-        pixels, name = opened(labels, f"the {which} label map")
-        ids = read_map(pixels, self.size, name, self.palette)
-        check_classes(ids, self.config, name, lossy(pixels))
+        ids = read_map(labels, self.size, f"the {which} label map", self.palette, self.config)
         if instances is not None:
             if self.config.no_instance:
                 raise SigeError("this network sees no instances: it takes a label map alone")
@@ -75,8 +71,8 @@ class LabelSession(OnePassSession[Maps]):
     def __init__(
         self,
         engine: Engine,
-        labels: MapLike,
-        instances: MapLike | None = None,
+        labels: ImageLike,
+        instances: ImageLike | None = None,
         *,
         palette: Palette = CITYSCAPES,
         dilation: int | None = None,
@@ -84,20 +80,27 @@ class LabelSession(OnePassSession[Maps]):
         self._reader = MapReader(engine.config, engine.plan.image_size, palette)
         if engine.config.output_nc != 3:
             raise SigeError(f"this network writes {engine.config.output_nc} channels: pictures need 3")
-        self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
+        self.dilation = whole(engine.config.mask_dilate_radius if dilation is None else dilation, "the dilation", 0)
         super().__init__(engine, self._reader.read(labels, instances))
+
+    @property
+    def original(self) -> Maps:
+        """The map before any edit."""
+        return self.given
 
     @property
     def labels(self) -> Ids:
         """Those of the original."""
-        return self.original[0]
+        return self.given[0]
 
     @property
     def instances(self) -> Ids:
         """Those of the original."""
-        return self.original[1]
+        return self.given[1]
 
-    def edit(self, labels: MapLike, instances: MapLike | None = None, progress: Progress | None = None) -> EditResult:
+    def edit(
+        self, labels: ImageLike, instances: ImageLike | None = None, progress: Progress | None = None
+    ) -> EditResult:
         """The picture of an edited label map, computed anew where the maps differ; all else is the original's picture.
 
         Without `instances`, those of the original are kept where the class is. The result waits in `pending` until
@@ -106,21 +109,23 @@ class LabelSession(OnePassSession[Maps]):
         maps = self.read(labels, instances)
         return self._edit(maps, self._mask(maps), progress)
 
-    def dense(self, labels: MapLike, instances: MapLike | None = None, progress: Progress | None = None) -> DenseResult:
+    def dense(
+        self, labels: ImageLike, instances: ImageLike | None = None, progress: Progress | None = None
+    ) -> DenseResult:
         """The same picture with nothing reused: what `edit` is compared with."""
         return self._dense(self.read(labels, instances), progress)
 
-    def mask(self, labels: MapLike, instances: MapLike | None = None) -> npt.NDArray[np.bool_]:
+    def mask(self, labels: ImageLike, instances: ImageLike | None = None) -> npt.NDArray[np.bool_]:
         """What an edit would recompute: where class or instance edge differ, grown by the dilation. Bool (H, W)."""
         return self._mask(self.read(labels, instances))
 
     def _mask(self, maps: Maps) -> npt.NDArray[np.bool_]:
-        return self._reader.mask(self.original, maps, self.dilation)
+        return self._reader.mask(self.given, maps, self.dilation)
 
-    def read(self, labels: MapLike, instances: MapLike | None = None) -> Maps:
+    def read(self, labels: ImageLike, instances: ImageLike | None = None) -> Maps:
         """An edited label map as ids, and the instances that it has in an edit. Raises `SigeError` for maps that do not
         fit the network."""
-        return self._reader.read(labels, instances, self.original)
+        return self._reader.read(labels, instances, self.given)
 
-    def _input(self, original: Maps) -> npt.NDArray[np.float32]:
-        return encode(*original, self.engine.config)
+    def _input(self, given: Maps) -> npt.NDArray[np.float32]:
+        return encode(*given, self.engine.config)

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sige_mlx.editing.images import Picture
+from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.result import EditResult
 from sige_mlx.graph.tiling import ActiveTiles, Size
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.figures import HEAD, Figure, difference, figures, headline
-from sige_mlx.editing.images import Picture
+from sige_mlx.editing.lettering import write
 from sige_mlx.editing.overlay import Colour, overlay, plane_colours
 from sige_mlx.editing.result import DenseResult, EditResult
 from sige_mlx.graph.tiling import Size
@@ -61,9 +62,9 @@ def report(
     width = columns * PANEL + (columns - 1) * GAP
     page = Image.new("RGB", (width + 2 * MARGIN, table + ROW * (len(rows) + 1) + MARGIN), PAPER)
     draw = ImageDraw.Draw(page)
-    _text(draw, (MARGIN, MARGIN - 8), title, 34)
-    _text(draw, (MARGIN, MARGIN + 42), subtitle, 17, FAINT)
-    _text(draw, (MARGIN + width, MARGIN + 6), headline(result, dense), 18, ACCENT, right=True)
+    saved = write(draw, (MARGIN + width, MARGIN + 6), headline(result, dense), 18, ACCENT, right=True)
+    write(draw, (MARGIN, MARGIN - 8), title, 34, INK, room=width - saved - GAP)
+    write(draw, (MARGIN, MARGIN + 42), subtitle, 17, FAINT, room=width)
     for i, panel in enumerate(panels):
         _panel(page, draw, panel, (MARGIN + i % columns * (PANEL + GAP), MARGIN + HEADER + i // columns * cell))
     _table(draw, rows, plane_colours(list(result.levels)), (MARGIN, table), width)
@@ -75,8 +76,8 @@ def _panel(page: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, at: tuple
     bottom = y + panel.image.height
     page.paste(panel.image, at)
     draw.rectangle((x - 1, y - 1, x + PANEL, bottom), outline=RULE)
-    _text(draw, (x, bottom + 9), panel.name, 19)
-    _text(draw, (x + PANEL, bottom + 11), panel.remark, 15, FAINT, right=True)
+    write(draw, (x, bottom + 9), panel.name, 19, INK)
+    write(draw, (x + PANEL, bottom + 11), panel.remark, 15, FAINT, right=True)
 
 
 def _table(
@@ -85,23 +86,15 @@ def _table(
     x, y = at
     rights = [x + round(width * share) for share in (0.55, 0.8, 1.0)]
     for right, word in zip(rights, HEAD, strict=True):
-        _text(draw, (right, y), word, 16, FAINT, right=True)
+        write(draw, (right, y), word, 16, FAINT, right=True)
     for row in rows:
         y += ROW
         draw.line([(x, y - 8), (x + width, y - 8)], RULE)
         if row.plane:
             draw.rectangle((x, y + 4, x + 13, y + 17), colours[row.plane])
-        _text(draw, (x + (24 if row.plane else 0), y), row.name, 18)
+        write(draw, (x + (24 if row.plane else 0), y), row.name, 18, INK)
         for right, value in zip(rights, (row.edit, row.dense, row.ratio), strict=True):
-            _text(draw, (right, y), value, 18, right=True)
-
-
-def _text(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: str = INK, right: bool = False
-) -> None:
-    """Text whose top left corner, or top right one, is at a point."""
-    font = ImageFont.load_default(size)  # comes with Pillow, and has no ×
-    draw.text(at, text.replace("×", "x"), colour, font, anchor="ra" if right else "la")
+            write(draw, (right, y), value, 18, INK, right=True)
 
 
 def _strong_difference(a: Picture, b: Picture) -> Image.Image:

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from sige_mlx.editing.images import Picture
+from sige_mlx.editing.colour import Picture
+from sige_mlx.editing.images import Source
 from sige_mlx.engine import Engine, PreparedEdit
 from sige_mlx.graph.tiling import ActiveTiles, Size
 
@@ -38,6 +40,16 @@ class EditResult:
     dense_seconds: float | None
     """What as many dense steps take: the median time of recording one, times the steps. None when nothing was recorded,
     because the edit was empty."""
+    source: Source | None = None
+    """The picture with all that a file of it should keep; None where there is no more than `image`."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how the pictures were read, a sentence each."""
+
+    @property
+    def picture(self) -> Image.Image:
+        """The result as `save_image` should have it: in the original's colour profile, with its transparency, its EXIF
+        data and its resolution, pixels that were not edited exactly as they were in the file."""
+        return self.source.image if self.source else Image.fromarray(self.image)
 
     @property
     def tiles(self) -> dict[Size, tuple[int, int]]:
@@ -58,6 +70,8 @@ def edit_result(
     steps: int,
     seconds: float,
     dense_seconds: float | None,
+    source: Source | None = None,
+    notes: tuple[str, ...] = (),
 ) -> EditResult:
     """The result of running a prepared edit for some steps."""
     levels = prepared.edit.tiling.levels
@@ -70,4 +84,6 @@ def edit_result(
         dense_macs=engine.macs * steps,
         seconds=seconds,
         dense_seconds=dense_seconds,
+        source=source,
+        notes=notes,
     )

@@ -12,36 +12,40 @@ from collections.abc import Callable
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from sige_mlx import arguments
+from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.denoising import denoising
-from sige_mlx.editing.images import Picture, from_model, picture, to_model
+from sige_mlx.editing.edits import Painted, PictureReader
+from sige_mlx.editing.images import Source, from_model, to_model
 from sige_mlx.editing.recording import Progress, Recording
 from sige_mlx.editing.result import DenseResult, EditResult, edit_result
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
-from sige_mlx.masks import difference_mask, dilate, user_mask
+from sige_mlx.pictures import ImageLike
 
-ImageLike = Image.Image | npt.ArrayLike
+TIMESTEPS = 1000
+"""Of which each has noise of its own."""
 
 
 class EditSession:
     """A picture open for editing.
 
-    `original` is a Pillow image or (H, W, 3) uint8 of the engine's size. `strength` in (0, 1] is the share of the noise
-    schedule that edits are noised to, `steps` the number of sampler steps from there, `seed` that of all noise: the
-    same arguments give the same bits on one machine. `sampler` is "ddim" (deterministic), "ddpm" (noise at every step)
-    or "dpm-solver" (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of
-    Progressive Distillation; what is None is as the family has it (see `denoising`). `eps` and `dilation` make the mask
-    of an edit that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation`
-    pixels; both default to the model's. Raises `SigeError` for arguments out of range, and when the steps would not fit
-    in memory.
+    `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of the engine's size. The network sees it in
+    sRGB, on white; the `picture` of a result has the original's colour profile and transparency. `strength` in (0, 1]
+    is the share of the noise schedule that edits are noised to, `steps` the number of sampler steps from there, `seed`
+    that of all noise: the same arguments give the same bits on one machine, and one seed begins from the same noise
+    whatever the other arguments are. `sampler` is "ddim" (deterministic), "ddpm" (noise at every step) or "dpm-solver"
+    (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of Progressive
+    Distillation; what is None is as the family has it (see `denoising`). `eps` and `dilation` make the mask of an edit
+    that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation` pixels; both
+    default to the model's. Raises `SigeError` for arguments out of range, and when the steps would not fit in memory.
     """
 
     def __init__(
         self,
         engine: Engine,
-        original: ImageLike,
+        original: ImageLike | Source,
         *,
         steps: int | None = None,
         strength: float | None = None,
@@ -51,18 +55,21 @@ class EditSession:
         dilation: int | None = None,
     ):
         self.denoising = denoising(engine.config, sampler, steps, strength)
-        if not 0 <= seed < 2**64:
-            raise SigeError(f"the seed is {seed}: it must be from 0 to 2^64 - 1")
+        key = mx.random.key(arguments.seed(seed))
         self.engine = engine
-        self.original = picture(original, engine.plan.image_size, "the original")
-        self.eps = engine.config.eps if eps is None else eps
-        self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
+        self.reader = PictureReader(engine.config, engine.plan.image_size, eps, dilation)
+        self.source = self.reader.original(original)
         self.pending: EditResult | None = None
-        keys = mx.random.split(mx.random.key(seed), self.steps + 1)
-        shape = (1, *engine.plan.image_size, 3)
-        self._noise = mx.random.normal(shape, key=keys[0])
-        self._step_keys = keys[1:]
+        # Noise is a function of the seed and, where a sampler draws more, of the timestep: a preview in few steps and
+        # the picture in many begin from the same.
+        of_start, self._of_steps = mx.random.split(key)
+        self._noise = mx.random.normal((1, *engine.plan.image_size, 3), key=of_start)
         self._recording = Recording(engine, self.denoising.levels)
+
+    @property
+    def original(self) -> Picture:
+        """As the network sees it: (H, W, 3), sRGB."""
+        return self.source.pixels
 
     @property
     def steps(self) -> int:
@@ -82,48 +89,62 @@ class EditSession:
         if progress:
             progress("record", self.steps, self.steps)
 
-    def edit(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> EditResult:
+    def edit(
+        self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
+    ) -> EditResult:
         """The edited picture, re-rendered where it differs from the original or where `mask` (white is edited) says.
 
         The result waits in `pending` until `commit` or `revert`. Raises `SigeError` for pictures or masks of another
-        size.
+        size, and for what is none.
         """
-        pixels = picture(edited, self.engine.plan.image_size, "the edited image")
-        region = self.mask(pixels, mask)
+        painted = self.reader.read(self.source, edited, mask)
+        region = painted.region
         if region.any():
             self.record(progress)
         start = time.perf_counter()
         prepared = self.engine.prepare(region, everywhere=False)
-        image = self.original.copy()
+        rendered = self.original
         if region.any():
 
             def network(level: float, x: mx.array) -> mx.array:
                 return self.engine.edit(prepared, self._recording.key(level), x=x, **self.denoising.condition(level))
 
-            image = self._denoise("edit", pixels, region, network, progress)
+            rendered = self._denoise("edit", painted, network, progress)
         seconds = time.perf_counter() - start
-        dense_seconds = self._recording.dense_seconds
-        self.pending = edit_result(self.engine, prepared, image, region, self.steps, seconds, dense_seconds)
+        source = self.source.changed(rendered, region, painted.source)
+        self.pending = edit_result(
+            self.engine,
+            prepared,
+            source.pixels.copy(),
+            region,
+            self.steps,
+            seconds,
+            self._recording.dense_seconds,
+            source,
+            painted.notes,
+        )
         return self.pending
 
-    def dense(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> DenseResult:
+    def dense(
+        self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
+    ) -> DenseResult:
         """The same edit with nothing reused: what `edit` is compared with."""
-        pixels = picture(edited, self.engine.plan.image_size, "the edited image")
-        region = self.mask(pixels, mask)
+        painted = self.reader.read(self.source, edited, mask)
         start = time.perf_counter()
 
         def network(level: float, x: mx.array) -> mx.array:
             return self.engine(x=x, **self.denoising.condition(level))
 
-        image = self._denoise("dense", pixels, region, network, progress)
-        return DenseResult(image, time.perf_counter() - start)
+        rendered = self._denoise("dense", painted, network, progress)
+        seconds = time.perf_counter() - start
+        return DenseResult(self.source.changed(rendered, painted.region, painted.source).pixels, seconds)
 
     def commit(self) -> None:
         """Makes the pending result the original. What was recorded belongs to the old one and is dropped: the next edit
         records the new original first. Raises `SigeError` when nothing is pending."""
-        if self.pending is None:
+        if self.pending is None or self.pending.source is None:
             raise SigeError("there is nothing to commit: call edit() first")
-        self.original = self.pending.image.copy()
+        self.source = self.pending.source
         self.pending = None
         self._recording.drop()
 
@@ -131,21 +152,24 @@ class EditSession:
         """Drops the pending result. The recording was never touched by it."""
         self.pending = None
 
-    def mask(self, edited: Picture, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
+    def mask(self, edited: ImageLike | Source, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
-        return edited_region(self.original, edited, mask, self.eps, self.dilation)
+        return self.reader.read(self.source, edited, mask).region
+
+    def _draw(self, timestep: int) -> mx.array:
+        """The noise that a step at a timestep adds."""
+        return mx.random.normal(self._noise.shape, key=mx.random.split(self._of_steps, TIMESTEPS)[timestep])
 
     def _denoise(
         self,
         what: str,
-        edited: Picture,
-        mask: npt.NDArray[np.bool_],
+        painted: Painted,
         network: Callable[[float, mx.array], mx.array],
         progress: Progress | None,
     ) -> Picture:
-        x0, region = to_model(self.original), mx.array(mask)[None, ..., None]
-        x = self.denoising.noised(to_model(edited), self.denoising.levels[0], self._noise)
-        step = self.denoising.start(lambda i: mx.random.normal(x0.shape, key=self._step_keys[i]))
+        x0, region = to_model(self.original), mx.array(painted.region)[None, ..., None]
+        x = self.denoising.noised(to_model(painted.source.pixels), self.denoising.levels[0], self._noise)
+        step = self.denoising.start(self._draw)
         for i, level in enumerate(self.denoising.levels):
             if progress:
                 progress(what, i, self.steps)
@@ -154,13 +178,4 @@ class EditSession:
             mx.eval(x)
         if progress:
             progress(what, self.steps, self.steps)
-        return np.where(mask[..., None], from_model(x), self.original)
-
-
-def edited_region(
-    original: Picture, edited: Picture, mask: ImageLike | None, eps: float, dilation: int
-) -> npt.NDArray[np.bool_]:
-    """`mask` as drawn, else where the pictures differ by more than `eps`, grown by `dilation` pixels: bool (H, W)."""
-    if mask is not None:
-        return user_mask(mask, original.shape[:2])
-    return dilate(difference_mask(original, edited, eps), dilation)
+        return from_model(x)

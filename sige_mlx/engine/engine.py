@@ -9,6 +9,7 @@ import mlx.nn
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.arguments import whole
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.plan import Edit, Plan
@@ -87,8 +88,7 @@ class Engine:
         if precision not in (PRECISIONS if device == "gpu" else ("float32",)):
             raise SigeError(f"precision {precision!r} is not what device {device!r} computes in")
         for option, value, least in (("batch", batch, 1), ("tile", tile, 1), ("threads", threads, 0)):
-            if value < least:
-                raise SigeError(f"{option} is {value}: it must be at least {least}")
+            whole(value, option, least)
         self.device = device
         self.config = model.config
         self.plan = Plan.of(model, batch, threshold, tile)

@@ -7,6 +7,7 @@ import mlx.nn
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.arguments import whole
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.fusion import Fused, fuse, joined
 from sige_mlx.graph.ir import Graph
@@ -50,9 +51,12 @@ class Plan:
 
     @classmethod
     def of(cls, model: mlx.nn.Module, batch: int = 1, threshold: int | None = None, tile: int = 4) -> "Plan":
-        """The plan of a model, with the choices of its configuration where none are given."""
+        """The plan of a model, with the choices of its configuration where none are given. Raises `SigeError` for a
+        threshold that is no side of a plane."""
         config = model.config
-        threshold = config.sparse_resolution_threshold if threshold is None else threshold
+        threshold = (
+            config.sparse_resolution_threshold if threshold is None else whole(threshold, "the threshold of planes", 1)
+        )
         dilation = getattr(config, "downsample_dilate_radius", 1)
         return cls(trace(model, model.inputs(batch)), threshold, tile, dilation, getattr(config, "fresh_head", True))
 

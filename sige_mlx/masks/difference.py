@@ -6,11 +6,13 @@ A mask is a bool array [..., H, W]; leading axes, if any, are images of a batch 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.arguments import real, whole
 from sige_mlx.errors import SigeError
 
 Mask = npt.NDArray[np.bool_]
@@ -23,8 +25,9 @@ def difference_mask(original: npt.ArrayLike, edited: npt.ArrayLike, eps: float) 
     """Pixels at which any channel differs by more than `eps`: [..., H, W, C] twice -> bool [..., H, W].
 
     Both inputs are floats (`eps` in their units; images are in [-1, 1]) or both uint8, which stands for [-1, 1]: one
-    grey level is then 2/255. Raises SigeError when sizes or types disagree.
+    grey level is then 2/255. Raises SigeError when sizes or types disagree, for NaN, and for an `eps` below 0.
     """
+    eps = real(eps, "eps", 0, math.inf)
     a, b = np.asarray(original), np.asarray(edited)
     if a.shape != b.shape or a.ndim < 3:
         raise SigeError(f"the original is {a.shape} and the edited {b.shape}: both must be (…, H, W, C), of one size")
@@ -39,13 +42,14 @@ def difference_mask(original: npt.ArrayLike, edited: npt.ArrayLike, eps: float) 
             mask |= np.subtract(np.maximum(u, v), np.minimum(u, v), out=difference) > eps * 127.5
         else:
             mask |= np.abs(np.subtract(u, v, out=difference), out=difference) > eps
+            if np.isnan(difference).any():  # compared with anything it is false: as if nothing were edited
+                raise SigeError("the pictures hold NaN, or infinity at the same place: they must be numbers")
     return mask
 
 
 def dilate(mask: Mask, radius: int) -> Mask:
     """Grow a mask [..., H, W] by a plus: every pixel reaches `radius` pixels along its row and along its column."""
-    if radius < 0:
-        raise SigeError(f"the dilation radius is {radius}: it must be 0 or more")
+    radius = whole(radius, "the dilation radius", 0)
     *leading, height, width = mask.shape
     radius = min(radius, max(height, width))
     # A band of `radius` empty pixels behind every row and image keeps a shift of the flat array from leaving its row
@@ -70,8 +74,7 @@ def mask_pyramid(mask: Mask, levels: int, dilation: int = 1) -> list[Mask]:
     next level. An empty mask stays empty, any other never becomes empty. A larger edit may raise the threshold, so
     only within one level do larger masks mean more tiles.
     """
-    if levels < 1:
-        raise SigeError(f"a mask pyramid of {levels} levels was asked for: it needs at least 1")
+    levels = whole(levels, "the number of levels of a mask pyramid", 1)
     pyramid = [dilate(mask, dilation)]
     share: npt.NDArray[Any] = mask.view(np.uint8)
     for _ in range(1, levels):

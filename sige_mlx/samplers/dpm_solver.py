@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 
-from sige_mlx.samplers.schedule import Array, Schedule, alpha_cumprod, first_timestep, step_alphas
+from sige_mlx.samplers.schedule import Array, Schedule, alpha_cumprod, first_timestep, step_alphas, timesteps
+
+FEWEST = 4
+"""Steps from which on they are even in λ."""
 
 
 def dpm_solver_timesteps(steps: int, schedule: Schedule, strength: float = 1.0) -> list[int]:
@@ -14,9 +17,12 @@ def dpm_solver_timesteps(steps: int, schedule: Schedule, strength: float = 1.0) 
     Lu et al. 2022, "DPM-Solver"), as far as whole numbers can be.
 
     `strength` in (0, 1] is the noise level to start from as a share of the schedule; the first timestep is the last
-    below it, round(strength · total) - 1, the last one 0, from which the step goes to t = -1.
+    below it, round(strength · total) - 1, the last one 0, from which the step goes to t = -1. Fewer than 4 steps are
+    DDIM's, even in t: the first, of order 1, would have to go nearly all of the way at once, and leaves specks.
     """
     first = first_timestep(steps, strength, len(schedule))
+    if steps < FEWEST:
+        return timesteps(steps, strength, len(schedule))
     half_log_snr = 0.5 * np.log(schedule / (1 - schedule))
     wanted = np.linspace(half_log_snr[first], half_log_snr[0], steps)
     nearest = [int(np.abs(half_log_snr - value).argmin()) for value in wanted]

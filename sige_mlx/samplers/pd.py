@@ -11,6 +11,7 @@ import math
 import mlx.core as mx
 import numpy as np
 
+from sige_mlx.arguments import real, whole
 from sige_mlx.errors import SigeError
 from sige_mlx.samplers.schedule import Array
 
@@ -38,10 +39,8 @@ def log_snrs(steps: int, strength: float = 1.0) -> list[float]:
     knows the times i / N alone: 5 steps of strength 5/8 are those of a network of 8. The step from the last goes to
     λ = ∞.
     """
-    if not 0 < strength <= 1:
-        raise SigeError(f"the strength is {strength}: it must be above 0 and at most 1")
-    if steps < 1:
-        raise SigeError(f"{steps} steps were asked for: there must be 1 or more")
+    strength = real(strength, "the strength", 0, 1, above=True)
+    steps = whole(steps, "the number of steps", 1)
     return [cosine_log_snr(i * strength / steps) for i in range(steps, 0, -1)]
 
 

@@ -11,6 +11,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.arguments import real, whole
 from sige_mlx.errors import SigeError
 
 Array = TypeVar("Array", mx.array, np.ndarray)
@@ -46,22 +47,32 @@ def timesteps(steps: int, strength: float = 1.0, total: int = 1000) -> list[int]
 
     `strength` in (0, 1] is the noise level to start from as a share of the schedule, as in SDEdit (Meng et al. 2022):
     start = round(strength · total), and the first timestep lies one spacing below it. 50 steps of strength 0.5 over
-    1000 are 490, 480, …, 0. The step from the last goes to t = -1.
+    1000 are 490, 480, …, 0. A single step would have no noise to render from at 0: it is taken at ⌊start / 2⌋, the
+    middle of what it goes over. The step from the last goes to t = -1.
     """
     start = first_timestep(steps, strength, total) + 1
-    return [i * start // steps for i in reversed(range(steps))]
+    return [i * start // steps for i in reversed(range(steps))] if steps > 1 else [start // 2]
 
 
 def first_timestep(steps: int, strength: float, total: int) -> int:
     """The noisiest timestep below `strength`, a share of `total`; raises SigeError where `steps` have no room."""
-    if not 0 < strength <= 1:
-        raise SigeError(f"the strength is {strength}: it must be above 0 and at most 1")
-    start = round(strength * total)
-    if not 1 <= steps <= start:
-        raise SigeError(
-            f"{steps} steps were asked for: strength {strength} of {total} timesteps has room for 1 to {start}"
-        )
+    start = most_steps(strength, total)
+    whole(
+        steps,
+        "the number of steps",
+        1,
+        start,
+        limits=f"from 1 to {start}, which is all that strength {strength} has room for",
+    )
     return start - 1
+
+
+def most_steps(strength: float, total: int = 1000) -> int:
+    """How many of `total` timesteps lie below `strength`, a share of them; raises SigeError where none does."""
+    start = round(real(strength, "the strength", 0, 1, above=True) * total)
+    if start < 1:
+        raise SigeError(f"the strength is {strength}: below {1 / total:g} it leaves no timestep to begin at")
+    return start
 
 
 def q_sample(x0: Array, t: int, noise: Array, schedule: Schedule) -> Array:

@@ -49,6 +49,12 @@ def test_the_mask_is_a_dilation() -> None:
     assert (mask == dilate(speck, 3)).all()
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, None, 2**64])
+def test_seeds_that_are_none(seed: int) -> None:
+    with pytest.raises(SigeError, match=r"^the seed is .*: it must be .*from 0 to 2\^64 - 1$"):
+        blob_mask((64, 64), 5, seed=seed)
+
+
 @pytest.mark.parametrize("percent", [0, -1, 100.1, float("nan")])
 def test_impossible_sizes_are_refused(percent: float) -> None:
     with pytest.raises(SigeError, match="above 0 and at most 100"):

@@ -17,10 +17,10 @@ from benchmarks.trained import sources
 from benchmarks.trained.compare import Compared, Likeness, compare, compare_all
 from benchmarks.trained.edits import KINDS, SIZES, edited
 from sige_mlx.editing import TranslationSession
-from sige_mlx.editing.images import open_image
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.metrics import psnr
+from sige_mlx.pictures import open_image
 from tests.tiny import TRANSLATION_CONFIG, original, translation_engine
 from tests.trained import photographed, vintagify
 

@@ -37,6 +37,7 @@ class Ended:
 
 
 Run = Callable[..., Ended]
+Edit = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -69,3 +70,29 @@ def pictures(tmp_path: Path) -> Path:
     Image.fromarray(original()).save(folder / "a.png")
     Image.fromarray(painted()).save(folder / "b.png")
     return folder
+
+
+@pytest.fixture
+def edit(run: Run, model: Path, pictures: Path, tmp_path: Path) -> Edit:
+    """`sige-mlx edit` of the pictures; keywords replace or add options, None takes one away, True gives a flag."""
+
+    def command(**replaced: object) -> Ended:
+        given: dict[str, object] = {
+            "model": model,
+            "original": pictures / "a.png",
+            "edited": pictures / "b.png",
+            "out": tmp_path / "c.png",
+            "steps": 3,
+            **replaced,
+        }
+        arguments: list[object] = []
+        for name, value in given.items():
+            if value is not None:
+                arguments += [f"--{name}"] if value is True else [f"--{name}", value]
+        return run("edit", *arguments)
+
+    return command
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}

@@ -53,6 +53,19 @@ def test_the_demo_of_label_maps(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
     assert set(palette) - shown <= {palette[0], palette[8], palette[11]}  # what the map has, in its colours
 
 
+@pytest.mark.usefixtures("untrained")
+def test_a_picture_of_the_users_own_is_left_alone(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (3, 3), "red").save("demo.png")
+    mine = Path("demo.png").read_bytes()
+    for _ in range(2):  # the second takes the place of what the first wrote
+        assert run("demo", "--steps", 1, "--json").json["out"] == "demo-2.png"
+    assert Path("demo.png").read_bytes() == mine and Image.open("demo-2.png").width > 1000
+    assert {path.name for path in tmp_path.iterdir()} == {"demo.png", "demo-2.png", "model"}
+    assert run("demo", "--steps", 1, "--json", "--out", "demo.png").json["out"] == "demo.png"  # as was asked
+    assert Image.open("demo.png").width > 1000
+
+
 def test_a_demo_that_is_not(run: Run, tmp_path: Path) -> None:
     assert "there is no demo 'label': it is picture or labels" in run("demo", "label").sentence
     for option, value in (("--steps", 3), ("--strength", 0.5), ("--seed", 0)):

@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,37 +11,9 @@ from PIL import Image
 from sige_mlx import zoo
 from sige_mlx.editing import EditSession, recording
 from sige_mlx.engine import Engine
-from tests.cli.conftest import Ended, Run
+from tests.cli.conftest import Edit, names
 from tests.privileges import as_an_owner
 from tests.tiny import SIZE, original, painted, tiny_engine
-
-Edit = Callable[..., Ended]
-
-
-@pytest.fixture
-def edit(run: Run, model: Path, pictures: Path, tmp_path: Path) -> Edit:
-    """`sige-mlx edit` of the pictures; keywords replace or add options, None takes one away, True gives a flag."""
-
-    def command(**replaced: object) -> Ended:
-        given: dict[str, object] = {
-            "model": model,
-            "original": pictures / "a.png",
-            "edited": pictures / "b.png",
-            "out": tmp_path / "c.png",
-            "steps": 3,
-            **replaced,
-        }
-        arguments: list[object] = []
-        for name, value in given.items():
-            if value is not None:
-                arguments += [f"--{name}"] if value is True else [f"--{name}", value]
-        return run("edit", *arguments)
-
-    return command
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def test_edit_writes_the_sessions_result_and_tells_its_cost(edit: Edit, tmp_path: Path) -> None:
@@ -92,16 +63,33 @@ def test_pictures_that_do_not_differ(edit: Edit, pictures: Path, tmp_path: Path)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), original())
 
 
-def test_the_result_may_replace_an_input(edit: Edit, pictures: Path) -> None:
-    assert edit(out=pictures / "b.png").status == 0
-    assert not np.array_equal(np.asarray(Image.open(pictures / "b.png")), painted())
-    assert names(pictures) == {"a.png", "b.png"}
+@pytest.mark.parametrize("option", ["out", "report"])
+@pytest.mark.parametrize("through", ["name", "symbolic link", "hard link", "relative"])
+def test_an_input_is_never_replaced(
+    edit: Edit, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, through: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in pictures.iterdir()}
+    target = pictures / "b.png"
+    if through == "symbolic link":
+        (tmp_path / "link.png").symlink_to(target)
+        target = tmp_path / "link.png"
+    elif through == "hard link":
+        os.link(target, tmp_path / "link.png")
+        target = tmp_path / "link.png"
+    elif through == "relative":
+        monkeypatch.chdir(pictures)
+        target = Path("../pictures/b.png")
+    assert f"{target} is what the result is made from: give it another name" in edit(**{option: target}).sentence
+    Image.fromarray(painted()).save(pictures / "m.png")
+    assert "m.png is what the result is made from" in edit(out=pictures / "m.png", mask=pictures / "m.png").sentence
+    (pictures / "m.png").unlink()
+    assert {path.name: path.read_bytes() for path in pictures.iterdir()} == before
 
 
 def test_a_failed_edit_leaves_its_inputs(edit: Edit, pictures: Path) -> None:
-    before = (pictures / "b.png").read_bytes()
-    assert "the strength is 2" in edit(out=pictures / "b.png", strength=2).sentence
-    assert (pictures / "b.png").read_bytes() == before
+    (pictures / "c.png").write_bytes(b"of an edit before")
+    assert "the strength is 2" in edit(out=pictures / "c.png", strength=2).sentence
+    assert (pictures / "c.png").read_bytes() == b"of an edit before"
 
 
 @pytest.mark.parametrize(
@@ -110,12 +98,24 @@ def test_a_failed_edit_leaves_its_inputs(edit: Edit, pictures: Path) -> None:
         ({"original": "{pictures}/typo.png"}, "typo.png: there is no such file"),
         ({"edited": "{pictures}"}, "is a folder: a picture file is wanted"),
         ({"edited": "{pictures}/text.png"}, "text.png is not a picture"),
-        ({"original": "{pictures}/dot.png"}, "the original is 1×1 pixels"),
-        ({"edited": "{pictures}/dot.png"}, "the edited image is 1×1 pixels"),
-        ({"mask": "{pictures}/dot.png"}, "the mask is 1×1 and its image 32×32"),
+        (
+            {"original": "{pictures}/dot.png"},
+            "dot.png is 1×1 pixels (width × height): this model takes 32×32; resize or crop it, and its painted copy",
+        ),
+        ({"edited": "{pictures}/dot.png"}, "dot.png is 1×1 pixels (width × height): this model takes 32×32; resize"),
+        (
+            {"mask": "{pictures}/dot.png"},
+            "dot.png is 1×1 pixels (width × height): its picture is 32×32, and both",
+        ),
         ({"mask": "{pictures}/typo.png"}, "there is no such file"),
         ({"out": "{pictures}/c.xyz"}, "the extension '.xyz' names no picture format"),
-        ({"out": "{pictures}"}, "names no picture format"),
+        ({"out": "{pictures}"}, "is a folder: the name of a file is wanted"),
+        ({"out": "{pictures}/c.pgm"}, "names no picture format that holds a result; .png, .tiff or .webp would be"),
+        ({"out": "{pictures}/c.h5"}, "names no picture format"),
+        ({"out": "/dev/null"}, "is no file, which is written whole or not at all"),
+        ({"out": "{pictures}/" + "n" * 252 + ".png"}, "cannot be written: File name too long"),
+        ({"report": "{pictures}/" + "n" * 252 + ".png"}, "cannot be written: File name too long"),
+        ({"report": "{pictures}/../C.PNG"}, "must be two files"),
         ({"out": "{pictures}/missing/c.png"}, "there is no folder"),
         ({"report": "{pictures}/missing/c.png"}, "there is no folder"),
         ({"report": "{pictures}/../c.png"}, "must be two files"),
@@ -123,14 +123,19 @@ def test_a_failed_edit_leaves_its_inputs(edit: Edit, pictures: Path) -> None:
         ({"model": ""}, "is neither a model's name"),
         ({"model": "ddpm-church-256"}, "the weights of ddpm-church-256 are not on this machine"),
         ({"model": "{pictures}/text.png"}, "is a file: run `sige-mlx convert"),
-        ({"steps": 0}, "0 steps were asked for"),
-        ({"steps": 501}, "room for 1 to 500"),
+        ({"steps": 0}, "the number of steps is 0"),
+        ({"steps": 501}, "from 1 to 500"),
         ({"strength": 0}, "the strength is 0"),
         ({"strength": 2}, "the strength is 2"),
         ({"strength": "nan"}, "the strength is nan"),
         ({"seed": -1}, "the seed is -1"),
         ({"sampler": "euler"}, "must be one of ddim, ddpm, dpm-solver"),
         ({"device": "tpu"}, "choose cpu, gpu or reference"),
+        ({"threads": -5}, "threads is -5: it must be 0 or more"),
+        ({"threshold": -5}, "the threshold of planes is -5: it must be 1 or more"),
+        ({"tolerance": -1}, "--tolerance is -1.0: it must be from 0 to 255"),
+        ({"tolerance": "nan"}, "--tolerance is nan"),
+        ({"tolerance": 1, "mask": "{pictures}/a.png"}, "it does not go with --mask"),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_is_run(

@@ -31,6 +31,7 @@ def maps(tmp_path: Path) -> Path:
     Image.fromarray(labels()).save(folder / "a.png")
     Image.fromarray(edited_labels()).save(folder / "b.png")
     Image.fromarray(instances().astype(np.uint16)).save(folder / "i.png")
+    Image.fromarray(labels()).save(folder / "a.jpg")
     Image.new("L", (1, 1)).save(folder / "dot.png")
     return folder
 
@@ -120,11 +121,11 @@ def test_maps_that_do_not_differ(edit: Edit, tmp_path: Path) -> None:
     assert np.array_equal(written(tmp_path), LabelSession(label_engine(), labels()).record())
 
 
-def test_the_result_may_replace_an_input(edit: Edit, maps: Path) -> None:
-    before = {path.name for path in maps.iterdir()}
-    assert edit(out="b.png").status == 0
-    assert Image.open(maps / "b.png").mode == "RGB"
-    assert {path.name for path in maps.iterdir()} == before
+@pytest.mark.parametrize("name", ["a.png", "b.png", "i.png"])
+def test_an_input_is_never_replaced(edit: Edit, maps: Path, name: str) -> None:
+    before = {path.name: path.read_bytes() for path in maps.iterdir()}
+    assert f"{name} is what the result is made from" in edit(out=name, instances="i.png").sentence
+    assert {path.name: path.read_bytes() for path in maps.iterdir()} == before
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,7 @@ def test_the_result_may_replace_an_input(edit: Edit, maps: Path) -> None:
         ({"original": "a.png", "edited": "b.png"}, "--original is for pictures and --labels for label maps"),
         ({"mask": "a.png"}, "--mask is for pictures and --labels for label maps: give one kind"),
         ({"steps": 20}, "--steps is for pictures"),
+        ({"tolerance": 20}, "--tolerance is for pictures and --labels for label maps"),
         ({"strength": 0.5}, "--strength is for pictures"),
         ({"seed": 0}, "--seed is for pictures"),
         ({"sampler": "ddim"}, "--sampler is for pictures"),
@@ -146,6 +148,8 @@ def test_the_result_may_replace_an_input(edit: Edit, maps: Path) -> None:
         ),
         ({"edited_instances": "i.png"}, "--edited-instances goes with --instances"),
         ({"labels": "typo.png"}, "typo.png: there is no such file"),
+        ({"labels": "a.jpg"}, "a.jpg cannot be trusted: JPEG changes colours and ids, so save maps as PNG"),
+        ({"instances": "a.jpg"}, "a.jpg cannot be trusted: JPEG changes colours and ids"),
         ({"instances": "typo.png"}, "typo.png: there is no such file"),
         (
             {"labels": "dot.png"},

@@ -8,6 +8,7 @@ from sige_mlx import zoo
 from sige_mlx.cli.mask_picture import COLOURS, mask_picture
 from sige_mlx.editing import LabelSession
 from tests.cli.conftest import Run
+from tests.files import chunk, header
 from tests.tiny import LABEL_CONFIG, SIZE, edited_labels, instances, label_engine, labels, write_tiny_model
 
 
@@ -48,6 +49,22 @@ def test_an_edit_by_pictures_and_by_mask(run: Run, model: Path, pictures: Path) 
     assert by_pictures.json["edit"]["tiles"]["32x32"] == [15, 64]
     by_mask = run("info", "-m", model, "--mask", pictures / "b.png", "--json").json
     assert 0 < by_mask["edit"]["edited"] < 1
+
+
+def test_pictures_are_read_as_an_edit_reads_them(run: Run, model: Path, pictures: Path) -> None:
+    """Their formats' noise, their orientation, their size before they are decoded."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name, quarter in (("a", Image.open(pictures / "a.png")), ("b", Image.open(pictures / "b.png"))):
+        quarter.transpose(Image.Transpose.ROTATE_90).save(pictures / f"{name}.tiff", exif=turned)
+    given = ["info", "-m", model, "--original", pictures / "a.tiff", "--edited"]
+    assert run(*given, pictures / "b.tiff", "--json").json["edit"]["edited"] == 60 / SIZE**2
+    Image.open(pictures / "b.png").save(pictures / "b.jpg", quality=90)
+    ended = run(*given, pictures / "b.jpg", "--json")
+    assert "JPEG changes every pixel" in ended.err and ended.json["edit"]["edited"] > 0.5
+    assert run(*given, pictures / "b.jpg", "--tolerance", 40, "--json").json["edit"]["edited"] < 0.2
+    (pictures / "huge.png").write_bytes(header(13000, 13000) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    assert "huge.png is 13000×13000 pixels" in run(*given, pictures / "huge.png").sentence
 
 
 def label_maps(folder: Path) -> list[object]:
@@ -129,6 +146,11 @@ def test_the_graph_is_written(run: Run, model: Path, tmp_path: Path, name: str, 
         (["--edited-instances", "a.png"], "--edited-instances says where the objects of a label map are"),
         (["--labels", "a.png", "--edited-labels", "b.png"], "this model reads pictures: label maps are for"),
         (["--original", "a.png"], "--original and --edited go together"),
+        (["--tolerance", "3"], "--tolerance says where --original and --edited differ"),
+        (["--mask", "a.png", "--tolerance", "3"], "it does not go with --mask"),
+        (["--original", "a.png", "--edited", "b.png", "--tolerance", "256"], "--tolerance is 256.0: it must be from 0"),
+        (["--threshold", "-5"], "the threshold of planes is -5: it must be 1 or more"),
+        (["--graph", "n" * 252 + ".dot"], "cannot be written: File name too long"),
         (["--mask", "typo.png"], "there is no such file"),
         (["--graph", "graph.svg"], ".mmd (Mermaid) or .dot (Graphviz) would be right"),
         (["--graph", "missing/graph.dot"], "there is no folder missing"),

@@ -61,9 +61,7 @@ def test_a_drawn_mask_decides(edit: Edit, pictures: Path) -> None:
 
 def test_pictures_that_do_not_differ(edit: Edit, tmp_path: Path) -> None:
     ended = edit(edited="a.png")
-    assert (
-        "Nothing was edited: the pictures do not differ, or the mask is black. The result is the original" in ended.out
-    )
+    assert "Nothing was edited: the pictures do not differ. The result is the original translated." in ended.out
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), session().record())
 
 
@@ -86,10 +84,13 @@ def test_settings_of_diffusion_models_do_not_apply(
 
 def test_pictures_it_cannot_take(edit: Edit, pictures: Path) -> None:
     Image.new("RGB", (34, 32)).save(pictures / "odd.png")
-    assert "a picture of 34×32 pixels" in edit(original="odd.png").sentence
+    said = edit(original="odd.png").sentence
+    assert "odd.png: " in said and "a picture of 34×32 pixels" in said
     assert "must be multiples of 4, 8 or more" in edit(original="odd.png", edited="odd.png").sentence
     Image.new("RGB", (48, 32)).save(pictures / "wide.png")
-    assert "the edited image is 48×32 pixels" in edit(edited="wide.png").sentence
+    said = edit(edited="wide.png").sentence
+    assert "wide.png is 48×32 pixels (width × height): the original is 32×32, and both must have one size" in said
+    assert "wide.png is 48×32 pixels (width × height): its picture is" in edit("--mask", pictures / "wide.png").sentence
 
 
 def test_label_maps_are_for_others(run: Run, translator: Path, pictures: Path, tmp_path: Path) -> None:

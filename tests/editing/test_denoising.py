@@ -79,7 +79,7 @@ def test_editing_twice_gives_the_same_bits(config: Any, sampler: str) -> None:
 
 def by_hand(opened: EditSession, run: Any) -> np.ndarray:
     """The dense edit of the whole picture, as `run(engine, x0, noise)` makes it."""
-    noise = mx.random.normal((1, SIZE, SIZE, 3), key=mx.random.split(mx.random.key(0), opened.steps + 1)[0])
+    noise = mx.random.normal((1, SIZE, SIZE, 3), key=mx.random.split(mx.random.key(0))[0])
     return from_model(run(opened.engine, to_model(painted()), noise))
 
 
@@ -143,8 +143,8 @@ def test_passes_of_an_edit_where_nothing_is_said(config: Any, steps: int) -> Non
         ),
         (PD_CONFIG, {"sampler": "ddim"}, r"^sampler 'ddim' is none of this network's: it must be one of pd$"),
         (PD_CONFIG, {"strength": 1.5}, r"^the strength is 1.5"),
-        (PD_CONFIG, {"steps": 0}, r"^0 steps were asked for"),
-        (CONFIG, {"sampler": "dpm-solver", "steps": 501}, r"^501 steps were asked for: .* room for 1 to 500$"),
+        (PD_CONFIG, {"steps": 0}, r"^the number of steps is 0: it must be 1 or more$"),
+        (CONFIG, {"sampler": "dpm-solver", "steps": 501}, r"^the number of steps is 501: .* from 1 to 500, which"),
         (DDPMConfig(in_ch=4), {}, r"^this network reads 4 channels and writes 3: pictures need 3 and 3$"),
         (PDConfig(in_ch=1, out_ch=2), {}, r"^this network reads 1 channels and writes 2: pictures need 3 and 6$"),
         (LABEL_CONFIG, {}, r"^this network denoises no pictures"),
@@ -154,3 +154,54 @@ def test_passes_of_an_edit_where_nothing_is_said(config: Any, steps: int) -> Non
 def test_what_does_not_fit_is_refused(config: Any, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SigeError, match=sentence):
         denoising(config, **options)
+
+
+# ---- few steps, and the noise they begin from
+
+
+@every
+def test_one_step_renders(config: Any, sampler: str) -> None:
+    """Every sampler: neither the painting as it was nor noise."""
+    opened = session(config, sampler, steps=1)
+    result = opened.edit(painted())
+    assert difference(result.image, painted(), result.mask) > 3
+    assert opened.denoising.levels[0] > (0 if config is CONFIG else -math.inf)
+
+
+def test_a_low_strength_takes_fewer_steps_where_none_are_asked_for() -> None:
+    assert denoising(CONFIG, strength=0.01).levels == list(reversed(range(10)))
+    assert len(denoising(CONFIG, strength=0.01, steps=3).levels) == 3
+    with pytest.raises(SigeError, match=r"^the number of steps is 20: .* from 1 to 10, which"):
+        denoising(CONFIG, strength=0.01, steps=20)
+
+
+@every
+def test_noise_is_the_seeds_alone(config: Any, sampler: str) -> None:
+    """The first noise is the same for any number of steps, any strength and sampler; so a preview shows the picture."""
+    first = session(config, sampler)._noise
+    for other in ({"steps": 7}, {"strength": 0.375}):
+        assert mx.array_equal(session(config, sampler, **other)._noise, first)
+    assert mx.array_equal(session(config, next(iter(FAMILIES[type(config)].STEPS)))._noise, first)
+    assert not mx.array_equal(session(config, sampler, seed=1)._noise, first)
+
+
+def test_noise_of_a_timestep_is_the_same_in_every_run() -> None:
+    few, many = (session(CONFIG, "ddpm", steps=steps) for steps in (5, 10))
+    assert set(few.denoising.levels) < set(many.denoising.levels)
+    assert mx.array_equal(few._draw(400), many._draw(400))
+    assert not mx.array_equal(few._draw(400), few._draw(300))
+    assert not mx.array_equal(few._draw(400), few._noise)
+
+
+@pytest.mark.slow
+def test_a_preview_in_ten_steps_is_near_the_picture_in_twenty() -> None:
+    """With trained weights: another noise would be ten times as far away."""
+    before, after = (zoo.ASSETS / "demo" / f"{name}.png" for name in ("original", "painted"))
+    engine = zoo.load(zoo.DEFAULT).engine()
+    preview, picture, other = (
+        EditSession(engine, open_image(before), steps=steps, seed=seed).dense(open_image(after)).image
+        for steps, seed in ((10, 0), (20, 0), (20, 1))
+    )
+    mask = (preview != picture).any(-1)
+    assert difference(preview, picture, mask) < 3
+    assert difference(other, picture, mask) > 10

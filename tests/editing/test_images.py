@@ -1,17 +1,23 @@
-import io
+"""What a network sees of a picture, and what of it a result keeps."""
+
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sige_mlx.editing.images import check_destination, from_model, open_image, picture, save_image, to_model
+from sige_mlx.editing.colour import Profile
+from sige_mlx.editing.images import Source, from_model, to_model
 from sige_mlx.errors import SigeError
-from tests.privileges import as_an_owner
+from tests.files import chunk, display_p3, write_png16
 
-
-def gradient(h: int = 4, w: int = 6) -> np.ndarray:
-    return np.arange(h * w * 3, dtype=np.uint8).reshape(h, w, 3)
+SIZE = (8, 12)
+PIXELS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+MASK = np.zeros(SIZE, np.bool_)
+MASK[2:5, 3:9] = True
+RESULT = np.random.default_rng(1).integers(40, 200, (*SIZE, 3)).astype(np.uint8)
 
 
 def test_every_grey_level_survives_the_network_range() -> None:
@@ -23,102 +29,170 @@ def test_every_grey_level_survives_the_network_range() -> None:
 
 
 def test_what_is_beyond_the_range_is_clipped() -> None:
-    x = to_model(gradient()) * 0 + 3
+    x = to_model(PIXELS) * 0 + 3
     assert (from_model(x) == 255).all()
     assert (from_model(-x) == 0).all()
 
 
-def test_transparency_is_laid_over_white() -> None:
-    layer = np.dstack([gradient(), np.zeros((4, 6), np.uint8)])
-    layer[0, 0, 3] = 255
-    pixels = picture(Image.fromarray(layer, "RGBA"), (4, 6))
-    assert np.array_equal(pixels[0, 0], gradient()[0, 0])
-    assert (pixels[1:] == 255).all()
-
-
-def test_sixteen_bit_grey_is_scaled() -> None:
-    pixels = picture(Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16)), (1, 3))
-    assert pixels.tolist() == [[[0] * 3, [100] * 3, [255] * 3]]
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "LA", "YCbCr"])
-def test_any_mode_is_a_picture(mode: str) -> None:
-    assert picture(Image.fromarray(gradient()).convert("L").convert(mode), (4, 6)).shape == (4, 6, 3)
+def test_arrays_are_copied() -> None:
+    mine = np.asfortranarray(PIXELS)
+    source = Source.of(mine, SIZE)
+    mine[:] = 0
+    assert np.array_equal(source.pixels, PIXELS) and source.pixels.flags.c_contiguous
 
 
 @pytest.mark.parametrize(
-    "array", [gradient()[..., :2], gradient()[..., 0], gradient().astype(np.float32), np.zeros((0, 0, 3), np.uint8)]
+    "array", [PIXELS[..., :2], PIXELS[..., 0], PIXELS.astype(np.float32), PIXELS.astype(np.int64), PIXELS > 9]
 )
 def test_arrays_that_are_no_picture(array: np.ndarray) -> None:
-    with pytest.raises(SigeError, match="the image is"):
-        picture(array, (4, 6))
+    with pytest.raises(SigeError, match=r"^the image is an array .*: it must be \(H, W, 3\) of uint8$"):
+        Source.of(array, SIZE)
 
 
-def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter
-    Image.fromarray(gradient()).save(tmp_path / "turned.png", exif=exif)
-    assert open_image(tmp_path / "turned.png").size == (4, 6)
+def test_another_size() -> None:
+    with pytest.raises(SigeError, match=r"^the image is 12×8 pixels \(width × height\): this model takes 8×8; resize"):
+        Source.of(PIXELS, (8, 8))
+    with pytest.raises(SigeError, match=r"^the image is 12×8 pixels"):
+        Source.of(Source.of(PIXELS, SIZE), (8, 8))
 
 
-def test_files_that_are_no_pictures(tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("not a picture")
-    whole = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)).save(whole, "png")
-    (tmp_path / "half.png").write_bytes(whole.getvalue()[:2000])
-    (tmp_path / "empty.png").touch()
-    for name, sentence in {
-        "missing.png": "there is no such file",
-        "text.png": "is not a picture that Pillow can read",
-        "empty.png": "is not a picture that Pillow can read",
-        "half.png": "cannot be read as a picture",
-        ".": "is a folder",
-    }.items():
-        with pytest.raises(SigeError, match=sentence):
-            open_image(tmp_path / name)
+def test_a_result_is_the_original_wherever_it_was_not_edited() -> None:
+    changed = Source.of(PIXELS, SIZE).changed(RESULT, MASK)
+    assert np.array_equal(changed.pixels, np.where(MASK[..., None], RESULT, PIXELS))
+    assert np.array_equal(np.asarray(changed.image), changed.pixels)
 
 
-@pytest.mark.parametrize("name", ["out.png", "out.PNG", "out.bmp", "out.tiff"])
-def test_saved_pictures_come_back(tmp_path: Path, name: str) -> None:
-    save_image(Image.fromarray(gradient()), tmp_path / name)
-    assert np.array_equal(np.asarray(open_image(tmp_path / name)), gradient())
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+# ---- colour profiles
 
 
-@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_failed_save_leaves_the_old_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
-) -> None:
-    (tmp_path / "out.png").write_bytes(b"old")
-
-    def save(self: Image.Image, file: io.BufferedWriter, format: str) -> None:
-        file.write(b"half of it")
-        raise failure
-
-    monkeypatch.setattr(Image.Image, "save", save)
-    with pytest.raises((SigeError, KeyboardInterrupt)):
-        save_image(Image.fromarray(gradient()), tmp_path / "out.png")
-    assert (tmp_path / "out.png").read_bytes() == b"old"
-    assert len(list(tmp_path.iterdir())) == 1
+def p3() -> Image.Image:
+    image = Image.fromarray(PIXELS)
+    image.info["icc_profile"] = display_p3()
+    return image
 
 
-def test_destinations_that_cannot_be(tmp_path: Path) -> None:
-    (tmp_path / "folder.png").mkdir()
-    for name, sentence in {
-        "out.xyz": "names no picture format",
-        "out": "names no picture format",
-        "out.psd": "names no picture format to write",  # Pillow reads it only
-        "folder.png": "is a folder",
-        "missing/out.png": "there is no folder",
-    }.items():
-        with pytest.raises(SigeError, match=sentence):
-            check_destination(tmp_path / name)
-    (tmp_path / "closed").mkdir(0o500)
-    with pytest.raises(SigeError, match="is read-only"):
-        as_an_owner(lambda: check_destination(tmp_path / "closed" / "out.png"))
+def test_a_result_has_the_originals_profile() -> None:
+    """Unedited pixels are those of the file, bit for bit; edited ones have the same colours as in sRGB."""
+    source = Source.of(p3(), SIZE)
+    assert np.abs(source.pixels.astype(int) - PIXELS).max() > 10  # they are converted for the network
+    image = source.changed(RESULT, MASK).image
+    assert image.info["icc_profile"] == display_p3()
+    written = np.asarray(image)
+    assert np.array_equal(written[~MASK], PIXELS[~MASK])
+    managed = Profile(display_p3()).to_srgb(written)
+    assert np.abs(managed[MASK].astype(int) - RESULT[MASK]).mean() < 0.6  # 8 bits of a wider space
+    assert np.array_equal(managed[MASK], source.changed(RESULT, MASK).pixels[MASK])
 
 
-def test_a_folder_that_refuses_after_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
-    with pytest.raises(SigeError, match=r"cannot be written: .*Permission denied"):
-        save_image(Image.fromarray(gradient()), tmp_path / "out.png")
+def test_a_copy_that_lost_its_profile_is_read_in_the_originals() -> None:
+    """Programs that know no profiles write the same numbers without one."""
+    source = Source.of(p3(), SIZE)
+    painted = np.where(MASK[..., None], np.uint8(0), PIXELS)
+    copy = Source.of(painted, SIZE, "b.png", source)
+    assert copy.notes == ("b.png has no colour profile, but the same numbers: it is read as the original is",)
+    assert np.array_equal(copy.pixels[~MASK], source.pixels[~MASK])
+
+
+def test_a_copy_that_was_given_another_profile_is_read_in_the_originals() -> None:
+    """Programs that know the screen's profile alone give it to whatever they save."""
+    source = Source.of(PIXELS, SIZE)
+    copy = Source.of(p3(), SIZE, "b.png", source)
+    assert "b.png has another colour profile than the original, but the same numbers" in copy.notes[0]
+    assert np.array_equal(copy.pixels, source.pixels)
+
+
+def test_a_copy_that_was_converted_to_another_profile_is_converted_back() -> None:
+    source = Source.of(PIXELS // 2 + 64, SIZE)
+    converted = Image.fromarray(Profile(display_p3()).from_srgb(source.pixels))
+    converted.info["icc_profile"] = display_p3()
+    copy = Source.of(converted, SIZE, "b.png", source)
+    assert not copy.notes and np.abs(copy.pixels.astype(int) - source.pixels).max() <= 2
+
+
+def test_a_copy_that_was_converted_to_srgb_is_read_so() -> None:
+    source = Source.of(p3(), SIZE)
+    painted = np.where(MASK[..., None], np.uint8(0), source.pixels)
+    copy = Source.of(painted, SIZE, "b.png", source)
+    assert not copy.notes and np.array_equal(copy.pixels, painted)
+
+
+# ---- transparency
+
+
+def transparent() -> tuple[Image.Image, np.ndarray]:
+    alpha = np.full(SIZE, 255, np.uint8)
+    alpha[:4, :6] = 0
+    alpha[4:, :6] = 120
+    return Image.fromarray(np.dstack([PIXELS, alpha])), alpha
+
+
+def test_a_result_has_the_originals_transparency() -> None:
+    image, alpha = transparent()
+    source = Source.of(image, SIZE)
+    written = np.asarray(source.changed(RESULT, MASK, source).image)
+    assert np.array_equal(written[..., 3], alpha)
+    assert np.array_equal(written[~MASK], np.asarray(image)[~MASK])
+    opaque = MASK & (alpha == 255)
+    assert np.array_equal(written[opaque][:, :3], RESULT[opaque])
+
+
+def test_what_was_painted_over_is_opaque() -> None:
+    image, alpha = transparent()
+    source = Source.of(image, SIZE)
+    flat = source.pixels.copy()
+    flat[3, 3:5] = (1, 2, 3)
+    written = np.asarray(source.changed(RESULT, MASK, Source.of(flat, SIZE)).image)
+    assert (written[3, 3:5, 3] == 255).all()
+    elsewhere = np.ones(SIZE, np.bool_)
+    elsewhere[3, 3:5] = False
+    assert np.array_equal(written[..., 3][elsewhere], alpha[elsewhere])
+
+
+def test_the_paintings_own_transparency_is_kept_where_it_was_edited() -> None:
+    image, _ = transparent()
+    theirs = np.asarray(image).copy()
+    theirs[..., 3] = 200
+    written = np.asarray(Source.of(image, SIZE).changed(RESULT, MASK, Source.of(Image.fromarray(theirs), SIZE)).image)
+    assert (written[..., 3][MASK] == 200).all()
+
+
+def test_half_transparent_results_look_as_rendered_on_white() -> None:
+    image, _ = transparent()
+    source = Source.of(image, SIZE)
+    pale = np.full((*SIZE, 3), 230, np.uint8)
+    changed = source.changed(pale, MASK, source)
+    half = MASK & (np.asarray(image)[..., 3] == 120)
+    assert half.any() and np.abs(changed.pixels[half].astype(int) - 230).max() <= 1
+
+
+# ---- metadata
+
+
+def exif() -> Image.Exif:
+    data = Image.Exif()
+    data[0x010F], data[0x0112], data[0x8298] = "Maker", 6, "Somebody"
+    data.get_ifd(0x8769)[0x9003] = "2026:01:01 00:00:00"
+    return data
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tiff", "a.webp"])
+def test_exif_data_and_resolution_are_kept(tmp_path: Path, name: str) -> None:
+    Image.fromarray(PIXELS.swapaxes(0, 1).copy()).save(tmp_path / name, exif=exif(), dpi=(300, 300))
+    image = Source.of(tmp_path / name, SIZE).image
+    kept = Image.Exif()
+    kept.load(image.info["exif"])
+    assert (kept[0x010F], kept[0x8298]) == ("Maker", "Somebody")
+    assert 0x0112 not in kept  # it is upright now
+    assert not set(kept) & {0x0100, 0x0101, 0x0102, 0x0103, 0x0111, 0x0116, 0x0117}  # how the other file is stored
+    if name != "a.tiff":  # where Pillow does not write them
+        assert kept.get_ifd(0x8769)[0x9003] == "2026:01:01 00:00:00"
+    if name != "a.webp":
+        assert image.info["dpi"] == pytest.approx((300, 300), rel=1e-3)
+
+
+@pytest.mark.parametrize("chunks", [chunk(b"eXIf", b"MM\0*\0\0\xff\xff" + b"\xff" * 9), chunk(b"pHYs", b"\0" * 9)])
+def test_metadata_that_make_no_sense_are_left_out(tmp_path: Path, chunks: bytes) -> None:
+    write_png16(tmp_path / "a.png", PIXELS.astype(np.uint16) * 257, chunks)
+    source = Source.of(tmp_path / "a.png", SIZE)
+    assert np.array_equal(source.pixels, PIXELS) and not source.metadata
+    assert source.notes[-1] == f"{tmp_path / 'a.png'} has 16 bits a channel, of which 8 are kept"

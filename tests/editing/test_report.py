@@ -98,6 +98,18 @@ def test_the_difference_is_white_where_there_is_none_and_ten_times_as_strong_els
     assert (panel == 255).all()
 
 
+def test_a_long_title_does_not_meet_the_headline(result: EditResult) -> None:
+    """Between the two there is paper, whatever letters a file's name is of."""
+    page = report(
+        original(), painted(), result, title="Ein sehr langer Name, größer als das Blatt " * 4, subtitle="s" * 400
+    )
+    ink = (np.asarray(page)[: MARGIN + HEADER - 10] != np.asarray(page)[2, 2]).any(-1)
+    assert not ink[:, : MARGIN - 1].any() and not ink[:, page.width - MARGIN + 2 :].any()
+    columns = np.flatnonzero(ink[: MARGIN + 36].any(0))
+    gaps = np.diff(columns)
+    assert gaps.max() >= GAP
+
+
 def test_pictures_may_be_wide(result: EditResult) -> None:
     wide = np.zeros((256, 512, 3), np.uint8)
     mask = np.zeros((256, 512), np.bool_)

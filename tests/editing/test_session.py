@@ -226,14 +226,26 @@ def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"steps": 0}, "0 steps were asked for"),
-        ({"steps": 501}, "room for 1 to 500"),
+        ({"steps": 0}, "the number of steps is 0"),
+        ({"steps": 501}, "from 1 to 500"),
         ({"strength": 0.0}, "the strength is 0.0"),
         ({"strength": 2.0}, "the strength is 2.0"),
         ({"strength": float("nan")}, "the strength is nan"),
         ({"sampler": "euler"}, "must be one of ddim, ddpm, dpm-solver"),
         ({"seed": -1}, "the seed is -1"),
         ({"seed": 2**64}, "the seed is"),
+        ({"seed": 1.5}, "the seed is 1.5: it must be a whole number, from 0 to 2\\^64 - 1"),
+        ({"seed": True}, "the seed is True"),
+        ({"seed": None}, "the seed is None"),
+        ({"seed": "7"}, "the seed is '7'"),
+        ({"steps": 2.0}, "the number of steps is 2.0: it must be a whole number"),
+        ({"steps": True}, "the number of steps is True"),
+        ({"steps": -3}, "the number of steps is -3"),
+        ({"strength": "0.5"}, "the strength is '0.5': it must be a number"),
+        ({"strength": True}, "the strength is True"),
+        ({"sampler": 5}, "sampler 5 is none of this network's"),
+        ({"eps": float("nan")}, "eps is nan"),
+        ({"dilation": 0.5}, "the dilation is 0.5"),
     ],
 )
 def test_arguments_out_of_range(engine: Engine, options: dict[str, object], sentence: str) -> None:
@@ -250,10 +262,18 @@ def test_a_network_that_is_not_of_pictures() -> None:
 def test_pictures_of_another_size(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "record", lambda *_, **__: pytest.fail("the network ran"))
     one_pixel = np.zeros((1, 1, 3), np.uint8)
-    with pytest.raises(SigeError, match=r"the original is 1×1 pixels .* takes 32×32"):
+    with pytest.raises(SigeError, match=r"the original is 1×1 pixels .* takes 32×32; resize or crop it, and"):
         EditSession(engine, one_pixel)
     opened = open_session(engine)
     with pytest.raises(SigeError, match="the edited image is 1×1"):
         opened.edit(one_pixel)
     with pytest.raises(SigeError, match="the mask is 32×16"):
         opened.edit(painted(), np.zeros((16, 32), np.uint8))
+
+
+def test_numpys_numbers_are_numbers(engine: Engine) -> None:
+    theirs = open_session(
+        engine, seed=np.int64(3), steps=np.int32(2), strength=np.float32(0.5), eps=np.float64(0.01), dilation=np.int8(1)
+    )
+    ours = open_session(engine, seed=3, steps=2, strength=0.5, eps=0.01, dilation=1)
+    assert np.array_equal(theirs.edit(painted()).image, ours.edit(painted()).image)

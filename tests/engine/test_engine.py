@@ -76,9 +76,13 @@ def test_wrong_masks(engine: Engine, shape: tuple[int, ...], sentence: str) -> N
     ("options", "sentence"),
     [
         ({"device": "tpu"}, r"^device 'tpu' is none: choose cpu, gpu or reference$"),
-        ({"threads": -1}, r"^threads is -1: it must be at least 0$"),
-        ({"tile": 0}, r"^tile is 0: it must be at least 1$"),
-        ({"batch": 0}, r"^batch is 0: it must be at least 1$"),
+        ({"threads": -1}, r"^threads is -1: it must be 0 or more$"),
+        ({"threads": 1.5}, r"^threads is 1.5: it must be a whole number, 0 or more$"),
+        ({"threads": True}, r"^threads is True: it must be a whole number"),
+        ({"threshold": -5}, r"^the threshold of planes is -5: it must be 1 or more$"),
+        ({"threshold": 32.0}, r"^the threshold of planes is 32.0: it must be a whole number"),
+        ({"tile": 0}, r"^tile is 0: it must be 1 or more$"),
+        ({"batch": 0}, r"^batch is 0: it must be 1 or more$"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], sentence: str) -> None:

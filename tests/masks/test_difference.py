@@ -158,5 +158,22 @@ def test_arguments_out_of_range() -> None:
     mask = np.zeros((4, 4), np.bool_)
     with pytest.raises(SigeError, match="radius is -1"):
         dilate(mask, -1)
-    with pytest.raises(SigeError, match="0 levels"):
+    with pytest.raises(SigeError, match="number of levels of a mask pyramid is 0"):
         mask_pyramid(mask, 0)
+    with pytest.raises(SigeError, match=r"radius is 1\.5: it must be a whole number"):
+        dilate(mask, 1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("eps", [-0.1, float("nan"), None, "0.1", True])
+def test_a_tolerance_that_is_none(eps: float) -> None:
+    """NaN, compared with anything, would find no edit at all."""
+    with pytest.raises(SigeError, match=r"^eps is .*: it must be (a number, )?from 0"):
+        difference_mask(np.zeros((2, 2, 3)), np.ones((2, 2, 3)), eps)
+
+
+def test_pictures_that_hold_nan() -> None:
+    broken = np.zeros((2, 2, 3))
+    broken[1, 1, 2] = np.nan
+    for pair in ((broken, np.zeros((2, 2, 3))), (np.zeros((2, 2, 3)), broken)):
+        with pytest.raises(SigeError, match="hold NaN"):
+            difference_mask(*pair, 0.01)

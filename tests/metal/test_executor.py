@@ -177,7 +177,7 @@ def test_broken_kernels_never_make_a_wrong_picture(monkeypatch: pytest.MonkeyPat
 def test_without_metal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SIGE_METAL")
     monkeypatch.setattr(mx.metal, "is_available", lambda: False)
-    with pytest.raises(SigeError, match=r"^device 'gpu' needs Metal, which this machine lacks: choose device='cpu'$"):
+    with pytest.raises(SigeError, match=r"^the device gpu needs Metal, which this machine lacks: choose cpu$"):
         Engine(DDPMUNet(CONFIG), "gpu")
 
 

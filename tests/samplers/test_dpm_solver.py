@@ -21,6 +21,7 @@ from sige_mlx.samplers import (
     linear_betas,
     predicted_image,
     q_sample,
+    timesteps,
 )
 
 SCHEDULE = alphas_cumprod(linear_betas())
@@ -44,13 +45,16 @@ def fine(steps: int) -> np.ndarray:
 def test_timesteps_fall_from_below_the_strength_to_zero(steps: int, strength: float) -> None:
     start = round(strength * 1000)
     if steps > start:
-        with pytest.raises(SigeError, match=f"room for 1 to {start}"):
+        with pytest.raises(SigeError, match=f"from 1 to {start}, which is all"):
             dpm_solver_timesteps(steps, SCHEDULE, strength)
         return
     chosen = dpm_solver_timesteps(steps, SCHEDULE, strength)
+    if steps < 4:
+        assert chosen == timesteps(steps, strength)
+        return
     assert len(chosen) == steps and chosen[0] == start - 1
     assert all(a > b for a, b in pairwise(chosen))
-    assert chosen[-1] == (0 if steps > 1 else start - 1)
+    assert chosen[-1] == 0
 
 
 @pytest.mark.parametrize(("steps", "strength"), [(5, 1.0), (10, 0.5), (12, 0.8)])

@@ -156,7 +156,8 @@ def test_an_output_of_one_head_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "strength", "words"), [(0, 0.5, "0 steps"), (5, 0.0, "strength"), (5, 1.1, "strength")]
+    ("steps", "strength", "words"),
+    [(0, 0.5, "steps is 0"), (5.0, 0.5, "steps is 5.0"), (5, 0.0, "strength"), (5, 1.1, "strength")],
 )
 def test_numbers_out_of_range(steps: int, strength: float, words: str) -> None:
     with pytest.raises(SigeError, match=words):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sige_mlx.errors import SigeError
-from sige_mlx.samplers import alpha_cumprod, alphas_cumprod, linear_betas, q_sample, timesteps
+from sige_mlx.samplers import alpha_cumprod, alphas_cumprod, linear_betas, most_steps, q_sample, timesteps
 from tests.reference import case_names, load_case
 
 SCHEDULE = alphas_cumprod(linear_betas())
@@ -44,24 +44,48 @@ def test_frozen_trajectory_takes_the_same_timesteps(reference: Path) -> None:
 def test_timesteps_fall_evenly_to_zero(steps: int, strength: float) -> None:
     start = round(strength * 1000)
     if steps > start:
-        with pytest.raises(SigeError, match=f"room for 1 to {start}"):
+        with pytest.raises(SigeError, match=f"from 1 to {start}, which is all that strength .* has room for"):
             timesteps(steps, strength)
         return
     chosen = timesteps(steps, strength)
-    assert len(chosen) == steps and chosen[-1] == 0 and chosen[0] < start
+    assert len(chosen) == steps and chosen[0] < start
+    if steps == 1:
+        return
+    assert chosen[-1] == 0
     spacings = -np.diff([start, *chosen])
     assert spacings.min() >= 1 and spacings.max() - spacings.min() <= 1
 
 
-@pytest.mark.parametrize("strength", [0, -0.1, 1.01, float("nan")])
+@pytest.mark.parametrize("strength", [0, -0.1, 1.01, float("nan"), float("inf"), "0.5", True, None, 1j])
 def test_strength_is_a_share(strength: float) -> None:
-    with pytest.raises(SigeError, match="strength"):
+    with pytest.raises(SigeError, match=r"^the strength is .*: it must be .*above 0 and at most 1$"):
         timesteps(10, strength)
 
 
 def test_no_steps() -> None:
-    with pytest.raises(SigeError, match="0 steps"):
+    with pytest.raises(SigeError, match="the number of steps is 0"):
         timesteps(0)
+
+
+@pytest.mark.parametrize(("strength", "t"), [(0.001, 0), (0.002, 1), (0.5, 250), (1, 500)])
+def test_one_step_is_taken_from_the_middle(strength: float, t: int) -> None:
+    """At 0 there is no noise: the step would return what it was given."""
+    assert timesteps(1, strength) == [t]
+
+
+@pytest.mark.parametrize("steps", [2.0, "2", True, None, np.float32(2)])
+def test_steps_are_whole_numbers(steps: object) -> None:
+    with pytest.raises(SigeError, match=r"^the number of steps is .*: it must be a whole number, from 1 to 500, which"):
+        timesteps(steps, 0.5)  # type: ignore[arg-type]
+
+
+def test_numpys_numbers_are_numbers() -> None:
+    assert timesteps(np.int64(4), np.float32(0.5)) == timesteps(4, 0.5)  # type: ignore[arg-type]
+
+
+def test_a_strength_below_every_timestep() -> None:
+    with pytest.raises(SigeError, match=r"^the strength is 0.0004: below 0.001 it leaves no timestep to begin at$"):
+        most_steps(0.0004)
 
 
 @pytest.mark.parametrize("name", [name for name in case_names("ddpm") if not name.endswith("trajectory")])

@@ -157,5 +157,5 @@ def device() -> Device:
     if os.environ.get("SIGE_METAL") == "sim":
         return Simulated()
     if not mx.metal.is_available():
-        raise SigeError("device 'gpu' needs Metal, which this machine lacks: choose device='cpu'")
+        raise SigeError("the device gpu needs Metal, which this machine lacks: choose cpu")
     return Metal()
