@@ -223,7 +223,7 @@ int main(int argc, char **argv) {
                 free(b->s.data[k]);
         }
     }
-    printf("peak %.1f GFLOPS on %d threads, weights %.0f MB\n", peak, threads, mb);
+    printf("%s: peak %.1f GFLOPS on %d threads, weights %.0f MB\n", sige_simd(), peak, threads, mb);
     for (int i = 0; i < 2; i++)
         printf("%-6s %8.1f GMACs %8.1f ms %7.1f GFLOPS %5.0f%%\n", i ? "edit" : "dense", gflop[i] / 2, 1e3 * seconds[i],
                gflop[i] / seconds[i], 100 * gflop[i] / seconds[i] / peak);

@@ -11,6 +11,7 @@
 #include "epilogue.h"
 #include "op.h"
 #include "pack.h"
+#include "panel.h"
 #include "units.h"
 #include "window.h"
 #include "winograd.h"
@@ -68,12 +69,15 @@ typedef struct sige_chunk {
 
 static inline float *sige_chunk_at(sige_chunk *chunk, size_t byte) { return (float *)(void *)((char *)chunk + byte); }
 
+#define sige_conv_plan SIGE_ISA(sige_conv_plan)
 sige_conv_job sige_conv_plan(const sige_conv *op);
 
 /* Looks up a source's slots. */
+#define sige_conv_bind SIGE_ISA(sige_conv_bind)
 void sige_conv_bind(sige_conv_source *source, void *const *slots);
 
 /* Lists the chunk's pixels, gathers its windows and transforms those that want it. */
+#define sige_chunk_prepare SIGE_ISA(sige_chunk_prepare)
 void sige_chunk_prepare(const sige_conv_job *job, sige_chunk *chunk, int64_t index);
 
 #endif

@@ -85,20 +85,20 @@ typedef struct treatment {
     int act;
 } treatment;
 
-/* Channels k ... k + n - 1 of a pixel, n <= 8. */
+/* Channels k ... k + n - 1 of a pixel, at most a vector. */
 static inline void treat(const treatment *t, const float *src, int k, int n, int act, float *dst) {
-    v8 x = v8_some(src + k, n);
+    vfloat x = v_some(src + k, n);
     if (t->scale)
-        x = x * v8_some(t->scale + k, n) + v8_some(t->shift + k, n);
+        x = x * v_some(t->scale + k, n) + v_some(t->shift + k, n);
     if (t->gamma)
-        x = x * (v8_splat(1.0f) + v8_some(t->gamma + k, n)) + v8_some(t->beta + k, n);
-    v8_put(dst + k, sige_activate(x, act), n);
+        x = x * (v_splat(1.0f) + v_some(t->gamma + k, n)) + v_some(t->beta + k, n);
+    v_put(dst + k, sige_activate(x, act), n);
 }
 
 static inline void treat_channels(const treatment *t, const float *src, int c, int act, float *dst) {
     int k = 0;
-    for (; k + 8 <= c; k += 8)
-        treat(t, src, k, 8, act, dst);
+    for (; k + SIGE_LANES <= c; k += SIGE_LANES)
+        treat(t, src, k, SIGE_LANES, act, dst);
     if (k < c)
         treat(t, src, k, c - k, act, dst);
 }
