@@ -79,9 +79,12 @@ static void multiply(const sige_conv_job *j, sige_chunk *chunk, int panel) {
 static void run_panel(const sige_conv_job *j, sige_chunk *chunk, int panel) {
     if (chunk->n_pixels)
         multiply(j, chunk, panel);
-    for (int u = 0, row = 0; u < chunk->n_units; row += chunk->unit[u].h * chunk->unit[u].w, u++)
+    for (int u = 0, row = 0; u < chunk->n_units; row += chunk->unit[u].h * chunk->unit[u].w, u++) {
+        if (u + 1 < chunk->n_units)
+            sige_epilogue_expect(&j->epilogue, &chunk->unit[u + 1], panel);
         sige_epilogue_unit(&j->epilogue, &chunk->unit[u], panel, chunk->acc + row * SIGE_PANEL, &chunk->reads[u],
                            j->sums ? j->sums + chunk->unit[u].index * 2 * j->op->c_out : NULL);
+    }
 }
 
 static void run_chunk(const sige_conv_job *j, sige_chunk *chunk, int64_t index) {

@@ -16,7 +16,9 @@
 #include "window.h"
 #include "winograd.h"
 
-enum { SIGE_CHUNK_UNITS = 12, SIGE_CHUNK_PIXELS = SIGE_CHUNK_UNITS * SIGE_UNIT * SIGE_UNIT };
+/* Units of a chunk, at most: so many that their pixels, and their windows as Winograd's algorithm sees them, fill whole
+ * calls of the micro-kernel. */
+enum { SIGE_CHUNK_UNITS = SIGE_LANES == 16 ? 16 : 12, SIGE_CHUNK_PIXELS = SIGE_CHUNK_UNITS * SIGE_UNIT * SIGE_UNIT };
 
 typedef struct sige_conv_source {
     const sige_source *op;

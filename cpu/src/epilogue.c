@@ -154,6 +154,18 @@ static void write_outside(const sige_epilogue *e, const sige_unit *unit, int cha
                 p_store_n(e->target[i].dst + (unit->at + y * unit->row + x) * e->c + channel, p_zero(), n);
 }
 
+void sige_epilogue_expect(const sige_epilogue *e, const sige_unit *unit, int panel) {
+    enum { LINE = 16 }; /* floats of a cache line */
+    if (e->tiled)
+        return; /* tiles are written one after another */
+    const int channel = panel * SIGE_PANEL, n = sige_panel_channels(channel, e->c);
+    for (int i = 0; i < e->n_targets; i++)
+        for (int y = 0; y < unit->h; y++)
+            for (int x = 0; x < unit->w; x++)
+                for (int k = 0; k < n; k += LINE)
+                    __builtin_prefetch(e->target[i].dst + (unit->at + y * unit->row + x) * e->c + channel + k, 1);
+}
+
 void sige_epilogue_unit(const sige_epilogue *e, const sige_unit *unit, int panel, float *acc, const sige_reads *reads,
                         float *sums) {
     const int channel = panel * SIGE_PANEL;

@@ -86,25 +86,28 @@ typedef struct treatment {
 } treatment;
 
 /* Channels k ... k + n - 1 of a pixel, at most a vector. */
-static inline void treat(const treatment *t, const float *src, int k, int n, int act, float *dst) {
+static inline void treat(treatment t, const float *src, int k, int n, int act, float *dst) {
     vfloat x = v_some(src + k, n);
-    if (t->scale)
-        x = x * v_some(t->scale + k, n) + v_some(t->shift + k, n);
-    if (t->gamma)
-        x = x * (v_splat(1.0f) + v_some(t->gamma + k, n)) + v_some(t->beta + k, n);
+    if (t.scale)
+        x = x * v_some(t.scale + k, n) + v_some(t.shift + k, n);
+    if (t.gamma)
+        x = x * (v_splat(1.0f) + v_some(t.gamma + k, n)) + v_some(t.beta + k, n);
     v_put(dst + k, sige_activate(x, act), n);
 }
 
-static inline void treat_channels(const treatment *t, const float *src, int c, int act, float *dst) {
+/* `below` floats further on lies the pixel below, which will be wanted soon, and which the hardware does not expect. */
+static inline void treat_channels(treatment t, const float *src, int c, int64_t below, int act, float *dst) {
     int k = 0;
-    for (; k + SIGE_LANES <= c; k += SIGE_LANES)
+    for (; k + SIGE_LANES <= c; k += SIGE_LANES) {
+        __builtin_prefetch(src + k + below);
         treat(t, src, k, SIGE_LANES, act, dst);
+    }
     if (k < c)
         treat(t, src, k, c - k, act, dst);
 }
 
-static void treat_pixel(const treatment *t, const float *src, int c, float *dst) {
-#define TREAT_AS(act) treat_channels(t, src, c, act, dst)
+static void treat_pixel(const treatment *t, const float *src, int c, int64_t below, float *dst) {
+#define TREAT_AS(act) treat_channels(*t, src, c, below, act, dst)
     SIGE_WITH_CONSTANT_ACT(t->act, TREAT_AS)
 #undef TREAT_AS
 }
@@ -146,7 +149,7 @@ static int read_some(const sige_input *in, int image, int y, int x, int w, float
         zero(dst, (size_t)s.pixels * row);
     } else if (in->modulated || (s.run.base && (in->scale || in->act != SIGE_IDENTITY))) {
         for (int i = 0; i < s.pixels; i++, dst += row) {
-            treat_pixel(&t, s.run.data + (size_t)((s.odd + i) >> up) * row, c, dst);
+            treat_pixel(&t, s.run.data + (size_t)((s.odd + i) >> up) * row, c, (int64_t)in->x.w * c, dst);
             if (in->modulated)
                 t.gamma += in->mod.gamma.c, t.beta += in->mod.beta.c;
         }
