@@ -137,6 +137,8 @@ static void run_strip(void *context, int64_t index, int thread) {
             const float *window = windows + panel * SIGE_PANEL;
             window +=
                 j->units.listed ? u * j->window : (unit->x - s->unit->x) * (int64_t)j->op->source.stride * j->op->c;
+            if (u + 1 < s->n)
+                sige_epilogue_expect(&j->epilogue, unit + 1, panel);
             run_unit(j, unit, window, s->weight, s->acc);
             sige_epilogue_unit(&j->epilogue, unit, panel, s->acc, &s->reads[u],
                                j->sums ? j->sums + unit->index * 2 * j->op->c : NULL);

@@ -135,6 +135,12 @@ static shown show(const sige_input *in, int image, int y, int x, int w) {
     return s;
 }
 
+static void expect(const float *src, int floats) {
+    enum { LINE = 16 }; /* floats of a cache line */
+    for (int i = 0; i < floats; i += LINE)
+        __builtin_prefetch(src + i);
+}
+
 /* Columns x ... x + w - 1 of row y, all inside the image; returns how many were read, at least one. */
 static int read_some(const sige_input *in, int image, int y, int x, int w, float *dst) {
     const int c = in->x.c, up = in->resample > 0;
@@ -157,6 +163,8 @@ static int read_some(const sige_input *in, int image, int y, int x, int w, float
         for (int i = 0; i < s.pixels; i++, dst += row)
             memcpy(dst, s.run.data + (size_t)((s.odd + i) >> 1) * row, row * sizeof(float));
     } else {
+        if (s.run.base)
+            expect(s.run.data + (int64_t)in->x.w * c, s.pixels * c);
         memcpy(dst, s.run.data, (size_t)s.pixels * row * sizeof(float));
     }
     return s.pixels;
