@@ -63,12 +63,14 @@ static void pack_head(void *context, int64_t item, int thread) {
 
 /* row = exp(scale * (row - max)); returns 1 / its sum. Beyond the keys the row is filled to the panel, with zeros. */
 static float softmax(float *row, int keys, int padded, float scale) {
-    float most = row[0];
-    for (int i = 1; i < keys; i++)
-        most = row[i] > most ? row[i] : most;
     for (int i = keys; i < padded; i++)
         row[i] = -INFINITY;
-    vfloat sum = {0};
+    vfloat most_of = v_load(row), sum = {0};
+    for (int i = SIGE_LANES; i < padded; i += SIGE_LANES)
+        most_of = v_max(v_load(row + i), most_of);
+    float most = most_of[0];
+    for (int i = 1; i < SIGE_LANES; i++)
+        most = most_of[i] > most ? most_of[i] : most;
     for (int i = 0; i < padded; i += SIGE_LANES) {
         vfloat x = v_load(row + i), e = v_exp((x - v_splat(most)) * v_splat(scale));
         if (i + SIGE_LANES > keys)

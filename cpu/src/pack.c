@@ -6,7 +6,7 @@
 /* The largest transformed filters, in bytes, and the fewest channels whose transform is worth its while. A filter takes
  * 1.8 times its memory as F(2x2, 3x3), and saves time in proportion to the pixels that share it: the largest are only
  * transformed for planes of WINOGRAD_PIXELS and more. */
-enum { WINOGRAD_4_BYTES = 10 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_2_BYTES_SHARED = 25 << 20 };
+enum { WINOGRAD_4_BYTES = 10 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_2_BYTES_SHARED = 32 << 20 };
 enum { WINOGRAD_PIXELS = 256, WINOGRAD_C = 16 };
 
 /* Phases read one pixel of the small image for four: a modulation, or a reflection, may tell these apart. */

@@ -60,6 +60,9 @@ static inline void v_put(float *p, vfloat v, int n) {
 /* Lane by lane: a where the mask is set, else b. */
 static inline vfloat v_select(vint mask, vfloat a, vfloat b) { return (vfloat)(((vint)a & mask) | ((vint)b & ~mask)); }
 
+/* The larger one of each two. */
+static inline vfloat v_max(vfloat a, vfloat b) { return v_select(a > b, a, b); }
+
 /* x between low and high; NaN stays NaN. */
 static inline vfloat v_clamp(vfloat x, float low, float high) {
 #if defined(__AVX512F__)
