@@ -76,7 +76,7 @@ def _load(kernel: Captured, count: bool) -> Module:
 @functools.cache
 def _translation() -> str:
     """The text of what translates a kernel: what is compiled depends on it."""
-    names = ("compile", "instrument", "ir", "lint", "rewrite", "statements", "tokens")
+    names = ("compile", "identifiers", "instrument", "ir", "lint", "reserved", "rewrite", "statements", "tokens")
     return "".join((Path(__file__).parent / f"{name}.py").read_text() for name in names)
 
 

@@ -2,15 +2,15 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from .errors import SimError
+from .identifiers import ADDRESS_SPACES, Finding, identifiers, preamble_names
 from .rewrite import VECTORS, find_kernel, inside_directive, outside_brackets, parts
 from .statements import Scope, Statement, parameters, statements, without_template
-from .tokens import Token, closing, directives, tokens
+from .tokens import Token, closing, directives, place, tokens
 
 MAX_BUFFERS = 31
-SPACES = frozenset(("device", "constant", "threadgroup", "thread"))
 
 _WORDS = {
     "asm": "assembly",
@@ -31,17 +31,17 @@ _WORDS = {
 
 _SPECIFIERS = frozenset(("const", "constant", "constexpr", "device", "inline", "static", "thread", "threadgroup"))
 
-Finding = tuple[Token, str]
 
-
-def lint(name: str, source: str) -> None:
-    """Raises `SimError` for the first thing in a kernel's text that Metal, or MLX, would refuse."""
+def lint(name: str, source: str, of_mlx: Mapping[str, str] | None = None) -> None:
+    """Raises `SimError` for the first thing in a kernel's text that Metal, or MLX, would refuse. `of_mlx` are the names
+    that stand in front of the kernel, `preamble_names` if they are not given."""
     code = tokens(source)
     kernel = find_kernel(code)
-    first = min(_findings(source, code), key=lambda f: f[0].line, default=None)
+    found = [*_findings(source, code), *identifiers(source, code, preamble_names() if of_mlx is None else of_mlx)]
+    first = min(found, key=lambda f: f[0].line, default=None)
     if first is not None:
         token, what = first
-        raise SimError(f"kernel {name}: line {token.line}: {what}")
+        raise SimError(f"kernel {name}: {place(source, token.line)}: {what}")
     buffers = sum(code[i].text == "buffer" for i in kernel.parameters)
     if buffers > MAX_BUFFERS:
         raise SimError(f"kernel {name}: {buffers} buffer arguments; Metal allows {MAX_BUFFERS}")
@@ -97,7 +97,7 @@ def _words(code: Sequence[Token]) -> Iterator[Finding]:
                 yield token, "Metal has no lambda expressions before version 4"
         elif token.text == "(" and following == "*" and _declares_function(code, i):
             yield token, "Metal has no pointers to functions"
-        elif token.text == "max_total_threads_per_threadgroup" and _number(code[i + 2]) <= 32:
+        elif token.text == "max_total_threads_per_threadgroup" and following == "(" and _number(code[i + 2]) <= 32:
             yield token, "Apple's compiler miscompiles matrix products of max_total_threads_per_threadgroup(32)"
 
 
@@ -140,7 +140,7 @@ def _is_cast(code: Sequence[Token], end: int) -> bool:
 
 
 def _has_space(code: Sequence[Token]) -> bool:
-    return any(t.text in SPACES for t in code)
+    return any(t.text in ADDRESS_SPACES for t in code)
 
 
 def _declares(code: Sequence[Token]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import mlx.core as mx
@@ -15,10 +16,10 @@ from tests.metal.sim.kernels import MATRICES, needs_clang, refused, result
 X = mx.arange(32, dtype=mx.float32)
 
 
-def linted(header: str = "", body: str = "") -> None:
+def linted(header: str = "", body: str = "", of_mlx: dict[str, str] | None = None) -> None:
     """Lints what MLX would generate from these, without compiling it."""
     signature = "[[kernel]] void k(const device float* x [[buffer(0)]], uint i [[thread_position_in_grid]]) {\n"
-    lint("k", f"{header}\n{signature}{body}\n}}\n")
+    lint("k", f"{header}\n{signature}{body}\n}}\n", of_mlx)
 
 
 WORDS = [
@@ -135,7 +136,8 @@ def test_declarations_that_metal_accepts() -> None:
 
 
 def test_the_lint_finds_nothing_in_the_kernels_of_mlx() -> None:
-    """They compile on Macs. Those for Metal 4 have lambda expressions; all include each other."""
+    """They compile on Macs. Those for Metal 4 have lambda expressions; all include each other. A few of their names are
+    of the implementation's forms, a risk that is theirs to take."""
     folder = Path(mx.__file__).parent / "include/mlx/backend/metal/kernels"
     files = sorted(folder.rglob("*.h"))
     assert len(files) > 50
@@ -143,7 +145,7 @@ def test_the_lint_finds_nothing_in_the_kernels_of_mlx() -> None:
         text = file.read_text()
         if "[&](" not in text:
             lines = (line for line in text.splitlines() if not line.lstrip().startswith("#include"))
-            linted("\n".join(lines))
+            linted(re.sub(r"\b(?:__|_(?=[A-Z]))(?!METAL_)", "of_", "\n".join(lines)), of_mlx={})
 
 
 @pytest.mark.parametrize("size", [8, 9])
