@@ -48,6 +48,9 @@ def lint(name: str, source: str, of_mlx: Mapping[str, str] | None = None) -> Non
 
 
 def _findings(source: str, code: Sequence[Token]) -> Iterator[Finding]:
+    for token in (*code, *directives(source)):
+        if not token.text.isascii():
+            yield token, f"{token.text.strip()} is not ASCII, as which MLX hands the text to Metal"
     code = _with_specifiers(source, code)
     for line in directives(source):
         yield from _includes(line)

@@ -41,6 +41,9 @@ WORDS = [
     ("static int calls = 0;", "static variable"),
     ("threadgroup float s[4] = {1, 2, 3, 4};", "cannot be initialised"),
     ("float4 v = (float4)i;", "C cast to a vector is not modelled"),
+    ("float größe = 1;", "größe is not ASCII"),
+    ("float e = 1 – 2;", "– is not ASCII"),
+    ('static_assert(true, "…");', '"…" is not ASCII'),
 ]
 
 
