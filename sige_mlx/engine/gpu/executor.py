@@ -1,7 +1,7 @@
 """The GPU executor: dense passes by MLX's own operations, edits by the kernels of `metal/`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
@@ -12,7 +12,8 @@ from sige_mlx.cache import cache_folder
 from sige_mlx.engine.gpu import kernels, twins
 from sige_mlx.engine.gpu.binding import Compute, Record, Running
 from sige_mlx.engine.gpu.calls import Call, Conv
-from sige_mlx.engine.gpu.launch import Device, Launch, device
+from sige_mlx.engine.gpu.forms import forms
+from sige_mlx.engine.gpu.launch import Device, device
 from sige_mlx.engine.gpu.parameters import Parameters
 from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.native.weights import Loader
@@ -77,16 +78,15 @@ class GpuExecutor:
         return running.run().astype(mx.float32)
 
     def _by_kernels(self, call: Call, key: Any) -> list[mx.array]:
-        if isinstance(call, Conv):
-            call = self.parameters.transformed(key, self.parameters.phased(key, call))
-        launch = self._trusted(call)
-        if launch is None and isinstance(call, Conv) and call.transformed is not None:
-            launch = self._trusted(replace(call, transformed=None))
-        return twins.run(call) if launch is None else self.device.run(launch)
-
-    def _trusted(self, call: Call) -> Launch | None:
-        launch = kernels.launch(call)
-        return launch if launch is not None and self.trust.allows(launch, call) else None
+        for arrangement, form in forms(call):
+            launch = kernels.launch(form)
+            if launch is None or not self.trust.allows(launch, form):
+                continue
+            if arrangement is not None:
+                assert isinstance(call, Conv)
+                launch = launch.with_weight(self.parameters.arranged(key, call, arrangement))
+            return self.device.run(launch)
+        return twins.run(call)
 
 
 class _Step:

@@ -5,7 +5,7 @@ import functools
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -75,6 +75,11 @@ class Launch:
             "output_shapes": [shape for shape, _ in self.outputs],
             "output_dtypes": [dtype for _, dtype in self.outputs],
         }
+
+    def with_weight(self, weight: mx.array) -> "Launch":
+        """The launch with other weights, of the same shape."""
+        given = zip(self.kernel.inputs, self.inputs, strict=True)
+        return replace(self, inputs=[weight if name == "weight" else array for name, array in given])
 
     def compiled(self) -> Any:
         """MLX's kernel. Its name is of its text: MLX finds compiled kernels by name."""
