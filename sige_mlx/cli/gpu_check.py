@@ -70,7 +70,7 @@ def kernel_checks(device: Device, calls: Iterable[Call], progress: Progress | No
     for done, (launch, call) in enumerate(variants.values()):
         if progress:
             progress("gpu", done, len(variants))
-        wrong.setdefault(launch.kernel.name, []).append(tried(device, launch, call))
+        wrong.setdefault(launch.kernel.name, []).append(tried(device, launch, call).wrong)
     return [_of_kernel(name, verdicts) for name, verdicts in sorted(wrong.items())]
 
 
