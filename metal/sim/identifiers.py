@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from .reserved import ADDRESS_SPACES, CONTROL, EXPRESSIONS, FUNDAMENTAL, KEYWORDS, LIBRARY, SPECIFIERS, STAGES, reserved
 from .rewrite import inside_directive, outside_brackets, parts
+from .rules import Finding
 from .statements import Scope, Statement, parameters, statements, without_template
 from .tokens import Token, closing, directives, tokens
 from .toolchain import mlx_include
-
-Finding = tuple[Token, str]
 
 _RESERVED_FORM = re.compile(r"(_[A-Z]|__|METAL_)\w*")
 _POINTERS = ("*", "&", "&&")
@@ -35,21 +34,17 @@ def identifiers(source: str, code: Sequence[Token], of_mlx: Mapping[str, str]) -
     for line in directives(source):
         yield from _keywords(inside_directive(line)[2:])
     for name in names(source, code):
-        if (what := _taken(name, of_mlx)) is not None:
-            yield name.token, what
-
-
-def _taken(name: Name, of_mlx: Mapping[str, str]) -> str | None:
-    text = name.token.text
-    if text in reserved():
-        return f"the name {text} is {reserved()[text]} of Metal"
-    if _RESERVED_FORM.fullmatch(text):
-        return f"the name {text} is of a form that Metal's headers keep for themselves"
-    if text in LIBRARY and name.macro:
-        return f"the macro {text} is called as a function of Metal's library"
-    if text in of_mlx and (name.macro or name.everywhere or of_mlx[text] == "a macro"):
-        return f"the name {text} is {of_mlx[text]} of MLX's, in front of every kernel"
-    return None
+        text = name.token.text
+        if text in KEYWORDS:
+            yield Finding(name.token, "keyword", (text,))
+        elif text in reserved():
+            yield Finding(name.token, "reserved", (text, reserved()[text]))
+        elif _RESERVED_FORM.fullmatch(text):
+            yield Finding(name.token, "form", (text,))
+        elif text in LIBRARY and name.macro:
+            yield Finding(name.token, "library", (text,))
+        elif text in of_mlx and (name.macro or name.everywhere or of_mlx[text] == "a macro"):
+            yield Finding(name.token, "mlx", (text, of_mlx[text]))
 
 
 @functools.cache
@@ -74,7 +69,7 @@ def _keywords(code: Sequence[Token]) -> Iterator[Finding]:
     for i, token in enumerate(code):
         depth = max(0, depth + (token.text == "[[") - (token.text == "]]"))  # a[b[i]] closes what was not opened
         if token.text in KEYWORDS and not depth and _as_identifier(code, i):
-            yield token, f"the name {token.text} is a keyword of Metal"
+            yield Finding(token, "keyword", (token.text,))
 
 
 def _as_identifier(code: Sequence[Token], i: int) -> bool:
