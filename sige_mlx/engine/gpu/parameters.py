@@ -57,6 +57,11 @@ class Parameters:
         return self._arranged[key, how]
 
     @property
+    def arrangements(self) -> int:
+        """How many weights have been arranged."""
+        return len(self._arranged)
+
+    @property
     def nbytes(self) -> int:
         kept = (self._arrays, self._arranged, self.affines)
         return sum(a.nbytes for arrays in kept for a in arrays.values())

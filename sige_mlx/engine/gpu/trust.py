@@ -72,6 +72,9 @@ class Trust:
         `GpuLost` where nothing else can be used either."""
         if self._identity is None:
             return True
+        if self._device.unfit:
+            self._warn("Metal kernels are", self._device.unfit)
+            return False
         name = launch.kernel.specialisation
         if name not in self._verdicts and name not in self._passing:
             try:
@@ -95,11 +98,14 @@ class Trust:
         """One warning for a kernel is enough; a log for reports has all its specialisations."""
         if specialisation not in self._told:
             _log.debug("%s is replaced: %s", specialisation, wrong)
-        if kernel not in self._told:
-            warnings.warn(
-                f"the Metal kernel {kernel} is replaced by slower ones or MLX operations: {wrong}", stacklevel=3
-            )
-        self._told |= {kernel, specialisation}
+        self._told.add(specialisation)
+        self._warn(f"Metal kernel {kernel} is", wrong)
+
+    def _warn(self, what: str, why: str) -> None:
+        """Once."""
+        if what not in self._told:
+            warnings.warn(f"the {what} replaced by slower ones or MLX operations: {why}", stacklevel=4)
+        self._told.add(what)
 
 
 def tried(device: Device, launch: Launch, call: Call) -> Trial:
