@@ -173,6 +173,8 @@ def _environment(threads: int) -> dict[str, Any]:
 
     import mlx.core as mx
 
+    from sige_mlx.engine.gpu.launch import has_gpu
+
     found: dict[str, Any] = {}
     for package in ("sige-mlx", "mlx", "numpy", "pillow"):
         try:
@@ -185,6 +187,10 @@ def _environment(threads: int) -> dict[str, Any]:
     found["processors"] = os.cpu_count()
     found["memory_gib"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     found["mlx_device"] = str(mx.default_device())
+    if has_gpu():
+        gpu = mx.device_info(mx.gpu)
+        found["gpu"] = f"{gpu.get('device_name')}, {gpu.get('architecture')}"
+        found["gpu_memory_recommended_gib"] = round(int(gpu.get("max_recommended_working_set_size", 0)) / 2**30, 1)
     found["native_library"] = _native_library(threads)
     return found
 

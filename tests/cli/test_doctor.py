@@ -94,10 +94,13 @@ def test_first_contact_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_kernels_are_skipped_on_a_virtual_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SIGE_METAL", raising=False)
-    monkeypatch.setattr(launch, "virtual_gpu", lambda: "Apple Paravirtual device is not a real GPU")
+    told = {"device_name": "Apple Paravirtual device", "architecture": ""}
+    monkeypatch.setattr(launch, "has_gpu", lambda: True)
+    monkeypatch.setattr(mx, "device_info", lambda device: told)
     monkeypatch.setattr(gpu_check, "gpu_checks", lambda *_: pytest.fail("kernels were tried"))
     ended = run("doctor", "--json")
     assert ended.status == 0 and ended.json["passed"]
+    assert ended.json["environment"]["gpu"] == "Apple Paravirtual device, "
     assert [*ended.json["benchmark"]["devices"]] == ["cpu"] and not ended.json["first_contact"]
     assert ended.json["not_checked_here"][-1].endswith(
         "Apple Paravirtual device is not a real GPU, so kernels were skipped"
