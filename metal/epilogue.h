@@ -46,7 +46,7 @@ template <typename T, typename Rows, int BM, int BN, int THREADS, bool VEC> stru
     METAL_FUNC Pixel pixel(int item) const { return unpacked(pixels[item / VECTORS]); }
 
     /// Adds what all outputs share. Pixels that are not part of the image become zero.
-    METAL_FUNC void add(const device float *bias, const device T *vec, PlaneArrays<T> residual) const {
+    METAL_FUNC void add(const device float *bias, const device T *vector, PlaneArrays<T> residual) const {
         for (int item = thread_index; item < BM * VECTORS; item += THREADS) {
             const int c = channel(item), left = p->c_out - c;
             const Pixel at_pixel = pixel(item);
@@ -59,7 +59,7 @@ template <typename T, typename Rows, int BM, int BN, int THREADS, bool VEC> stru
             }
             const bool inside = at_pixel.index >= 0 && !at_pixel.outside();
             if (inside && p->has_vec) {
-                v += widened<T>(load4<VEC>(vec + at_pixel.image * p->vec_image + c, left));
+                v += widened<T>(load4<VEC>(vector + at_pixel.image * p->vec_image + c, left));
             }
             if (inside && p->has_residual) {
                 const Place place =

@@ -2,7 +2,7 @@
 // and OUTPUTS_MODULATED are 1 where those arrays are given. PLANE(x) is defined by the kernel.
 //
 // Inputs, after the kernel's own:
-//          bias, vec,
+//          bias, vector,
 //          residual_base, residual_blocks, residual_grid                            if RESIDUAL,
 //          output<i>_affine                                                         for each output,
 //          output<i>_gamma_base, output<i>_gamma_blocks, output<i>_gamma_grid       if OUTPUTS_MODULATED,
@@ -10,9 +10,9 @@
 // Outputs: dst<i> for each output, sums if SUMS
 
 #if RESIDUAL
-epilogue.add(bias, vec, PLANE(residual));
+epilogue.add(bias, vector, PLANE(residual));
 #else
-epilogue.add(bias, vec, {});
+epilogue.add(bias, vector, {});
 #endif
 #if SUMS
 epilogue.sums(sums);

@@ -61,7 +61,7 @@ struct Output {
     int act;
 };
 
-/// What the epilogue of a convolution does: value + bias + vec[image] + residual, then the outputs. The residual is
+/// What the epilogue of a convolution does: value + bias + vector[image] + residual, then the outputs. The residual is
 /// seen through a resampling of 0 or +1.
 struct EpilogueParams {
     Domain out;

@@ -139,13 +139,13 @@ template <typename T, int PIXELS, bool VEC_IN, bool VEC_OUT> struct WinogradConv
             metal::simdgroup_matrix<float, 8, 8> b[TN];
 #pragma clang loop unroll(full)
             for (int j = 0; j < TN; j++) {
-                b[j] = matrix<T>(*reinterpret_cast<const device metal::vec<T, 2> *>(weights + j * FRAGMENT));
+                b[j] = as_matrix<T>(*reinterpret_cast<const device metal::vec<T, 2> *>(weights + j * FRAGMENT));
             }
             weights += K_STEP;
 #pragma clang loop unroll(full)
             for (int i = 0; i < TM; i++) {
                 const metal::simdgroup_matrix<float, 8, 8> a =
-                    matrix<float>(*reinterpret_cast<const threadgroup float2 *>(numbers + fragment(n, i)));
+                    as_matrix<float>(*reinterpret_cast<const threadgroup float2 *>(numbers + element_at(n, i)));
 #pragma clang loop unroll(full)
                 for (int j = 0; j < TN; j++) {
                     metal::simdgroup_multiply_accumulate(sums[n][i][j], a, b[j], sums[n][i][j]);
@@ -156,9 +156,9 @@ template <typename T, int PIXELS, bool VEC_IN, bool VEC_OUT> struct WinogradConv
     }
 
     /// This lane's numbers of 8 tiles by 8 channels, for the n-th point of this simdgroup.
-    METAL_FUNC int fragment(int n, int i) const { return (first_point + n) * Layout::POINT + i * 64 + element; }
+    METAL_FUNC int element_at(int n, int i) const { return (first_point + n) * Layout::POINT + i * 64 + element; }
 
-    template <typename U> static METAL_FUNC metal::simdgroup_matrix<float, 8, 8> matrix(metal::vec<U, 2> pair) {
+    template <typename U> static METAL_FUNC metal::simdgroup_matrix<float, 8, 8> as_matrix(metal::vec<U, 2> pair) {
         metal::simdgroup_matrix<float, 8, 8> m;
         m.thread_elements()[0] = float(pair.x);
         m.thread_elements()[1] = float(pair.y);
@@ -212,8 +212,8 @@ template <typename T, int PIXELS, bool VEC_IN, bool VEC_OUT> struct WinogradConv
                 for (int j = 0; j < TN; j++) {
                     if (half_panel * TN + j == part) {
                         metal::simdgroup_matrix<float, 8, 8> s = sums[n][i][j];
-                        numbers[fragment(n, i)] = s.thread_elements()[0];
-                        numbers[fragment(n, i) + 1] = s.thread_elements()[1];
+                        numbers[element_at(n, i)] = s.thread_elements()[0];
+                        numbers[element_at(n, i) + 1] = s.thread_elements()[1];
                     }
                 }
             }

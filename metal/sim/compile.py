@@ -27,6 +27,8 @@ class Module:
     arrays: tuple[str, ...]
     sites: tuple[Place, ...]
     blocks: tuple[Block, ...]
+    indexed: tuple[Place, ...]
+    """Where an array of a thread's is indexed by what is known only at run time: no fault, but a trap."""
 
 
 _modules: dict[tuple[str, bool], Module] = {}
@@ -70,13 +72,28 @@ def _load(kernel: Captured, count: bool) -> Module:
         tuple(found["arrays"]),
         tuple(Place(**p) for p in found["sites"]),
         tuple(Block(**b) for b in found["blocks"]),
+        tuple(Place(**p) for p in found["indexed"]),
     )
 
 
 @functools.cache
 def _translation() -> str:
     """The text of what translates a kernel: what is compiled depends on it."""
-    names = ("compile", "instrument", "ir", "lint", "rewrite", "statements", "tokens")
+    names = (
+        *(
+            "compile",
+            "declarations",
+            "identifiers",
+            "instrument",
+            "ir",
+            "language",
+            "lint",
+            "reserved",
+            "rewrite",
+            "rules",
+        ),
+        *("statements", "tokens"),
+    )
     return "".join((Path(__file__).parent / f"{name}.py").read_text() for name in names)
 
 
@@ -96,5 +113,6 @@ def _compile(kernel: Captured, count: bool, library: Path, notes: Path) -> None:
         "arrays": host.arrays,
         "sites": [asdict(s) for s in result.sites],
         "blocks": [asdict(b) for b in result.blocks],
+        "indexed": [asdict(p) for p in result.indexed],
     }
     toolchain.write(notes, json.dumps(found))

@@ -2,12 +2,13 @@
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import c_char, c_int64, c_uint32, c_uint64
+from ctypes import c_char, c_char_p, c_int64, c_uint32, c_uint64
 from dataclasses import dataclass
 from enum import IntEnum
 
 from .compile import Module
 from .errors import SimError
+from .ir import Place, of_kernel
 from .tokens import line_of
 
 
@@ -38,6 +39,7 @@ class Fault(ctypes.Structure):
         *((name, c_uint32) for name in ("other_site", "other_thread", "other_group", "other_access")),
         ("offset", c_int64),
         ("bytes", c_uint64),
+        ("file", c_char_p),
         ("line", c_uint32),
         ("text", c_char * 212),
     ]
@@ -56,7 +58,7 @@ class Launched:
     def error(self, fault: Fault) -> SimError:
         """The exception for a fault: the kernel, what happened, where."""
         where = f"thread {self._thread(fault.thread)} of threadgroup {self._group(fault.group)}"
-        if place := self._place(fault.site, fault.line):
+        if place := self._place(fault):
             where = f"{place}, {where}"
         return SimError(f"kernel {self.module.name}: {self._what(fault)} ({where})")
 
@@ -111,13 +113,16 @@ class Launched:
         else:
             who = f"thread {self._thread(thread)}"
         verb = ("read", "wrote", "updated")[fault.other_access]
-        return f"{who} {verb} it at {self._place(fault.other_site, 0)}"
+        return f"{who} {verb} it at {self._quoted(self.module.sites[fault.other_site])}"
 
-    def _place(self, site: int, line: int) -> str:
-        if site < len(self.module.sites):
-            line = self.module.sites[site].line
-        text = line_of(self.module.source, line)
-        return f"line {line}, `{text}`" if text else ""
+    def _place(self, fault: Fault) -> str:
+        if fault.site < len(self.module.sites):
+            return self._quoted(self.module.sites[fault.site])
+        return self._quoted(Place(of_kernel((fault.file or b"").decode()), fault.line, 0))
+
+    def _quoted(self, place: Place) -> str:
+        text = line_of(self.module.source, place.file, place.line)
+        return f"{place}, `{text}`" if text else ""
 
     def _thread(self, index: int) -> tuple[int, int, int]:
         return _unravel(index, self.threadgroup)

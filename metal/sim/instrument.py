@@ -6,6 +6,7 @@ the functions of include/msl/hooks.h; they are part of the same module.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from . import ir
@@ -44,6 +45,8 @@ class Instrumented:
     sites: tuple[ir.Place, ...]
     """Where in the kernel's text an access or a call of the runtime stands, by number."""
     blocks: tuple[Block, ...]
+    indexed: tuple[ir.Place, ...]
+    """Where an array or a vector of a thread's is indexed by what is known only at run time."""
 
 
 @dataclass
@@ -53,6 +56,7 @@ class _Module:
     count: bool
     sites: dict[ir.Place, int] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
+    indexed: dict[ir.Place, None] = field(default_factory=dict)
     values: int = 0
 
     def site(self, line: str) -> int:
@@ -83,6 +87,7 @@ def instrument(text: str, kernel: str, count: bool) -> Instrumented:
                 out += body
             else:
                 calls[name] = _check_calls(module, body)
+                _find_indexed(module, body)
                 out += _function(module, body)
             i = end
         else:
@@ -93,8 +98,21 @@ def instrument(text: str, kernel: str, count: bool) -> Instrumented:
     if len(module.sites) >= 1 << 16:
         raise SimError(f"kernel {kernel}: more than 65535 places that access memory")
     return Instrumented(
-        _always_fused(ir.without_assumptions("\n".join(out))), tuple(module.sites), tuple(module.blocks)
+        _always_fused(ir.without_assumptions("\n".join(out))),
+        tuple(module.sites),
+        tuple(module.blocks),
+        tuple(module.indexed),
     )
+
+
+def _find_indexed(module: _Module, body: Sequence[str]) -> None:
+    """Arrays that the optimiser could not take apart, and vectors, at an index that is no number."""
+    local = {m[1] for line in body if (m := re.match(r"\s+(%\S+) = alloca ", line))}
+    for line in body:
+        address = re.match(r"\s+%\S+ = getelementptr .*?, ptr (%[^,\s]+), (.*)", line)
+        element = re.match(r"\s+%\S+ = (?:extract|insert)element .*, i\d+ %[^,\s]+(?:, !|$)", line)
+        if element or (address and address[1] in local and "%" in address[2].split(", !")[0]):
+            module.indexed[module.places.of(line)] = None
 
 
 def _always_fused(text: str) -> str:

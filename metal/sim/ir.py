@@ -9,14 +9,14 @@ from .errors import SimError
 
 @dataclass(frozen=True)
 class Place:
-    """A place in the kernel's text."""
+    """A place in the kernel's text, as `#line` directives tell it; without one, `file` is empty."""
 
     file: str
     line: int
     column: int
 
     def __str__(self) -> str:
-        return f"line {self.line}"
+        return f"{self.file}, line {self.line}" if self.file else f"line {self.line}"
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,12 @@ class Places:
             node = self._nodes[_field(node, "scope")]
             file = _field(node, "file")
         m = re.search(r'filename: "([^"]*)"', self._nodes[file])
-        return m[1] if m else ""
+        return of_kernel(m[1]) if m else ""
+
+
+def of_kernel(file: str) -> str:
+    """A file as the compiler calls it; nothing for the text that rewrite.py names after its kernel."""
+    return "" if file.startswith("custom_kernel_") else file
 
 
 def _field(node: str, name: str) -> str:

@@ -58,7 +58,7 @@ def find_kernel(code: Sequence[Token]) -> Kernel:
     """The one kernel function of a program that MLX generated."""
     for i, token in enumerate(code):
         if token.text == "kernel" and code[i - 1].text == "[[" and code[i + 2].text == "void":
-            opening = i + 4
+            opening = next((j for j in range(i + 4, len(code)) if code[j].text == "("), i + 4)
             end = closing(code, opening)
             if end is not None and code[end + 1].text == "{":
                 body_end = closing(code, end + 1)

@@ -26,6 +26,8 @@ class Statement:
     """What its `{` begins; None for a statement that ends with `;`."""
     kernel: bool
     """Whether it stands in the body of a kernel function."""
+    within: bool
+    """Whether it stands in a namespace with a name."""
 
     @property
     def texts(self) -> list[str]:
@@ -34,26 +36,27 @@ class Statement:
 
 def statements(code: Sequence[Token]) -> Iterator[Statement]:
     """All statements of a program, in order, those in functions included; a `for`'s first part is one of its own."""
-    scopes: list[tuple[Scope, bool]] = [(Scope.NAMESPACE, False)]
+    scopes: list[tuple[Scope, bool, bool]] = [(Scope.NAMESPACE, False, False)]
     start = i = 0
     while i < len(code):
         text = code[i].text
-        scope, kernel = scopes[-1]
+        scope, kernel, within = scopes[-1]
         head = code[start:i]
         if text == "{":
             if _initialises(head, scope):
                 i = (closing(code, i) or i) + 1
                 continue
             opens = _opened(head, scope)
-            yield Statement(tuple(head), scope, opens, kernel)
-            scopes.append((opens, kernel or any(t.text == "kernel" for t in head)))
+            yield Statement(tuple(head), scope, opens, kernel, within)
+            words = [t.text for t in head]
+            scopes.append((opens, kernel or "kernel" in words, within or "namespace" in words[:-1]))
             start = i + 1
         elif text == "}":
             if len(scopes) > 1:
                 scopes.pop()
             start = i + 1
         elif text == ";":
-            yield Statement(tuple(head), scope, None, kernel)
+            yield Statement(tuple(head), scope, None, kernel, within)
             start = i + 1
         elif text in ("public", "private", "protected", "default") and code[i + 1].text == ":":
             start = i + 2

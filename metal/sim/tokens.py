@@ -12,7 +12,7 @@ _TOKEN = re.compile(
   | (?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
   | (?P<number>\.?\d(?:[eEpP][+-]|[\w.'])*)
   | (?P<name>[A-Za-z_]\w*)
-  | (?P<space>\s+)
+  | (?P<space>\n|[^\S\n]+)
   | (?P<punctuation>::|->\*?|\+\+|--|&&|\|\||\[\[|\]\]|[<>=!]=|<<=?|[-+*/%&|^]=|\.\.\.|.)
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
@@ -76,7 +76,30 @@ def closing(code: Sequence[Token], opening: int) -> int | None:
     return None
 
 
-def line_of(text: str, number: int) -> str:
-    """A line of the text, from 1, without the space around it."""
-    lines = text.splitlines()
-    return lines[number - 1].strip() if 0 < number <= len(lines) else ""
+_LINE = re.compile(r'\s*#\s*line\s+(\d+)(?:\s+"([^"]*)")?')
+
+
+@functools.lru_cache(maxsize=8)
+def _places(text: str) -> tuple[tuple[str, int], ...]:
+    """File and number of every line, as `#line` directives tell them; the file is empty before the first."""
+    found = []
+    file, number = "", 1
+    for line in text.splitlines():
+        found.append((file, number))
+        number += 1
+        if told := _LINE.match(line):
+            file, number = told[2] or file, int(told[1])
+    return tuple(found)
+
+
+def place(text: str, line: int) -> str:
+    """Where a line of the text, from 1, comes from: `conv/mma.h, line 12`, or without a file `line 12`."""
+    places = _places(text)
+    file, number = places[line - 1] if 0 < line <= len(places) else ("", line)
+    return f"{file}, line {number}" if file else f"line {number}"
+
+
+def line_of(text: str, file: str, number: int) -> str:
+    """A line of a file in the text, without the space around it; nothing where there is none."""
+    lines = zip(_places(text), text.splitlines(), strict=True)
+    return next((line.strip() for at, line in lines if at == (file, number)), "")

@@ -11,7 +11,7 @@ import numpy as np
 from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.isolated import peak_memory, sgemm_gflops
 from sige_mlx.benchmark.profile import Profile, profile
-from sige_mlx.benchmark.protocol import QUICK, Progress, Protocol, Timing, measure
+from sige_mlx.benchmark.protocol import QUICK, Progress, Protocol, Timing, measure, measure_pauses
 from sige_mlx.benchmark.workload import Inputs, engine_for, workload
 from sige_mlx.engine import Engine, PreparedEdit
 from sige_mlx.errors import SigeError
@@ -42,6 +42,9 @@ class EditFigures:
     dispatches: int | None = None
     """Kernels that `edit_ms` launches on the GPU."""
     tiles_only_dispatches: int | None = None
+    at_once_ms: float | None = None
+    """On the GPU, `edit_ms` right after another edit, and after a pause."""
+    after_pause_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,15 @@ def run(
     )
 
 
+def _pauses(engine: Engine, edit: _Edit) -> dict[str, float]:
+    from sige_mlx.engine.gpu.executor import GpuExecutor
+
+    if not isinstance(engine.executor, GpuExecutor) or engine.executor.device.identity is None:
+        return {}
+    at_once, later = measure_pauses(_edit_call(engine, edit.everywhere, edit.inputs))
+    return {"at_once_ms": at_once.ms, "after_pause_ms": later.ms}
+
+
 def _prepared(engine: Engine, percent: float, mask: np.ndarray, inputs: Inputs) -> _Edit:
     prepare = measure({"prepare": lambda: engine.prepare(mask)}, QUICK)["prepare"]
     return _Edit(percent, inputs, engine.prepare(mask), engine.prepare(mask, everywhere=False), prepare)
@@ -176,6 +188,7 @@ def _figures(engine: Engine, edit: _Edit, dense: Timing, everywhere: Timing, til
         tiles_only_speedup=dense.ms / tiles_only.ms,
         dispatches=dispatches(engine, edit.everywhere),
         tiles_only_dispatches=dispatches(engine, edit.tiles_only),
+        **_pauses(engine, edit),
     )
 
 

@@ -39,6 +39,32 @@ class Timing:
         return sum(self.repeats) / len(self.repeats)
 
 
+PAUSE, PAUSES = 2.0, 3
+"""Seconds after which macOS has let go of what the GPU does not use, and how often they are waited."""
+
+
+def measure_pauses(
+    call: Callable[[], object],
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+    sleep: Callable[[float], object] = time.sleep,
+) -> tuple[Timing, Timing]:
+    """Times a call right after another, and after a pause, in turn."""
+
+    def timed() -> float:
+        start = clock()
+        call()
+        return 1e3 * (clock() - start)
+
+    call()
+    at_once, later = [], []
+    for _ in range(PAUSES):
+        at_once.append(timed())
+        sleep(PAUSE)
+        later.append(timed())
+    return Timing(tuple(at_once)), Timing(tuple(later))
+
+
 def measure(
     calls: Mapping[str, Callable[[], object]],
     protocol: Protocol,

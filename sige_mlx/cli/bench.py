@@ -59,7 +59,7 @@ def bench(
 
     The protocol is the paper's for CPUs: batch 1, 10 warm-up and 10 timed runs, five times, the mean. Dense passes and
     edits take turns, so that their ratio holds on a machine that drifts. What choosing the tiles costs is shown
-    beside them.
+    beside them. On a GPU edits are also timed after pauses, in which macOS may let go of the weights.
 
     The network of the paper, without its checkpoint, in about a minute; and where the time goes:
 
@@ -113,6 +113,8 @@ def _predict(
 
 
 def _print(figures: "Figures", weights: Weights) -> None:
+    from sige_mlx.benchmark.protocol import PAUSE
+
     h, w = figures.image_size
     where = f"{figures.device}{f' ({figures.simd})' if figures.simd else ''}, {figures.threads} threads"
     p = figures.protocol
@@ -134,6 +136,11 @@ def _print(figures: "Figures", weights: Weights) -> None:
             ),
             ("  choosing its tiles", _ms(e.prepare_ms), "", ""),
         ]
+        if e.at_once_ms is not None and e.after_pause_ms is not None:
+            rows += [
+                ("  right after another", _ms(e.at_once_ms), _times(dense, e.at_once_ms), ""),
+                (f"  after {PAUSE:g} seconds", _ms(e.after_pause_ms), _times(dense, e.after_pause_ms), ""),
+            ]
     rows.append(("choosing tiles the first time", _ms(figures.first_prepare_ms), "", ""))
     rows.append(("empty edit", _ms(figures.empty_edit_ms), "", "0"))
     terminal.table(["", "ms", "against dense", "GMACs"], rows)

@@ -1,5 +1,6 @@
 """`sige-mlx doctor`: what this machine has, and whether the engine computes the right thing on it."""
 
+import dataclasses
 import platform
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from sige_mlx.cli import options, terminal
 
 if TYPE_CHECKING:
     from sige_mlx.benchmark.protocol import Progress
+    from sige_mlx.cli.gpu_check import Contact
+    from sige_mlx.engine.gpu.launch import Device
 
 APPLE_SILICON = sys.platform == "darwin" and platform.machine() == "arm64"
 
@@ -25,6 +28,7 @@ GPU_NOT_CHECKED = (
     " models all but speed"
 )
 GPU_MODELLED = "a real GPU, and its speed: kernels and networks ran on the model of Metal"
+GPU_VIRTUAL = "the GPU, its kernels, each family of networks on it, and its speed: {}, so kernels were skipped"
 
 
 def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
@@ -32,29 +36,32 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
 
     A small random network is run by the native engine and by plain MLX, densely and for several edits, and the results
     are compared. Where there is a GPU, or with SIGE_METAL=sim the model of one, every kernel is tried on small inputs,
-    and a small network of each family runs on the GPU and on the CPU. Last comes a benchmark of a second or two, of
-    dense passes and edits on the CPU and on a real GPU. Exit status 1 if a check fails.
+    and how long the first contact with them takes is told; a small network of each family, and one with many channels,
+    runs on the GPU and on the CPU. Last comes a benchmark of a few seconds, of dense passes and edits on the CPU and on
+    a real GPU, there also of edits after a pause. Exit status 1 if a check fails.
     """
     import mlx.core as mx
 
     from sige_mlx.cli.gpu_check import gpu_checks
     from sige_mlx.cli.self_check import self_checks
-    from sige_mlx.engine.gpu.launch import device
-    from sige_mlx.errors import SigeError
+    from sige_mlx.engine.gpu.launch import virtual_gpu
 
     found = _environment(threads)
     unchecked = [] if APPLE_SILICON else [*NOT_CHECKED]
     devices = ["cpu"]
+    contacts: Sequence[Contact] = ()
+    if virtual_gpu():
+        mx.set_default_device(mx.cpu)  # what the engine is compared with should not be computed there
     bars = {"check": "checking the engine", "gpu": "trying kernels", "measure": "measuring"}
     with terminal.progress_bars(bars) as tell:
         checks = self_checks(threads, tell)
-        try:
-            gpu = device()
-        except SigeError:
-            unchecked.append(GPU_NOT_CHECKED)
+        gpu, why_not = _gpu()
+        if gpu is None:
+            unchecked.append(why_not)
         else:
             mx.reset_peak_memory()
-            checks += gpu_checks(gpu, threads, tell)
+            of_gpu, contacts = gpu_checks(gpu, threads, tell)
+            checks += of_gpu
             found["gpu_checks_peak_mib"] = round(mx.get_peak_memory() / 2**20)
             if gpu.identity is None:
                 unchecked.append(GPU_MODELLED)
@@ -66,11 +73,13 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
     if json:
         results = [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in checks]
         report = {"environment": found, "checks": results, "passed": passed, "benchmark": measured}
+        report["first_contact"] = [dataclasses.asdict(c) for c in contacts]
         terminal.print_json({**report, "not_checked_here": unchecked})
     else:
         terminal.pairs([(name.replace("_", " "), str(value)) for name, value in found.items()])
         typer.echo("\nChecks")
         terminal.pairs([("passed" if c.passed else "FAILED", f"{c.name}: {c.detail}") for c in checks])
+        _print_contacts(contacts)
         _print_benchmark(measured)
         if unchecked:
             typer.echo("\nNot checked here" + ("" if APPLE_SILICON else ", for this is no Mac with Apple silicon"))
@@ -79,8 +88,35 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def _gpu() -> "tuple[Device | None, str]":
+    """What kernels are tried on, or why none are."""
+    import os
+
+    from sige_mlx.engine.gpu.launch import device, virtual_gpu
+    from sige_mlx.errors import SigeError
+
+    virtual = virtual_gpu()
+    if virtual and os.environ.get("SIGE_METAL") != "sim":
+        return None, GPU_VIRTUAL.format(virtual)
+    try:
+        return device(), ""
+    except SigeError:
+        return None, GPU_NOT_CHECKED
+
+
+def _print_contacts(contacts: "Sequence[Contact]") -> None:
+    if not contacts:
+        return
+    typer.echo("\nCompiling kernels, each with its first run; what the system has compiled before is quicker")
+    rows = [(c.kernel, f"{c.variants}", f"{c.seconds:.1f}", f"{1e3 * c.slowest:.0f}") for c in contacts]
+    total = (sum(c.variants for c in contacts), sum(c.seconds for c in contacts), max(c.slowest for c in contacts))
+    rows.append(("all", f"{total[0]}", f"{total[1]:.1f}", f"{1e3 * total[2]:.0f}"))
+    terminal.table(["", "variants", "seconds", "slowest ms"], rows)
+
+
 def _benchmark(devices: Sequence[str], threads: int, tell: "Progress") -> dict[str, Any]:
     """What was measured, or why nothing was."""
+    from sige_mlx.benchmark.protocol import PAUSE
     from sige_mlx.cli import short_bench
     from sige_mlx.errors import first_line
 
@@ -92,8 +128,16 @@ def _benchmark(devices: Sequence[str], threads: int, tell: "Progress") -> dict[s
     return {
         "network": f"ddpm, {c.image_size} x {c.image_size}, {c.ch} channels",
         "edited_percent": short_bench.EDITED,
+        "pause_seconds": PAUSE,
         "devices": {
-            s.device: {"dense_ms": s.dense_ms, "edit_ms": s.edit_ms, "dense_over_edit": s.speedup} for s in speeds
+            s.device: {
+                "dense_ms": s.dense_ms,
+                "edit_ms": s.edit_ms,
+                "dense_over_edit": s.speedup,
+                "edit_at_once_ms": s.at_once_ms,
+                "edit_after_pause_ms": s.after_pause_ms,
+            }
+            for s in speeds
         },
         "cpu_over_gpu": {
             what: getattr(speeds[0], f"{what}_ms") / getattr(s, f"{what}_ms")
@@ -115,6 +159,12 @@ def _print_benchmark(measured: dict[str, Any]) -> None:
     if ratios := measured["cpu_over_gpu"]:
         rows.append(("cpu / gpu", f"{ratios['dense']:.2f}x", f"{ratios['edit']:.2f}x", ""))
     terminal.table(["", "dense ms", "edit ms", "dense / edit"], rows)
+    for device, of in measured["devices"].items():
+        if of["edit_after_pause_ms"] is not None:
+            typer.echo(
+                f"An edit on the {device} right after another takes {of['edit_at_once_ms']:.1f} ms, after a pause of"
+                f" {measured['pause_seconds']:g} seconds {of['edit_after_pause_ms']:.1f} ms"
+            )
 
 
 def _environment(threads: int) -> dict[str, Any]:
@@ -122,6 +172,8 @@ def _environment(threads: int) -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
     import mlx.core as mx
+
+    from sige_mlx.engine.gpu.launch import has_gpu
 
     found: dict[str, Any] = {}
     for package in ("sige-mlx", "mlx", "numpy", "pillow"):
@@ -135,6 +187,10 @@ def _environment(threads: int) -> dict[str, Any]:
     found["processors"] = os.cpu_count()
     found["memory_gib"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     found["mlx_device"] = str(mx.default_device())
+    if has_gpu():
+        gpu = mx.device_info(mx.gpu)
+        found["gpu"] = f"{gpu.get('device_name')}, {gpu.get('architecture')}"
+        found["gpu_memory_recommended_gib"] = round(int(gpu.get("max_recommended_working_set_size", 0)) / 2**30, 1)
     found["native_library"] = _native_library(threads)
     return found
 

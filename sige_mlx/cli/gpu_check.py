@@ -1,6 +1,7 @@
 """The GPU against plain MLX and the CPU: what `sige-mlx doctor` runs where there is a GPU, or the model of one."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 
 import mlx.core as mx
@@ -19,8 +20,8 @@ from sige_mlx.engine.gpu.calls import Call
 from sige_mlx.engine.gpu.executor import tile_arrays
 from sige_mlx.engine.gpu.launch import Device
 from sige_mlx.engine.gpu.planned import planned
-from sige_mlx.engine.gpu.trust import tried
-from sige_mlx.errors import first_line
+from sige_mlx.engine.gpu.trust import Trial, tried
+from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.plan import Plan
 from sige_mlx.masks.difference import Mask
 from sige_mlx.models import build
@@ -36,20 +37,39 @@ SMALL = {
 }
 """A small network of each family, by its configuration."""
 
+LARGE = "resnet_generator", {"image_size": (256, 256), "ngf": 32, "n_blocks": 1}
+"""A network with convolutions that MLX, left to itself, computes by Winograd in half precision."""
+
 EDITED = 10  # % of the pixels
 BOUND = 1e-4  # normalised mean squared error: float16 leaves about 1e-6
+LARGE_BOUND = 2e-5
+"""Of the dense pass of LARGE: float16 leaves 3e-6, with MLX's Winograd 1e-4 (tests/metal/test_direct.py)."""
 
 
-def gpu_checks(device: Device, threads: int = 0, progress: Progress | None = None) -> list[Check]:
+@dataclass(frozen=True)
+class Contact:
+    """The first contact of a machine with a kernel: how many of its variants were compiled, and how long it took, each
+    with its first run, in seconds."""
+
+    kernel: str
+    variants: int
+    seconds: float
+    slowest: float
+
+
+def gpu_checks(device: Device, threads: int = 0, progress: Progress | None = None) -> tuple[list[Check], list[Contact]]:
     """Tries every kernel that the small networks use, and that the published ones do in float16, then runs the small
-    ones on the GPU and on the CPU, where `threads` are the native engine's. A check that cannot run has failed."""
+    ones, and one with many channels, on the GPU and on the CPU, where `threads` are the native engine's. A check that
+    cannot run has failed."""
     networks = {family: build(family, settings) for family, settings in SMALL.items()}
     calls = [call for dtype in PRECISIONS.values() for model in networks.values() for call in calls_of(model, dtype)]
     calls += [call for name in zoo.KNOWN for call in calls_of(zoo.network(name)[1], mx.float16)]
-    checks = kernel_checks(device, calls, progress)
+    checks, contacts = kernel_checks(device, calls, progress)
     for family, model in networks.items():
         checks += network_checks(family, model, threads)
-    return checks
+    # On the model of Metal the edits of so many channels would take minutes, and say what the others said.
+    checks += network_checks("many channels", build(*LARGE), threads, LARGE_BOUND, edits=device.identity is not None)
+    return checks, contacts
 
 
 def calls_of(model: mlx.nn.Module, dtype: mx.Dtype) -> list[Call]:
@@ -59,19 +79,29 @@ def calls_of(model: mlx.nn.Module, dtype: mx.Dtype) -> list[Call]:
     return [c.call for everywhere in (True, False) for c in planned(plan, plan.edit(mask, everywhere), dtype)]
 
 
-def kernel_checks(device: Device, calls: Iterable[Call], progress: Progress | None = None) -> list[Check]:
-    """One check for each kernel: all its variants that the calls need, each on small inputs."""
+def kernel_checks(
+    device: Device, calls: Iterable[Call], progress: Progress | None = None
+) -> tuple[list[Check], list[Contact]]:
+    """One check for each kernel, all its variants that the calls need, each on small inputs; and how long the first
+    contact with each took."""
     variants = {}
     for call in calls:
         launch = kernels.launch(call)
         if launch is not None:
             variants[launch.kernel.specialisation] = (launch, call)
-    wrong: dict[str, list[str]] = {}
+    trials: dict[str, list[Trial]] = {}
     for done, (launch, call) in enumerate(variants.values()):
         if progress:
             progress("gpu", done, len(variants))
-        wrong.setdefault(launch.kernel.name, []).append(tried(device, launch, call))
-    return [_of_kernel(name, verdicts) for name, verdicts in sorted(wrong.items())]
+        of_kernel = trials.setdefault(launch.kernel.name, [])
+        try:
+            of_kernel.append(tried(device, launch, call))
+        except SigeError as lost:  # whatever would be tried next would be blamed for it
+            of_kernel.append(Trial(str(lost)))
+            break
+    checks = [_of_kernel(name, [t.wrong for t in of]) for name, of in sorted(trials.items())]
+    seconds = {name: [t.seconds for t in of] for name, of in sorted(trials.items())}
+    return checks, [Contact(name, len(took), sum(took), max(took)) for name, took in seconds.items()]
 
 
 def _of_kernel(name: str, verdicts: list[str]) -> Check:
@@ -81,15 +111,18 @@ def _of_kernel(name: str, verdicts: list[str]) -> Check:
     return Check(f"kernel {name}", True, f"all {len(verdicts)} variants give what MLX's operations give")
 
 
-def network_checks(family: str, model: mlx.nn.Module, threads: int = 0) -> list[Check]:
-    """A dense pass and edits, on the GPU in float16 and on the CPU in float32. Only the first edit runs as it is: MLX
-    keeps the later ones compiled, for other tiles too, and compiles anew for more of them than a bucket holds."""
+def network_checks(
+    name: str, model: mlx.nn.Module, threads: int = 0, bound: float | None = None, edits: bool = True
+) -> list[Check]:
+    """A dense pass, within `bound`, and edits, on the GPU in float16 and on the CPU in float32. Only the first edit
+    runs as it is: MLX keeps the later ones compiled, for other tiles too, and compiles anew for more of them than a
+    bucket holds."""
     load = zoo.random_weights(model)
     try:
         gpu, cpu = Engine(model, "gpu", load=load), Engine(model, "cpu", load=load, threads=threads)
-        work, masks = workload(cpu), masks_of(cpu.plan)
+        work, masks = workload(cpu), masks_of(cpu.plan) if edits else {}
     except Exception as raised:  # whatever MLX, the compiler or the driver raise
-        return [Check(f"{family} on the GPU", False, first_line(raised))]
+        return [Check(f"{name} on the GPU", False, first_line(raised))]
 
     def dense() -> float:
         return nmse(gpu.record(**work.original), cpu.record(**work.original))
@@ -97,8 +130,8 @@ def network_checks(family: str, model: mlx.nn.Module, threads: int = 0) -> list[
     def edit(mask: Mask) -> float:
         return nmse(*(engine.edit(engine.prepare(mask), **work.edited(mask)) for engine in (gpu, cpu)))
 
-    runs = {"dense pass": dense} | {what: partial(edit, mask) for what, mask in masks.items()}
-    return [_agreement(f"{family} on the GPU, {what}", run) for what, run in runs.items()]
+    checks = [_agreement(f"{name} on the GPU, dense pass", dense, bound or BOUND)]
+    return checks + [_agreement(f"{name} on the GPU, {w}", partial(edit, m), BOUND) for w, m in masks.items()]
 
 
 def masks_of(plan: Plan) -> dict[str, Mask]:
@@ -114,9 +147,9 @@ def tile_shapes(plan: Plan, mask: Mask) -> list[tuple[int, ...]]:
     return [a.shape for a in tile_arrays(plan.edit(mask)).values()]
 
 
-def _agreement(name: str, run: Callable[[], float]) -> Check:
+def _agreement(name: str, run: Callable[[], float], bound: float) -> Check:
     try:
         error = run()
     except Exception as raised:  # likewise
         return Check(name, False, first_line(raised))
-    return Check(name, error <= BOUND, f"normalised mean squared error {error:.1e}, at most {BOUND:.0e}")
+    return Check(name, error <= bound, f"normalised mean squared error {error:.1e}, at most {bound:.0e}")

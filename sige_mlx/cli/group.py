@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sige_mlx.cli import terminal
-from sige_mlx.errors import SigeError
+from sige_mlx.errors import SigeError, first_line
 
 ENDED = 128
 """What shells add to the number of the signal that ended a process."""
@@ -46,8 +46,8 @@ class Verbs(TyperGroup):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the verb. Exit status 1 for bad input, when memory ran out or when what was to be printed could not be,
-        128 + n where signal n ended it."""
+        """Runs the verb. Exit status 1 for bad input, and when memory ran out, the GPU failed or what was to be printed
+        could not be; 128 + n where signal n ended it."""
         with _ending(), _signals_raise():
             result = super().invoke(ctx)
             if sys.stdout is not None:
@@ -61,6 +61,11 @@ def _ending() -> Iterator[None]:
         yield
     except (SigeError, MemoryError) as error:
         _say(str(error) or "there is not enough memory")
+        raise typer.Exit(1) from error
+    except RuntimeError as error:
+        if not str(error).startswith("["):  # as all that MLX says: [METAL], [malloc], [metal::Device]
+            raise
+        _say(f"MLX could not go on: {first_line(error)}")
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         _say("interrupted; nothing half-written is left")

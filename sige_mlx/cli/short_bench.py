@@ -1,4 +1,4 @@
-"""A benchmark of a second or two: what `sige-mlx doctor` says of speed."""
+"""A benchmark of seconds: what `sige-mlx doctor` says of speed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import mlx.core as mx
 
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
-from sige_mlx.benchmark.protocol import Progress, Protocol, measure
+from sige_mlx.benchmark.protocol import Progress, Protocol, measure, measure_pauses
 from sige_mlx.benchmark.workload import workload
 from sige_mlx.engine import Engine
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
@@ -21,11 +21,14 @@ PROTOCOL = Protocol(warmup=1, runs=2, repeats=3)
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of a dense pass and of an edit on a device."""
+    """Milliseconds of a dense pass and of an edit on a device; on a GPU also of an edit right after another, and of one
+    after a pause."""
 
     device: str
     dense_ms: float
     edit_ms: float
+    at_once_ms: float | None = None
+    after_pause_ms: float | None = None
 
     @property
     def speedup(self) -> float:
@@ -42,7 +45,8 @@ def short_benchmark(devices: Sequence[str], threads: int = 0, progress: Progress
         engine = Engine(model, device, load=load, threads=threads if device == "cpu" else 0)
         calls |= {f"{device} {what}": call for what, call in _calls(engine).items()}
     times = measure(calls, PROTOCOL, progress=progress)
-    return [Speed(d, times[f"{d} dense"].ms, times[f"{d} edit"].ms) for d in devices]
+    pauses = {d: [t.ms for t in measure_pauses(calls[f"{d} edit"])] if d == "gpu" else [] for d in devices}
+    return [Speed(d, times[f"{d} dense"].ms, times[f"{d} edit"].ms, *pauses[d]) for d in devices]
 
 
 def _calls(engine: Engine) -> dict[str, Callable[[], None]]:

@@ -70,8 +70,19 @@ def test_on_the_gpu_launches_and_what_mlx_allocated_are_told(
     assert "what MLX had allocated at most: 0.0" in out
 
 
+def test_pauses_are_told_where_there_is_a_gpu(figures: benchmark.Figures, capsys: pytest.CaptureFixture[str]) -> None:
+    edits = tuple(dataclasses.replace(e, at_once_ms=4.5, after_pause_ms=31.0) for e in figures.edits)
+    _print(dataclasses.replace(figures, edits=edits, dense_ms=62.0), Weights.random)
+    told = [line.split() for line in capsys.readouterr().out.splitlines() if "right after" in line or "seconds" in line]
+    assert told == len(edits) * [
+        ["right", "after", "another", "4.5", "13.78x"],
+        ["after", "2", "seconds", "31.0", "2.00x"],
+    ]
+
+
 def test_other_devices_launch_nothing(figures: benchmark.Figures, capsys: pytest.CaptureFixture[str]) -> None:
     assert figures.gpu_peak_nbytes is figures.edits[0].dispatches is None
+    assert figures.edits[0].after_pause_ms is None
     _print(figures, Weights.random)
     assert "launches" not in (out := capsys.readouterr().out) and "MLX" not in out
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from sige_mlx.benchmark import PAPER, QUICK, Protocol, measure
+from sige_mlx.benchmark.protocol import PAUSE, PAUSES, measure_pauses
 
 
 class FakeClock:
@@ -51,3 +52,22 @@ def test_progress_ends_at_its_total() -> None:
     told: list[tuple[str, int, int]] = []
     measure({"a": lambda: None, "b": lambda: None}, QUICK, progress=lambda *now: told.append(now))
     assert told[-1] == ("measure", 8, 8) and [done for _, done, _ in told] == list(range(1, 9))
+
+
+def test_pauses_are_not_timed_and_what_follows_them_is() -> None:
+    """A call takes a millisecond, after a pause twenty."""
+    clock, waited = FakeClock(), []
+
+    def sleep(seconds: float) -> None:
+        clock.seconds += seconds
+        waited.append(seconds)
+
+    def seconds(_: int) -> float:
+        cold, seen = len(waited) > len(told), len(waited)
+        told.extend([seen] if cold else [])
+        return 0.020 if cold else 0.001
+
+    told: list[int] = []
+    at_once, later = measure_pauses(clock.takes("edit", seconds), clock=clock, sleep=sleep)
+    assert at_once.repeats == pytest.approx((1.0,) * PAUSES) and later.repeats == pytest.approx((20.0,) * PAUSES)
+    assert waited == [PAUSE] * PAUSES

@@ -67,3 +67,14 @@ def test_ctrl_c_ends_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     ended = run("info")
     assert (ended.status, ended.out) == (130, "")
     assert ended.err == "sige-mlx: interrupted; nothing half-written is left\n"
+
+
+def test_a_failure_of_the_gpu_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("[METAL] Command buffer execution failed: Insufficient Memory.\nmore")
+
+    monkeypatch.setattr("sige_mlx.zoo.network", fails)
+    ended = run("info", "--model", "ddpm-church-256")
+    assert ended.sentence == (
+        "sige-mlx: MLX could not go on: [METAL] Command buffer execution failed: Insufficient Memory."
+    )

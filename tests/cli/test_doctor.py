@@ -1,10 +1,15 @@
 import sys
+from functools import partial
 
 import mlx.core as mx
 import pytest
 
-from sige_mlx.cli import self_check, short_bench
+from sige_mlx.benchmark.protocol import PAUSE, PAUSES, measure_pauses
+from sige_mlx.cli import gpu_check, self_check, short_bench
+from sige_mlx.cli.gpu_check import Contact
 from sige_mlx.cli.short_bench import Speed
+from sige_mlx.engine import Engine
+from sige_mlx.engine.gpu import launch
 from sige_mlx.engine.native import library
 from sige_mlx.errors import SigeError
 from tests.cli.conftest import Run
@@ -47,7 +52,7 @@ def test_the_short_benchmark_is_of_the_cpu_where_there_is_no_gpu(run: Run) -> No
 
 
 def test_ratios_are_those_of_the_times(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    speeds = [Speed("cpu", 80.0, 20.0), Speed("gpu", 10.0, 4.0)]
+    speeds = [Speed("cpu", 80.0, 20.0), Speed("gpu", 10.0, 4.0, 4.5, 31.0)]
     monkeypatch.setattr(short_bench, "short_benchmark", lambda devices, threads, tell: speeds)
     measured = run("doctor", "--json").json["benchmark"]
     assert [of["dense_over_edit"] for of in measured["devices"].values()] == [4.0, 2.5]
@@ -58,6 +63,48 @@ def test_ratios_are_those_of_the_times(run: Run, monkeypatch: pytest.MonkeyPatch
         ["gpu", "10.0", "4.0", "2.50x"],
         ["cpu", "/", "gpu", "8.00x", "5.00x"],
     ]
+    assert "on the gpu right after another takes 4.5 ms, after a pause of 2 seconds 31.0 ms" in out
+    assert "on the cpu right after another" not in out
+
+
+def test_an_edit_on_a_gpu_is_timed_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(short_bench, "Engine", lambda model, device, **options: Engine(model, "cpu", **options))
+    monkeypatch.setattr(short_bench, "measure_pauses", partial(measure_pauses, sleep=waited.append))
+    cpu, gpu = short_bench.short_benchmark(["cpu", "gpu"])
+    assert (cpu.at_once_ms, cpu.after_pause_ms) == (None, None)
+    assert gpu.at_once_ms and gpu.after_pause_ms
+    assert waited == [PAUSE] * PAUSES
+
+
+def test_first_contact_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    contacts = [Contact("conv", 150, 20.0, 0.5), Contact("norm", 4, 0.3, 0.2)]
+    monkeypatch.setenv("SIGE_METAL", "sim")
+    monkeypatch.setattr(gpu_check, "gpu_checks", lambda *_: ([], contacts))
+    out = run("doctor").out
+    told = [line.split() for line in out.splitlines() if line.startswith(("conv ", "norm ", "all "))]
+    assert told == [["conv", "150", "20.0", "500"], ["norm", "4", "0.3", "200"], ["all", "154", "20.3", "500"]]
+    assert run("doctor", "--json").json["first_contact"][0] == {
+        "kernel": "conv",
+        "variants": 150,
+        "seconds": 20.0,
+        "slowest": 0.5,
+    }
+
+
+def test_kernels_are_skipped_on_a_virtual_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIGE_METAL", raising=False)
+    told = {"device_name": "Apple Paravirtual device", "architecture": ""}
+    monkeypatch.setattr(launch, "has_gpu", lambda: True)
+    monkeypatch.setattr(mx, "device_info", lambda device: told)
+    monkeypatch.setattr(gpu_check, "gpu_checks", lambda *_: pytest.fail("kernels were tried"))
+    ended = run("doctor", "--json")
+    assert ended.status == 0 and ended.json["passed"]
+    assert ended.json["environment"]["gpu"] == "Apple Paravirtual device, "
+    assert [*ended.json["benchmark"]["devices"]] == ["cpu"] and not ended.json["first_contact"]
+    assert ended.json["not_checked_here"][-1].endswith(
+        "Apple Paravirtual device is not a real GPU, so kernels were skipped"
+    )
 
 
 def test_every_device_is_measured() -> None:

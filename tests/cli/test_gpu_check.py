@@ -9,9 +9,11 @@ import pytest
 
 from sige_mlx.cli import gpu_check
 from sige_mlx.cli.gpu_check import SMALL, calls_of, kernel_checks, masks_of, network_checks, tile_shapes
+from sige_mlx.cli.self_check import Check
 from sige_mlx.engine.gpu import executor, kernels, source
 from sige_mlx.engine.gpu.calls import Call, Conv
 from sige_mlx.engine.gpu.launch import Simulated
+from sige_mlx.engine.gpu.trust import GpuLost, Trial
 from sige_mlx.graph.plan import Plan
 from sige_mlx.models import FAMILIES, build
 from tests.cli.conftest import Run
@@ -33,8 +35,10 @@ def test_small_networks_are_of_all_families_and_use_all_kernels() -> None:
 
 
 def test_right_kernels_pass() -> None:
-    checks = kernel_checks(Simulated(), CALLS)
+    checks, contacts = kernel_checks(Simulated(), CALLS)
     assert [(c.name, c.passed) for c in checks] == [("kernel norm", True), ("kernel paste", True)]
+    assert [(c.kernel, c.variants) for c in contacts] == [("norm", 1), ("paste", 1)]
+    assert all(0 < c.slowest <= c.seconds for c in contacts)
     assert checks[1].detail == "all 1 variants give what MLX's operations give"  # of the same kernel twice
 
 
@@ -49,11 +53,32 @@ def test_a_wrong_kernel_fails(new: str, why: str, monkeypatch: pytest.MonkeyPatc
     )
     source.expanded.cache_clear()
     try:
-        right, wrong = kernel_checks(Simulated(), CALLS)
+        right, wrong = kernel_checks(Simulated(), CALLS)[0]
     finally:
         source.expanded.cache_clear()
     assert right.passed and not wrong.passed
     assert wrong.name == "kernel paste" and "1 of 1 variants" in wrong.detail and why in wrong.detail
+
+
+def test_nothing_more_is_tried_when_the_gpu_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> Trial:
+        raise GpuLost("norm", "a fault")
+
+    monkeypatch.setattr(gpu_check, "tried", lost)
+    checks, contacts = kernel_checks(Simulated(), CALLS)
+    assert [(c.name, c.passed) for c in checks] == [("kernel paste", False)] and len(contacts) == 1
+    assert "the GPU stopped working" in checks[0].detail
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_many_channels_are_tried_too(real: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the model of Metal in the dense pass alone, which MLX computes."""
+    monkeypatch.setattr(gpu_check, "SMALL", {})
+    monkeypatch.setattr(gpu_check, "kernel_checks", lambda *_: ([], []))
+    monkeypatch.setattr(gpu_check, "_agreement", lambda name, run, bound: Check(name, True, f"{bound:.0e}"))
+    checks, _ = gpu_check.gpu_checks(Simulated(identity="a chip" if real else None))
+    assert (checks[0].name, checks[0].detail) == ("many channels on the GPU, dense pass", "2e-05")
+    assert len(checks) == (5 if real else 1)
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -99,9 +124,9 @@ def test_a_wrong_compiled_edit_fails(by_mlx: None, monkeypatch: pytest.MonkeyPat
 
 
 def test_all_kernels_are_tried_and_in_both_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_check, "network_checks", lambda *_: [])
+    monkeypatch.setattr(gpu_check, "network_checks", lambda *_, **options: [])
     given: list[Call] = []
-    monkeypatch.setattr(gpu_check, "kernel_checks", lambda device, calls, tell: given.extend(calls) or [])
+    monkeypatch.setattr(gpu_check, "kernel_checks", lambda device, calls, tell: given.extend(calls) or ([], []))
     gpu_check.gpu_checks(Simulated())
     convolutions = [call for call in given if isinstance(call, Conv)]
     assert {call.weight.dtype for call in convolutions} == {mx.float16, mx.float32}
@@ -116,6 +141,8 @@ def test_doctor_on_the_model(run: Run) -> None:
     assert ended.status == 0, ended.out
     names = [check["name"] for check in ended.json["checks"]]
     assert {"kernel conv", "kernel attention", "ddpm on the GPU, edit", "spade on the GPU, dense pass"} <= {*names}
+    assert "many channels on the GPU, dense pass" in names
+    assert {of["kernel"] for of in ended.json["first_contact"]} == {"attention", "conv", "depthwise", "norm", "paste"}
     assert ended.json["not_checked_here"][-1].startswith("a real GPU")
     assert 0 < ended.json["environment"]["gpu_checks_peak_mib"] < ended.json["environment"]["memory_peak_mib"]
     assert [*ended.json["benchmark"]["devices"]] == ["cpu"], "the model of Metal says nothing of speed"

@@ -28,6 +28,7 @@ static Fault fault_at(FaultKind kind, const SourcePlace &place) {
     Fault fault{};
     fault.kind = kind;
     fault.site = kSite;
+    fault.file = place.file;
     fault.line = place.line;
     fault.thread = sim_context->thread;
     fault.group = sim_context->group;

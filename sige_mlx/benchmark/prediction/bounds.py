@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sige_mlx.benchmark.prediction import limits, traffic
-from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise, Domain, Source
+from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
+from sige_mlx.engine.gpu.twins import by_winograd
 
 if TYPE_CHECKING:
     from sige_mlx.metal.sim import Counters
@@ -79,16 +80,17 @@ def of_kernel(nbytes: int, counters: "Counters", threadgroups: int) -> Bounds:
 
 def of_mlx(call: Call, nbytes: int) -> Bounds:
     """Of a call that moves so many bytes and that MLX's operations run, if they were one perfect kernel:
-    multiplications at the rate of matrix products spread evenly over all cores, and the bytes. Where MLX convolves by
-    Winograd's F(6x6, 3x3), 64 multiplications do for 36 pixels, but transformed planes and filters are written and read
-    again. MLX runs several kernels, so a dense pass is the more flattered of the two."""
+    multiplications at the rate of matrix products spread evenly over all cores, and the bytes. Where MLX would convolve
+    by Winograd's F(6x6, 3x3), 64 multiplications do for 36 pixels, but transformed planes and filters are written and
+    read again; in half precision our own dense pass keeps out of that (`twins.py`). And MLX runs several kernels, so a
+    dense pass is the more flattered of the two."""
     macs = 0
     if isinstance(call, Conv):
         out, o = call.epilogue.out, call.epilogue.c_out
         tiles = out.n * math.ceil(out.h / 6) * math.ceil(out.w / 6)
         for s in call.sources:
             c = s.x.c
-            if by_winograd(s, out, o):
+            if by_winograd((out.n, out.h + s.kh - 1, out.w + s.kw - 1, c), o, s):
                 macs += 64 * tiles * c * o
                 nbytes += 2 * 64 * (tiles * (c + o) + c * o) * call.weight.dtype.size
             else:
@@ -97,12 +99,6 @@ def of_mlx(call: Call, nbytes: int) -> Bounds:
         macs = multiplications(call)
     rate = limits.CORES * limits.LANES * MATRIX_FMAS / (limits.MATRIX_CYCLES * MATRIX_LANES)
     return Bounds(_cycles(macs / rate), _dram(nbytes), 0.0, 1e3 * limits.LAUNCH)
-
-
-def by_winograd(s: Source, out: Domain, o: int) -> bool:
-    """Whether MLX convolves a source to `o` channels so: the rule of its `mlx/backend/metal/conv.cpp`."""
-    small = (s.kh, s.kw, s.stride) == (3, 3, 1)
-    return small and s.x.c % 32 == o % 32 == 0 and out.n * out.h * out.w >= 4096 and s.x.c + o >= 256
 
 
 def multiplications(call: Call) -> int:

@@ -1,7 +1,8 @@
 """The GPU executor: dense passes by MLX's own operations, edits by the kernels of `metal/`."""
 
+import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
@@ -12,9 +13,11 @@ from sige_mlx.cache import cache_folder
 from sige_mlx.engine.gpu import kernels, twins
 from sige_mlx.engine.gpu.binding import Compute, Record, Running
 from sige_mlx.engine.gpu.calls import Call, Conv
-from sige_mlx.engine.gpu.launch import Device, Launch, device
+from sige_mlx.engine.gpu.forms import forms
+from sige_mlx.engine.gpu.launch import Device, Metal, device
 from sige_mlx.engine.gpu.parameters import Parameters
 from sige_mlx.engine.gpu.trust import Trust
+from sige_mlx.engine.gpu.wired import wired
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.graph.plan import Edit, Plan
 from sige_mlx.graph.program import Kind, Program
@@ -42,6 +45,13 @@ class GpuExecutor:
         self.trust = Trust(self.device, cache_folder())
         self.parameters = Parameters(plan.fused, plan.dense, load, dtype)
         self._steps: dict[int, _Step] = {}
+        self._records: weakref.WeakSet[Record] = weakref.WeakSet()
+        self._keep_wired()
+
+    def _keep_wired(self) -> None:
+        """Weights and recordings, which every edit reads."""
+        if isinstance(self.device, Metal) and not self.device.unfit:
+            wired.keep(self, self.parameters.nbytes + sum(record.nbytes for record in self._records))
 
     def run(self, inputs: Inputs) -> mx.array:
         """The dense output, lazy."""
@@ -53,6 +63,8 @@ class GpuExecutor:
         output = self._run(self.plan.recording, inputs, {}, record, _by_mlx)
         record.arrays["value", self.plan.graph.output] = output.astype(self.dtype)
         mx.eval(output, record.all())
+        self._records.add(record)
+        self._keep_wired()
         return output, record
 
     def prepare(self, edit: Edit) -> PreparedEdit:
@@ -62,7 +74,11 @@ class GpuExecutor:
 
     def edit(self, prepared: PreparedEdit, record: Record, inputs: Inputs) -> mx.array:
         """The output for edited inputs, as lazy as the device is."""
-        return prepared.step(inputs, prepared.tiles, record)
+        before = self.parameters.arrangements
+        output = prepared.step(inputs, prepared.tiles, record)
+        if self.parameters.arrangements > before:
+            self._keep_wired()
+        return output
 
     def _run(
         self, program: Program, inputs: Inputs, tiles: Mapping[int, mx.array], record: Record, compute: Compute
@@ -77,16 +93,15 @@ class GpuExecutor:
         return running.run().astype(mx.float32)
 
     def _by_kernels(self, call: Call, key: Any) -> list[mx.array]:
-        if isinstance(call, Conv):
-            call = self.parameters.transformed(key, self.parameters.phased(key, call))
-        launch = self._trusted(call)
-        if launch is None and isinstance(call, Conv) and call.transformed is not None:
-            launch = self._trusted(replace(call, transformed=None))
-        return twins.run(call) if launch is None else self.device.run(launch)
-
-    def _trusted(self, call: Call) -> Launch | None:
-        launch = kernels.launch(call)
-        return launch if launch is not None and self.trust.allows(launch, call) else None
+        for arrangement, form in forms(call):
+            launch = kernels.launch(form)
+            if launch is None or not self.trust.allows(launch, form):
+                continue
+            if arrangement is not None:
+                assert isinstance(call, Conv)
+                launch = launch.with_weight(self.parameters.arranged(key, call, arrangement))
+            return self.device.run(launch)
+        return twins.run(call)
 
 
 class _Step:
@@ -95,11 +110,17 @@ class _Step:
     """
 
     def __init__(self, executor: GpuExecutor, program: Program):
-        self._executor = executor
+        self._executor_of = weakref.ref(executor)  # which holds this: it should go with the last that uses it
         self._program = program
         self._tile_slots = tile_slots(program)
         self._keys: tuple[list[Any], list[tuple[Any, Any]]] | None = None
         self._kept = mx.compile(self._run)
+
+    @property
+    def _executor(self) -> GpuExecutor:
+        executor = self._executor_of()
+        assert executor is not None, "an edit outlives its executor"
+        return executor
 
     def __call__(self, inputs: Inputs, tiles: list[mx.array], record: Record) -> mx.array:
         names = [*self._executor.plan.graph.inputs]

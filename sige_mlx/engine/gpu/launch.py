@@ -5,7 +5,7 @@ import functools
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -76,6 +76,11 @@ class Launch:
             "output_dtypes": [dtype for _, dtype in self.outputs],
         }
 
+    def with_weight(self, weight: mx.array) -> "Launch":
+        """The launch with other weights, of the same shape."""
+        given = zip(self.kernel.inputs, self.inputs, strict=True)
+        return replace(self, inputs=[weight if name == "weight" else array for name, array in given])
+
     def compiled(self) -> Any:
         """MLX's kernel. Its name is of its text: MLX finds compiled kernels by name."""
         k, text = self.kernel, self.kernel.text
@@ -100,13 +105,17 @@ class Dispatch:
 class Device(Protocol):
     """Where kernels run. `dispatches` grows with every launch while it is a list; a launch that MLX repeats by itself
     (`mx.compile`) is not seen. `identity` tells apart machines on which a kernel may behave differently; None where
-    there is nothing to find out. `lazy`: outputs are computed when they are asked for."""
+    there is nothing to find out. `unfit` says why no kernel should run there at all, where none should. `lazy`: outputs
+    are computed when they are asked for."""
 
     dispatches: list[Dispatch] | None
     lazy: bool
 
     @property
     def identity(self) -> str | None: ...
+
+    @property
+    def unfit(self) -> str | None: ...
 
     def run(self, launch: Launch) -> list[mx.array]:
         """The outputs; raises whatever compiling or running the kernel raises."""
@@ -122,8 +131,12 @@ class Metal:
     @property
     def identity(self) -> str:
         """Chip, system and MLX."""
-        chip = mx.device_info().get("architecture", "unknown")
+        chip = mx.device_info(mx.gpu).get("architecture", "unknown")
         return f"{chip}, macOS {platform.mac_ver()[0]}, MLX {version('mlx')}"
+
+    @property
+    def unfit(self) -> str | None:
+        return virtual_gpu()
 
     def run(self, launch: Launch) -> list[mx.array]:
         if self.dispatches is not None:
@@ -141,6 +154,7 @@ class Simulated:
     seed: int = 0
     count: bool = False
     identity: str | None = None
+    unfit: str | None = None
     lazy: bool = False
 
     def run(self, launch: Launch) -> list[mx.array]:
@@ -152,10 +166,50 @@ class Simulated:
         return run.outputs
 
 
+def has_gpu() -> bool:
+    """Whether MLX knows Metal and finds a GPU: without a screen, or in a sandbox, a Mac may have none to give."""
+    return mx.metal.is_available() and mx.is_available(mx.gpu)
+
+
+def virtual_gpu() -> str | None:
+    """Why this machine's GPU is none for our kernels: that of a virtual machine, such as those that GitHub lends, has
+    no simdgroup matrices. None where there is another, or no GPU."""
+    if not has_gpu():
+        return None
+    name = str(mx.device_info(mx.gpu).get("device_name", ""))
+    return f"{name} is not a real GPU" if "paravirt" in name.lower() else None
+
+
 def device() -> Device:
-    """The GPU of this machine; raises `SigeError` where there is none and SIGE_METAL does not ask for the model."""
+    """The GPU of this machine, or with SIGE_METAL=sim the model of one; raises `SigeError` where there is none that
+    computes."""
     if os.environ.get("SIGE_METAL") == "sim":
         return Simulated()
-    if not mx.metal.is_available():
+    if not has_gpu():
         raise SigeError("the device gpu needs Metal, which this machine lacks: choose cpu")
-    return Metal()
+    metal = Metal()
+    if metal.unfit and not _computes():
+        raise SigeError(f"{metal.unfit}, and does not compute what it should: choose the device cpu")
+    return metal
+
+
+def _computes() -> bool:
+    """Whether MLX's own operations on the GPU give what they give on the processor."""
+
+    def product() -> mx.array:
+        x = (mx.arange(2**14) % 97).reshape(1, 16, 16, 64).astype(mx.float16) / 97
+        weight = (mx.arange(32 * 9 * 64) % 89).reshape(32, 3, 3, 64).astype(mx.float16) / 89
+        found = mx.conv2d(x, weight).reshape(-1, 32)
+        return (found.T @ found).astype(mx.float32)
+
+    try:
+        with mx.stream(mx.cpu):
+            expected = product()
+            mx.eval(expected)
+        with mx.stream(mx.gpu):
+            found = product()
+            mx.eval(found)
+        with mx.stream(mx.cpu):
+            return bool(mx.allclose(found, expected, rtol=1e-2).item())
+    except Exception:  # whatever MLX or the driver raise
+        return False

@@ -8,11 +8,9 @@ import mlx.core as mx
 import numpy as np
 
 from sige_mlx.engine.gpu.calls import Conv
-from sige_mlx.engine.gpu.kernels.conv_shape import transform_pays
+from sige_mlx.engine.gpu.forms import Arrangement, arranged
 from sige_mlx.engine.gpu.launch import in_device_memory
-from sige_mlx.engine.gpu.phases import as_phased, can_be_phased, pack_phases, zeros
 from sige_mlx.engine.gpu.weights import pack
-from sige_mlx.engine.gpu.winograd import transformed
 from sige_mlx.engine.native.weights import Loader, folded
 from sige_mlx.graph import program as p
 from sige_mlx.graph.fusion import Fused, FusedDepthwise, Written
@@ -26,8 +24,7 @@ class Parameters:
         self._load = load
         self._dtype = dtype
         self._arrays: dict[tuple[Kind, Any], mx.array] = {}
-        self._phased: dict[Any, mx.array] = {}
-        self._transformed: dict[Any, mx.array] = {}
+        self._arranged: dict[tuple[Any, Arrangement], mx.array] = {}
         self.affines: dict[tuple[Any, Any], mx.array] = {}
         """Of norms that are the same every time, by the keys of their FOLDED slots: scale and shift are one array."""
         written = {f.value: f for f in fused if isinstance(f, Written)}
@@ -52,30 +49,21 @@ class Parameters:
         found = ((i, self._arrays.get((s.kind, s.key))) for i, s in enumerate(program.slots))
         return {i: array for i, array in found if array is not None}
 
-    def phased(self, key: Any, call: Conv) -> Conv:
-        """A convolution of planes seen twice as large, in phases, which take less than half the multiplications; any
-        other as it is. `key` is that of the slot of its weights."""
-        if not can_be_phased(call):
-            return call
-        if key not in self._phased:
-            shapes = [(s.kh, s.kw, s.x.c) for s in call.sources]
-            self._phased[key] = mx.contiguous(pack_phases(call.weight, call.epilogue.c_out, shapes, zeros(call)))
-            mx.eval(self._phased[key])
-        return as_phased(call, self._phased[key])
+    def arranged(self, key: Any, call: Conv, how: Arrangement) -> mx.array:
+        """A convolution's weights in an arrangement, made once; `key` is that of the slot of its weights."""
+        if (key, how) not in self._arranged:
+            self._arranged[key, how] = arranged(call, how)
+            mx.eval(self._arranged[key, how])
+        return self._arranged[key, how]
 
-    def transformed(self, key: Any, call: Conv) -> Conv:
-        """A convolution with its transformed weights, where they pay; `key` is that of the slot of its weights."""
-        if not transform_pays(call):
-            return call
-        if key not in self._transformed:
-            shapes = [(s.kh, s.kw, s.x.c) for s in call.sources]
-            self._transformed[key] = transformed(call.weight, call.epilogue.c_out, shapes)
-            mx.eval(self._transformed[key])
-        return replace(call, transformed=self._transformed[key])
+    @property
+    def arrangements(self) -> int:
+        """How many weights have been arranged."""
+        return len(self._arranged)
 
     @property
     def nbytes(self) -> int:
-        kept = (self._arrays, self._phased, self._transformed, self.affines)
+        kept = (self._arrays, self._arranged, self.affines)
         return sum(a.nbytes for arrays in kept for a in arrays.values())
 
     def _floats(self, name: str) -> mx.array:

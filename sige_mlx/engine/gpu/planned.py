@@ -1,7 +1,7 @@
 """What an edit launches, found without running anything: arrays have a shape and a type, and MLX never makes them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
@@ -10,12 +10,10 @@ from sige_mlx.engine.gpu import kernels
 from sige_mlx.engine.gpu.binding import Affines, Record, Running
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise, Norm, Paste
 from sige_mlx.engine.gpu.executor import tile_arrays
+from sige_mlx.engine.gpu.forms import forms
 from sige_mlx.engine.gpu.kernels import outputs
-from sige_mlx.engine.gpu.kernels.conv_shape import transform_pays
 from sige_mlx.engine.gpu.launch import Launch, in_device_memory
-from sige_mlx.engine.gpu.phases import as_phased, can_be_phased
 from sige_mlx.engine.gpu.weights import PANEL, k_groups
-from sige_mlx.engine.gpu.winograd import POINTS
 from sige_mlx.graph import program as p
 from sige_mlx.graph.plan import Edit, Plan
 from sige_mlx.graph.program import NONE, Kind, Program
@@ -41,7 +39,8 @@ def planned(plan: Plan, edit: Edit, dtype: mx.Dtype) -> list[PlannedCall]:
     found: list[PlannedCall] = []
 
     def tell(layer: str, call: Call) -> None:
-        found.append(PlannedCall(layer, call, kernels.launch(call)))
+        launches = ((form, kernels.launch(form)) for _, form in forms(call))
+        found.append(PlannedCall(layer, *next((of for of in launches if of[1] is not None), (call, None))))
 
     _running(edit.template, tile_arrays(edit), record, dtype, tell).run()
     return found
@@ -54,7 +53,7 @@ def planned_dense(plan: Plan, dtype: mx.Dtype) -> list[PlannedCall]:
     def tell(layer: str, call: Call) -> None:
         found.append(PlannedCall(layer, call, None))
 
-    _running(plan.dense, {}, Record(), dtype, tell, phased=False).run()
+    _running(plan.dense, {}, Record(), dtype, tell).run()
     return found
 
 
@@ -64,12 +63,8 @@ def _running(
     record: Record,
     dtype: mx.Dtype,
     tell: Callable[[str, Call], None],
-    phased: bool = True,
 ) -> Running:
     def compute(call: Call, key: Any) -> list[mx.array]:
-        if phased and isinstance(call, Conv):
-            call = _phased(call) if can_be_phased(call) else call
-            call = _transformed(call) if transform_pays(call) else call
         tell(running.layer, call)
         return [mx.zeros(shape, of) for shape, of in _results(call)]
 
@@ -101,16 +96,6 @@ def _affines(program: Program) -> Affines:
     """Stand-ins for norms that are the same every time."""
     slots = [s for s in program.slots if s.kind is Kind.FOLDED and s.key[0] == "scale"]
     return {(s.key, ("shift", *s.key[1:])): mx.zeros((2, 1, *s.shape)) for s in slots}
-
-
-def _phased(call: Conv) -> Conv:
-    panels, groups = 4 * call.weight.shape[0], sum(k_groups(2, 2, s.x.c) for s in call.sources)
-    return as_phased(call, mx.zeros((panels, groups, 4, 8, 8), call.weight.dtype))
-
-
-def _transformed(call: Conv) -> Conv:
-    panels, groups = call.weight.shape[0], sum(k_groups(1, POINTS, s.x.c) for s in call.sources)
-    return replace(call, transformed=mx.zeros((panels, groups, 4, 8, 8), call.weight.dtype))
 
 
 def _results(call: Call) -> list[tuple[tuple[int, ...], mx.Dtype]]:

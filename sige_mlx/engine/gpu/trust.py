@@ -1,29 +1,56 @@
 """Which kernels are right on this machine: each is tried on small calls before its first use, and the verdict kept.
 
 A wrong picture is never an option: a kernel that does not compile, or that computes something else than plain MLX does,
-is replaced by plain MLX.
+is replaced by plain MLX. What goes wrong with a trial is the kernel's fault or nobody's, and no reason to stop.
 """
 
-import json
 import logging
-import os
-import tempfile
+import re
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import mlx.core as mx
 
-from sige_mlx.engine.gpu import kernels, twins
+from sige_mlx.engine.gpu import kernels, twins, verdicts
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
 from sige_mlx.engine.gpu.launch import Device, Launch
 from sige_mlx.engine.gpu.sample import samples
-from sige_mlx.errors import first_line
+from sige_mlx.errors import SigeError, first_line
 
 _log = logging.getLogger(__name__)
 
 BOUNDS = {mx.float32: 1e-8, mx.float16: 1e-4}
 """Largest normalised mean squared error, by storage type: far above rounding, far below what can be seen."""
+
+REPORTS = 4
+"""How often an error of the GPU can be reported before it is given up."""
+
+_MEMORY = re.compile("allocat|insufficient memory|out ?of ?memory|resource limit", re.IGNORECASE)
+
+
+class GpuLost(SigeError):
+    """The GPU computes nothing any more; `because` is what it said first."""
+
+    def __init__(self, kernel: str, because: str):
+        super().__init__(
+            f"the GPU stopped working while the Metal kernel {kernel} was tried ({because}): start again, and the"
+            " kernel is left out, or choose the device cpu"
+        )
+        self.because = because
+
+
+class Trial(NamedTuple):
+    """How a kernel did on small inputs."""
+
+    wrong: str
+    """Nothing if it is right."""
+    lasting: bool = True
+    """Whether it would do no better another time."""
+    seconds: float = 0.0
+    """Of its first run, in which it was compiled."""
 
 
 class Trust:
@@ -34,67 +61,104 @@ class Trust:
         self._file = folder / "kernels.json"
         self._identity = device.identity
         self._verdicts: dict[str, str] = {}
+        self._passing: dict[str, str] = {}
+        """Verdicts that hold until the program ends."""
         self._told: set[str] = set()
         if self._identity is not None:
-            self._verdicts = _read(self._file).get(self._identity, {})
+            self._verdicts = verdicts.read(self._file).get(self._identity, {})
 
     def allows(self, launch: Launch, call: Call) -> bool:
-        """Whether the kernel of a launch, that of `call`, may be used; a kernel that is not known yet is tried."""
+        """Whether the kernel of a launch, that of `call`, may be used; a kernel that is not known yet is tried. Raises
+        `GpuLost` where nothing else can be used either."""
         if self._identity is None:
             return True
+        if self._device.unfit:
+            self._warn("Metal kernels are", self._device.unfit)
+            return False
         name = launch.kernel.specialisation
-        if name not in self._verdicts:
-            self._verdicts[name] = tried(self._device, launch, call)
-            self._keep()
-        if wrong := self._verdicts[name]:
+        if name not in self._verdicts and name not in self._passing:
+            try:
+                trial = tried(self._device, launch, call)
+            except GpuLost as lost:
+                self._keep(name, lost.because)
+                raise
+            if trial.lasting:
+                self._keep(name, trial.wrong)
+            else:
+                self._passing[name] = trial.wrong
+        if wrong := self._passing.get(name) or self._verdicts.get(name):
             self._tell(launch.kernel.name, name, wrong)
         return not wrong
+
+    def _keep(self, name: str, wrong: str) -> None:
+        self._verdicts[name] = wrong
+        verdicts.write(self._file, self._identity or "", self._verdicts)
 
     def _tell(self, kernel: str, specialisation: str, wrong: str) -> None:
         """One warning for a kernel is enough; a log for reports has all its specialisations."""
         if specialisation not in self._told:
             _log.debug("%s is replaced: %s", specialisation, wrong)
-        if kernel not in self._told:
-            warnings.warn(
-                f"the Metal kernel {kernel} is replaced by slower ones or MLX operations: {wrong}", stacklevel=3
-            )
-        self._told |= {kernel, specialisation}
+        self._told.add(specialisation)
+        self._warn(f"Metal kernel {kernel} is", wrong)
 
-    def _keep(self) -> None:
-        """Adds the verdicts to the file. Whoever else writes at the same time may win: a kernel is then tried again."""
-        verdicts = _read(self._file)
-        verdicts[self._identity or ""] = self._verdicts
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self._file.parent)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(verdicts, file, indent=1)
-            os.replace(name, self._file)
-        except OSError:
-            pass  # a folder that cannot be written to costs time at every start, no more
+    def _warn(self, what: str, why: str) -> None:
+        """Once."""
+        if what not in self._told:
+            warnings.warn(f"the {what} replaced by slower ones or MLX operations: {why}", stacklevel=4)
+        self._told.add(what)
 
 
-def tried(device: Device, launch: Launch, call: Call) -> str:
-    """What is wrong with the kernel of a launch, that of `call`, on small inputs; nothing if it is right."""
-    for i, small in enumerate(samples(call, launch)):
-        again = kernels.launch(small, launch)
-        if again is not None and again.kernel == launch.kernel:
-            if wrong := _tried(device, again, small):
-                return wrong
-        elif i == 0:
-            return "no small input was found to try it on"
-    return ""
+def tried(device: Device, launch: Launch, call: Call) -> Trial:
+    """The kernel of a launch, that of `call`, on small inputs. Raises `GpuLost` if the GPU does not outlive it."""
+    seconds = 0.0
+    try:
+        for i, small in enumerate(samples(call, launch)):
+            again = kernels.launch(small, launch)
+            if again is not None and again.kernel == launch.kernel:
+                trial = _tried(device, again, small)
+                if trial.wrong:
+                    return trial
+                seconds = seconds or trial.seconds
+            elif i == 0:
+                return Trial("no small input was found to try it on")
+    except GpuLost:
+        raise
+    except Exception as raised:  # a mistake of ours: MLX's operations do not depend on it
+        return Trial(f"it cannot be tried ({first_line(raised)})", lasting=False)
+    return Trial("", seconds=seconds)
 
 
-def _tried(device: Device, launch: Launch, call: Call) -> str:
+def _tried(device: Device, launch: Launch, call: Call) -> Trial:
+    start = time.perf_counter()
     try:
         found = device.run(launch)
         mx.eval(found)
     except Exception as raised:  # whatever MLX, the compiler or the driver raise
-        return f"it does not run ({first_line(raised)})"
-    error = difference(call, found, twins.run(call))
+        _settle(launch.kernel.name, raised)
+        return Trial(f"it does not run ({first_line(raised)})", lasting=not _is_of_memory(raised))
+    seconds = time.perf_counter() - start
+    try:
+        error = difference(call, found, twins.run(call))
+    except Exception as raised:
+        _settle(launch.kernel.name, raised)
+        return Trial(f"MLX's operations do not run to compare it with ({first_line(raised)})", lasting=False)
     bound = max(BOUNDS.get(a.dtype, BOUNDS[mx.float32]) for a in found)
-    return "" if error <= bound else f"its error is {error:.1e} on a small input"
+    return Trial("" if error <= bound else f"its error is {error:.1e} on a small input", seconds=seconds)
+
+
+def _settle(kernel: str, raised: Exception) -> None:
+    """Waits until an error of the GPU is reported no more: MLX hands it to whoever waits next, too."""
+    for _ in range(REPORTS):
+        try:
+            mx.eval(mx.zeros(8) + 1)
+            return
+        except Exception:  # the same once more, or what followed from it
+            continue
+    raise GpuLost(kernel, first_line(raised)) from raised
+
+
+def _is_of_memory(raised: Exception) -> bool:
+    return isinstance(raised, MemoryError) or _MEMORY.search(str(raised)) is not None
 
 
 def difference(call: Call, found: Sequence[mx.array], expected: Sequence[mx.array]) -> float:
@@ -115,11 +179,3 @@ def difference(call: Call, found: Sequence[mx.array], expected: Sequence[mx.arra
         assert isinstance(error, float)
         errors.append(error if error == error else float("inf"))
     return max(errors)
-
-
-def _read(file: Path) -> dict[str, dict[str, str]]:
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

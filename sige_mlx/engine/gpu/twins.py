@@ -1,11 +1,12 @@
 """Every call in plain MLX: what checks the kernels, replaces one that fails, and runs dense passes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import mlx.core as mx
 
 from sige_mlx.engine.gpu import reading
-from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise, Domain, Epilogue, Norm, Paste, Source
+from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise, Epilogue, Norm, Paste, Source
 from sige_mlx.engine.gpu.weights import unpack
 
 
@@ -26,11 +27,24 @@ def conv(call: Conv) -> list[mx.array]:
     e = call.epilogue
     if call.phase_shift is not None:
         return epilogue(_phased(call, call.phase_shift), e, call.weight.dtype)
-    parts = unpack(call.weight, e.c_out, [(s.kh, s.kw, s.x.c) for s in call.sources])
+    seen = [reading.windows(s, e.out).astype(call.weight.dtype) for s in call.sources]
+    # As a kernel read backwards from reversed weights it is the same convolution, and MLX takes its direct way.
+    direct = any(by_winograd(x.shape, e.c_out, s) for x, s in zip(seen, call.sources, strict=True))
+    direct = direct and call.weight.dtype == mx.float16
+    parts = unpack(call.weight, e.c_out, [(s.kh, s.kw, s.x.c) for s in call.sources], backwards=direct)
     value = mx.array(0.0)
-    for source, weight in zip(call.sources, parts, strict=True):
-        value = value + _convolved(source, weight, e.out).astype(mx.float32)
+    for x, s, weight in zip(seen, call.sources, parts, strict=True):
+        value = value + mx.conv_general(x, weight, s.stride, flip=direct).astype(mx.float32)
     return epilogue(value, e, call.weight.dtype)
+
+
+def by_winograd(shape: Sequence[int], c_out: int, s: Source) -> bool:
+    """Whether MLX's GPU, left to itself, convolves an array of a shape with a source's kernel by F(6x6, 3x3): the rule
+    of `dispatch_conv_2D_gpu` in mlx/backend/metal/conv.cpp (0.32.2). In half precision that is ten times less exact
+    than our own kernels."""
+    n, h, w, c = shape
+    fits = (s.kh, s.kw, s.stride) == (3, 3, 1) and c % 32 == 0 and c_out % 32 == 0
+    return fits and n * h * w >= 4096 and c + c_out >= 256
 
 
 def depthwise(call: Depthwise) -> list[mx.array]:
@@ -133,7 +147,3 @@ def _phased(call: Conv, shift: int) -> mx.array:
     n, h, _, w, _, c = value.shape
     value = value.reshape(n, 2 * h, 2 * w, c)
     return value[:, : out.h, : out.w] if out.list is None else value
-
-
-def _convolved(s: Source, weight: mx.array, out: Domain) -> mx.array:
-    return mx.conv2d(reading.windows(s, out).astype(weight.dtype), weight, s.stride)

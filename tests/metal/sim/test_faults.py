@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sige_mlx.metal.sim import SimError
-from tests.metal.sim.kernels import refused, result, run
+from tests.metal.sim.kernels import MATRICES, refused, result, run
 
 X = mx.arange(32, dtype=mx.float32)
 INDEX = "const uint i = thread_index_in_threadgroup; "
@@ -42,6 +42,20 @@ def test_the_message_names_kernel_line_thread_and_threadgroup() -> None:
         shape=(128,),
     )
     assert "`x[i == 70 ? 99 : 0];`, thread (6, 0, 0) of threadgroup (8, 0, 0)" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        ("out[i] = read(x, i + 1);", r"some/file\.h, line 40, `float read\(.*"),
+        ("out[i] = x[i + 1];", r"some/file\.metal, line 7, `out\[i\] = x\[i \+ 1\];`"),
+        ("float a[4] = {1, 2, 3, 4}; out[i] = a[i];", r"some/file\.metal, line 7, `float a\[4\]"),
+        ("threadgroup float s[1]; s[0] = i; out[i] = s[0];", r"thread \(\d+, 0, 0\) .* it at some/file\.metal, line 7"),
+    ],
+)
+def test_the_message_names_the_file_that_the_text_tells(line: str, match: str) -> None:
+    header = f'{MATRICES}#line 40 "some/file.h"\nfloat read(const device float* p, uint i) {{ return p[i]; }}\n'
+    refused(match, f'#line 6 "some/file.metal"\n{INDEX}\n{line}', X, header=header)
 
 
 @pytest.mark.parametrize("index", ["x[thread_index_in_threadgroup]", "x_shape[1]"])

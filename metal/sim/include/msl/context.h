@@ -87,6 +87,7 @@ struct Fault {
     u32 other_site, other_thread, other_group, other_access; // a race's other half
     i64 offset;
     u64 bytes;
+    const char *file;
     u32 line;
     char text[212];
 };

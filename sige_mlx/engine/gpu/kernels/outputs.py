@@ -18,7 +18,7 @@ def defines(e: Epilogue) -> tuple[tuple[str, int], ...]:
 
 
 def inputs(e: Epilogue, dtype: mx.Dtype) -> dict[str, mx.array]:
-    arrays = {"bias": arguments.given(e.bias, mx.float32), "vec": arguments.given(e.vec, dtype)}
+    arrays = {"bias": arguments.given(e.bias, mx.float32), "vector": arguments.given(e.vec, dtype)}
     if e.residual is not None:
         arrays |= arguments.plane_arrays("residual", e.residual, dtype)
     for i, o in enumerate(e.outputs):

@@ -1,0 +1,101 @@
+"""Weights are arranged for a kernel after it is trusted, and only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from sige_mlx.engine import Engine
+from sige_mlx.engine.gpu import executor, parameters
+from sige_mlx.engine.gpu.forms import Arrangement, arranged, forms
+from sige_mlx.engine.gpu.kernels import conv_shape
+from sige_mlx.engine.gpu.launch import Launch, Simulated
+from tests.engine.compare import edited, image, nmse
+from tests.graph.networks import RandomUNet, Spec
+from tests.metal.draw import MAKERS
+from tests.metal.test_winograd import call
+
+NETWORK = Spec(16, 16, 3, (("block", 24), ("down", 24), ("up", 24)), norm_out=True, time=True)
+
+
+class Refusing(Simulated):
+    """A GPU on which no kernel of arranged weights runs; `order` tells what happened."""
+
+    def __init__(self, order: list[str]):
+        super().__init__(identity="a chip")
+        self.order = order
+
+    def run(self, launch: Launch) -> list[mx.array]:
+        name = launch.kernel.specialisation
+        self.order.append(name)
+        if "WINOGRAD=1" in name or "PHASED=True" in name:
+            raise RuntimeError("[metal::Device] Unable to build metal library from source\nerror: …")
+        return super().run(launch)
+
+
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Kernels that ran, and weights that were arranged, in order. Transforms pay here, small as the network is."""
+    told: list[str] = []
+
+    def telling(of: object, how: Arrangement) -> mx.array:
+        told.append(how.name)
+        return arranged(of, how)
+
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
+    monkeypatch.setattr(parameters, "arranged", telling)
+    for cycles in ("WINOGRAD_CYCLES", "THREADGROUP_CYCLES"):
+        monkeypatch.setattr(conv_shape, cycles, 0)
+    return told
+
+
+def error(device: Simulated, monkeypatch: pytest.MonkeyPatch) -> tuple[float, int]:
+    """Of an edit, and the bytes that it adds to the parameters."""
+    monkeypatch.setattr(executor, "device", lambda: device)
+    model = RandomUNet(NETWORK)
+    gpu, reference = (Engine(model, name, threshold=8) for name in ("gpu", "reference"))
+    mask = np.zeros(gpu.plan.image_size, np.bool_)
+    mask[3:7, 6:13] = True
+    inputs = image(gpu)
+    for engine in (gpu, reference):
+        engine.record(**inputs)
+    before = gpu.executor.parameters.nbytes
+    results = [engine.edit(engine.prepare(mask), **edited(inputs, mask)) for engine in (gpu, reference)]
+    return nmse(*results), gpu.executor.parameters.nbytes - before
+
+
+def test_nothing_is_arranged_for_a_refused_kernel(order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.warns(UserWarning, match="the Metal kernel conv is replaced"):
+        found, more = error(Refusing(order), monkeypatch)
+    assert found < 1e-4
+    assert more == 0 and not {how.name for how in Arrangement} & set(order)
+    assert any("WINOGRAD=1" in name for name in order) and any("PHASED=True" in name for name in order)
+
+
+def test_trust_comes_first(order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Telling(Refusing):
+        def run(self, launch: Launch) -> list[mx.array]:
+            self.order.append(launch.kernel.specialisation)
+            return Simulated.run(self, launch)
+
+    found, more = error(Telling(order), monkeypatch)
+    assert found < 1e-4 and more > 0
+    for how, marked in (("PHASES", "PHASED=True"), ("TRANSFORMED", "WINOGRAD=1")):
+        assert any(marked in name for name in order[: order.index(how)])
+
+
+def test_forms_end_with_the_call_itself() -> None:
+    for maker in MAKERS.values():
+        given, _ = maker(3, mx.float32)
+        assert [*forms(given)][-1] == (None, given)
+
+
+def test_weights_that_stand_for_others_are_shaped_like_them() -> None:
+    transformable = call()
+    (how, form), _ = forms(transformable)
+    assert how is Arrangement.TRANSFORMED
+    assert form.transformed.shape == arranged(transformable, how).shape
+    assert form.transformed.dtype == transformable.weight.dtype
