@@ -81,7 +81,8 @@ def test_one_that_computes_nothing_is_refused_in_a_sentence() -> None:
     """As this processor would be, asked for a GPU."""
     with pytest.raises(
         SigeError,
-        match=r"^Apple Paravirtual device is not a real GPU, and does not compute what it should: choose the device cpu$",
+        match=r"^Apple Paravirtual device is not a real GPU, and does not compute what it should: choose the device"
+        r" cpu$",
     ):
         Engine(RandomUNet(SPEC), "gpu")
 
