@@ -44,6 +44,8 @@ def staged_folder(destination: Path, files: Collection[str], nbytes: int, force:
         new.mkdir()
         yield new
         _put(new, destination, scratch / _OLD, files, force)
+    except FileExistsError as error:  # a parent that is no folder
+        raise SigeError(f"{destination}: cannot be written: {error.filename} is a file") from None
     except OSError as error:
         raise SigeError(f"{destination}: cannot be written: {error.strerror or error}") from None
     finally:

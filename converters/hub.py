@@ -37,7 +37,7 @@ def fetch(address: str) -> Path:
         utils.disable_progress_bars()
     try:
         listed = [file.rfilename for file in hub.HfApi().model_info(repo, revision=revision).siblings or ()]
-        wanted = [f"{folder}/{name}".lstrip("/") for name in source.needed(_inside(folder, listed))]
+        wanted = source.needed(listed, folder)
         return Path(hub.snapshot_download(repo, revision=revision, allow_patterns=wanted)) / folder
     except CheckpointError as error:
         raise SigeError(f"{address}: it {error}") from None
@@ -55,8 +55,3 @@ def fetch(address: str) -> Path:
         elif isinstance(error, errors.RevisionNotFoundError):
             why = f"it has no revision {revision}"
         raise SigeError(f"{address}: {why}") from None
-
-
-def _inside(folder: str, names: list[str]) -> list[str]:
-    """Those of `names` that are in `folder`, from there."""
-    return [name[len(folder) :].lstrip("/") for name in names if not folder or name.startswith(f"{folder}/")]

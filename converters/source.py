@@ -66,17 +66,18 @@ def choose(names: Collection[str]) -> str:
     raise CheckpointError(f"holds no checkpoint (such as diffusion_pytorch_model.safetensors), nor does {_UNET} in it")
 
 
-def needed(names: Collection[str]) -> list[str]:
-    """The files of a repository with the files `names` that a conversion reads."""
-    path = choose(names)
-    chosen = [path]
-    if index := INDEX.fullmatch(PurePosixPath(path).name):
-        folder = path[: -len(index[0])]
-        shards = ((name, _SHARD.fullmatch(name[len(folder) :])) for name in names if name.startswith(folder))
+def needed(names: Collection[str], folder: str = "") -> list[str]:
+    """Of a repository with the files `names`, those that a conversion of what is in its `folder` reads."""
+    above = f"{folder}/" if folder else ""
+    path = PurePosixPath(above + choose([name[len(above) :] for name in names if name.startswith(above)]))
+    wanted = {str(path), *(str(way) for ways in _beside(path) for way in ways), above + _PIPELINE}
+    if index := INDEX.fullmatch(path.name):
         stem = index["stem"] + (index["variant"] or "")
-        chosen += [n for n, shard in shards if shard and (shard["stem"], shard["kind"]) == (stem, index["kind"])]
-    beside = {str(way) for ways in _beside(PurePosixPath(path)) for way in ways}
-    return [*chosen, *(name for name in names if name in beside or name == _PIPELINE)]
+        for name in (PurePosixPath(name) for name in names):
+            shard = _SHARD.fullmatch(name.name)
+            if shard and name.parent == path.parent and (shard["stem"], shard["kind"]) == (stem, index["kind"]):
+                wanted.add(str(name))
+    return [name for name in names if name in wanted]
 
 
 def _in_folder(folder: Path) -> Path:

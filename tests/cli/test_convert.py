@@ -143,6 +143,18 @@ def test_what_it_says_to_use_is_what_was_written(run: Run, checkpoint: Path, tmp
     assert said.endswith(f"would be called {zoo.DEFAULT}, which is the name of another model: give --out FOLDER")
 
 
+def test_a_cache_that_cannot_be_written(run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "file").touch()
+    for cache, wrong in (
+        (tmp_path / "file", f"{tmp_path}/file is a file"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        monkeypatch.setenv("SIGE_MLX_CACHE", str(cache))
+        assert f"cannot be written: {wrong}" in run("convert", checkpoint, "--image-size", 32).sentence
+    monkeypatch.setenv("SIGE_MLX_CACHE", "~nobody-of-this-name/x")
+    assert "it cannot be told whose home that is" in run("convert", checkpoint, "--image-size", 32).sentence
+
+
 def test_paths_from_home(run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
     """As a shell leaves them in `--out=~/m`, and for every verb."""
     monkeypatch.setenv("HOME", str(tmp_path))

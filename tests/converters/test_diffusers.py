@@ -18,8 +18,10 @@ from safetensors.numpy import load_file, save_file
 
 from sige_mlx import zoo
 from sige_mlx.converters import convert
+from sige_mlx.converters.families import FAMILIES, recognise
+from sige_mlx.converters.families.family import parameter_shapes
 from sige_mlx.errors import SigeError
-from sige_mlx.models.ddpm import DDPMConfig
+from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from tests.converters.networks import SMALL, Arrays, ddpm, diffusers_config, diffusers_ddpm
 from tests.converters.writer import save
 
@@ -272,6 +274,27 @@ def test_a_schedule_that_the_samplers_do_not_have_is_told(tmp_path: Path) -> Non
     assert 'its prediction_type is "v_prediction", and the samplers here take "epsilon"' in told[0]
     assert "beta_schedule" in told[1] and len(told) == 2
     assert assert_converted(folder / "unet", tmp_path / "o").notes == told
+
+
+def test_a_pipeline_whose_files_lie_in_one_folder(tmp_path: Path) -> None:
+    """As the authors' repositories on the hub have them."""
+    folder = unet(tmp_path / "net")
+    unet(folder, name=f"{NAME}.bin")
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "DDPMPipeline"}))
+    (folder / "scheduler_config.json").write_text(json.dumps({"beta_schedule": "linear", "beta_end": 0.012}))
+    assert ["beta_end" in note for note in assert_converted(folder, tmp_path / "m").notes] == [True]
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_the_papers_network(old: bool) -> None:
+    shapes = parameter_shapes(DDPMUNet(DDPMConfig()))
+    empty = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
+    theirs = {name: value.shape for name, value in diffusers_ddpm(empty, old).items()}
+    match = recognise(theirs, FAMILIES)
+    assert (match.config, match.layout.tensors, len(theirs)) == (DDPMConfig(), theirs, 450)
+    name = "up_blocks.1.attentions.2." + ("proj_attn" if old else "to_out.0") + ".weight"
+    with pytest.raises(SigeError, match=f"ddpm comes nearest, with 1 missing: {name}$"):
+        recognise({n: shape for n, shape in theirs.items() if n != name}, FAMILIES)
 
 
 # ---- networks of diffusers itself

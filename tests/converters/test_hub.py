@@ -107,11 +107,12 @@ def test_only_what_a_conversion_reads_is_needed() -> None:
     ]
     shards = [f"unet/{NAME}-0000{i}-of-00002.safetensors" for i in (1, 2)]
     variant = [f"unet/{NAME}.fp16.safetensors", f"unet/{NAME}.fp16-00001-of-00002.safetensors"]
-    assert sorted(needed([*beside, *index, *shards, *variant])) == sorted([*index, *shards])
-    assert needed([*beside, "config.json", f"{NAME}.bin", f"{NAME}.safetensors"]) == [
-        f"{NAME}.safetensors",
-        "config.json",
-    ]
+    names = [*beside, *index, *shards, *variant]
+    assert sorted(needed(names)) == sorted([*index, *shards])
+    assert sorted(needed(names, "unet")) == sorted({*index, *shards} - {"model_index.json"})
+    assert sorted(needed([f"a/{name}" for name in names], "a")) == sorted(f"a/{name}" for name in (*index, *shards))
+    plain = [*beside, "config.json", f"{NAME}.bin", f"{NAME}.safetensors"]
+    assert needed(plain) == ["config.json", f"{NAME}.safetensors"]
 
 
 # ---- a server in the hub's stead
