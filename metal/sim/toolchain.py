@@ -114,14 +114,23 @@ def _version(command: tuple[str, ...]) -> str:
 
 
 def target_flags() -> list[str]:
-    """Vector and half-precision instructions, which every machine of ours has."""
+    """Vector and half-precision instructions, where the processor has them."""
     return _march(required_compiler())
 
 
 def _march(command: list[str]) -> list[str]:
     if platform.machine() not in ("x86_64", "AMD64"):
         return []
-    return ["-march=x86_64_v3" if Path(command[0]).name == "zig" else "-march=x86-64-v3"]
+    level = 3 if _processor() >= {"avx2", "f16c", "fma"} else 2
+    return [f"-march=x86_64_v{level}" if Path(command[0]).name == "zig" else f"-march=x86-64-v{level}"]
+
+
+@functools.cache
+def _processor() -> frozenset[str]:
+    """What an x86-64 processor has, by Linux's names."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return frozenset(next((line.split(":")[1].split() for line in lines if line.startswith("flags")), []))
 
 
 def mlx_include() -> Path:

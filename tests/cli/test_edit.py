@@ -222,7 +222,7 @@ main()
     assert process.stdout is not None
     assert process.stdout.readline() == "recording\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 130
     assert err == "sige-mlx: interrupted; nothing half-written is left\n"
     assert names(tmp_path) == {"pictures"}

@@ -112,5 +112,5 @@ for _ in range(40_000):
     layer = nn.Linear(1, 1)
 print(mx.grad(lambda x: layer(x).sum())(mx.ones((1, 1, 1, 1))).shape)
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600)
     assert ended.stdout == "(1, 1, 1, 1)\n", (ended.returncode, ended.stderr)
