@@ -141,11 +141,11 @@ def _environment(threads: int) -> dict[str, Any]:
 
 def _native_library(threads: int) -> str:
     from sige_mlx.engine.native import library
-    from sige_mlx.engine.native.runner import Runner
+    from sige_mlx.engine.native.pool import Pool
     from sige_mlx.errors import SigeError
 
     try:
-        return f"{library.library()._name} ({library.simd()}, {Runner(threads).threads} threads)"
+        return f"{library.library()._name} ({library.simd()}, {Pool(threads).threads} threads)"
     except SigeError as error:
         return str(error)
 

@@ -100,7 +100,7 @@ def edit(
         pretrained = _fitted(pretrained, images, named)
     if not labels and isinstance(pretrained.model, LabelToImageGenerator):
         raise SigeError(f"{pretrained.name} makes pictures of label maps: give --labels and --edited-labels")
-    engine = pretrained.engine(device, threads=threads, threshold=threshold)
+    engine = pretrained.engine(device, pretrained.policy(threshold), threads=threads)
     if labels:
         maps = {name: path for name, path in label_maps.items() if path}
         rendered = of_labels(engine, pretrained, maps, compare)

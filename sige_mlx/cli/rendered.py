@@ -52,7 +52,7 @@ def of_pictures(engine: "Engine", images: "Images", sampling: dict[str, Any] | N
         result = session.edit(painted, mask, tell)
         dense = session.dense(painted, mask, tell) if compare else None
     unedited = f"the pictures do not differ, or the mask is black. The result is {same}"
-    return Rendered(result, dense, session.original, picture(painted, engine.plan.image_size), settings, unedited)
+    return Rendered(result, dense, session.original, picture(painted, engine.image_size), settings, unedited)
 
 
 def of_labels(engine: "Engine", pretrained: "Pretrained", files: "Files", compare: bool) -> Rendered:

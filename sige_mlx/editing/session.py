@@ -54,12 +54,12 @@ class EditSession:
         if not 0 <= seed < 2**64:
             raise SigeError(f"the seed is {seed}: it must be from 0 to 2^64 - 1")
         self.engine = engine
-        self.original = picture(original, engine.plan.image_size, "the original")
+        self.original = picture(original, engine.image_size, "the original")
         self.eps = engine.config.eps if eps is None else eps
         self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
         self.pending: EditResult | None = None
         keys = mx.random.split(mx.random.key(seed), self.steps + 1)
-        shape = (1, *engine.plan.image_size, 3)
+        shape = (1, *engine.image_size, 3)
         self._noise = mx.random.normal(shape, key=keys[0])
         self._step_keys = keys[1:]
         self._recording = Recording(engine, self.denoising.levels)
@@ -88,12 +88,12 @@ class EditSession:
         The result waits in `pending` until `commit` or `revert`. Raises `SigeError` for pictures or masks of another
         size.
         """
-        pixels = picture(edited, self.engine.plan.image_size, "the edited image")
+        pixels = picture(edited, self.engine.image_size, "the edited image")
         region = self.mask(pixels, mask)
         if region.any():
             self.record(progress)
         start = time.perf_counter()
-        prepared = self.engine.prepare(region, everywhere=False)
+        prepared = self.engine.prepare(region)
         image = self.original.copy()
         if region.any():
 
@@ -108,7 +108,7 @@ class EditSession:
 
     def dense(self, edited: ImageLike, mask: ImageLike | None = None, progress: Progress | None = None) -> DenseResult:
         """The same edit with nothing reused: what `edit` is compared with."""
-        pixels = picture(edited, self.engine.plan.image_size, "the edited image")
+        pixels = picture(edited, self.engine.image_size, "the edited image")
         region = self.mask(pixels, mask)
         start = time.perf_counter()
 

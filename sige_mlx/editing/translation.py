@@ -25,7 +25,7 @@ class TranslationSession(OnePassSession[Picture]):
 
     def __init__(self, engine: Engine, original: ImageLike, *, eps: float | None = None, dilation: int | None = None):
         _check_network(engine)
-        super().__init__(engine, picture(original, engine.plan.image_size, "the original"))
+        super().__init__(engine, picture(original, engine.image_size, "the original"))
         self.eps = engine.config.eps if eps is None else eps
         self.dilation = engine.config.mask_dilate_radius if dilation is None else dilation
 
@@ -52,13 +52,13 @@ class TranslationSession(OnePassSession[Picture]):
 
     def _read(self, edited: ImageLike, mask: ImageLike | None) -> tuple[Picture, npt.NDArray[np.bool_]]:
         """The picture that the network is to see, which outside the region is the original, and the region."""
-        pixels = picture(edited, self.engine.plan.image_size, "the edited image")
+        pixels = picture(edited, self.engine.image_size, "the edited image")
         region = edited_region(self.original, pixels, mask, self.eps, self.dilation)
         return np.where(region[..., None], pixels, self.original), region
 
 
 def _check_network(engine: Engine) -> None:
-    graph = engine.plan.graph
+    graph = engine.lowered.graph
     read, written = (graph.nodes[i].shape[-1] for i in (graph.inputs["x"], graph.output))
     if (read, written) != (3, 3):
         raise SigeError(f"this network reads {read} channels and writes {written}: pictures need 3 and 3")

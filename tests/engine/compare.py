@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sige_mlx.engine import Engine
 from tests.graph.networks import Mask
+from tests.policies import OUTPUTS, policy
 
 DEVICES = ("cpu", "reference")
 """Where tests of the engine run; the GPU's are in `tests/metal`."""
@@ -32,8 +33,8 @@ def image(engine: Engine, seed: int = 0) -> dict[str, Floats]:
     """Inputs of order one; time steps differ from image to image."""
     rng = np.random.default_rng(seed)
     given = {}
-    for name, index in engine.plan.graph.inputs.items():
-        shape = engine.plan.graph.nodes[index].shape
+    for name, index in engine.lowered.graph.inputs.items():
+        shape = engine.lowered.graph.nodes[index].shape
         drawn = rng.standard_normal(shape) if len(shape) > 1 else 17.0 + 100 * np.arange(shape[0])
         given[name] = drawn.astype(np.float32)
     return given
@@ -47,25 +48,19 @@ def edited(inputs: dict[str, Floats], mask: Mask, seed: int = 1) -> dict[str, Fl
     return {**inputs, "x": np.where(np.broadcast_to(mask, x.shape[:3])[..., None], other, x)}
 
 
-def engines(model: mlx.nn.Module, **options: Any) -> tuple[Engine, Engine]:
-    """The native engine and the reference; `options` are the engine's."""
-    return Engine(model, "cpu", **options), Engine(model, "reference", **options)
-
-
-def run_edit(engine: Engine, mask: Mask, everywhere: bool = True) -> mx.array:
+def run_edit(engine: Engine, mask: Mask) -> mx.array:
     """Records an image and edits it under the mask."""
     inputs = image(engine)
     engine.record(**inputs)
-    return engine.edit(engine.prepare(mask, everywhere), **edited(inputs, mask))
+    return engine.edit(engine.prepare(mask), **edited(inputs, mask))
 
 
-def assert_agree(model: mlx.nn.Module, mask: Mask, bound: float, **options: Any) -> None:
-    """The executors agree on the dense pass and on both kinds of edit."""
-    native, reference = engines(model, **options)
-    inputs = image(native)
-    error = nmse(native.record(**inputs), reference.record(**inputs))
-    assert error <= bound, f"dense: {error:.2e}"
-    for everywhere in (True, False):
-        results = [e.edit(e.prepare(mask, everywhere), **edited(inputs, mask)) for e in (native, reference)]
-        error = nmse(*results)
-        assert error <= bound, f"edit, everywhere={everywhere}: {error:.2e}"
+def assert_agree(model: mlx.nn.Module, mask: Mask, bound: float, tiles_from: int = 8, **options: Any) -> None:
+    """The executors agree on the dense pass and on both kinds of edit; `options` are the engines'."""
+    for output in OUTPUTS:
+        native, reference = (Engine(model, device, policy(tiles_from, output), **options) for device in DEVICES)
+        inputs = image(native)
+        error = nmse(native.record(**inputs), reference.record(**inputs))
+        assert error <= bound, f"dense: {error:.2e}"
+        error = nmse(*(e.edit(e.prepare(mask), **edited(inputs, mask)) for e in (native, reference)))
+        assert error <= bound, f"edit, output {output}: {error:.2e}"

@@ -16,13 +16,14 @@ from sige_mlx.nn.module import parameters
 from tests.engine.compare import image, nmse
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec
+from tests.policies import policy
 
 SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("up", 7)), norm_out=True, time=True)
 
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine(RandomUNet(SPEC))
+    return Engine(RandomUNet(SPEC), policy=policy())
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_wrong_options(options: dict[str, Any], sentence: str) -> None:
 
 def test_edits_of_another_engine_are_refused(engine: Engine) -> None:
     """Its program knows the sizes of other arrays."""
-    other = Engine(RandomUNet(SPEC), threshold=16)
+    other = Engine(RandomUNet(SPEC), policy=policy(16))
     engine.record(**image(engine))
     for mask in (np.eye(16, 24, dtype=np.bool_), np.zeros((16, 24), np.bool_)):
         with pytest.raises(SigeError, match=r"^the edit was prepared by another engine: prepare it with this one$"):
@@ -184,6 +185,6 @@ def test_a_malformed_program_names_its_layer(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_edit_at_another_timestep_is_refused(engine: Engine) -> None:
     inputs = image(engine)
     engine.record("a", **inputs)
-    prepared = engine.prepare(np.ones(engine.plan.image_size, np.bool_))
+    prepared = engine.prepare(np.ones(engine.image_size, np.bool_))
     with pytest.raises(SigeError, match="they must agree"):
         engine.edit(prepared, "a", **{**inputs, "t": inputs["t"] + 1})

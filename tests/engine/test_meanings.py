@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from sige_mlx import nn
 from sige_mlx.engine import Engine
-from sige_mlx.graph.lowering import DenseLowering, EditLowering
-from sige_mlx.graph.plan import Edit, Plan
-from sige_mlx.nn.ops import GroupNorm, InstanceNorm
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import Output
+from sige_mlx.graph.regions import whole
 from tests.engine.compare import EVERYWHERE, edited, image, nmse, run_edit
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec, masks, specs
+from tests.policies import OUTPUTS, policy
 
 # NMSE: 1e-5 relative RMS of float32 sums in another order, seen by instance norms of few pixels and a tanh.
 ROUNDING = 1e-10
@@ -30,7 +31,7 @@ def unet(norm_out: bool = True) -> RandomUNet:
 
 
 def all_pixels(engine: Engine) -> np.ndarray:
-    return np.ones(engine.plan.image_size, np.bool_)
+    return np.ones(engine.image_size, np.bool_)
 
 
 # ---- a model called with arrays is the dense network
@@ -51,70 +52,64 @@ def test_the_dense_pass_is_the_model(device: str, spec: Spec, batch: int) -> Non
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
-@given(specs(), st.sampled_from([1, 8, 21]), st.booleans())
+@given(specs(), st.sampled_from([1, 8, 21]), st.sampled_from(OUTPUTS))
 def test_recomputing_the_original_everywhere_gives_the_original(
-    device: str, spec: Spec, threshold: int, everywhere: bool
+    device: str, spec: Spec, tiles_from: int, output: Output
 ) -> None:
     """The recorded statistics are then the true ones."""
-    engine = Engine(RandomUNet(spec), device, threshold=threshold)
+    engine = Engine(RandomUNet(spec), device, policy(tiles_from, output))
     inputs = image(engine)
     original = engine.record(**inputs)
-    prepared = engine.prepare(all_pixels(engine), everywhere)
+    prepared = engine.prepare(all_pixels(engine))
     assert nmse(engine.edit(prepared, **inputs), original) <= ROUNDING
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
-@pytest.mark.parametrize("everywhere", [True, False])
-def test_without_norms_an_edit_of_everything_is_the_dense_run(device: str, everywhere: bool) -> None:
-    engine = Engine(WITHOUT_NORMS, device, threshold=8)
-    result = run_edit(engine, all_pixels(engine), everywhere)
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_without_norms_an_edit_of_everything_is_the_dense_run(device: str, output: Output) -> None:
+    engine = Engine(WITHOUT_NORMS, device, policy(8, output))
+    result = run_edit(engine, all_pixels(engine))
     assert nmse(result, engine(**edited(image(engine), all_pixels(engine)))) <= ROUNDING
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_below_the_threshold_every_edit_is_the_dense_run(device: str) -> None:
     """Nothing is tiled there, so all statistics are fresh and the mask does not matter."""
-    engine = Engine(unet(), device, threshold=1000)
+    engine = Engine(unet(), device, policy(1000))
     corner = np.zeros((16, 24), np.bool_)
     corner[:3, :3] = True
     assert nmse(run_edit(engine, corner), engine(**edited(image(engine), corner))) <= ROUNDING
 
 
-def with_fresh_statistics(plan: Plan, edit: Edit) -> Edit:
-    """The same edit, every norm of which takes its statistics from the edited image."""
-    norms = {n.index for n in plan.graph.nodes if isinstance(n.op, GroupNorm | InstanceNorm)}
-    regions = replace(edit.regions, fresh=frozenset(norms))
-    program = EditLowering(plan.graph, plan.fused, plan.tile, regions).lower()
-    # What such an edit reads is not what the plan's own edits read, so it needs a recording of its own.
-    plan.__dict__["recording"] = DenseLowering(plan.graph, plan.fused, plan.tile, program.recorded).lower()
-    return Edit(edit.tiling, regions, program)
+def with_fresh_statistics(lowered: Lowered) -> None:
+    """Every norm of an edit takes its statistics from the edited image."""
+    fresh = whole(lowered.graph, lowered.groups).fresh
+    lowered.__dict__["regions"] = replace(lowered.regions, fresh=fresh)
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
-@given(specs(), st.sampled_from([1, 8, 21]), st.booleans())
+@given(specs(), st.sampled_from([1, 8, 21]), st.sampled_from(OUTPUTS))
 def test_with_fresh_statistics_an_edit_of_everything_is_the_dense_run(
-    device: str, spec: Spec, threshold: int, everywhere: bool
+    device: str, spec: Spec, tiles_from: int, output: Output
 ) -> None:
-    engine = Engine(RandomUNet(spec), device, threshold=threshold)
-    edit = with_fresh_statistics(engine.plan, engine.plan.edit(all_pixels(engine), everywhere))
-    inputs, other = image(engine), edited(image(engine), all_pixels(engine))
-    _, record = engine.executor.record({name: mx.array(x) for name, x in inputs.items()})
-    result = engine.executor.edit(engine.executor.prepare(edit), record, {n: mx.array(x) for n, x in other.items()})
-    assert nmse(result, engine(**other)) <= ROUNDING
+    engine = Engine(RandomUNet(spec), device, policy(tiles_from, output))
+    with_fresh_statistics(engine.lowered)
+    result = run_edit(engine, all_pixels(engine))
+    assert nmse(result, engine(**edited(image(engine), all_pixels(engine)))) <= ROUNDING
 
 
 # ---- no tile active
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
-@pytest.mark.parametrize("everywhere", [True, False])
+@pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("batch", [1, 2])
-def test_an_empty_edit_returns_the_recorded_output(device: str, everywhere: bool, batch: int) -> None:
-    engine = Engine(unet(), device, batch=batch)
+def test_an_empty_edit_returns_the_recorded_output(device: str, output: Output, batch: int) -> None:
+    engine = Engine(unet(), device, policy(8, output), batch=batch)
     inputs = image(engine)
     original = engine.record(**inputs)
-    prepared = engine.prepare(~all_pixels(engine), everywhere)
-    assert prepared.edit.macs == 0
+    prepared = engine.prepare(~all_pixels(engine))
+    assert prepared.macs == 0
     assert mx.array_equal(engine.edit(prepared, **inputs), original)
 
 
@@ -124,19 +119,19 @@ def test_an_empty_edit_returns_the_recorded_output(device: str, everywhere: bool
 @pytest.mark.parametrize("device", EVERYWHERE)
 @given(st.data(), specs(), st.sampled_from([1, 8]))
 def test_outside_the_tiles_the_output_is_recorded_to_the_bit(
-    device: str, data: st.DataObject, spec: Spec, threshold: int
+    device: str, data: st.DataObject, spec: Spec, tiles_from: int
 ) -> None:
-    engine = Engine(RandomUNet(spec), device, threshold=threshold)
+    engine = Engine(RandomUNet(spec), device, policy(tiles_from, "tiles"))
     mask = data.draw(masks(spec.height, spec.width))
-    result = np.asarray(run_edit(engine, mask, everywhere=False))
-    inside = engine.plan.edit(mask).tiling.at((spec.height, spec.width)).pixels()
+    result = np.asarray(run_edit(engine, mask))
+    inside = engine.lowered.tiling(mask).at((spec.height, spec.width)).pixels()
     original = np.asarray(engine(**image(engine)))
     np.testing.assert_array_equal(result[~inside], original[~inside])
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_within_the_tiles_the_edit_is_seen(device: str) -> None:
-    engine = Engine(unet(), device)
+    engine = Engine(unet(), device, policy())
     mask = np.zeros((16, 24), np.bool_)
     mask[5:8, 6:9] = True
     result, original = np.asarray(run_edit(engine, mask)), np.asarray(engine(**image(engine)))
@@ -147,7 +142,7 @@ def test_within_the_tiles_the_edit_is_seen(device: str) -> None:
 def test_a_convolution_on_tiles_is_exact_where_its_tiles_see_all_of_the_edit(device: str) -> None:
     """Without norms, an edit that stays two convolutions away from a tile's border is no approximation."""
     layers = {"a": conv(3, 6), "b": conv(6, 3)}
-    engine = Engine(Net((24, 24, 3), lambda m, x: m.b(nn.silu(m.a(x))), **layers), device, threshold=8)
+    engine = Engine(Net((24, 24, 3), lambda m, x: m.b(nn.silu(m.a(x))), **layers), device, policy())
     mask = np.zeros((24, 24), np.bool_)
     mask[8:12, 8:12] = True
     result = np.asarray(run_edit(engine, mask))

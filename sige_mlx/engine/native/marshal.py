@@ -8,7 +8,7 @@ from typing import Any
 from sige_mlx.engine.native import library as c
 from sige_mlx.graph import program as p
 
-_KINDS: tuple[type, ...] = (p.Conv, p.Norm, p.Depthwise, p.Attention, p.Paste, p.Timestep)
+_KINDS: tuple[type, ...] = (p.Conv, p.Norm, p.Depthwise, p.Attention, p.Paste)
 """In the order of `sige_kind`."""
 
 
