@@ -92,7 +92,7 @@ def _unfused(lowered: Lowered, tiling: Tiling | None) -> Cost:
     kept. Multiply-accumulates of an edit are those of its tiles, as for other networks."""
     graph, ops = lowered.graph, []
     for node in graph.nodes if tiling is None or not tiling.empty else ():
-        macs = graph.macs(node) if tiling is None else lowered.node_macs(node, tiling)
+        macs = graph.macs(node) if tiling is None else lowered.node_macs(node)(tiling.counts)
         read = sum(math.prod(graph.nodes[i].shape) for i in node.inputs)
         floats = read + sum(map(math.prod, node.param_shapes.values())) + math.prod(node.shape)
         plane = (node.shape[1], node.shape[2]) if len(node.shape) == 4 else None

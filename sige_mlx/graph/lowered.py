@@ -1,6 +1,6 @@
 """Everything that is lowered from one graph under one policy: the dense pass, the recording pass, and the edit."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from sige_mlx.graph.fusion import Embedding, FusedEmbedding, Groups, fuse, joine
 from sige_mlx.graph.ir import Graph, Node
 from sige_mlx.graph.lowering import lower
 from sige_mlx.graph.policy import EditPolicy
-from sige_mlx.graph.program import Buffer, Program
+from sige_mlx.graph.program import Buffer, Counts, Program
 from sige_mlx.graph.regions import Region, Regions, regions, whole
 from sige_mlx.graph.tiling import Size, Tiling, tiling
 from sige_mlx.graph.trace import trace
@@ -96,17 +96,21 @@ class Lowered:
 
     def macs(self, tiles: Tiling) -> int:
         """Multiply-accumulates of an edit on these tiles; those of an empty one are none."""
-        return 0 if tiles.empty else sum(self.node_macs(node, tiles) for node in self.graph.nodes)
-
-    def node_macs(self, node: Node, tiles: Tiling) -> int:
-        """Those of one operation of the graph."""
-        region, macs = self.regions.of.get(self._apart.value(node.index)), self.graph.macs(node)
-        if region is Region.FIXED or not macs:
+        if tiles.empty:
             return 0
-        if region is Region.TILES:
+        return sum(of(tiles.counts) for of in self._multiplying)
+
+    def node_macs(self, node: Node) -> Callable[[Counts], int]:
+        """Those of one operation of the graph, by the numbers of tiles of an edit."""
+        region, macs = self.regions.of.get(self._apart.value(node.index)), self.graph.macs(node)
+        if region is Region.TILES and macs:
             n, h, w, _ = node.shape
-            return macs * len(tiles.at((h, w))) * self.tile**2 // (n * h * w)
-        return macs
+            return lambda counts: macs * counts[h, w] * self.tile**2 // (n * h * w)
+        return lambda counts: 0 if region is Region.FIXED else macs
+
+    @cached_property
+    def _multiplying(self) -> list[Callable[[Counts], int]]:
+        return [self.node_macs(node) for node in self.graph.nodes if self.graph.macs(node)]
 
     @property
     def image_size(self) -> tuple[int, int]:
