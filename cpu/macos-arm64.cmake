@@ -10,4 +10,4 @@ set(SIGE_ZIG zig CACHE FILEPATH "The program")
 set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES SIGE_ZIG)
 set(CMAKE_OSX_SYSROOT "" CACHE STRING "None: zig has its own")
 set(CMAKE_C_COMPILER ${SIGE_ZIG} cc -target aarch64-macos.14.0) # as MLX
-set(SIGE_MARCH -mcpu=apple_m1 CACHE STRING "As zig spells it")
+set(SIGE_NEON_FLAGS -mcpu=apple_m1 CACHE STRING "As zig spells it")

@@ -28,8 +28,9 @@
 extern "C" {
 #endif
 
-/* Raised whenever a struct below changes; the caller compares it, and sizeof(sige_op), with what it was built for. */
-#define SIGE_ABI 3
+/* Raised whenever a struct or function below changes; the caller compares it, and sizeof(sige_op), with what it was
+ * built for. */
+#define SIGE_ABI 4
 
 enum { SIGE_NONE = -1 };       /* a slot that is not there */
 enum { SIGE_MAX_SOURCES = 4 }; /* sources of one convolution or normalisation */
@@ -254,9 +255,14 @@ SIGE_API const char *sige_last_error(void);
 SIGE_API int sige_abi(void);
 SIGE_API size_t sige_op_size(void);
 
-/* The instruction set in use: "avx2", "neon" or "generic"; NULL when this processor lacks what the library was built
- * for. */
+/* The library holds its kernels once for each instruction set of its architecture: "avx512", "avx2" and "generic" on
+ * x86-64, "neon" on aarch64. When it is loaded it chooses the best one that processor and operating system support, or
+ * the one that the environment variable SIGE_CPU_ISA names. Sets differ in rounding, and in how weights are packed.
+ *
+ * sige_simd: the one in use; NULL when SIGE_CPU_ISA names none that can be used: then sige_last_error says so, there
+ * are no pools and nothing can be packed. sige_isas: those that can be used here, best first, with ", " between. */
 SIGE_API const char *sige_simd(void);
+SIGE_API const char *sige_isas(void);
 
 #ifdef __cplusplus
 }

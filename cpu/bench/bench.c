@@ -6,7 +6,9 @@
  * normalise and activate what they read beyond the tiles, and what they write. Except with `plain`.
  *
  * Every figure is the fastest of the rounds; the machine's FMA peak is measured again in every round, its fastest is
- * the 100 %. GFLOPS count the multiplications of the plain algorithm: Winograd and phase convolutions may exceed 100 %.
+ * the 100 %. GFLOPS count the multiplications of the plain algorithm. "of peak" counts those that are left after the
+ * savings of Winograd's algorithm and of phases, and is the distance to what the processor can do. `name` selects by a
+ * part of it: "tiles" those over tiles. SIGE_CPU_ISA chooses the instruction set.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -123,12 +125,34 @@ static sige_tensor tensor(slots *s, int size, int c, bool tiled) {
     return t;
 }
 
+/* How the 3x3 kernels, or the 1x1 ones of a convolution without such, are computed. */
+typedef enum method { F4, F2, PHASES, DIRECT, ONE, METHODS } method;
+static const char *const names[METHODS] = {"F(4x4, 3x3)", "F(2x2, 3x3)", "phases", "direct 3x3", "1x1"};
+
 typedef struct bench {
     slots s;
     sige_op op;
-    double gflop, best, packed_mb;
+    double gflop, done, best, packed_mb; /* done: of gflop, what is left to do */
+    method method;
     int tiles;
 } bench;
+
+/* The packed weights tell the method: how many floats they are for each float of a 3x3 kernel's plane. */
+static void find_method(bench *b, const shape *h, double packed) {
+    const double kernel = (double)(h->c[0] + h->c[1]) * h->c_out, other = (double)h->c[2] * h->c_out;
+    const int floats_of = (int)((packed - other) / kernel + 0.5);
+    double multiplications = packed;
+    if (h->kernel == 1)
+        b->method = ONE;
+    else if (floats_of == 36)
+        b->method = F4, multiplications = (packed - other) / 16 + other;
+    else if (floats_of == 16)
+        b->method = h->upsample ? PHASES : F2, multiplications = (packed - other) / 4 + other;
+    else
+        b->method = DIRECT;
+    const double plain = kernel * h->kernel * h->kernel + other;
+    b->done = b->gflop * (multiplications < plain ? multiplications / plain : 1); /* not those of padding */
+}
 
 static void make(bench *b, const shape *h, bool tiled, bool affine) {
     b->op.kind = SIGE_CONV;
@@ -182,6 +206,26 @@ static void make(bench *b, const shape *h, bool tiled, bool affine) {
     }
     b->gflop = 2e-9 * macs * (double)pixels;
     b->best = 1e9;
+    find_method(b, h, (double)sige_pack_size(c));
+}
+
+/* Of the convolutions in a pass, by method. */
+typedef struct total {
+    double seconds, gflop, done;
+} total;
+
+static void add_up(total *t, const bench *b, int count) {
+    for (int m = 0; m <= METHODS; m++)
+        if (m == METHODS || m == (int)b->method)
+            t[m].seconds += count * b->best, t[m].gflop += count * b->gflop, t[m].done += count * b->done;
+}
+
+static void print(const char *pass, const total *t, double peak) {
+    for (int m = 0; m <= METHODS; m++)
+        if (t[m].seconds > 0)
+            printf("%-6s %-12s %8.1f GMACs %8.1f ms %7.1f GFLOPS %5.0f%%\n", pass, m == METHODS ? "all" : names[m],
+                   t[m].gflop / 2, 1e3 * t[m].seconds, t[m].gflop / t[m].seconds,
+                   100 * t[m].done / t[m].seconds / peak);
 }
 
 int main(int argc, char **argv) {
@@ -190,13 +234,16 @@ int main(int argc, char **argv) {
     if (!pool)
         return 1;
     static bench all[2][SHAPES];
-    double peak = 0, seconds[2] = {0, 0}, gflop[2] = {0, 0}, mb = 0;
-    printf("%-20s %6s %8s %9s %6s %7s\n", "", "tiles", "ms", "GFLOPS", "peak", "weights");
+    total dense[METHODS + 1] = {{0}}, edit[METHODS + 1] = {{0}};
+    double peak = 0, mb = 0;
+    printf("%-26s %6s %8s %9s %8s %7s\n", "", "tiles", "ms", "GFLOPS", "of peak", "weights");
     for (int i = 0; i < SHAPES; i++) {
         const shape *h = &shapes[i];
-        if (argc > 3 && !strstr(h->name, argv[3]))
-            continue;
         for (int tiled = 0; tiled < (h->tiled ? 2 : 1); tiled++) {
+            char name[64];
+            snprintf(name, sizeof name, "%s%s", h->name, tiled ? " tiles" : "");
+            if (argc > 3 && !strstr(name, argv[3]))
+                continue;
             bench *b = &all[tiled][i];
             make(b, h, tiled, argc <= 4);
             for (int r = 0; r < rounds; r++) {
@@ -212,21 +259,20 @@ int main(int argc, char **argv) {
                     b->best = s < b->best ? s : b->best;
                 }
             }
-            printf("%-20s %6d %8.3f %9.1f %5.0f%% %5.1f MB\n", h->name, b->tiles, 1e3 * b->best, b->gflop / b->best,
-                   100 * b->gflop / b->best / peak, b->packed_mb);
+            printf("%-26s %6d %8.3f %9.1f %7.0f%% %5.1f MB\n", name, b->tiles, 1e3 * b->best, b->gflop / b->best,
+                   100 * b->done / b->best / peak, b->packed_mb);
             fflush(stdout);
-            if (tiled == 0)
-                seconds[0] += h->count * b->best, gflop[0] += h->count * b->gflop, mb += h->count * b->packed_mb;
+            if (!tiled)
+                add_up(dense, b, h->count), mb += h->count * b->packed_mb;
             if (tiled || !h->tiled)
-                seconds[1] += h->count * b->best, gflop[1] += h->count * b->gflop;
+                add_up(edit, b, h->count);
             for (int k = 0; k < b->s.n; k++)
                 free(b->s.data[k]);
         }
     }
-    printf("peak %.1f GFLOPS on %d threads, weights %.0f MB\n", peak, threads, mb);
-    for (int i = 0; i < 2; i++)
-        printf("%-6s %8.1f GMACs %8.1f ms %7.1f GFLOPS %5.0f%%\n", i ? "edit" : "dense", gflop[i] / 2, 1e3 * seconds[i],
-               gflop[i] / seconds[i], 100 * gflop[i] / seconds[i] / peak);
+    printf("%s: peak %.1f GFLOPS on %d threads, weights %.0f MB\n", sige_simd(), peak, threads, mb);
+    print("dense", dense, peak);
+    print("edit", edit, peak);
     sige_pool_destroy(pool);
     return 0;
 }

@@ -1,9 +1,10 @@
 #include "peak.h"
 
 #include <pthread.h>
+#include <string.h>
 #include <time.h>
 
-#include "../src/simd.h"
+#include "sige_cpu.h"
 
 double now(int threads) {
     struct timespec t;
@@ -13,31 +14,34 @@ double now(int threads) {
 
 enum { STEPS = 1000000, MAX_THREADS = 64 };
 
-#define CHAINS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define SET(name) double sige_spin_##name(long steps);
+SIGE_SETS
+#undef SET
 
-static void *spin(void *result) {
-    v8 a = v8_splat(0.999f), b = v8_splat(0.001f), sum = {0};
-#define START(i) v8 x##i = v8_splat((float)i);
-#define STEP(i) x##i += a * b;
-#define END(i) sum += x##i;
-    CHAINS(START)
-    for (int step = 0; step < STEPS; step++) {
-        __asm__ volatile("" : : "r"(&a), "r"(&b) : "memory"); /* or a * b would be computed ahead */
-        CHAINS(STEP)
-    }
-    CHAINS(END)
-    *(float *)result = v8_sum(sum);
+static double spin(void) {
+#define SET(name)                                                                                                      \
+    if (!strcmp(sige_simd(), #name))                                                                                   \
+        return sige_spin_##name(STEPS);
+    SIGE_SETS
+#undef SET
+    return 0;
+}
+
+static void *run(void *flops) {
+    *(double *)flops = spin();
     return NULL;
 }
 
 double fma_peak(int threads) {
     pthread_t thread[MAX_THREADS];
-    float results[MAX_THREADS];
+    double flops[MAX_THREADS], sum = 0;
     const double start = now(threads);
     for (int i = 1; i < threads; i++)
-        pthread_create(&thread[i], NULL, spin, &results[i]);
-    spin(&results[0]);
+        pthread_create(&thread[i], NULL, run, &flops[i]);
+    run(&flops[0]);
     for (int i = 1; i < threads; i++)
         pthread_join(thread[i], NULL);
-    return 1e-9 * (double)threads * (double)STEPS * 12 * 16 / (now(threads) - start);
+    for (int i = 0; i < threads; i++)
+        sum += flops[i];
+    return 1e-9 * sum / (now(threads) - start);
 }

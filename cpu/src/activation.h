@@ -5,16 +5,16 @@
 #include "sige_cpu.h"
 #include "simd.h"
 
-static inline v8 sige_activate(v8 v, int act) {
+static inline vfloat sige_activate(vfloat v, int act) {
     switch (act) {
     case SIGE_SILU:
-        return v8_silu(v);
+        return v_silu(v);
     case SIGE_RELU:
-        return v8_relu(v);
+        return v_relu(v);
     case SIGE_LEAKY_RELU:
-        return v8_leaky_relu(v);
+        return v_leaky_relu(v);
     case SIGE_TANH:
-        return v8_tanh(v);
+        return v_tanh(v);
     default:
         return v;
     }

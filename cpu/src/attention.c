@@ -3,9 +3,8 @@
 
 #include "gemm.h"
 #include "op.h"
-#include "simd.h"
 
-/* First every head's keys and values are packed into panels (keys transposed: a panel is 16 keys; of values: 16
+/* First every head's keys and values are packed into panels (keys transposed: a panel is as many keys; of values:
  * features). Then blocks of queries are handed out: scores = q k^T, softmax along the keys, times the values. */
 enum { QUERIES = 24 };
 
@@ -31,8 +30,8 @@ static attention_job plan(const sige_attention *op) {
     return j;
 }
 
-/* A thread's scores: key panels of [QUERIES][16]. The rows of a query are gathered from them for the softmax and for
- * the second product, so they are followed by [QUERIES][keys], and by the product's [QUERIES][16]. */
+/* A thread's scores: key panels of [QUERIES][SIGE_PANEL]. The rows of a query are gathered from them for the softmax
+ * and for the second product, so they are followed by [QUERIES][keys], and by the product's [QUERIES][SIGE_PANEL]. */
 static size_t score_floats(const attention_job *j) { return (size_t)QUERIES * SIGE_PANEL * (size_t)j->key_panels; }
 
 sige_scratch sige_attention_scratch(const sige_attention *op) {
@@ -69,16 +68,16 @@ static float softmax(float *row, int keys, int padded, float scale) {
         most = row[i] > most ? row[i] : most;
     for (int i = keys; i < padded; i++)
         row[i] = -INFINITY;
-    v8 sum = {0};
-    for (int i = 0; i < padded; i += 8) {
-        v8 x = v8_load(row + i), e = v8_exp((x - v8_splat(most)) * v8_splat(scale));
-        if (i + 8 > keys)
-            for (int k = 0; k < 8; k++)
+    vfloat sum = {0};
+    for (int i = 0; i < padded; i += SIGE_LANES) {
+        vfloat x = v_load(row + i), e = v_exp((x - v_splat(most)) * v_splat(scale));
+        if (i + SIGE_LANES > keys)
+            for (int k = 0; k < SIGE_LANES; k++)
                 e[k] = i + k < keys ? e[k] : 0;
-        v8_store(row + i, e);
+        v_store(row + i, e);
         sum += e;
     }
-    return 1.0f / v8_sum(sum);
+    return 1.0f / v_sum(sum);
 }
 
 /* Queries first ... first + n - 1 of an image's head, counted from the beginning of q. */
@@ -94,7 +93,9 @@ static void attend(const attention_job *j, int64_t image, int64_t head, int64_t 
     const float *q = j->q + first * op->q_stride + head * d;
     for (int p = 0; p < j->key_panels; p++, w += d * SIGE_PANEL) {
         float *panel = scores + (size_t)p * QUERIES * SIGE_PANEL;
-        sige_gemm(&(sige_product){.runs = 1, .length = d, .x = q, .w = w, .acc = panel, .fresh = true}, n, off, row);
+        sige_gemm(
+            &(sige_product){.runs = 1, .length = d, .x = q, .w = w, .acc = panel, .width = SIGE_PANEL, .fresh = true},
+            n, off, row);
         for (int i = 0; i < n; i++)
             memcpy(rows + (size_t)i * (size_t)padded + p * SIGE_PANEL, panel + i * SIGE_PANEL,
                    SIGE_PANEL * sizeof(float));
@@ -107,8 +108,10 @@ static void attend(const attention_job *j, int64_t image, int64_t head, int64_t 
         off[i] = i * (uint32_t)padded;
     float *dst = j->dst + (first * op->heads + head) * d;
     for (int p = 0; p < j->value_panels; p++, w += (int64_t)op->keys * SIGE_PANEL) {
-        sige_gemm(&(sige_product){.runs = 1, .length = op->keys, .x = rows, .w = w, .acc = acc, .fresh = true}, n, off,
-                  row);
+        sige_gemm(
+            &(sige_product){
+                .runs = 1, .length = op->keys, .x = rows, .w = w, .acc = acc, .width = SIGE_PANEL, .fresh = true},
+            n, off, row);
         for (int i = 0; i < n; i++)
             for (int k = p * SIGE_PANEL; k < sige_min((p + 1) * SIGE_PANEL, d); k++)
                 dst[(int64_t)i * op->heads * d + k] = acc[i * SIGE_PANEL + k % SIGE_PANEL] * inverse[i];

@@ -1,5 +1,6 @@
-#include "op.h"
-#include "window.h"
+#include "check.h"
+
+#include "common.h"
 
 /* Sizes are limited so that every product of them that an op computes fits 63 bits, and a chunk's offsets 32. */
 enum { MAX_SIZE = 1 << 24, MAX_CHANNELS = 1 << 20, MAX_KERNEL = 7, MAX_STRIDE = 8, MAX_DOWN = 15, MAX_HEADS = 1 << 10 };

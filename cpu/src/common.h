@@ -8,13 +8,16 @@
 
 #include "sige_cpu.h"
 
-enum { SIGE_PANEL = 16 }; /* output channels a micro-kernel computes together */
-
 static inline float *sige_slot(void *const *slots, int32_t slot) { return slot == SIGE_NONE ? NULL : slots[slot]; }
 
 static inline int64_t sige_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int sige_min(int a, int b) { return a < b ? a : b; }
 static inline int sige_max(int a, int b) { return a > b ? a : b; }
+
+/* A length that is resampled: as sige_source.resample. */
+static inline int sige_resampled(int length, int resample) {
+    return resample < 0 ? length >> -resample : length << resample;
+}
 
 /* Bytes, rounded up so that what follows in scratch memory starts on a cache line of its own. */
 static inline size_t sige_line(size_t bytes) { return (bytes + 63) & ~(size_t)63; }

@@ -8,7 +8,7 @@
 enum { BLOCK_K = 256 };
 
 /* acc of all pixels = those sources of a panel that are computed by Winograd. */
-static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const float *w) {
+static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const float *w, int width) {
     const sige_method method = j->plan.winograd;
     const int c = j->plan.winograd_c, parts = sige_winograd_parts(method), rows = chunk->n_units * parts;
     const float *x = sige_chunk_at(chunk, j->transformed);
@@ -25,9 +25,10 @@ static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const f
                                     .x = x + p,
                                     .w = w,
                                     .acc = products + point * rows * SIGE_PANEL,
+                                    .width = width,
                                     .fresh = p == 0};
             sige_gemm(&g, rows, off, row);
-            w += k * SIGE_PANEL;
+            w += k * width;
         }
     float *acc = chunk->acc;
     for (int u = 0; u < chunk->n_units; u++) {
@@ -40,7 +41,7 @@ static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const f
 
 /* acc of all pixels (+)= one other source of a panel. */
 static void multiply_direct(const sige_conv_source *s, const sige_pixels *pixels, const float *input, const float *w,
-                            float *acc, bool fresh) {
+                            int width, float *acc, bool fresh) {
     const int phases = s->method == SIGE_PHASES ? 4 : 1;
     for (int phase = 0; phase < phases; phase++) {
         const sige_taps t = sige_taps_of(s->op, s->method, phase);
@@ -49,27 +50,28 @@ static void multiply_direct(const sige_conv_source *s, const sige_pixels *pixels
         const int64_t blocks = sige_ceil_div(row, BLOCK_K), block = sige_ceil_div(row, blocks);
         const float *x = input + t.first_y * s->row + t.first_x * (int64_t)s->op->x.c;
         const int first = pixels->first[phase], n = pixels->first[phase + 1] - first;
-        sige_product g = {.runs = small ? t.y : 1, .step = s->row, .acc = acc, .fresh = fresh};
+        sige_product g = {.runs = small ? t.y : 1, .step = s->row, .acc = acc, .width = width, .fresh = fresh};
         for (int ky = 0; ky < t.y; ky += (int)g.runs)
             for (int64_t p = 0; p < row; p += block, g.fresh = false) {
                 g.x = x + ky * s->row + p, g.w = w;
                 g.length = row - p < block ? row - p : block;
                 sige_gemm(&g, n, pixels->off + first, pixels->row + first);
-                w += g.runs * g.length * SIGE_PANEL;
+                w += g.runs * g.length * width;
             }
     }
 }
 
 static void multiply(const sige_conv_job *j, sige_chunk *chunk, int panel) {
     const float *w = j->weight + panel * j->plan.panel_k * SIGE_PANEL;
+    const int width = sige_panel_width(panel * SIGE_PANEL, j->op->c_out);
     bool fresh = j->plan.winograd == SIGE_DIRECT;
     if (!fresh)
-        multiply_winograd(j, chunk, w);
+        multiply_winograd(j, chunk, w, width);
     for (int i = 0; i < j->op->n_sources; i++) {
         const sige_conv_source *s = &j->source[i];
         if (!s->k)
             continue;
-        multiply_direct(s, &chunk->pixels[i], chunk->input[i], w + s->first_row * SIGE_PANEL, chunk->acc, fresh);
+        multiply_direct(s, &chunk->pixels[i], chunk->input[i], w + s->first_row * width, width, chunk->acc, fresh);
         fresh = false;
     }
 }
@@ -77,9 +79,12 @@ static void multiply(const sige_conv_job *j, sige_chunk *chunk, int panel) {
 static void run_panel(const sige_conv_job *j, sige_chunk *chunk, int panel) {
     if (chunk->n_pixels)
         multiply(j, chunk, panel);
-    for (int u = 0, row = 0; u < chunk->n_units; row += chunk->unit[u].h * chunk->unit[u].w, u++)
+    for (int u = 0, row = 0; u < chunk->n_units; row += chunk->unit[u].h * chunk->unit[u].w, u++) {
+        if (u + 1 < chunk->n_units)
+            sige_epilogue_expect(&j->epilogue, &chunk->unit[u + 1], panel);
         sige_epilogue_unit(&j->epilogue, &chunk->unit[u], panel, chunk->acc + row * SIGE_PANEL, &chunk->reads[u],
                            j->sums ? j->sums + chunk->unit[u].index * 2 * j->op->c_out : NULL);
+    }
 }
 
 static void run_chunk(const sige_conv_job *j, sige_chunk *chunk, int64_t index) {

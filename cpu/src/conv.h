@@ -11,11 +11,14 @@
 #include "epilogue.h"
 #include "op.h"
 #include "pack.h"
+#include "panel.h"
 #include "units.h"
 #include "window.h"
 #include "winograd.h"
 
-enum { SIGE_CHUNK_UNITS = 12, SIGE_CHUNK_PIXELS = SIGE_CHUNK_UNITS * SIGE_UNIT * SIGE_UNIT };
+/* Units of a chunk, at most: so many that their pixels, and their windows as Winograd's algorithm sees them, fill whole
+ * calls of the micro-kernel. */
+enum { SIGE_CHUNK_UNITS = SIGE_LANES == 16 ? 16 : 12, SIGE_CHUNK_PIXELS = SIGE_CHUNK_UNITS * SIGE_UNIT * SIGE_UNIT };
 
 typedef struct sige_conv_source {
     const sige_source *op;
@@ -68,12 +71,15 @@ typedef struct sige_chunk {
 
 static inline float *sige_chunk_at(sige_chunk *chunk, size_t byte) { return (float *)(void *)((char *)chunk + byte); }
 
+#define sige_conv_plan SIGE_ISA(sige_conv_plan)
 sige_conv_job sige_conv_plan(const sige_conv *op);
 
 /* Looks up a source's slots. */
+#define sige_conv_bind SIGE_ISA(sige_conv_bind)
 void sige_conv_bind(sige_conv_source *source, void *const *slots);
 
 /* Lists the chunk's pixels, gathers its windows and transforms those that want it. */
+#define sige_chunk_prepare SIGE_ISA(sige_chunk_prepare)
 void sige_chunk_prepare(const sige_conv_job *job, sige_chunk *chunk, int64_t index);
 
 #endif

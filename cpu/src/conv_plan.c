@@ -46,10 +46,10 @@ static void plan_chunk(sige_conv_job *j, int h, int w, int64_t *windows, int64_t
     j->chunk_h = h, j->chunk_w = w;
 }
 
-/* The largest of these shapes that fits: multiples of three units (48 pixels, eight calls of the micro-kernel), as
- * square as they can be, so that windows overlap little; cut down evenly to the image. */
+/* The largest of these shapes that fits, as square as they can be, so that windows overlap little; cut down evenly to
+ * the image. */
 static void choose_chunk(sige_conv_job *j, int64_t *transformed) {
-    static const int shapes[][2] = {{3, 4}, {2, 3}, {1, 3}};
+    static const int shapes[][2] = {{SIGE_CHUNK_UNITS / 4, 4}, {2, SIGE_CHUNK_UNITS / 4}, {1, SIGE_CHUNK_UNITS / 4}};
     const sige_units *u = &j->units;
     int64_t windows;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {

@@ -1,7 +1,7 @@
 #include "epilogue.h"
 #include "op.h"
+#include "panel.h"
 #include "sums.h"
-#include "v16.h"
 
 /* Units are computed a few at a time: neighbours in a row when all pixels are computed, listed ones otherwise. Their
  * input is gathered into a window, or one for each listed unit; then every panel of channels is computed and finished.
@@ -75,10 +75,10 @@ static void gather(const depthwise_job *j, const sige_unit *unit, int n, float *
 /* A panel's weights, or the same for all taps. */
 static void load_weights(const depthwise_job *j, int channel, float *weight) {
     const int taps = j->op->source.kh * j->op->source.kw, c = j->op->c;
-    const v16 mean = {v8_splat(1.0f / (float)taps), v8_splat(1.0f / (float)taps)};
+    const vpanel mean = p_splat(1.0f / (float)taps);
     for (int tap = 0; tap < taps; tap++) {
-        const v16_width n = v16_width_at(channel, c);
-        v16_store(weight + tap * SIGE_PANEL, j->weight ? v16_load(j->weight + tap * c + channel, n) : mean, V16_FULL);
+        const int n = sige_panel_channels(channel, c);
+        p_store(weight + tap * SIGE_PANEL, j->weight ? p_load_n(j->weight + tap * c + channel, n) : mean);
     }
 }
 
@@ -87,24 +87,24 @@ static inline void run_pixels(const depthwise_job *j, const float *window, int p
                               float *acc) {
     const sige_source *s = &j->op->source;
     const int64_t step = (int64_t)s->stride * j->op->c;
-    v16 a = {{0}, {0}}, b = a, c = a, d = a;
+    vpanel a = p_zero(), b = a, c = a, d = a;
     for (int ky = 0; ky < s->kh; ky++)
         for (int kx = 0; kx < s->kw; kx++, weight += SIGE_PANEL) {
             const float *x = window + ky * j->row + kx * j->op->c;
-            const v16 w = v16_load(weight, V16_FULL);
-            a = v16_fma(v16_load(x, V16_FULL), w, a);
+            const vpanel w = p_load(weight);
+            a = p_fma(p_load(x), w, a);
             if (pixels == 1)
                 continue;
-            b = v16_fma(v16_load(x + step, V16_FULL), w, b);
-            c = v16_fma(v16_load(x + 2 * step, V16_FULL), w, c);
-            d = v16_fma(v16_load(x + 3 * step, V16_FULL), w, d);
+            b = p_fma(p_load(x + step), w, b);
+            c = p_fma(p_load(x + 2 * step), w, c);
+            d = p_fma(p_load(x + 3 * step), w, d);
         }
-    v16_store(acc, a, V16_FULL);
+    p_store(acc, a);
     if (pixels == 1)
         return;
-    v16_store(acc + SIGE_PANEL, b, V16_FULL);
-    v16_store(acc + 2 * SIGE_PANEL, c, V16_FULL);
-    v16_store(acc + 3 * SIGE_PANEL, d, V16_FULL);
+    p_store(acc + SIGE_PANEL, b);
+    p_store(acc + 2 * SIGE_PANEL, c);
+    p_store(acc + 3 * SIGE_PANEL, d);
 }
 
 static void run_unit(const depthwise_job *j, const sige_unit *unit, const float *window, const float *weight,
@@ -137,6 +137,8 @@ static void run_strip(void *context, int64_t index, int thread) {
             const float *window = windows + panel * SIGE_PANEL;
             window +=
                 j->units.listed ? u * j->window : (unit->x - s->unit->x) * (int64_t)j->op->source.stride * j->op->c;
+            if (u + 1 < s->n)
+                sige_epilogue_expect(&j->epilogue, unit + 1, panel);
             run_unit(j, unit, window, s->weight, s->acc);
             sige_epilogue_unit(&j->epilogue, unit, panel, s->acc, &s->reads[u],
                                j->sums ? j->sums + unit->index * 2 * j->op->c : NULL);

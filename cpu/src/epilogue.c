@@ -1,7 +1,7 @@
 #include "epilogue.h"
 
 #include "activation.h"
-#include "v16.h"
+#include "panel.h"
 
 static void look_up(sige_epilogue *e, const sige_output *outputs, int n, void *const *slots) {
     e->n_targets = n;
@@ -54,59 +54,59 @@ void sige_find_reads(const sige_epilogue *e, const sige_unit *unit, sige_reads *
 
 /* What is added to a unit's values. */
 typedef struct addition {
-    v16 constant;                 /* bias + vec */
+    vpanel constant;              /* bias + vec */
     const float *const *residual; /* by pixel; NULL: none */
     int channel;
-    v16_width n;
+    int n;
 } addition;
 
 /* Pixel i of acc, finished. */
-static inline v16 finish_value(const addition *add, float *acc, int i) {
-    v16 v = v16_add(v16_load(acc + i * SIGE_PANEL, V16_FULL), add->constant);
+static inline vpanel finish_value(const addition *add, float *acc, int i) {
+    vpanel v = p_add(p_load(acc + i * SIGE_PANEL), add->constant);
     if (add->residual && add->residual[i])
-        v = v16_add(v, v16_load(add->residual[i] + add->channel, add->n));
-    v16_store(acc + i * SIGE_PANEL, v, V16_FULL);
+        v = p_add(v, p_load_n(add->residual[i] + add->channel, add->n));
+    p_store(acc + i * SIGE_PANEL, v);
     return v;
 }
 
 /* Pixels i and, if there is one, i + 1; returns their sum. */
-static inline v16 finish_pair(const addition *add, float *acc, int i, int pixels, v16 *squares) {
-    const v16 v = finish_value(add, acc, i);
-    *squares = v16_fma(v, v, *squares);
+static inline vpanel finish_pair(const addition *add, float *acc, int i, int pixels, vpanel *squares) {
+    const vpanel v = finish_value(add, acc, i);
+    *squares = p_fma(v, v, *squares);
     if (pixels < 2)
         return v;
-    const v16 next = finish_value(add, acc, i + 1);
-    *squares = v16_fma(next, next, *squares);
-    return v16_add(v, next);
+    const vpanel next = finish_value(add, acc, i + 1);
+    *squares = p_fma(next, next, *squares);
+    return p_add(v, next);
 }
 
-static inline v16 finish_row(const addition *add, float *acc, int i, int w, v16 *squares) {
-    const v16 sum = finish_pair(add, acc, i, w, squares);
-    return w > 2 ? v16_add(sum, finish_pair(add, acc, i + 2, w - 2, squares)) : sum;
+static inline vpanel finish_row(const addition *add, float *acc, int i, int w, vpanel *squares) {
+    const vpanel sum = finish_pair(add, acc, i, w, squares);
+    return w > 2 ? p_add(sum, finish_pair(add, acc, i + 2, w - 2, squares)) : sum;
 }
 
 /* h x w pixels and their sums. Values are added up in pairs: that is more exact than one by one, and exact for equal
  * ones, whose mean a norm subtracts from them. */
 static inline void finish_and_sum(const addition *add, float *acc, int h, int w, float *sums, int64_t squares_at) {
-    v16 sum = {{0}, {0}}, squares = sum;
+    vpanel sum = p_zero(), squares = sum;
     for (int y = 0; y < h; y += 2) {
-        v16 rows = finish_row(add, acc, y * w, w, &squares);
+        vpanel rows = finish_row(add, acc, y * w, w, &squares);
         if (y + 1 < h)
-            rows = v16_add(rows, finish_row(add, acc, (y + 1) * w, w, &squares));
-        sum = v16_add(sum, rows);
+            rows = p_add(rows, finish_row(add, acc, (y + 1) * w, w, &squares));
+        sum = p_add(sum, rows);
     }
-    v16_store(sums, sum, add->n);
-    v16_store(sums + squares_at, squares, add->n);
+    p_store_n(sums, sum, add->n);
+    p_store_n(sums + squares_at, squares, add->n);
 }
 
 /* acc += bias + vec + residual; the unit's sums of the result. */
-static void finish_values(const sige_epilogue *e, const sige_unit *unit, int channel, v16_width n, float *acc,
+static void finish_values(const sige_epilogue *e, const sige_unit *unit, int channel, int n, float *acc,
                           const sige_reads *reads, float *sums) {
-    v16 constant = {{0}, {0}};
+    vpanel constant = p_zero();
     if (e->bias)
-        constant = v16_load(e->bias + channel, n);
+        constant = p_load_n(e->bias + channel, n);
     if (e->vec)
-        constant = v16_add(constant, v16_load(e->vec + unit->image * e->vec_stride + channel, n));
+        constant = p_add(constant, p_load_n(e->vec + unit->image * e->vec_stride + channel, n));
     const addition add = {constant, e->has_residual ? reads->residual : NULL, channel, n};
     if (!sums)
         for (int i = 0; i < unit->h * unit->w; i++)
@@ -118,46 +118,58 @@ static void finish_values(const sige_epilogue *e, const sige_unit *unit, int cha
 }
 
 /* `act`: the target's, as a constant. */
-static inline void write_as(const sige_epilogue *e, const sige_target *t, const sige_unit *unit, int channel,
-                            v16_width n, const float *acc, const float *const *gamma, const float *const *beta,
-                            int act) {
-    const v16 one = {v8_splat(1.0f), v8_splat(1.0f)};
-    v16 scale = {{0}, {0}}, shift = scale;
+static inline void write_as(const sige_epilogue *e, const sige_target *t, const sige_unit *unit, int channel, int n,
+                            const float *acc, const float *const *gamma, const float *const *beta, int act) {
+    const vpanel one = p_splat(1.0f);
+    vpanel scale = p_zero(), shift = scale;
     if (t->scale) {
-        scale = v16_load(t->scale + unit->image * t->stride + channel, n);
-        shift = v16_load(t->shift + unit->image * t->stride + channel, n);
+        scale = p_load_n(t->scale + unit->image * t->stride + channel, n);
+        shift = p_load_n(t->shift + unit->image * t->stride + channel, n);
     }
     float *dst = t->dst + unit->at * e->c + channel;
     for (int y = 0, i = 0; y < unit->h; y++)
         for (int x = 0; x < unit->w; x++, i++, acc += SIGE_PANEL) {
-            v16 v = v16_load(acc, V16_FULL);
+            vpanel v = p_load(acc);
             if (t->scale)
-                v = v16_fma(v, scale, shift);
+                v = p_fma(v, scale, shift);
             if (t->modulated && gamma[i])
-                v = v16_fma(v, v16_add(one, v16_load(gamma[i] + channel, n)), v16_load(beta[i] + channel, n));
-            v.a = sige_activate(v.a, act), v.b = sige_activate(v.b, act);
-            v16_store(dst + (y * unit->row + x) * e->c, v, n);
+                v = p_fma(v, p_add(one, p_load_n(gamma[i] + channel, n)), p_load_n(beta[i] + channel, n));
+            for (int k = 0; k < 2; k++)
+                v.part[k] = sige_activate(v.part[k], act);
+            p_store_n(dst + (y * unit->row + x) * e->c, v, n);
         }
 }
 
-static void write(const sige_epilogue *e, const sige_target *t, const sige_unit *unit, int channel, v16_width n,
+static void write(const sige_epilogue *e, const sige_target *t, const sige_unit *unit, int channel, int n,
                   const float *acc, const float *const *gamma, const float *const *beta) {
 #define WRITE_AS(act) write_as(e, t, unit, channel, n, acc, gamma, beta, act)
     SIGE_WITH_CONSTANT_ACT(t->act, WRITE_AS)
 #undef WRITE_AS
 }
 
-static void write_outside(const sige_epilogue *e, const sige_unit *unit, int channel, v16_width n) {
+static void write_outside(const sige_epilogue *e, const sige_unit *unit, int channel, int n) {
     for (int i = 0; i < e->n_targets; i++)
         for (int y = 0; y < unit->full_h; y++)
             for (int x = y < unit->h ? unit->w : 0; x < unit->full_w; x++)
-                v16_store(e->target[i].dst + (unit->at + y * unit->row + x) * e->c + channel, (v16){{0}, {0}}, n);
+                p_store_n(e->target[i].dst + (unit->at + y * unit->row + x) * e->c + channel, p_zero(), n);
+}
+
+void sige_epilogue_expect(const sige_epilogue *e, const sige_unit *unit, int panel) {
+    enum { LINE = 16 }; /* floats of a cache line */
+    if (e->tiled)
+        return; /* tiles are written one after another */
+    const int channel = panel * SIGE_PANEL, n = sige_panel_channels(channel, e->c);
+    for (int i = 0; i < e->n_targets; i++)
+        for (int y = 0; y < unit->h; y++)
+            for (int x = 0; x < unit->w; x++)
+                for (int k = 0; k < n; k += LINE)
+                    __builtin_prefetch(e->target[i].dst + (unit->at + y * unit->row + x) * e->c + channel + k, 1);
 }
 
 void sige_epilogue_unit(const sige_epilogue *e, const sige_unit *unit, int panel, float *acc, const sige_reads *reads,
                         float *sums) {
     const int channel = panel * SIGE_PANEL;
-    const v16_width n = v16_width_at(channel, e->c);
+    const int n = sige_panel_channels(channel, e->c);
     finish_values(e, unit, channel, n, acc, reads, sums);
     for (int i = 0; i < e->n_targets; i++)
         write(e, &e->target[i], unit, channel, n, acc, reads->gamma[i], reads->beta[i]);

@@ -32,14 +32,23 @@ typedef struct sige_reads {
     const float *gamma[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS], *beta[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS];
 } sige_reads;
 
+#define sige_epilogue_of_conv SIGE_ISA(sige_epilogue_of_conv)
+#define sige_epilogue_of_depthwise SIGE_ISA(sige_epilogue_of_depthwise)
 sige_epilogue sige_epilogue_of_conv(const sige_conv *conv, void *const *slots);
 sige_epilogue sige_epilogue_of_depthwise(const sige_depthwise *depthwise, void *const *slots);
 
 /* Finds what an epilogue reads; the rest of `reads` stays as it is. */
+#define sige_find_reads SIGE_ISA(sige_find_reads)
 void sige_find_reads(const sige_epilogue *epilogue, const sige_unit *unit, sige_reads *reads);
 
-/* Finishes one panel of a unit. acc: its h * w pixels, 16 floats each, overwritten. sums: NULL, or where the unit's sum
- * of values goes, channel 0, followed c floats later by that of their squares. */
+/* Brings in the memory that a panel of a unit will be written to, where nothing else tells which that is: a core stores
+ * into lines it has. */
+#define sige_epilogue_expect SIGE_ISA(sige_epilogue_expect)
+void sige_epilogue_expect(const sige_epilogue *epilogue, const sige_unit *unit, int panel);
+
+/* Finishes one panel of a unit. acc: its h * w pixels, SIGE_PANEL floats each, overwritten. sums: NULL, or where the
+ * unit's sum of values goes, channel 0, followed c floats later by that of their squares. */
+#define sige_epilogue_unit SIGE_ISA(sige_epilogue_unit)
 void sige_epilogue_unit(const sige_epilogue *epilogue, const sige_unit *unit, int panel, float *acc,
                         const sige_reads *reads, float *sums);
 

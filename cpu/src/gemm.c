@@ -1,7 +1,5 @@
 #include "gemm.h"
 
-#include "simd.h"
-
 /* Inlined, the kernels would share the registers for their pointers with their callers, and spill. */
 #define NOINLINE __attribute__((noinline))
 
@@ -11,61 +9,90 @@
 #define ROWS_4(X) ROWS_3(X) X(3)
 #define ROWS_5(X) ROWS_4(X) X(4)
 #define ROWS_6(X) ROWS_5(X) X(5)
+#define ROWS_7(X) ROWS_6(X) X(6)
+#define ROWS_8(X) ROWS_7(X) X(7)
+#define ROWS_9(X) ROWS_8(X) X(8)
+#define ROWS_10(X) ROWS_9(X) X(9)
+#define ROWS_11(X) ROWS_10(X) X(10)
+#define ROWS_12(X) ROWS_11(X) X(11)
+#define ROWS_13(X) ROWS_12(X) X(12)
+#define ROWS_14(X) ROWS_13(X) X(13)
 
-#define ROW_OPEN(i)                                                                                                    \
+/* A row of a whole panel is summed in two registers. One alone would make a core wait for its loads: there would be as
+ * many of them as multiplications. */
+#define WHOLE_OPEN(i)                                                                                                  \
     const float *x##i = x + off[i];                                                                                    \
     float *acc##i = acc + (size_t)row[i] * SIGE_PANEL;                                                                 \
-    v8 low##i = {0}, high##i = {0};                                                                                    \
-    if (!fresh)                                                                                                        \
-        low##i = v8_load(acc##i), high##i = v8_load(acc##i + 8);
-#define ROW_NEXT(i) x##i += g->step;
-#define ROW_STEP(i)                                                                                                    \
-    {                                                                                                                  \
-        v8 s = v8_splat(x##i[p]);                                                                                      \
-        low##i += s * w_low;                                                                                           \
-        high##i += s * w_high;                                                                                         \
-    }
-#define ROW_CLOSE(i)                                                                                                   \
-    v8_store(acc##i, low##i);                                                                                          \
-    v8_store(acc##i + 8, high##i);
+    vpanel sum##i = fresh ? p_zero() : p_load(acc##i);
+#define WHOLE_WEIGHTS const vpanel weights = p_load(w);
+#define WHOLE_STEP(i) sum##i = p_fma(p_splat(x##i[p]), weights, sum##i);
+#define WHOLE_CLOSE(i) p_store(acc##i, sum##i);
 
-#define KERNEL(ROWS)                                                                                                   \
-    static NOINLINE void kernel_##ROWS(const sige_product *g, const uint32_t *off, const uint32_t *row,                \
+#define NARROW_OPEN(i)                                                                                                 \
+    const float *x##i = x + off[i];                                                                                    \
+    float *acc##i = acc + (size_t)row[i] * SIGE_PANEL;                                                                 \
+    vfloat sum##i = fresh ? (vfloat){0} : v_load(acc##i);
+#define NARROW_WEIGHTS const vfloat weights = v_load(w);
+#define NARROW_STEP(i) sum##i += v_splat(x##i[p]) * weights;
+#define NARROW_CLOSE(i) p_store(acc##i, (vpanel){{sum##i, {0}}});
+
+#define NEXT(i) x##i += g->step;
+
+enum { WHOLE_WIDTH = SIGE_PANEL, NARROW_WIDTH = SIGE_LANES, LINE = 16 }; /* floats; LINE: of a cache line */
+
+#define KERNEL(KIND, ROWS)                                                                                             \
+    static NOINLINE void KIND##_##ROWS(const sige_product *g, const uint32_t *off, const uint32_t *row,                \
                                        const float *ahead, int64_t pace) {                                             \
         const float *x = g->x, *w = g->w;                                                                              \
         float *acc = g->acc;                                                                                           \
         const bool fresh = g->fresh;                                                                                   \
         const int64_t length = g->length;                                                                              \
-        ROWS_##ROWS(ROW_OPEN) for (int64_t run = g->runs;;) {                                                          \
-            for (int64_t p = 0; p < length; p++, w += SIGE_PANEL, ahead += pace) {                                     \
+        ROWS_##ROWS(KIND##_OPEN) for (int64_t run = g->runs;;) {                                                       \
+            for (int64_t p = 0; p < length; p++, w += KIND##_WIDTH, ahead += pace) {                                   \
                 __builtin_prefetch(ahead);                                                                             \
-                const v8 w_low = v8_load(w), w_high = v8_load(w + 8);                                                  \
-                ROWS_##ROWS(ROW_STEP)                                                                                  \
+                if (KIND##_WIDTH > LINE)                                                                               \
+                    __builtin_prefetch(ahead + LINE);                                                                  \
+                KIND##_WEIGHTS ROWS_##ROWS(KIND##_STEP)                                                                \
             }                                                                                                          \
             if (--run == 0)                                                                                            \
                 break;                                                                                                 \
-            ROWS_##ROWS(ROW_NEXT)                                                                                      \
+            ROWS_##ROWS(NEXT)                                                                                          \
         }                                                                                                              \
-        ROWS_##ROWS(ROW_CLOSE)                                                                                         \
+        ROWS_##ROWS(KIND##_CLOSE)                                                                                      \
     }
 
-KERNEL(1)
-KERNEL(2)
-KERNEL(3)
-KERNEL(4)
-KERNEL(5)
-KERNEL(6)
+typedef void kernel(const sige_product *g, const uint32_t *off, const uint32_t *row, const float *ahead, int64_t pace);
+
+/* As many rows as there are registers for. */
+#define EACH_6(X, KIND) X(KIND, 1) X(KIND, 2) X(KIND, 3) X(KIND, 4) X(KIND, 5) X(KIND, 6)
+#define EACH_10(X, KIND) EACH_6(X, KIND) X(KIND, 7) X(KIND, 8) X(KIND, 9) X(KIND, 10)
+#define EACH_14(X, KIND) EACH_10(X, KIND) X(KIND, 11) X(KIND, 12) X(KIND, 13) X(KIND, 14)
+#if SIGE_LANES == 16
+#define EACH EACH_14
+enum { WHOLE_ROWS = 14 };
+#else
+#define EACH EACH_6
+enum { WHOLE_ROWS = 6 };
+#endif
+enum { NARROW_ROWS = 10 };
+
+EACH(KERNEL, WHOLE)
+EACH_10(KERNEL, NARROW)
+
+#define NAME(KIND, ROWS) KIND##_##ROWS,
+static kernel *const whole[] = {NULL, EACH(NAME, WHOLE)};
+static kernel *const narrow[] = {NULL, EACH_10(NAME, NARROW)};
 
 /* The rows are split evenly: fewer than four at a time would wait for their own sums. Meanwhile the weights that follow
  * in memory, which the next product will use, are brought in: the hardware's own prefetching is not enough, for each
  * product begins with 16 KB that are read for the first time. */
 void sige_gemm(const sige_product *g, int rows, const uint32_t *off, const uint32_t *row) {
-    static void (*const kernels[])(const sige_product *, const uint32_t *, const uint32_t *, const float *,
-                                   int64_t) = {NULL, kernel_1, kernel_2, kernel_3, kernel_4, kernel_5, kernel_6};
+    kernel *const *kernels = g->width == SIGE_PANEL ? whole : narrow;
+    const int most = g->width == SIGE_PANEL ? WHOLE_ROWS : NARROW_ROWS;
     const int64_t k = g->runs * g->length;
-    int calls = (rows + 5) / 6;
-    const int64_t pace = calls ? (SIGE_PANEL + calls - 1) / calls : 0;
-    const float *ahead = g->w + k * SIGE_PANEL;
+    int calls = (rows + most - 1) / most;
+    const int64_t pace = calls ? (g->width + calls - 1) / calls : 0;
+    const float *ahead = g->w + k * g->width;
     for (int n; calls > 0; calls--, rows -= n, off += n, row += n, ahead += pace * k) {
         n = (rows + calls - 1) / calls;
         kernels[n](g, off, row, ahead, pace);

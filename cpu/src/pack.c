@@ -1,5 +1,6 @@
 #include "pack.h"
 
+#include "panel.h"
 #include "winograd.h"
 
 /* The largest transformed filters, in bytes, and the fewest channels whose transform is worth its while. A filter takes
@@ -23,7 +24,7 @@ sige_taps sige_taps_of(const sige_source *s, sige_method method, int phase) {
 }
 
 static sige_method winograd_of(int64_t c, int64_t c_out, int64_t pixels) {
-    const int64_t filter = c * sige_ceil_div(c_out, SIGE_PANEL) * SIGE_PANEL * (int64_t)sizeof(float);
+    const int64_t filter = c * sige_panels_width(c_out) * (int64_t)sizeof(float);
     if (c < WINOGRAD_C)
         return SIGE_DIRECT;
     if (filter * sige_winograd_points(SIGE_WINOGRAD_4) <= WINOGRAD_4_BYTES)
@@ -58,8 +59,8 @@ sige_plan sige_plan_of(const sige_conv *conv) {
     return p;
 }
 
-size_t sige_pack_size(const sige_conv *conv) {
-    return (size_t)(sige_ceil_div(conv->c_out, SIGE_PANEL) * SIGE_PANEL * sige_plan_of(conv).panel_k);
+size_t sige_packed_size(const sige_conv *conv) {
+    return (size_t)(sige_panels_width(conv->c_out) * sige_plan_of(conv).panel_k);
 }
 
 /* Where weight (o, ky, kx, channel 0) of a source lies. */
@@ -67,17 +68,17 @@ static const float *row_of(const sige_source *s, const sige_weights *w, int o, i
     return w->data + (((int64_t)o * s->kh + ky) * s->kw + kx) * w->c_total + w->c_first;
 }
 
-/* The functions below write channel o's column of a panel: one number in every row of 16 floats. */
-static void direct_column(const sige_source *s, const sige_weights *w, int o, float *out) {
+/* The functions below write channel o's column of a panel: one number in every row of `width` floats. */
+static void direct_column(const sige_source *s, const sige_weights *w, int o, int width, float *out) {
     for (int ky = 0; ky < s->kh; ky++)
         for (int kx = 0; kx < s->kw; kx++) {
             const float *row = row_of(s, w, o, ky, kx);
-            for (int c = 0; c < s->x.c; c++, out += SIGE_PANEL)
+            for (int c = 0; c < s->x.c; c++, out += width)
                 *out = row[c];
         }
 }
 
-static void phases_column(const sige_source *s, const sige_weights *w, int o, float *out) {
+static void phases_column(const sige_source *s, const sige_weights *w, int o, int width, float *out) {
     /* [phase][tap]: first and last of the 3x3 kernel's rows (columns) that fall on the tap; between zeros, the first */
     static const int first[2][2] = {{0, 2}, {0, 1}}, last[2][2] = {{1, 2}, {0, 2}};
     const int(*end)[2] = s->zeros ? first : last;
@@ -86,7 +87,7 @@ static void phases_column(const sige_source *s, const sige_weights *w, int o, fl
         const sige_taps t = sige_taps_of(s, SIGE_PHASES, phase);
         for (int ky = t.first_y; ky < 2; ky++)
             for (int kx = t.first_x; kx < 2; kx++)
-                for (int c = 0; c < s->x.c; c++, out += SIGE_PANEL) {
+                for (int c = 0; c < s->x.c; c++, out += width) {
                     float sum = 0;
                     for (int i = first[py][ky]; i <= end[py][ky]; i++)
                         for (int j = first[px][kx]; j <= end[px][kx]; j++)
@@ -98,39 +99,40 @@ static void phases_column(const sige_source *s, const sige_weights *w, int o, fl
 
 /* `first`: the source's first channel among all that are computed so. */
 static void winograd_column(const sige_plan *p, const sige_source *s, const sige_weights *w, int first, int o,
-                            float *out) {
+                            int width, float *out) {
     float filter[9], points[SIGE_WINOGRAD_POINTS];
     for (int c = 0; c < s->x.c; c++) {
         for (int i = 0; i < 9; i++)
             filter[i] = row_of(s, w, o, i / 3, i % 3)[c];
         sige_winograd_filter(p->winograd, filter, points);
         for (int i = 0; i < sige_winograd_points(p->winograd); i++)
-            out[((int64_t)i * p->winograd_c + first + c) * SIGE_PANEL] = points[i];
+            out[((int64_t)i * p->winograd_c + first + c) * width] = points[i];
     }
 }
 
-void sige_pack(const sige_conv *conv, const sige_weights *weights, float *packed) {
+void sige_pack_panels(const sige_conv *conv, const sige_weights *weights, float *packed) {
     const sige_plan p = sige_plan_of(conv);
-    const int channels = (int)sige_ceil_div(conv->c_out, SIGE_PANEL) * SIGE_PANEL;
+    const int channels = (int)sige_panels_width(conv->c_out);
     for (int o = 0; o < channels; o++) {
-        float *column = packed + o / SIGE_PANEL * p.panel_k * SIGE_PANEL + o % SIGE_PANEL;
+        const int channel = o % SIGE_PANEL, width = sige_panel_width(o - channel, conv->c_out);
+        float *column = packed + (o - channel) * p.panel_k + channel;
         if (o >= conv->c_out) {
             for (int64_t k = 0; k < p.panel_k; k++)
-                column[k * SIGE_PANEL] = 0;
+                column[k * width] = 0;
             continue;
         }
-        float *out = column + (int64_t)sige_winograd_points(p.winograd) * p.winograd_c * SIGE_PANEL;
+        float *out = column + (int64_t)sige_winograd_points(p.winograd) * p.winograd_c * width;
         for (int i = 0, first = 0; i < conv->n_sources; i++) {
             const sige_source *s = &conv->source[i];
             if (p.method[i] == SIGE_DIRECT)
-                direct_column(s, &weights[i], o, out);
+                direct_column(s, &weights[i], o, width, out);
             if (p.method[i] == SIGE_PHASES)
-                phases_column(s, &weights[i], o, out);
+                phases_column(s, &weights[i], o, width, out);
             if (p.method[i] == SIGE_WINOGRAD_2 || p.method[i] == SIGE_WINOGRAD_4) {
-                winograd_column(&p, s, &weights[i], first, o, column);
+                winograd_column(&p, s, &weights[i], first, o, width, column);
                 first += s->x.c;
             }
-            out += p.k[i] * SIGE_PANEL;
+            out += p.k[i] * width;
         }
     }
 }

@@ -1,13 +1,15 @@
 /* How the weights of a convolution are laid out, and so how it is computed.
  *
- * Output channels go in panels of 16 (the last one filled with zeros). A panel holds rows of 16 floats: first those of
- * the sources computed by Winograd's algorithm, taken together as one concatenated source, in the order point, channel;
- * then each other source's, in turn: direct: kh * kw * c rows in the order ky, kx, channel: the order of a window
- * gathered in NHWC; phases: four kernels of at most 2x2 taps, in the order phase (y, then x), ky, kx, channel. */
+ * Output channels go in panels (the last one filled with zeros). A panel holds rows of its width in floats: first those
+ * of the sources computed by Winograd's algorithm, taken together as one concatenated source, in the order point,
+ * channel; then each other source's, in turn: direct: kh * kw * c rows in the order ky, kx, channel: the order of a
+ * window gathered in NHWC; phases: four kernels of at most 2x2 taps, in the order phase (y, then x), ky, kx, channel.
+ */
 #ifndef SIGE_PACK_H
 #define SIGE_PACK_H
 
 #include "common.h"
+#include "isa.h"
 
 typedef enum sige_method { SIGE_DIRECT, SIGE_PHASES, SIGE_WINOGRAD_2, SIGE_WINOGRAD_4 } sige_method;
 
@@ -31,6 +33,7 @@ typedef struct sige_plan {
  * multiplications and four times the memory, F(2x2, 3x3) 4/9 and 16/9. Memory is what a recorded network is short of,
  * so a convolution gets F(4x4, 3x3) only up to a size, F(2x2, 3x3) up to another, and is left direct beyond: large
  * filters belong to the layers of low resolution, which have few pixels to gain from it. */
+#define sige_plan_of SIGE_ISA(sige_plan_of)
 sige_plan sige_plan_of(const sige_conv *conv);
 
 /* The taps that a phase of a source reads, of those that its window has: y rows of x, from (first_y, first_x) on. A
@@ -39,6 +42,13 @@ typedef struct sige_taps {
     int y, x, first_y, first_x;
 } sige_taps;
 
+#define sige_taps_of SIGE_ISA(sige_taps_of)
 sige_taps sige_taps_of(const sige_source *source, sige_method method, int phase);
+
+/* As sige_pack_size and sige_pack. */
+#define sige_packed_size SIGE_ISA(sige_packed_size)
+#define sige_pack_panels SIGE_ISA(sige_pack_panels)
+size_t sige_packed_size(const sige_conv *conv);
+void sige_pack_panels(const sige_conv *conv, const sige_weights *weights, float *packed);
 
 #endif

@@ -1,5 +1,7 @@
 #include "pool.h"
 
+#include "isa.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -135,7 +137,7 @@ void *sige_pool_own(sige_pool *pool, int thread) { return pool->own[thread]; }
 int sige_pool_threads(const sige_pool *pool) { return pool->threads; }
 
 sige_pool *sige_pool_create(int threads) {
-    if (!sige_simd())
+    if (!sige_isa_chosen())
         return NULL;
     if (threads <= 0)
         threads = (int)sysconf(_SC_NPROCESSORS_ONLN);

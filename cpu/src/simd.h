@@ -1,114 +1,143 @@
-/* Eight-float vectors for every instruction set, in the compiler's vector extensions: one AVX2 register, a pair of NEON
- * registers, or whatever the compiler makes of it elsewhere. A splat written as `s - (v8){0}` becomes a broadcast load
- * on AVX2 and folds into fmla by element on NEON. Loads and stores need the alignment of a float only. */
+/* Vectors of floats as wide as the instruction set's registers suggest, in the compiler's vector extensions: sixteen
+ * floats for AVX-512; eight elsewhere: one AVX2 register, a pair of NEON registers, or whatever the compiler makes of
+ * it. A splat written as `s - (vfloat){0}` becomes a broadcast load on x86-64 and folds into fmla by element on NEON.
+ * Loads and stores need the alignment of a float only. */
 #ifndef SIGE_SIMD_H
 #define SIGE_SIMD_H
 
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
-#define SIGE_SIMD_NAME "avx2"
+#define SIGE_LANES 16
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define SIGE_LANES 8
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
-#define SIGE_SIMD_NAME "neon"
+#define SIGE_LANES 8
 #else
-#define SIGE_SIMD_NAME "generic"
+#define SIGE_LANES 8
 #endif
 
-typedef float v8 __attribute__((vector_size(32)));
-typedef int32_t v8i __attribute__((vector_size(32)));
-typedef float v8_unaligned __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float vfloat __attribute__((vector_size(SIGE_LANES * 4)));
+typedef int32_t vint __attribute__((vector_size(SIGE_LANES * 4)));
+typedef float vfloat_unaligned __attribute__((vector_size(SIGE_LANES * 4), aligned(4), may_alias));
 
-static inline v8 v8_load(const float *p) { return *(const v8_unaligned *)p; }
-static inline void v8_store(float *p, v8 v) { *(v8_unaligned *)p = v; }
-static inline v8 v8_splat(float s) { return s - (v8){0}; }
+static inline vfloat v_load(const float *p) { return *(const vfloat_unaligned *)p; }
+static inline void v_store(float *p, vfloat v) { *(vfloat_unaligned *)p = v; }
+static inline vfloat v_splat(float s) { return s - (vfloat){0}; }
 
-/* The first n of eight floats; the rest are zero and are not touched in memory. */
-static inline v8 v8_load_n(const float *p, int n) {
-    v8 v = {0};
+/* The first n floats of a vector; the rest are zero and are not touched in memory. */
+static inline vfloat v_load_n(const float *p, int n) {
+#if defined(__AVX512F__)
+    return (vfloat)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    vfloat v = {0};
     memcpy(&v, p, (size_t)n * sizeof(float));
     return v;
+#endif
 }
 
-static inline void v8_store_n(float *p, v8 v, int n) { memcpy(p, &v, (size_t)n * sizeof(float)); }
+static inline void v_store_n(float *p, vfloat v, int n) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    memcpy(p, &v, (size_t)n * sizeof(float));
+#endif
+}
 
-/* Up to eight floats; n is mostly a constant where this is inlined. */
-static inline v8 v8_some(const float *p, int n) { return n == 8 ? v8_load(p) : v8_load_n(p, n); }
-static inline void v8_put(float *p, v8 v, int n) {
-    if (n == 8)
-        v8_store(p, v);
+/* Up to a whole vector; n is mostly a constant where this is inlined. */
+static inline vfloat v_some(const float *p, int n) { return n == SIGE_LANES ? v_load(p) : v_load_n(p, n); }
+static inline void v_put(float *p, vfloat v, int n) {
+    if (n == SIGE_LANES)
+        v_store(p, v);
     else
-        v8_store_n(p, v, n);
+        v_store_n(p, v, n);
 }
 
 /* Lane by lane: a where the mask is set, else b. */
-static inline v8 v8_select(v8i mask, v8 a, v8 b) { return (v8)(((v8i)a & mask) | ((v8i)b & ~mask)); }
+static inline vfloat v_select(vint mask, vfloat a, vfloat b) { return (vfloat)(((vint)a & mask) | ((vint)b & ~mask)); }
 
 /* x between low and high; NaN stays NaN. */
-static inline v8 v8_clamp(v8 x, float low, float high) {
-#if defined(__AVX2__)
-    return (v8)_mm256_min_ps(_mm256_set1_ps(high), _mm256_max_ps(_mm256_set1_ps(low), (__m256)x));
+static inline vfloat v_clamp(vfloat x, float low, float high) {
+#if defined(__AVX512F__)
+    return (vfloat)_mm512_min_ps(_mm512_set1_ps(high), _mm512_max_ps(_mm512_set1_ps(low), (__m512)x));
+#elif defined(__AVX2__)
+    return (vfloat)_mm256_min_ps(_mm256_set1_ps(high), _mm256_max_ps(_mm256_set1_ps(low), (__m256)x));
 #elif defined(__ARM_NEON)
     union {
-        v8 v;
+        vfloat v;
         float32x4_t half[2];
     } u = {x};
     for (int i = 0; i < 2; i++)
         u.half[i] = vminq_f32(vdupq_n_f32(high), vmaxq_f32(vdupq_n_f32(low), u.half[i]));
     return u.v;
 #else
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < SIGE_LANES; i++)
         x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
     return x;
 #endif
 }
 
-/* Sum of the lanes, pairwise, in the same order everywhere. */
-static inline float v8_sum(v8 v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
+/* Sum of the lanes, pairwise: the upper half is added to the lower one until one lane is left. */
+static inline float v_sum(vfloat v) {
+    float lane[SIGE_LANES];
+    v_store(lane, v);
+    for (int half = SIGE_LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lane[i] += lane[i + half];
+    return lane[0];
+}
 
 /* exp(x) within 2 ulp for x in [-87, 88], clamped to that range. x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) is a
  * polynomial whose coefficients minimise the largest relative error (2e-9, Lawson's iteration); 2^n is added to the
  * exponent bits. The product n ln 2 is exact where it is fused into the subtraction, on every target but the generic
  * one. */
-static inline v8 v8_exp(v8 x) {
-    x = v8_clamp(x, -87.0f, 88.0f);
-    const v8 magic = v8_splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to the nearest integer */
-    v8 shifted = x * v8_splat(1.44269504f) + magic;
-    v8 r = x - (shifted - magic) * v8_splat(0.693147181f);
-    v8 p = v8_splat(0.00138436072f);
-    p = p * r + v8_splat(0.00837419555f);
-    p = p * r + v8_splat(0.0416680053f);
-    p = p * r + v8_splat(0.166664302f);
-    p = p * r + v8_splat(0.49999994f);
-    p = p * r + v8_splat(1.0f);
-    p = p * r + v8_splat(1.0f);
-    return (v8)((v8i)p + ((v8i)shifted << 23));
+static inline vfloat v_exp(vfloat x) {
+    x = v_clamp(x, -87.0f, 88.0f);
+    const vfloat magic = v_splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to the nearest integer */
+    vfloat shifted = x * v_splat(1.44269504f) + magic;
+    vfloat r = x - (shifted - magic) * v_splat(0.693147181f);
+    vfloat p = v_splat(0.00138436072f);
+    p = p * r + v_splat(0.00837419555f);
+    p = p * r + v_splat(0.0416680053f);
+    p = p * r + v_splat(0.166664302f);
+    p = p * r + v_splat(0.49999994f);
+    p = p * r + v_splat(1.0f);
+    p = p * r + v_splat(1.0f);
+    return (vfloat)((vint)p + ((vint)shifted << 23));
 }
 
-static inline v8 v8_silu(v8 x) { return x / (v8_splat(1.0f) + v8_exp(-x)); }
+static inline vfloat v_silu(vfloat x) { return x / (v_splat(1.0f) + v_exp(-x)); }
 
 /* max(x, 0); NaN stays NaN. */
-static inline v8 v8_relu(v8 x) { return (v8)((v8i)x & ~(x < (v8){0})); }
+static inline vfloat v_relu(vfloat x) {
+#if defined(__AVX512F__)
+    return (vfloat)_mm512_max_ps(_mm512_setzero_ps(), (__m512)x);
+#else
+    return (vfloat)((vint)x & ~(x < (vfloat){0}));
+#endif
+}
 
-static inline v8 v8_leaky_relu(v8 x) { return x * v8_select(x < (v8){0}, v8_splat(0.2f), v8_splat(1.0f)); }
+static inline vfloat v_leaky_relu(vfloat x) { return x * v_select(x < (vfloat){0}, v_splat(0.2f), v_splat(1.0f)); }
 
 /* tanh(x) within 3 ulp: below 0.8 an odd polynomial (its largest relative error is 4e-9, by Lawson's iteration), beyond
  * it 1 - 2 / (exp(2 x) + 1), which loses too many digits to cancellation nearer to zero. */
-static inline v8 v8_tanh(v8 x) {
-    const v8i sign_bit = (v8i){0} - INT32_MAX - 1;
-    const v8i sign = (v8i)x & sign_bit;
-    const v8 size = (v8)((v8i)x & ~sign_bit), one = v8_splat(1.0f), square = x * x;
-    v8 p = v8_splat(0.00158475642f);
-    p = p * square - v8_splat(0.0074095577f);
-    p = p * square + v8_splat(0.0213029906f);
-    p = p * square - v8_splat(0.0538523309f);
-    p = p * square + v8_splat(0.133322209f);
-    p = p * square - v8_splat(0.333332986f);
+static inline vfloat v_tanh(vfloat x) {
+    const vint sign_bit = (vint){0} - INT32_MAX - 1;
+    const vint sign = (vint)x & sign_bit;
+    const vfloat size = (vfloat)((vint)x & ~sign_bit), one = v_splat(1.0f), square = x * x;
+    vfloat p = v_splat(0.00158475642f);
+    p = p * square - v_splat(0.0074095577f);
+    p = p * square + v_splat(0.0213029906f);
+    p = p * square - v_splat(0.0538523309f);
+    p = p * square + v_splat(0.133322209f);
+    p = p * square - v_splat(0.333332986f);
     p = p * square * x + x;
-    v8 beyond = one - v8_splat(2.0f) / (v8_exp(size + size) + one);
-    return v8_select(size < v8_splat(0.8f), p, (v8)((v8i)beyond | sign));
+    vfloat beyond = one - v_splat(2.0f) / (v_exp(size + size) + one);
+    return v_select(size < v_splat(0.8f), p, (vfloat)((vint)beyond | sign));
 }
 
 #endif

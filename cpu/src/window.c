@@ -85,26 +85,29 @@ typedef struct treatment {
     int act;
 } treatment;
 
-/* Channels k ... k + n - 1 of a pixel, n <= 8. */
-static inline void treat(const treatment *t, const float *src, int k, int n, int act, float *dst) {
-    v8 x = v8_some(src + k, n);
-    if (t->scale)
-        x = x * v8_some(t->scale + k, n) + v8_some(t->shift + k, n);
-    if (t->gamma)
-        x = x * (v8_splat(1.0f) + v8_some(t->gamma + k, n)) + v8_some(t->beta + k, n);
-    v8_put(dst + k, sige_activate(x, act), n);
+/* Channels k ... k + n - 1 of a pixel, at most a vector. */
+static inline void treat(treatment t, const float *src, int k, int n, int act, float *dst) {
+    vfloat x = v_some(src + k, n);
+    if (t.scale)
+        x = x * v_some(t.scale + k, n) + v_some(t.shift + k, n);
+    if (t.gamma)
+        x = x * (v_splat(1.0f) + v_some(t.gamma + k, n)) + v_some(t.beta + k, n);
+    v_put(dst + k, sige_activate(x, act), n);
 }
 
-static inline void treat_channels(const treatment *t, const float *src, int c, int act, float *dst) {
+/* `below` floats further on lies the pixel below, which will be wanted soon, and which the hardware does not expect. */
+static inline void treat_channels(treatment t, const float *src, int c, int64_t below, int act, float *dst) {
     int k = 0;
-    for (; k + 8 <= c; k += 8)
-        treat(t, src, k, 8, act, dst);
+    for (; k + SIGE_LANES <= c; k += SIGE_LANES) {
+        __builtin_prefetch(src + k + below);
+        treat(t, src, k, SIGE_LANES, act, dst);
+    }
     if (k < c)
         treat(t, src, k, c - k, act, dst);
 }
 
-static void treat_pixel(const treatment *t, const float *src, int c, float *dst) {
-#define TREAT_AS(act) treat_channels(t, src, c, act, dst)
+static void treat_pixel(const treatment *t, const float *src, int c, int64_t below, float *dst) {
+#define TREAT_AS(act) treat_channels(*t, src, c, below, act, dst)
     SIGE_WITH_CONSTANT_ACT(t->act, TREAT_AS)
 #undef TREAT_AS
 }
@@ -132,6 +135,12 @@ static shown show(const sige_input *in, int image, int y, int x, int w) {
     return s;
 }
 
+static void expect(const float *src, int floats) {
+    enum { LINE = 16 }; /* floats of a cache line */
+    for (int i = 0; i < floats; i += LINE)
+        __builtin_prefetch(src + i);
+}
+
 /* Columns x ... x + w - 1 of row y, all inside the image; returns how many were read, at least one. */
 static int read_some(const sige_input *in, int image, int y, int x, int w, float *dst) {
     const int c = in->x.c, up = in->resample > 0;
@@ -146,7 +155,7 @@ static int read_some(const sige_input *in, int image, int y, int x, int w, float
         zero(dst, (size_t)s.pixels * row);
     } else if (in->modulated || (s.run.base && (in->scale || in->act != SIGE_IDENTITY))) {
         for (int i = 0; i < s.pixels; i++, dst += row) {
-            treat_pixel(&t, s.run.data + (size_t)((s.odd + i) >> up) * row, c, dst);
+            treat_pixel(&t, s.run.data + (size_t)((s.odd + i) >> up) * row, c, (int64_t)in->x.w * c, dst);
             if (in->modulated)
                 t.gamma += in->mod.gamma.c, t.beta += in->mod.beta.c;
         }
@@ -154,6 +163,8 @@ static int read_some(const sige_input *in, int image, int y, int x, int w, float
         for (int i = 0; i < s.pixels; i++, dst += row)
             memcpy(dst, s.run.data + (size_t)((s.odd + i) >> 1) * row, row * sizeof(float));
     } else {
+        if (s.run.base)
+            expect(s.run.data + (int64_t)in->x.w * c, s.pixels * c);
         memcpy(dst, s.run.data, (size_t)s.pixels * row * sizeof(float));
     }
     return s.pixels;

@@ -1,6 +1,6 @@
 #include "winograd.h"
 
-#include "simd.h"
+#include "panel.h"
 
 /* F(4, 3) at the points 0, a, -a, b, -b and infinity, with a^2 = 1/2 and b^2 = 2. By Cook and Toom's construction, with
  * M(x) = x (x^2 - a^2) (x^2 - b^2), the input's row of a point p has the coefficients of M(x) / (x - p), that of
@@ -10,11 +10,11 @@
 #define A 0.70710678118654752440
 #define B 1.41421356237309504880
 
-static inline void input_4(const v8 d[6], v8 t[6]) {
-    const v8 a = v8_splat((float)A), b = v8_splat((float)B), two = v8_splat(2.0f), half = v8_splat(0.5f);
-    const v8 sum = v8_splat(2.5f); /* a^2 + b^2 */
-    v8 even_a = d[4] - two * d[2], odd_a = a * (d[3] - two * d[1]);
-    v8 even_b = d[4] - half * d[2], odd_b = b * (d[3] - half * d[1]);
+static inline void input_4(const vfloat d[6], vfloat t[6]) {
+    const vfloat a = v_splat((float)A), b = v_splat((float)B), two = v_splat(2.0f), half = v_splat(0.5f);
+    const vfloat sum = v_splat(2.5f); /* a^2 + b^2 */
+    vfloat even_a = d[4] - two * d[2], odd_a = a * (d[3] - two * d[1]);
+    vfloat even_b = d[4] - half * d[2], odd_b = b * (d[3] - half * d[1]);
     t[0] = d[0] - sum * d[2] + d[4];
     t[1] = even_a + odd_a;
     t[2] = even_a - odd_a;
@@ -23,24 +23,24 @@ static inline void input_4(const v8 d[6], v8 t[6]) {
     t[5] = d[1] - sum * d[3] + d[5];
 }
 
-static inline void output_4(const v8 m[6], v8 y[4]) {
-    const v8 a = v8_splat((float)A), b = v8_splat((float)B), two = v8_splat(2.0f), half = v8_splat(0.5f);
-    v8 even_a = m[1] + m[2], odd_a = a * (m[1] - m[2]);
-    v8 even_b = m[3] + m[4], odd_b = b * (m[3] - m[4]);
+static inline void output_4(const vfloat m[6], vfloat y[4]) {
+    const vfloat a = v_splat((float)A), b = v_splat((float)B), two = v_splat(2.0f), half = v_splat(0.5f);
+    vfloat even_a = m[1] + m[2], odd_a = a * (m[1] - m[2]);
+    vfloat even_b = m[3] + m[4], odd_b = b * (m[3] - m[4]);
     y[0] = m[0] + even_a + even_b;
     y[1] = odd_a + odd_b;
     y[2] = half * even_a + two * even_b;
     y[3] = half * odd_a + two * odd_b + m[5];
 }
 
-static inline void input_2(const v8 d[4], v8 t[4]) {
+static inline void input_2(const vfloat d[4], vfloat t[4]) {
     t[0] = d[0] - d[2];
     t[1] = d[1] + d[2];
     t[2] = d[2] - d[1];
     t[3] = d[1] - d[3];
 }
 
-static inline void output_2(const v8 m[4], v8 y[2]) {
+static inline void output_2(const vfloat m[4], vfloat y[2]) {
     y[0] = m[0] + m[1] + m[2];
     y[1] = m[1] - m[2] - m[3];
 }
@@ -64,48 +64,40 @@ void sige_winograd_filter(sige_method method, const float *filter, float *points
         }
 }
 
-static inline v8 load(const float *p, int n) { return n == 8 ? v8_load(p) : v8_load_n(p, n); }
-static inline void store(float *p, v8 v, int n) {
-    if (n == 8)
-        v8_store(p, v);
-    else
-        v8_store_n(p, v, n);
-}
-
-/* n <= 8 of c channels, first the columns, then the rows. */
+/* n of c channels, at most a vector, first the columns, then the rows. */
 static inline void window_4(const float *window, size_t row, size_t c, int n, float *out, size_t point) {
-    v8 t[6][6];
+    vfloat t[6][6];
     for (int x = 0; x < 6; x++) {
-        v8 d[6], column[6];
+        vfloat d[6], column[6];
         for (int y = 0; y < 6; y++)
-            d[y] = load(window + (size_t)y * row + (size_t)x * c, n);
+            d[y] = v_some(window + (size_t)y * row + (size_t)x * c, n);
         input_4(d, column);
         for (int y = 0; y < 6; y++)
             t[y][x] = column[y];
     }
     for (int y = 0; y < 6; y++) {
-        v8 points[6];
+        vfloat points[6];
         input_4(t[y], points);
         for (int x = 0; x < 6; x++)
-            store(out + (size_t)(y * 6 + x) * point, points[x], n);
+            v_put(out + (size_t)(y * 6 + x) * point, points[x], n);
     }
 }
 
 static inline void window_2(const float *window, size_t row, size_t c, int n, float *out, size_t point) {
-    v8 t[4][4];
+    vfloat t[4][4];
     for (int x = 0; x < 4; x++) {
-        v8 d[4], column[4];
+        vfloat d[4], column[4];
         for (int y = 0; y < 4; y++)
-            d[y] = load(window + (size_t)y * row + (size_t)x * c, n);
+            d[y] = v_some(window + (size_t)y * row + (size_t)x * c, n);
         input_2(d, column);
         for (int y = 0; y < 4; y++)
             t[y][x] = column[y];
     }
     for (int y = 0; y < 4; y++) {
-        v8 points[4];
+        vfloat points[4];
         input_2(t[y], points);
         for (int x = 0; x < 4; x++)
-            store(out + (size_t)(y * 4 + x) * point, points[x], n);
+            v_put(out + (size_t)(y * 4 + x) * point, points[x], n);
     }
 }
 
@@ -122,19 +114,19 @@ static inline void input(sige_method method, const float *window, size_t row, si
 void sige_winograd_input(sige_method method, const float *window, size_t row, int c, float *out, size_t point,
                          size_t part) {
     int k = 0;
-    for (; k + 8 <= c; k += 8)
-        input(method, window + k, row, (size_t)c, 8, out + k, point, part);
+    for (; k + SIGE_LANES <= c; k += SIGE_LANES)
+        input(method, window + k, row, (size_t)c, SIGE_LANES, out + k, point, part);
     if (k < c)
         input(method, window + k, row, (size_t)c, c - k, out + k, point, part);
 }
 
-/* Eight channels of the 4x4 outputs. */
-static inline void products_4(const float *products, size_t point, v8 y[4][4]) {
-    v8 t[4][6];
+/* A vector of channels of the 4x4 outputs. */
+static inline void products_4(const float *products, size_t point, vfloat y[4][4]) {
+    vfloat t[4][6];
     for (int j = 0; j < 6; j++) {
-        v8 m[6], column[4];
+        vfloat m[6], column[4];
         for (int i = 0; i < 6; i++)
-            m[i] = v8_load(products + (size_t)(i * 6 + j) * point);
+            m[i] = v_load(products + (size_t)(i * 6 + j) * point);
         output_4(m, column);
         for (int i = 0; i < 4; i++)
             t[i][j] = column[i];
@@ -143,13 +135,13 @@ static inline void products_4(const float *products, size_t point, v8 y[4][4]) {
         output_4(t[i], y[i]);
 }
 
-static inline void products_2(const float *products, size_t point, v8 y[4][4]) {
+static inline void products_2(const float *products, size_t point, vfloat y[4][4]) {
     for (int part = 0; part < 4; part++) {
-        v8 t[2][4];
+        vfloat t[2][4];
         for (int j = 0; j < 4; j++) {
-            v8 m[4], column[2];
+            vfloat m[4], column[2];
             for (int i = 0; i < 4; i++)
-                m[i] = v8_load(products + (size_t)(i * 4 + j) * point + part * SIGE_PANEL);
+                m[i] = v_load(products + (size_t)(i * 4 + j) * point + part * SIGE_PANEL);
             output_2(m, column);
             for (int i = 0; i < 2; i++)
                 t[i][j] = column[i];
@@ -160,14 +152,14 @@ static inline void products_2(const float *products, size_t point, v8 y[4][4]) {
 }
 
 void sige_winograd_output(sige_method method, const float *products, size_t point, int h, int w, float *out) {
-    for (int half = 0; half < SIGE_PANEL; half += 8) {
-        v8 y[4][4];
+    for (int part = 0; part < SIGE_PANEL; part += SIGE_LANES) {
+        vfloat y[4][4];
         if (method == SIGE_WINOGRAD_4)
-            products_4(products + half, point, y);
+            products_4(products + part, point, y);
         else
-            products_2(products + half, point, y);
+            products_2(products + part, point, y);
         for (int i = 0; i < h; i++)
             for (int j = 0; j < w; j++)
-                v8_store(out + (i * w + j) * SIGE_PANEL + half, y[i][j]);
+                v_store(out + (i * w + j) * SIGE_PANEL + part, y[i][j]);
     }
 }

@@ -14,14 +14,17 @@ static inline int sige_winograd_points(sige_method m) {
 static inline int sige_winograd_parts(sige_method m) { return m == SIGE_WINOGRAD_2 ? 4 : 1; }
 
 /* filter: [3][3]. */
+#define sige_winograd_filter SIGE_ISA(sige_winograd_filter)
 void sige_winograd_filter(sige_method method, const float *filter, float *points);
 
 /* window: [6][6][c], rows `row` floats apart. Point p, part i goes to out + p * point + i * part, c floats. */
+#define sige_winograd_input SIGE_ISA(sige_winograd_input)
 void sige_winograd_input(sige_method method, const float *window, size_t row, int c, float *out, size_t point,
                          size_t part);
 
-/* Sixteen channels: point p, part i is read from products + p * point + 16 * i; the first h x w outputs are written to
- * out: [h][w][16]. */
+/* A panel: point p, part i is read from products + p * point + i * SIGE_PANEL; the first h x w outputs are written to
+ * out: [h][w][SIGE_PANEL]. */
+#define sige_winograd_output SIGE_ISA(sige_winograd_output)
 void sige_winograd_output(sige_method method, const float *products, size_t point, int h, int w, float *out);
 
 #endif

@@ -145,7 +145,9 @@ def _native_library(threads: int) -> str:
     from sige_mlx.errors import SigeError
 
     try:
-        return f"{library.library()._name} ({library.simd()}, {Pool(threads).threads} threads)"
+        path, others = library.library()._name, [s for s in library.instruction_sets() if s != library.simd()]
+        instructions = library.simd() + (f" (also has {', '.join(others)})" if others else "")
+        return f"{path}: {instructions}, {Pool(threads).threads} threads"
     except SigeError as error:
         return str(error)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from platform import machine
@@ -16,8 +15,8 @@ import pytest
 
 CPU = Path(__file__).parents[2] / "cpu"
 COMPILERS = [compiler for compiler in ("gcc", "clang", "clang-19") if shutil.which(compiler)]
-ZIG = [sys.executable, "-m", "ziglang", "cc"]
 
+x86_64 = pytest.mark.skipif(machine() not in ("x86_64", "AMD64"), reason="of x86-64")
 needs_zig = pytest.mark.skipif(find_spec("ziglang") is None, reason="needs ziglang (extra: cross)")
 
 
@@ -29,83 +28,154 @@ def tool(name: str) -> str | None:
 pytestmark = pytest.mark.skipif(tool("cmake") is None, reason="needs CMake")
 
 
-def run(*command: str | Path, **environment: str) -> None:
+def run(*command: str | Path, **environment: str) -> str:
+    """Runs a command that must succeed; returns what it prints."""
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, env={**os.environ, **environment}
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
 
 
 def build(folder: Path, preset: str, compiler: str, *options: str) -> Path:
-    """Configures and builds cpu/ into `folder`; returns its test program."""
+    """Configures and builds cpu/ into `folder`."""
     run(
         tool("cmake") or "cmake", "-S", CPU, "-B", folder, "--preset", preset,
-        f"-DCMAKE_C_COMPILER={compiler}", "-DSIGE_BENCH=ON", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *options,
+        f"-DCMAKE_C_COMPILER={compiler}", "-DSIGE_BENCH=ON", *options,
     )  # fmt: skip
     run(tool("cmake") or "cmake", "--build", folder, "--parallel", "2")
-    return folder / "tests" / "sige_cpu_tests"
+    return folder
 
 
-@pytest.mark.skipif(not COMPILERS, reason="needs a C compiler")
-def test_c_tests_pass_in_a_release_build(tmp_path: Path) -> None:
-    run(build(tmp_path, "release", COMPILERS[0]), SIGE_TEST_PERCENT="20")
+def run_c_tests(folder: Path, percent: int) -> None:
+    """On every instruction set that this machine has."""
+    run(tool("ctest") or "ctest", "--test-dir", folder, "--output-on-failure", SIGE_TEST_PERCENT=str(percent))
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a release build."""
+    if not COMPILERS:
+        pytest.skip("needs a C compiler")
+    return build(tmp_path_factory.mktemp("release"), "release", COMPILERS[0])
+
+
+def test_c_tests_pass_in_a_release_build(release: Path) -> None:
+    run_c_tests(release, 10)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", COMPILERS[1:])
 def test_c_tests_pass_with_other_compilers(compiler: str, tmp_path: Path) -> None:
-    run(build(tmp_path, "release", compiler))
+    run_c_tests(build(tmp_path, "release", compiler), 100)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not COMPILERS, reason="needs a C compiler")
 @pytest.mark.parametrize("preset", ["address", "thread"])
 def test_c_tests_pass_under_sanitizers(preset: str, tmp_path: Path) -> None:
-    run(build(tmp_path, preset, COMPILERS[-1]), SIGE_TEST_PERCENT="30")
+    run_c_tests(build(tmp_path, preset, COMPILERS[-1]), 15)
 
 
+def objects(folder: Path, isa: str) -> list[Path]:
+    """What was compiled for one instruction set, or for `every` processor."""
+    found = sorted(folder.glob(f"CMakeFiles/sige_{isa}.dir/src/*.o"))
+    assert found
+    return found
+
+
+@x86_64
+@pytest.mark.skipif(not shutil.which("objdump"), reason="needs objdump")
+@pytest.mark.parametrize(
+    ("isa", "lacks"),
+    [
+        ("every", r"%[yz]mm|\tv[a-z]"),
+        ("generic", r"%[yz]mm|\tv[a-z]"),
+        ("avx2", r"%zmm|%[xy]mm(1[6-9]|[23][0-9])|%k[0-7]"),
+    ],
+)
+def test_nothing_is_compiled_for_a_better_processor(release: Path, isa: str, lacks: str) -> None:
+    """One instruction of AVX in what an old processor runs would kill the process."""
+    code = subprocess.run(["objdump", "-d", "-w", *objects(release, isa)], capture_output=True, text=True, check=True)
+    assert "%xmm" in code.stdout or isa == "every"
+    found = [line for line in code.stdout.splitlines() if re.search(lacks, line)]
+    assert not found, found[:5]
+
+
+@x86_64
+@pytest.mark.skipif(not shutil.which("nm"), reason="needs nm")
+def test_no_function_of_a_set_bears_the_name_of_anothers(release: Path) -> None:
+    """Of two functions of one name a linker would keep either."""
+    for isa in ("avx512", "avx2", "generic"):
+        names = subprocess.run(
+            ["nm", "-g", "--defined-only", *objects(release, isa)], capture_output=True, text=True, check=True
+        )
+        defined = [line.split()[-1] for line in names.stdout.splitlines() if len(line.split()) == 3]
+        assert len(defined) > 20
+        assert not [name for name in defined if not name.endswith(f"_{isa}")]
+
+
+@x86_64
 @pytest.mark.slow
-@pytest.mark.skipif(not COMPILERS or machine() not in ("x86_64", "AMD64"), reason="needs a C compiler for x86-64")
-def test_c_tests_pass_without_avx2(tmp_path: Path) -> None:
-    """The generic face of simd.h."""
-    run(build(tmp_path, "release", COMPILERS[0], "-DSIGE_MARCH=-march=x86-64"), SIGE_TEST_PERCENT="30")
+@pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="needs qemu-x86_64")
+@pytest.mark.parametrize(("processor", "isas"), [("Nehalem", ["generic"]), ("Haswell", ["avx2", "generic"])])
+def test_c_tests_pass_on_older_processors(release: Path, processor: str, isas: list[str]) -> None:
+    """The best set is chosen that such a processor has, and does not run into an instruction that it lacks."""
+    emulator = [shutil.which("qemu-x86_64") or "", "-cpu", processor, release / "tests" / "sige_cpu_tests"]
+    told = run(*emulator, SIGE_TEST_PERCENT="4", SIGE_CPU_ISA="")
+    assert told.startswith(f"{isas[0]}, of {', '.join(isas)}\n")
 
 
-@cache
-def compile_flags(folder: Path) -> tuple[str, ...]:
-    """The flags CMake gave the library's sources, less those of one machine."""
-    build(folder, "release", COMPILERS[0])
-    commands = json.loads((folder / "compile_commands.json").read_text())
-    flags = next(entry["command"].split() for entry in commands if entry["file"].endswith("src/gemm.c"))
-    return tuple(flag for flag in flags[1 : flags.index("-o")] if flag not in ("-mavx2", "-mfma", "-mcpu=apple-m1"))
+def cross_build(tmp_path: Path, target: str, *options: str) -> Path:
+    """Builds cpu/ for another platform, by zig; returns the folder."""
+    from ziglang import __file__ as package
 
-
-def cross_compile(tmp_path: Path, target: str, sources: list[Path], *flags: str) -> Path:
-    output = tmp_path / target
-    run(*ZIG, "-target", target, *compile_flags(tmp_path / "build"), *flags, *sources, "-o", output, "-lm")
-    return output
+    architecture, system = target.split("-")[:2]
+    zig, names = Path(package).with_name("zig"), {"linux": "Linux", "macos": "Darwin"}
+    toolchain = tmp_path / "zig.cmake"
+    toolchain.write_text(
+        f"set(CMAKE_SYSTEM_NAME {names[system.split('.')[0]]})\n"
+        f"set(CMAKE_SYSTEM_PROCESSOR {architecture})\n"
+        f'set(CMAKE_OSX_SYSROOT "" CACHE STRING "")\n'
+        f"set(CMAKE_C_COMPILER {zig} cc -target {target})\n"
+        "set(SIGE_NEON_FLAGS -mcpu=apple_m1)\n"
+    )
+    folder = tmp_path / "build"
+    cmake = tool("cmake") or "cmake"
+    run(
+        cmake, "-S", CPU, "-B", folder, f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", "-DSIGE_WERROR=ON",
+        "-DSIGE_BENCH=OFF", *options,
+    )  # fmt: skip
+    run(cmake, "--build", folder, "--parallel", "2")
+    return folder
 
 
 @needs_zig
 @pytest.mark.slow
-@pytest.mark.skipif(not COMPILERS, reason="needs a C compiler")
 @pytest.mark.parametrize(
     ("target", "magic"),
     [
         ("aarch64-linux-gnu.2.28", b"\x7fELF"),
-        ("aarch64-macos.12.0", b"\xcf\xfa\xed\xfe"),
-        ("x86_64-linux-musl", b"\x7fELF"),
+        ("aarch64-macos.14.0", b"\xcf\xfa\xed\xfe"),
+        ("x86_64-linux-gnu.2.28", b"\x7fELF"),
     ],
 )
 def test_library_cross_compiles(target: str, magic: bytes, tmp_path: Path) -> None:
-    library = cross_compile(tmp_path, target, sorted(CPU.glob("src/*.c")), "-shared")
+    (library,) = cross_build(tmp_path, target, "-DSIGE_TESTS=OFF").glob("libsige_cpu.*")
     assert library.read_bytes().startswith(magic)
 
 
 @needs_zig
+@x86_64
 @pytest.mark.slow
-@pytest.mark.skipif(not COMPILERS or not shutil.which("qemu-aarch64"), reason="needs a C compiler and qemu-aarch64")
+def test_c_tests_pass_when_zig_compiles(tmp_path: Path) -> None:
+    run_c_tests(cross_build(tmp_path, "x86_64-linux-musl", "-DCMAKE_EXE_LINKER_FLAGS=-static"), 10)
+
+
+@needs_zig
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="needs qemu-aarch64")
 def test_c_tests_pass_on_neon(tmp_path: Path) -> None:
-    sources = sorted(CPU.glob("src/*.c")) + sorted(CPU.glob("tests/*.c"))
-    program = cross_compile(tmp_path, "aarch64-linux-musl", sources, "-static")
-    run(shutil.which("qemu-aarch64") or "", program, SIGE_TEST_PERCENT="4")
+    program = cross_build(tmp_path, "aarch64-linux-musl", "-DCMAKE_EXE_LINKER_FLAGS=-static") / "tests/sige_cpu_tests"
+    told = run(shutil.which("qemu-aarch64") or "", program, SIGE_TEST_PERCENT="4")
+    assert told.startswith("neon, of neon\n")

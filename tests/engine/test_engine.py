@@ -161,8 +161,9 @@ def test_packed_weights_are_of_the_size_of_the_weights() -> None:
 # ---- the native library
 
 
-def test_the_library_says_what_it_was_built_for() -> None:
-    assert library.simd() in ("avx2", "neon", "generic")
+def test_the_library_says_which_instruction_set_it_uses() -> None:
+    assert library.simd() in library.instruction_sets()
+    assert {*library.instruction_sets()} <= {"avx512", "avx2", "neon", "generic"}
 
 
 def test_a_missing_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.program import MAX_OUTPUTS, MAX_SOURCES
 
-ABI = 3
+ABI = 4
 
 
 def _int_fields(names: str) -> list[tuple[str, type]]:
@@ -121,7 +121,11 @@ def _path() -> Path:
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """The loaded library; raises `SigeError` when it is missing, of another version, or not made for this processor."""
+    """The loaded library.
+
+    Raises `SigeError` when it is missing or of another version, or when the environment variable SIGE_CPU_ISA names an
+    instruction set that cannot be used here.
+    """
     path = _path()
     try:
         lib = ctypes.CDLL(str(path))
@@ -129,14 +133,14 @@ def library() -> ctypes.CDLL:
         raise SigeError(f"the CPU library {path} cannot be loaded: {error}") from error
     if lib.sige_abi() != ABI or _returns(lib.sige_op_size, c_size_t)() != ctypes.sizeof(Op):
         raise SigeError(f"the CPU library {path} belongs to another version of sige-mlx: reinstall the package")
-    if _returns(lib.sige_simd, c_char_p)() is None:
-        raise SigeError(f"the CPU library {path} needs instructions that this processor lacks (AVX2 and FMA on x86-64)")
+    lib.sige_last_error.restype = lib.sige_simd.restype = lib.sige_isas.restype = c_char_p
+    if lib.sige_simd() is None:
+        raise SigeError(lib.sige_last_error().decode())
     lib.sige_pool_create.restype = c_void_p
     lib.sige_pool_create.argtypes = [c_int]
     lib.sige_pool_destroy.argtypes = [c_void_p]
     lib.sige_pool_threads.argtypes = [c_void_p]
     lib.sige_run.argtypes = [c_void_p, POINTER(Op), c_int, POINTER(c_void_p), c_int, POINTER(c_double)]
-    lib.sige_last_error.restype = c_char_p
     lib.sige_pack_size.restype = c_size_t
     lib.sige_pack_size.argtypes = [POINTER(Conv)]
     lib.sige_pack.restype = None
@@ -145,9 +149,15 @@ def library() -> ctypes.CDLL:
 
 
 def simd() -> str:
-    """The instruction set the library was built for: avx2, neon or generic."""
+    """The instruction set in use: avx512, avx2, neon or generic."""
     name: bytes = library().sige_simd()
     return name.decode()
+
+
+def instruction_sets() -> list[str]:
+    """Those of the library that this processor has, best first: what SIGE_CPU_ISA may name."""
+    names: bytes = library().sige_isas()
+    return names.decode().split(", ")
 
 
 def _returns(function: "ctypes._NamedFuncPointer", kind: type) -> "ctypes._NamedFuncPointer":

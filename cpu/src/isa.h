@@ -1,0 +1,32 @@
+/* One library, several instruction sets. Most sources, the kernels, are compiled once for each set, with SIGE_ISA_NAME
+ * its name; the others once, for any processor of the architecture. A function that kernels share is renamed by
+ * SIGE_ISA in the header that declares it, so that each set calls its own. The others call the kernels through the
+ * table of the set that was chosen. */
+#ifndef SIGE_ISA_H
+#define SIGE_ISA_H
+
+#include "pool.h"
+
+#define SIGE_JOIN_NAMES(name, isa) name##_##isa
+#define SIGE_JOIN(name, isa) SIGE_JOIN_NAMES(name, isa)
+#define SIGE_ISA(name) SIGE_JOIN(name, SIGE_ISA_NAME)
+
+typedef struct sige_scratch {
+    size_t shared, own; /* bytes, for all threads together and for each */
+} sige_scratch;
+
+typedef struct sige_isa {
+    const char *name;
+    size_t (*pack_size)(const sige_conv *conv);
+    void (*pack)(const sige_conv *conv, const sige_weights *weights, float *packed);
+    sige_scratch (*scratch)(const sige_op *op);
+    void (*run)(const sige_op *op, void *const *slots, sige_pool *pool);
+} sige_isa;
+
+/* The set that was chosen when the library was loaded; NULL, and the reason in sige_last_error, if there is none. */
+const sige_isa *sige_isa_chosen(void);
+
+/* Keeps a sentence, or several words, for sige_last_error. */
+__attribute__((format(printf, 1, 2))) void sige_set_error(const char *format, ...);
+
+#endif
