@@ -1,6 +1,8 @@
 """Programs ready for the C library: compiled once per engine, bound once per edit, run once per sampler step."""
 
 import ctypes
+import errno
+import weakref
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -8,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.native import library as c
 from sige_mlx.engine.native.arena import Lifetime, plan
-from sige_mlx.engine.native.marshal import marshal, member
+from sige_mlx.engine.native.library import header, library
+from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.engine.native.pool import Pool
 from sige_mlx.engine.native.weights import Floats, PackedWeights
-from sige_mlx.graph import program as p
-from sige_mlx.graph.program import NONE, Kind, Program, slots_of
+from sige_mlx.graph.program import Kind, Program, slots_of
 from sige_mlx.graph.tiling import Size, Tiling
 
 Array = npt.NDArray[np.generic]
@@ -39,12 +40,12 @@ class NativeRecord:
 
 
 class Compiled:
-    """A program with its structs made, its scratch memory planned and its weights found."""
+    """A program that the library has checked, with its scratch memory planned and its weights found. Raises
+    `RuntimeError`, which names the layer, for an op that the library takes for malformed."""
 
     def __init__(self, program: Program, pool: Pool, weights: PackedWeights):
         self.program = program
         self.pool = pool
-        self.ops = marshal(program.ops)
         self.pointers: Addresses = np.zeros(len(program.buffers), np.uintp)
         self.of_kind: dict[Kind, list[tuple[int, Any]]] = {kind: [] for kind in Kind}
         self._weights = []  # keeps the arrays behind the pointers alive
@@ -59,14 +60,18 @@ class Compiled:
         self.parts = np.array(parts, np.intp).reshape(-1, 3).T
         self.planes = program.planes
         self._plan_scratch()
-        # Where in the structs the number of tiles stands, of every op that computes tiles, and which plane's it is.
-        at, planes, origin = [], [], ctypes.addressof(self.ops)
-        for struct, op in zip(self.ops, program.ops, strict=True):
-            if isinstance(op, p.Multiplying) and op.out.list != NONE:
-                at.append(ctypes.addressof(member(struct).out) + c.Domain.tiles.offset - origin)
-                planes.append(self.planes.index((op.out.h, op.out.w)))
-        self.counted = np.array(at, np.intp) // 4
-        self.counted_plane = np.array(planes, np.intp)
+        self.handle = self._compile()
+        weakref.finalize(self, library().sige_program_destroy, self.handle)
+
+    def _compile(self) -> int:
+        lib, wrong = library(), ctypes.c_int()
+        ops = marshal(self.program.ops)
+        handle: int = lib.sige_compile(ops, len(ops), len(self.program.buffers), ctypes.byref(wrong))
+        if handle:
+            return handle
+        if wrong.value < 0:
+            raise MemoryError(lib.sige_last_error().decode())
+        raise RuntimeError(f"{self.program.names[wrong.value]}: {lib.sige_last_error().decode()}")
 
     def _plan_scratch(self) -> None:
         """Offsets of scratch arrays: of those of fixed size, and for each plane of one tile's, which share an arena as
@@ -106,16 +111,29 @@ class Bound:
         self.scratch = slots, (np.cumsum(sizes) - sizes)[arena] + counts[arena] * offset
         """Slots, and the offset in bytes of each one's array."""
         self.scratch_nbytes = int(sizes.sum())
-        self._ops = type(compiled.ops).from_buffer_copy(compiled.ops)
-        np.frombuffer(memoryview(self._ops), np.int32)[compiled.counted] = counts[compiled.counted_plane]
         self._pointers = compiled.pointers.copy()
-        self._tiles: list[Array] = []  # keeps the arrays behind the pointers alive
-        for kind in (Kind.ROWS, Kind.GRID) if tiling is not None else ():
-            for i, size in compiled.of_kind[kind]:
-                assert tiling is not None
-                level = tiling.at(size)
-                self._tiles.append(np.ascontiguousarray(level.rows if kind is Kind.ROWS else level.grid, np.int32))
-                self._pointers[i] = self._tiles[-1].ctypes.data
+        self._grids: list[Array] = []  # keeps the arrays behind the pointers alive
+        for i, size in compiled.of_kind[Kind.GRID]:
+            assert tiling is not None
+            self._grids.append(np.ascontiguousarray(tiling.at(size).grid, np.int32))
+            self._pointers[i] = self._grids[-1].ctypes.data
+        self.handle = self._bind(tiling)
+        weakref.finalize(self, library().sige_bound_destroy, self.handle)
+
+    def _bind(self, tiling: Tiling | None) -> int:
+        """The library keeps a copy of the lists of tiles."""
+        lists = self.compiled.of_kind[Kind.ROWS] if tiling is not None else []
+        struct = header().structs["sige_tiles"]
+        tiles, alive = (struct * len(lists))(), []
+        for given, (slot, size) in zip(tiles, lists, strict=True):
+            assert tiling is not None
+            alive.append(np.ascontiguousarray(tiling.at(size).rows, np.int32))
+            given.list, given.count = slot, len(alive[-1])
+            given.rows = alive[-1].ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        handle: int = library().sige_bind(self.compiled.handle, tiles, len(tiles))
+        if not handle:
+            raise RuntimeError(library().sige_last_error().decode())
+        return handle
 
     def run(
         self,
@@ -137,12 +155,9 @@ class Bound:
             pointers[compiled.recorded] = [address[key] for key in compiled.recorded_keys]
             part, owner, nbytes = compiled.parts
             pointers[part] = pointers[owner] + nbytes.astype(np.uintp)
-            lib, n = c.library(), len(self._ops)
-            found = pointers.ctypes.data_as(ctypes.POINTER(ctypes.c_void_p))
+            lib = library()
             times = None if seconds is None else seconds.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
-            failed = lib.sige_run(compiled.pool.handle, self._ops, n, found, len(pointers), times)
-        if failed > 0:
-            raise MemoryError("the CPU engine ran out of memory")
-        if failed:
-            layer = compiled.program.names[-failed - 1]
-            raise RuntimeError(f"op {-failed - 1} ({layer}): {lib.sige_last_error().decode()}")
+            failed = lib.sige_run(compiled.pool.handle, self.handle, pointers.ctypes.data, times)
+            if failed:
+                error = MemoryError if failed == errno.ENOMEM else RuntimeError
+                raise error(lib.sige_last_error().decode())

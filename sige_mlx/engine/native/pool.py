@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.native import library as c
+from sige_mlx.engine.native.library import library
 from sige_mlx.engine.native.weights import aligned
 from sige_mlx.errors import SigeError
 
@@ -15,7 +15,7 @@ class Pool:
     """`threads` threads, 0 being one per processor, and one block of memory. Whoever runs a program holds `lock`."""
 
     def __init__(self, threads: int = 0):
-        lib = c.library()
+        lib = library()
         self.handle = lib.sige_pool_create(threads)
         if not self.handle:
             raise SigeError(f"{threads} threads could not be started")

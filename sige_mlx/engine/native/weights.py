@@ -7,7 +7,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.native import library as c
+from sige_mlx.engine.native.library import header, library
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.graph import program as p
 from sige_mlx.graph.fusion import FusedConv, FusedDepthwise, Groups, Written
@@ -65,8 +65,8 @@ class PackedWeights:
         return self._pack_conv(op, written)
 
     def _pack_conv(self, op: p.Conv, conv: FusedConv) -> npt.NDArray[np.uint8]:
-        lib = c.library()
-        weights = (c.Weights * len(op.source))()
+        lib, structs = library(), header().structs
+        weights = (structs["sige_weights"] * len(op.source))()
         alive = []
         i = 0
         for at, source in enumerate(conv.sources):
@@ -77,7 +77,7 @@ class PackedWeights:
             first = 0
             for _ in source.reads:
                 data = array.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-                weights[i] = c.Weights(data, source.weight_shape[-1], first)
+                weights[i] = structs["sige_weights"](data, source.weight_shape[-1], first)
                 first += op.source[i].x.c
                 i += 1
         struct = marshal([op])[0].u.conv
