@@ -1,12 +1,15 @@
 /* sige_cpu: convolutional networks on the CPU, whole images or only the tiles that an edit touched.
  *
  * This header is the whole C ABI. A caller describes a network as an array of `sige_op` (what to compute) over an
- * array of slots (where the numbers are), and runs it in one call:
+ * array of slots (where the numbers are). A program is compiled once, bound once to the tiles of an edit, and run once
+ * for every sampler step:
  *
  *     sige_pool *pool = sige_pool_create(0);
- *     int failed = sige_run(pool, ops, n_ops, slots, n_slots, NULL);
+ *     sige_program *program = sige_compile(ops, n_ops, n_slots, &wrong);
+ *     sige_bound *edit = sige_bind(program, tiles, n_lists);
+ *     int failed = sige_run(pool, edit, slots, NULL);
  *
- * Ops hold slot numbers, never pointers, so one program serves every sampler step: only the slots change.
+ * Ops hold slot numbers, never pointers: from step to step only the slots change.
  *
  * Values are float32, NHWC. What an op writes must not overlap what it reads, unless said otherwise. Nothing here
  * allocates for the caller, keeps a slot's pointer after the call, or knows of Python. Results do not depend on the
@@ -30,7 +33,7 @@ extern "C" {
 
 /* Raised whenever a struct or function below changes; the caller compares it, and sizeof(sige_op), with what it was
  * built for. */
-#define SIGE_ABI 4
+#define SIGE_ABI 5
 
 enum { SIGE_NONE = -1 };       /* a slot that is not there */
 enum { SIGE_MAX_SOURCES = 4 }; /* sources of one convolution or normalisation */
@@ -57,8 +60,8 @@ typedef struct sige_tensor {
 typedef struct sige_domain {
     int32_t n, h, w;
     int32_t tile;
-    int32_t tiles; /* length of the list; 0 is allowed and computes nothing */
-    int32_t list;  /* slot of int32[tiles][3]: image, tile row, tile column; SIGE_NONE: every pixel */
+    int32_t tiles; /* length of the list, which sige_bind fills in */
+    int32_t list;  /* slot by which sige_bind is given the tiles; SIGE_NONE: every pixel */
 } sige_domain;
 
 typedef enum sige_activation {
@@ -185,23 +188,12 @@ typedef struct sige_paste {
     int32_t dst;
 } sige_paste;
 
-/* out[i] = (sin(t_i f), cos(t_i f)), f_j = max_period^(-j / (dim / 2 - 1)), j < dim / 2: the embedding of DDPM. dim is
- * even, > 2. With log_snr = 1 the input is l = log(alpha^2 / sigma^2), cut off at -20 and 20, of which
- * t = 2000 / pi * arctan(exp(-l / 2)). */
-typedef struct sige_timestep {
-    int32_t n, dim;
-    int32_t t, out; /* slots of float[n], float[n][dim] */
-    int32_t log_snr;
-    float max_period;
-} sige_timestep;
-
 typedef enum sige_kind {
     SIGE_CONV = 0,
     SIGE_NORM = 1,
     SIGE_DEPTHWISE = 2,
     SIGE_ATTENTION = 3,
     SIGE_PASTE = 4,
-    SIGE_TIMESTEP = 5,
     SIGE_KINDS
 } sige_kind;
 
@@ -213,7 +205,6 @@ typedef struct sige_op {
         sige_depthwise depthwise;
         sige_attention attention;
         sige_paste paste;
-        sige_timestep timestep;
     } u;
 } sige_op;
 
@@ -244,16 +235,36 @@ SIGE_API sige_pool *sige_pool_create(int threads);
 SIGE_API void sige_pool_destroy(sige_pool *pool);
 SIGE_API int sige_pool_threads(const sige_pool *pool);
 
-/* Runs ops in order. Before anything is computed every op is checked against the limits above and its slots against
- * n_slots: returns 0, or -(1 + i) when op i is malformed (nothing was written; sige_last_error says why), or ENOMEM.
- * `seconds`, if not NULL, receives each op's wall-clock seconds. */
-SIGE_API int sige_run(sige_pool *pool, const sige_op *ops, int n_ops, void *const *slots, int n_slots, double *seconds);
+typedef struct sige_program sige_program;
+
+/* Checks every op against the limits above and its slots against n_slots, and keeps a copy of all. NULL when one is
+ * malformed, which `wrong` then names (else it is -1), or when there is no memory; sige_last_error says why. */
+SIGE_API sige_program *sige_compile(const sige_op *ops, int n_ops, int n_slots, int *wrong);
+SIGE_API void sige_program_destroy(sige_program *program);
+
+/* The active tiles of a plane, for all domains that name `list`. */
+typedef struct sige_tiles {
+    int32_t list, count;
+    const int32_t *rows; /* int32[count][3]: image, tile row, tile column; none is listed twice */
+} sige_tiles;
+
+typedef struct sige_bound sige_bound;
+
+/* A program on the tiles of an edit, which it keeps a copy of: everything that depends on their number is decided here.
+ * A dense pass has no lists (n = 0). The program must outlive it. NULL when a list is missing or names a tile outside
+ * the image, or when there is no memory; sige_last_error says why. */
+SIGE_API sige_bound *sige_bind(const sige_program *program, const sige_tiles *tiles, int n);
+SIGE_API void sige_bound_destroy(sige_bound *bound);
+
+/* Runs the ops in order. Slots that no op reads or writes on these tiles may be NULL, and those of lists always. Returns
+ * 0, or EINVAL when another slot is NULL, or ENOMEM, before anything was written; sige_last_error says why. `seconds`,
+ * if not NULL, receives each op's wall-clock seconds. */
+SIGE_API int sige_run(sige_pool *pool, const sige_bound *bound, void *const *slots, double *seconds);
 
 /* One sentence about this thread's last failure. */
 SIGE_API const char *sige_last_error(void);
 
 SIGE_API int sige_abi(void);
-SIGE_API size_t sige_op_size(void);
 
 /* The library holds its kernels once for each instruction set of its architecture: "avx512", "avx2" and "generic" on
  * x86-64, "neon" on aarch64. When it is loaded it chooses the best one that processor and operating system support, or

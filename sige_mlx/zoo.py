@@ -17,6 +17,7 @@ from sige_mlx.described import read_json
 from sige_mlx.engine import Engine
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError, first_line
+from sige_mlx.graph.policy import EditPolicy, Output
 from sige_mlx.label_classes import Classes, Palette, classes_of, palette_of
 from sige_mlx.models import build, reconfigured
 from sige_mlx.nn.module import parameters
@@ -59,9 +60,13 @@ class Pretrained:
         """The colours of the classes."""
         return palette_of(self.classes)
 
-    def engine(self, device: str = "cpu", **options: Any) -> Engine:
-        """An `Engine` of the network; options are the engine's."""
-        return Engine(self.model, device, load=self.load, **options)
+    def policy(self, tiles_from: int | None = None, output: Output = "tiles") -> EditPolicy:
+        """How edits of the network are computed; with tiles from planes of another side where one is given."""
+        return EditPolicy.of(self.model.config, tiles_from, output)
+
+    def engine(self, device: str = "cpu", policy: EditPolicy | None = None, **options: Any) -> Engine:
+        """An `Engine` of the network, by default under its own policy; options are the engine's."""
+        return Engine(self.model, device, policy or self.policy(), load=self.load, **options)
 
     def configured(self, **settings: Any) -> "Pretrained":
         """The same weights in a network with other settings, such as the `image_size` of one that takes any. Raises

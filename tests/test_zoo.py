@@ -67,7 +67,7 @@ def test_engine_and_module_have_the_same_weights(tmp_path: Path) -> None:
     for device in ("cpu", "reference"):
         found = np.asarray(pretrained.engine(device)(x=x, t=t))
         np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert pretrained.engine(threads=1, batch=2).plan.batch == 2
+    assert pretrained.engine(threads=1, batch=2).lowered.batch == 2
 
 
 def test_a_converted_model_goes_by_its_name(cache: Path) -> None:
@@ -124,7 +124,7 @@ def test_the_same_weights_with_other_settings(tmp_path: Path) -> None:
     pretrained = zoo.load(save(tmp_path / "mine"))
     tiled = pretrained.configured(sparse_resolution_threshold=16, eps=0.5)
     assert (tiled.model.config.eps, pretrained.model.config.eps) == (0.5, DDPMConfig.eps)
-    assert tiled.load is pretrained.load and tiled.engine().plan.threshold == 16
+    assert tiled.load is pretrained.load and tiled.engine().policy.tiles_from == 16
     with pytest.raises(SigeError, match="another network than ch=64 asks for"):
         pretrained.configured(ch=64)
 

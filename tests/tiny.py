@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from sige_mlx import zoo
 from sige_mlx.engine import Engine
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.models import FAMILIES, build
 from sige_mlx.models.ddpm import DDPMConfig
 from sige_mlx.models.pd import PDConfig
@@ -48,7 +49,7 @@ TRANSLATION_CONFIG = ResnetGeneratorConfig(image_size=(32, 48), ngf=8, n_blocks=
 
 def tiny_engine(device: str = "cpu", config: DDPMConfig | PDConfig = CONFIG) -> Engine:
     model = build(*described(config))
-    return Engine(model, device, load=zoo.random_weights(model))
+    return Engine(model, device, EditPolicy.of(model.config), load=zoo.random_weights(model))
 
 
 def described(config: Any) -> tuple[str, dict[str, Any]]:
@@ -85,14 +86,18 @@ def painted(size: int = SIZE, width: int | None = None) -> np.ndarray:
     return picture
 
 
-def translation_engine(device: str = "cpu", config: ResnetGeneratorConfig = TRANSLATION_CONFIG) -> Engine:
+def translation_engine(
+    device: str = "cpu", config: ResnetGeneratorConfig = TRANSLATION_CONFIG, **settings: Any
+) -> Engine:
+    """`settings` are those of the policy that are not the configuration's."""
     model = ResnetGenerator(config)
-    return Engine(model, device, load=zoo.random_weights(model))
+    policy = dataclasses.replace(EditPolicy.of(config), **settings)
+    return Engine(model, device, policy, load=zoo.random_weights(model))
 
 
 def label_engine(device: str = "cpu", config: LabelToImageConfig = LABEL_CONFIG) -> Engine:
     model = SPADEGenerator(config)
-    return Engine(model, device, load=zoo.random_weights(model))
+    return Engine(model, device, EditPolicy.of(model.config), load=zoo.random_weights(model))
 
 
 def labels() -> np.ndarray:

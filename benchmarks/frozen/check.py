@@ -103,7 +103,7 @@ def _problems(figures: _Figures, case: Case) -> list[str]:
 
 
 def _pass(case: Pass, engine: Engine) -> _Figures:
-    conditions = [name for name in engine.plan.graph.inputs if name != "x"]  # a timestep, or a log SNR
+    conditions = [name for name in engine.lowered.graph.inputs if name != "x"]  # a timestep, or a log SNR
     given: dict[str, Any] = {name: np.full(case.batch, case.timestep, np.float32) for name in conditions}
     original = _array(engine.record(x=case.x_original, **given))
     prepared = engine.prepare(case.mask)
@@ -125,14 +125,14 @@ def _pass(case: Pass, engine: Engine) -> _Figures:
         unchanged=np.array_equal(outputs["edit"], original),
         edit_ms=times["edit"].ms,
         dense_ms=times["dense"].ms,
-        macs=prepared.edit.macs,
+        macs=prepared.macs,
     )
 
 
 def _trajectory(case: Trajectory, engine: Engine) -> _Figures:
     """Each step of the original is recorded just before its edit, so that a trajectory of any length fits in memory."""
     schedule = samplers.alphas_cumprod(samplers.linear_betas())
-    prepared = engine.prepare(case.mask, everywhere=False)  # all other pixels are replaced after each step
+    prepared = engine.prepare(case.mask)
     dense_seconds = edit_seconds = 0.0
 
     def dense(t: int, x: Image) -> Image:
@@ -160,7 +160,7 @@ def _trajectory(case: Trajectory, engine: Engine) -> _Figures:
         unchanged=np.array_equal(edited, case.original),
         edit_ms=1e3 * edit_seconds / steps,
         dense_ms=1e3 * dense_seconds / steps,
-        macs=prepared.edit.macs,
+        macs=prepared.macs,
     )
 
 

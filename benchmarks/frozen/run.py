@@ -12,6 +12,10 @@ from benchmarks.frozen.folder import Folder, Network, UnknownNetwork
 from benchmarks.frozen.report import Report
 from sige_mlx.engine import DEVICES, Engine
 from sige_mlx.errors import SigeError
+from sige_mlx.graph.policy import EditPolicy, Output
+
+Engines = dict[tuple[int, Output], Engine]
+"""By batch and by where the output is wanted."""
 
 
 def run(path: Path, device: str) -> Report:
@@ -39,7 +43,7 @@ def run(path: Path, device: str) -> Report:
         except SigeError as error:
             broken.update(dict.fromkeys(names, str(error)))
             continue
-        engines: dict[int, Engine] = {}
+        engines: Engines = {}
         for case_name in names:
             try:
                 outcomes.append(_run(folder, case_name, network, device, engines))
@@ -48,9 +52,14 @@ def run(path: Path, device: str) -> Report:
     return Report(device, tuple(outcomes), broken, skipped)
 
 
-def _run(folder: Folder, name: str, network: Network, device: str, engines: dict[int, Engine]) -> Outcome:
+def _run(
+    folder: Folder, name: str, network: Network, device: str, engines: dict[tuple[int, Output], Engine]
+) -> Outcome:
     read = case.read(folder.path / "cases" / f"{name}.npz")
-    if read.batch not in engines:
+    # Of a trajectory all other pixels are replaced after each step; of a pass SIGE's error counts them.
+    key: tuple[int, Output] = (read.batch, "tiles" if isinstance(read, case.Trajectory) else "everywhere")
+    if key not in engines:
         engines.clear()
-        engines[read.batch] = Engine(network.model, device, batch=read.batch, load=network.load, precision="float32")
-    return check(name, network.family, read, engines[read.batch])
+        policy = EditPolicy.of(network.model.config, output=key[1])
+        engines[key] = Engine(network.model, device, policy, batch=read.batch, load=network.load, precision="float32")
+    return check(name, network.family, read, engines[key])

@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,7 +67,10 @@ def main(
 def _engine(size: int, threads: int) -> Engine:
     with tempfile.TemporaryDirectory() as folder:
         convert(checkpoint(), Path(folder) / MODEL)
-        return zoo.load(Path(folder) / MODEL).configured(image_size=(size, size)).engine("cpu", threads=threads)
+        pretrained = zoo.load(Path(folder) / MODEL).configured(image_size=(size, size))
+        # Tiles however many: an edit of everything then shows what recorded statistics cost.
+        policy = replace(pretrained.policy(), dense_from=math.inf)
+        return pretrained.engine("cpu", policy, threads=threads)
 
 
 def _make(folder: Path | None) -> None:

@@ -246,13 +246,20 @@ int main(int argc, char **argv) {
                 continue;
             bench *b = &all[tiled][i];
             make(b, h, tiled, argc <= 4);
+            int wrong;
+            sige_program *program = sige_compile(&b->op, 1, b->s.n, &wrong);
+            const sige_domain *out = &b->op.u.conv.out;
+            const sige_tiles tiles = {out->list, b->tiles, tiled ? b->s.data[out->list] : NULL};
+            sige_bound *bound = program ? sige_bind(program, &tiles, tiled) : NULL;
+            if (!bound)
+                return fprintf(stderr, "%s\n", sige_last_error()), 1;
             for (int r = 0; r < rounds; r++) {
                 double p = fma_peak(threads);
                 peak = p > peak ? p : peak;
                 double spent = 0;
                 for (int k = 0; k < 1 || (k < 100 && spent < 0.01); k++) {
                     const double start = now(threads);
-                    if (sige_run(pool, &b->op, 1, b->s.data, b->s.n, NULL))
+                    if (sige_run(pool, bound, b->s.data, NULL))
                         return fprintf(stderr, "%s\n", sige_last_error()), 1;
                     const double s = now(threads) - start;
                     spent += s;
@@ -266,6 +273,8 @@ int main(int argc, char **argv) {
                 add_up(dense, b, h->count), mb += h->count * b->packed_mb;
             if (tiled || !h->tiled)
                 add_up(edit, b, h->count);
+            sige_bound_destroy(bound);
+            sige_program_destroy(program);
             for (int k = 0; k < b->s.n; k++)
                 free(b->s.data[k]);
         }

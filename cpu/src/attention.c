@@ -20,24 +20,21 @@ typedef struct attention_job {
     sige_pool *pool;
 } attention_job;
 
-static attention_job plan(const sige_attention *op) {
-    attention_job j = {.op = op, .queries = (int64_t)op->out.h * op->out.w};
-    if (op->out.list != SIGE_NONE)
-        j.queries = (int64_t)op->out.tiles * op->out.tile * op->out.tile;
-    j.key_panels = (int)sige_ceil_div(op->keys, SIGE_PANEL);
-    j.value_panels = (int)sige_ceil_div(op->head_dim, SIGE_PANEL);
-    j.packed = ((int64_t)j.key_panels * op->head_dim + (int64_t)j.value_panels * op->keys) * SIGE_PANEL;
-    return j;
-}
-
 /* A thread's scores: key panels of [QUERIES][SIGE_PANEL]. The rows of a query are gathered from them for the softmax
  * and for the second product, so they are followed by [QUERIES][keys], and by the product's [QUERIES][SIGE_PANEL]. */
 static size_t score_floats(const attention_job *j) { return (size_t)QUERIES * SIGE_PANEL * (size_t)j->key_panels; }
 
-sige_scratch sige_attention_scratch(const sige_attention *op) {
-    attention_job j = plan(op);
-    return (sige_scratch){.shared = (size_t)op->out.n * (size_t)op->heads * (size_t)j.packed * sizeof(float),
-                          .own = (2 * score_floats(&j) + QUERIES * SIGE_PANEL) * sizeof(float)};
+static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
+    const sige_attention *op = &of->u.attention;
+    attention_job *j = made;
+    *j = (attention_job){.op = op, .list = rows, .queries = (int64_t)op->out.h * op->out.w};
+    if (rows)
+        j->queries = (int64_t)op->out.tiles * op->out.tile * op->out.tile;
+    j->key_panels = (int)sige_ceil_div(op->keys, SIGE_PANEL);
+    j->value_panels = (int)sige_ceil_div(op->head_dim, SIGE_PANEL);
+    j->packed = ((int64_t)j->key_panels * op->head_dim + (int64_t)j->value_panels * op->keys) * SIGE_PANEL;
+    return (sige_scratch){.shared = (size_t)op->out.n * (size_t)op->heads * (size_t)j->packed * sizeof(float),
+                          .own = (2 * score_floats(j) + QUERIES * SIGE_PANEL) * sizeof(float)};
 }
 
 static void pack_head(void *context, int64_t item, int thread) {
@@ -157,15 +154,15 @@ static void run_queries(void *context, int64_t item, int thread) {
     clear_outside(j, head, first, n);
 }
 
-void sige_attention_run(const sige_attention *op, void *const *slots, sige_pool *pool) {
-    attention_job j = plan(op);
-    if (j.queries == 0)
-        return;
+static void run(const sige_op *of, const void *planned, void *const *slots, sige_pool *pool) {
+    const sige_attention *op = &of->u.attention;
+    attention_job j = *(const attention_job *)planned;
     j.q = slots[op->q], j.k = slots[op->k], j.v = slots[op->v], j.dst = slots[op->dst];
-    j.list = op->out.list == SIGE_NONE ? NULL : slots[op->out.list];
     j.panels = sige_pool_shared(pool);
     j.pool = pool;
     const int64_t heads = (int64_t)op->out.n * op->heads, blocks = sige_ceil_div(j.queries, QUERIES);
     sige_pool_for(pool, heads, pack_head, &j);
     sige_pool_for(pool, (j.list ? op->heads : heads) * blocks, run_queries, &j);
 }
+
+const sige_op_type SIGE_OP_TYPE(attention) = {sizeof(attention_job), plan, run};

@@ -7,8 +7,8 @@ enum { MAX_SIZE = 1 << 24, MAX_CHANNELS = 1 << 20, MAX_KERNEL = 7, MAX_STRIDE = 
 #define MAX_FLOATS ((int64_t)1 << 40)
 
 typedef struct checker {
-    void *const *slots;
     int n_slots;
+    sige_used *used;
 } checker;
 
 #define REQUIRE(condition, sentence)                                                                                   \
@@ -25,7 +25,12 @@ typedef struct checker {
 
 static bool within(int32_t value, int32_t least, int32_t most) { return value >= least && value <= most; }
 
-static bool has(const checker *k, int32_t slot) { return within(slot, 0, k->n_slots - 1) && k->slots[slot]; }
+static bool has(const checker *k, int32_t slot) {
+    if (!within(slot, 0, k->n_slots - 1) || k->used->n == SIGE_MAX_USED)
+        return false;
+    k->used->slots[k->used->n++] = slot;
+    return true;
+}
 static bool has_or_none(const checker *k, int32_t slot) { return slot == SIGE_NONE || has(k, slot); }
 
 /* A product of positive numbers, or more than MAX_FLOATS. */
@@ -56,14 +61,17 @@ static const char *check_domain(const checker *k, const sige_domain *d, int32_t 
     REQUIRE(within(d->tile, 1, MAX_SIZE), "a domain's tile must be positive");
     if (d->list == SIGE_NONE)
         return NULL;
-    REQUIRE(within(d->tiles, 0, MAX_SIZE), "a domain's number of tiles must not be negative");
-    REQUIRE(product(product(d->tile, d->tile), product(d->tiles + 1, c)) <= MAX_FLOATS,
-            "a domain's tiles are too large");
-    REQUIRE(within(d->list, 0, k->n_slots - 1) && (d->tiles == 0 || k->slots[d->list]),
-            "a domain's list must be a slot");
-    const int32_t *entry = k->slots[d->list];
+    REQUIRE(product(product(d->tile, d->tile), c) <= MAX_FLOATS / MAX_SIZE, "a domain's tiles are too large");
+    REQUIRE(within(d->list, 0, k->n_slots - 1), "a domain's list must be a slot");
+    return NULL;
+}
+
+const char *sige_check_tiles(const sige_domain *d, const sige_tiles *tiles) {
+    REQUIRE(within(tiles->count, 0, MAX_SIZE), "a domain's number of tiles must not be negative");
+    REQUIRE(tiles->count == 0 || tiles->rows, "a domain's tiles must be listed");
     const int32_t rows = (int32_t)sige_ceil_div(d->h, d->tile), columns = (int32_t)sige_ceil_div(d->w, d->tile);
-    for (int32_t i = 0; i < d->tiles; i++, entry += 3)
+    const int32_t *entry = tiles->rows;
+    for (int32_t i = 0; i < tiles->count; i++, entry += 3)
         REQUIRE(within(entry[0], 0, d->n - 1) && within(entry[1], 0, rows - 1) && within(entry[2], 0, columns - 1),
                 "a domain's list names a tile outside the image");
     return NULL;
@@ -138,8 +146,6 @@ static const char *check_conv(const checker *k, const sige_conv *c) {
     REQUIRE(within(c->c_out, 1, MAX_CHANNELS), "c_out must be positive and of a size that can exist");
     PASS(check_domain(k, &c->out, c->c_out));
     REQUIRE(within(c->n_sources, 1, SIGE_MAX_SOURCES), "n_sources must be 1 ... SIGE_MAX_SOURCES");
-    if (c->out.list != SIGE_NONE && c->out.tiles == 0)
-        return NULL; /* nothing will be read or written */
     for (int i = 0; i < c->n_sources; i++)
         PASS(check_source(k, &c->source[i], &c->out));
     PASS(check_outputs(k, c->output, c->n_outputs, &c->out, c->c_out));
@@ -153,8 +159,6 @@ static const char *check_conv(const checker *k, const sige_conv *c) {
 static const char *check_depthwise(const checker *k, const sige_depthwise *d) {
     REQUIRE(within(d->c, 1, MAX_CHANNELS), "c must be positive and of a size that can exist");
     PASS(check_domain(k, &d->out, d->c));
-    if (d->out.list != SIGE_NONE && d->out.tiles == 0)
-        return NULL;
     PASS(check_source(k, &d->source, &d->out));
     REQUIRE(d->source.x.c == d->c && !d->source.zeros, "the source must have c channels, and no zeros between pixels");
     PASS(check_outputs(k, d->output, d->n_outputs, &d->out, d->c));
@@ -191,23 +195,14 @@ static const char *check_attention(const checker *k, const sige_attention *a) {
                 within(a->v_stride, (int32_t)width, MAX_SIZE),
             "a stride must be at least heads * head_dim");
     REQUIRE(product(product(a->out.n, a->keys), 2 * width + 32) <= MAX_FLOATS, "keys * heads * head_dim is too large");
-    if (a->out.list != SIGE_NONE && a->out.tiles == 0)
-        return NULL;
     REQUIRE(has(k, a->q) && has(k, a->k) && has(k, a->v) && has(k, a->dst), "q, k, v and dst must be slots");
     REQUIRE(a->scale >= 0, "scale must not be negative");
     return NULL;
 }
 
-static const char *check_timestep(const checker *k, const sige_timestep *t) {
-    REQUIRE(within(t->n, 1, MAX_SIZE), "n must be positive");
-    REQUIRE(within(t->dim, 4, MAX_CHANNELS) && t->dim % 2 == 0, "dim must be even and more than 2");
-    REQUIRE(t->max_period > 0, "max_period must be positive");
-    REQUIRE(has(k, t->t) && has(k, t->out), "t and out must be slots");
-    return NULL;
-}
-
-const char *sige_check(const sige_op *op, void *const *slots, int n_slots) {
-    const checker k = {slots, n_slots};
+const char *sige_check(const sige_op *op, int n_slots, sige_used *used) {
+    const checker k = {n_slots, used};
+    used->n = 0;
     switch (op->kind) {
     case SIGE_CONV:
         return check_conv(&k, &op->u.conv);
@@ -220,8 +215,6 @@ const char *sige_check(const sige_op *op, void *const *slots, int n_slots) {
     case SIGE_PASTE:
         REQUIRE(has(&k, op->u.paste.dst), "dst must be a slot");
         return check_tensor(&k, &op->u.paste.x);
-    case SIGE_TIMESTEP:
-        return check_timestep(&k, &op->u.timestep);
     default:
         return "kind is not a sige_kind";
     }

@@ -3,8 +3,17 @@
 
 #include "sige_cpu.h"
 
-/* NULL, or one sentence saying what is wrong with an op. Looks at the op and, for tile lists, at what the list holds.
- */
-const char *sige_check(const sige_op *op, void *const *slots, int n_slots);
+/* Slots that an op reads or writes, whatever tiles are active. */
+enum { SIGE_MAX_USED = 128 };
+typedef struct sige_used {
+    int n;
+    int32_t slots[SIGE_MAX_USED];
+} sige_used;
+
+/* NULL, or one sentence saying what is wrong with an op of a program with so many slots. */
+const char *sige_check(const sige_op *op, int n_slots, sige_used *used);
+
+/* The same of the tiles that a domain lists. */
+const char *sige_check_tiles(const sige_domain *domain, const sige_tiles *tiles);
 
 #endif

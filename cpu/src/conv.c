@@ -117,17 +117,17 @@ static size_t counters_bytes(const sige_conv_job *j) {
     return sige_line(sizeof(atomic_llong)) + sige_line((size_t)j->chunks * sizeof(atomic_int));
 }
 
-sige_scratch sige_conv_scratch(const sige_conv *op) {
-    const sige_conv_job j = sige_conv_plan(op);
-    const size_t unit_sums = sige_unit_sums_bytes(&j.units, op->sums, op->c_out);
-    return (sige_scratch){.shared = counters_bytes(&j) + unit_sums, .own = j.own_bytes};
+static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
+    const sige_conv *op = &of->u.conv;
+    sige_conv_job *j = made;
+    *j = sige_conv_plan(op, rows);
+    const size_t unit_sums = sige_unit_sums_bytes(&j->units, op->sums, op->c_out);
+    return (sige_scratch){.shared = counters_bytes(j) + unit_sums, .own = j->own_bytes};
 }
 
-void sige_conv_run(const sige_conv *op, void *const *slots, sige_pool *pool) {
-    sige_conv_job j = sige_conv_plan(op);
-    if (j.units.count == 0)
-        return;
-    j.units = sige_units_of(&op->out, slots, op->sums != SIGE_NONE);
+static void run(const sige_op *of, const void *planned, void *const *slots, sige_pool *pool) {
+    const sige_conv *op = &of->u.conv;
+    sige_conv_job j = *(const sige_conv_job *)planned;
     j.weight = slots[op->weight];
     for (int i = 0; i < op->n_sources; i++)
         sige_conv_bind(&j.source[i], slots);
@@ -147,3 +147,5 @@ void sige_conv_run(const sige_conv *op, void *const *slots, sige_pool *pool) {
     if (reduce)
         sige_add_unit_sums(&j.units, unit_sums, slots[op->sums], op->c_out, pool);
 }
+
+const sige_op_type SIGE_OP_TYPE(conv) = {sizeof(sige_conv_job), plan, run};

@@ -72,7 +72,7 @@ typedef struct sige_chunk {
 static inline float *sige_chunk_at(sige_chunk *chunk, size_t byte) { return (float *)(void *)((char *)chunk + byte); }
 
 #define sige_conv_plan SIGE_ISA(sige_conv_plan)
-sige_conv_job sige_conv_plan(const sige_conv *op);
+sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows);
 
 /* Looks up a source's slots. */
 #define sige_conv_bind SIGE_ISA(sige_conv_bind)

@@ -83,10 +83,10 @@ static void plan_memory(sige_conv_job *j, int64_t transformed) {
     j->own_bytes = at;
 }
 
-sige_conv_job sige_conv_plan(const sige_conv *op) {
+sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows) {
     sige_conv_job j = {.op = op, .plan = sige_plan_of(op)};
     j.panels = (int)sige_ceil_div(op->c_out, SIGE_PANEL);
-    j.units = sige_units_of(&op->out, NULL, op->sums != SIGE_NONE);
+    j.units = sige_units_of(&op->out, rows, op->sums != SIGE_NONE);
     int64_t row = (int64_t)sige_winograd_points(j.plan.winograd) * j.plan.winograd_c;
     for (int i = 0, first = 0; i < op->n_sources; i++) {
         sige_conv_source *s = &j.source[i];
@@ -96,8 +96,6 @@ sige_conv_job sige_conv_plan(const sige_conv *op) {
         if (by_winograd(s->method))
             s->first_c = first, first += op->source[i].x.c;
     }
-    if (j.units.count == 0)
-        return j;
     int64_t transformed;
     choose_chunk(&j, &transformed);
     plan_memory(&j, transformed);

@@ -18,7 +18,7 @@ typedef struct depthwise_job {
     const float *weight;
     float *sums;         /* by unit */
     int64_t row, window; /* floats from one row of a window to the next, and of a window */
-    size_t windows, own_bytes;
+    size_t windows;
     sige_pool *pool;
 } depthwise_job;
 
@@ -30,19 +30,22 @@ typedef struct strip {
     sige_reads reads[STRIP];
 } strip;
 
-static depthwise_job plan(const sige_depthwise *op) {
-    depthwise_job j = {.op = op, .units = sige_units_of(&op->out, NULL, op->sums != SIGE_NONE)};
-    const sige_units *u = &j.units;
-    j.across = (int)sige_ceil_div(u->across, STRIP);
-    j.strips = u->listed ? sige_ceil_div(u->count, STRIP) : (int64_t)op->out.n * u->down * j.across;
+static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
+    const sige_depthwise *op = &of->u.depthwise;
+    depthwise_job *j = made;
+    *j = (depthwise_job){.op = op, .units = sige_units_of(&op->out, rows, op->sums != SIGE_NONE)};
+    const sige_units *u = &j->units;
+    j->across = (int)sige_ceil_div(u->across, STRIP);
+    j->strips = u->listed ? sige_ceil_div(u->count, STRIP) : (int64_t)op->out.n * u->down * j->across;
     const int units = u->listed ? 1 : STRIP;
     const int64_t h = (u->side - 1) * op->source.stride + op->source.kh;
     const int64_t w = (units * u->side - 1) * op->source.stride + op->source.kw;
-    j.row = w * op->c, j.window = h * j.row;
-    j.windows = sige_line(sizeof(strip));
+    j->row = w * op->c, j->window = h * j->row;
+    j->windows = sige_line(sizeof(strip));
     /* the last panel of the last pixel is read as if it were whole */
-    j.own_bytes = j.windows + sige_line((size_t)(j.window * (u->listed ? STRIP : 1) + SIGE_PANEL) * sizeof(float));
-    return j;
+    const size_t floats = (size_t)(j->window * (u->listed ? STRIP : 1) + SIGE_PANEL);
+    return (sige_scratch){.shared = sige_unit_sums_bytes(u, op->sums, op->c),
+                          .own = j->windows + sige_line(floats * sizeof(float))};
 }
 
 static void list_units(const depthwise_job *j, int64_t index, strip *s) {
@@ -146,16 +149,9 @@ static void run_strip(void *context, int64_t index, int thread) {
     }
 }
 
-sige_scratch sige_depthwise_scratch(const sige_depthwise *op) {
-    const depthwise_job j = plan(op);
-    return (sige_scratch){.shared = sige_unit_sums_bytes(&j.units, op->sums, op->c), .own = j.own_bytes};
-}
-
-void sige_depthwise_run(const sige_depthwise *op, void *const *slots, sige_pool *pool) {
-    depthwise_job j = plan(op);
-    if (j.units.count == 0)
-        return;
-    j.units = sige_units_of(&op->out, slots, op->sums != SIGE_NONE);
+static void run(const sige_op *of, const void *planned, void *const *slots, sige_pool *pool) {
+    const sige_depthwise *op = &of->u.depthwise;
+    depthwise_job j = *(const depthwise_job *)planned;
     j.input = sige_input_of(&op->source, slots);
     j.epilogue = sige_epilogue_of_depthwise(op, slots);
     j.weight = sige_slot(slots, op->weight);
@@ -167,3 +163,5 @@ void sige_depthwise_run(const sige_depthwise *op, void *const *slots, sige_pool 
     if (reduce)
         sige_add_unit_sums(&j.units, unit_sums, slots[op->sums], op->c, pool);
 }
+
+const sige_op_type SIGE_OP_TYPE(depthwise) = {sizeof(depthwise_job), plan, run};

@@ -15,12 +15,19 @@ typedef struct sige_scratch {
     size_t shared, own; /* bytes, for all threads together and for each */
 } sige_scratch;
 
+/* A kind of op. `plan` decides how an op is computed, in `plan_bytes` of its own; `rows` are the tiles that its domain
+ * lists, NULL for every pixel. It is asked for no op without tiles. */
+typedef struct sige_op_type {
+    size_t plan_bytes;
+    sige_scratch (*plan)(const sige_op *op, const int32_t *rows, void *plan);
+    void (*run)(const sige_op *op, const void *plan, void *const *slots, sige_pool *pool);
+} sige_op_type;
+
 typedef struct sige_isa {
     const char *name;
     size_t (*pack_size)(const sige_conv *conv);
     void (*pack)(const sige_conv *conv, const sige_weights *weights, float *packed);
-    sige_scratch (*scratch)(const sige_op *op);
-    void (*run)(const sige_op *op, void *const *slots, sige_pool *pool);
+    const sige_op_type *types[SIGE_KINDS];
 } sige_isa;
 
 /* The set that was chosen when the library was loaded; NULL, and the reason in sige_last_error, if there is none. */

@@ -27,7 +27,9 @@ static int slices_of(const sige_norm *op) {
     return (int)sige_ceil_div(tiles, SLICE);
 }
 
-sige_scratch sige_norm_scratch(const sige_norm *op) {
+static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
+    (void)rows, (void)made;
+    const sige_norm *op = &of->u.norm;
     size_t slices = (size_t)op->n * (size_t)slices_of(op);
     return (sige_scratch){.shared = slices * 2 * (size_t)channels_of(op) * sizeof(double)};
 }
@@ -77,7 +79,9 @@ static void finish_group(const norm_job *j, int64_t image, int first, int width)
     }
 }
 
-void sige_norm_run(const sige_norm *op, void *const *slots, sige_pool *pool) {
+static void run(const sige_op *of, const void *planned, void *const *slots, sige_pool *pool) {
+    (void)planned;
+    const sige_norm *op = &of->u.norm;
     norm_job j = {.op = op, .slots = slots, .sums = sige_pool_shared(pool)};
     j.channels = channels_of(op);
     j.slices = slices_of(op);
@@ -87,3 +91,5 @@ void sige_norm_run(const sige_norm *op, void *const *slots, sige_pool *pool) {
         for (int g = 0; g < op->groups; g++)
             finish_group(&j, image, g * width, width);
 }
+
+const sige_op_type SIGE_OP_TYPE(norm) = {0, plan, run};

@@ -1,30 +1,27 @@
-/* The ops. Each says how much scratch memory it needs, and runs. */
+/* The kinds of op. Each has a file of its own, named after it, that defines what `sige_op_type` holds. */
 #ifndef SIGE_OP_H
 #define SIGE_OP_H
 
 #include "common.h"
 #include "isa.h"
 
-#define sige_conv_scratch SIGE_ISA(sige_conv_scratch)
-#define sige_norm_scratch SIGE_ISA(sige_norm_scratch)
-#define sige_depthwise_scratch SIGE_ISA(sige_depthwise_scratch)
-#define sige_attention_scratch SIGE_ISA(sige_attention_scratch)
-sige_scratch sige_conv_scratch(const sige_conv *op);
-sige_scratch sige_norm_scratch(const sige_norm *op);
-sige_scratch sige_depthwise_scratch(const sige_depthwise *op);
-sige_scratch sige_attention_scratch(const sige_attention *op);
+/* X(its kind, its member of sige_op.u) */
+#define SIGE_OPS(X) X(CONV, conv) X(NORM, norm) X(DEPTHWISE, depthwise) X(ATTENTION, attention) X(PASTE, paste)
 
-#define sige_conv_run SIGE_ISA(sige_conv_run)
-#define sige_norm_run SIGE_ISA(sige_norm_run)
-#define sige_depthwise_run SIGE_ISA(sige_depthwise_run)
-#define sige_attention_run SIGE_ISA(sige_attention_run)
-#define sige_paste_run SIGE_ISA(sige_paste_run)
-#define sige_timestep_run SIGE_ISA(sige_timestep_run)
-void sige_conv_run(const sige_conv *op, void *const *slots, sige_pool *pool);
-void sige_norm_run(const sige_norm *op, void *const *slots, sige_pool *pool);
-void sige_depthwise_run(const sige_depthwise *op, void *const *slots, sige_pool *pool);
-void sige_attention_run(const sige_attention *op, void *const *slots, sige_pool *pool);
-void sige_paste_run(const sige_paste *op, void *const *slots, sige_pool *pool);
-void sige_timestep_run(const sige_timestep *op, void *const *slots);
+#define SIGE_OP_TYPE(name) SIGE_ISA(sige_type_of_##name)
+
+/* The pixels that an op computes, or NULL: a norm has none, and a paste has all. */
+static inline sige_domain *sige_domain_of(sige_op *op) {
+    switch (op->kind) {
+    case SIGE_CONV:
+        return &op->u.conv.out;
+    case SIGE_DEPTHWISE:
+        return &op->u.depthwise.out;
+    case SIGE_ATTENTION:
+        return &op->u.attention.out;
+    default:
+        return NULL;
+    }
+}
 
 #endif

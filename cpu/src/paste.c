@@ -16,7 +16,16 @@ static void paste_row(void *context, int64_t item, int thread) {
     sige_window(&j->x, (int)(item / x->h), (int)(item % x->h), 0, 1, x->w, j->dst + (size_t)item * row, row);
 }
 
-void sige_paste_run(const sige_paste *op, void *const *slots, sige_pool *pool) {
+static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
+    (void)of, (void)rows, (void)made;
+    return (sige_scratch){0, 0};
+}
+
+static void run(const sige_op *of, const void *planned, void *const *slots, sige_pool *pool) {
+    (void)planned;
+    const sige_paste *op = &of->u.paste;
     paste_job j = {.x = {.x = sige_view_of(&op->x, slots)}, .dst = slots[op->dst]};
     sige_pool_for(pool, (int64_t)op->x.n * op->x.h, paste_row, &j);
 }
+
+const sige_op_type SIGE_OP_TYPE(paste) = {0, plan, run};

@@ -1,9 +1,7 @@
 #include "units.h"
 
-sige_units sige_units_of(const sige_domain *domain, void *const *slots, bool tile_matters) {
-    sige_units u = {.domain = domain, .listed = domain->list != SIGE_NONE};
-    if (u.listed && slots)
-        u.list = slots[domain->list];
+sige_units sige_units_of(const sige_domain *domain, const int32_t *rows, bool tile_matters) {
+    sige_units u = {.domain = domain, .listed = domain->list != SIGE_NONE, .list = rows};
     u.tile = u.listed || tile_matters ? domain->tile : SIGE_UNIT;
     u.tiles_y = (int)sige_ceil_div(domain->h, u.tile);
     u.tiles_x = (int)sige_ceil_div(domain->w, u.tile);

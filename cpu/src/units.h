@@ -10,7 +10,7 @@ enum { SIGE_UNIT = 4, SIGE_UNIT_PIXELS = SIGE_UNIT * SIGE_UNIT };
 typedef struct sige_units {
     const sige_domain *domain;
     bool listed;         /* units of listed tiles; else of the whole image */
-    const int32_t *list; /* looked up when there are slots */
+    const int32_t *list; /* int32[tiles][3] */
     int tile, tiles_y, tiles_x;
     int side;         /* of a unit: min(tile, 4) */
     int per_edge;     /* units along a tile's edge */
@@ -28,9 +28,9 @@ typedef struct sige_unit {
     int64_t row;            /* from there to the pixel below, in pixels */
 } sige_unit;
 
-/* slots: NULL if only the numbers matter. tile_matters: false lets an image that is not listed be cut regardless of its
+/* rows: the listed tiles, int32[tiles][3]. tile_matters: false lets an image that is not listed be cut regardless of its
  * tiles. */
-sige_units sige_units_of(const sige_domain *domain, void *const *slots, bool tile_matters);
+sige_units sige_units_of(const sige_domain *domain, const int32_t *rows, bool tile_matters);
 
 sige_unit sige_unit_listed(const sige_units *units, int64_t index);
 sige_unit sige_unit_at(const sige_units *units, int image, int row, int column);

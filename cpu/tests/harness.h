@@ -45,6 +45,10 @@ void release(slots *s);
 /* Relative RMS difference of n floats from an oracle's doubles. */
 double difference(const float *got, const double *want, int64_t n);
 
+/* Compiles, binds and runs ops, whose domains have their numbers of tiles and the slots of their lists. 0, or -(1 + i)
+ * when op i is malformed, or -1000 when its tiles are, or what sige_run gives. */
+int run(sige_pool *pool, const sige_op *ops, int n_ops, slots *s, double *seconds);
+
 /* Runs the op with 1, 2 and 5 threads; fails unless the slot comes out the same to the bit, which it is filled with
  * junk before each run to make sure of. */
 void run_everywhere(const sige_op *op, slots *s, const int *outputs, int n_outputs);
@@ -59,7 +63,6 @@ void test_activations(void);
 void test_norm(void);
 void test_attention(void);
 void test_paste(void);
-void test_timestep(void);
 void test_check(void);
 void test_pool(void);
 void test_memory(void);

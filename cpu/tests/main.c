@@ -22,7 +22,6 @@ static const struct {
     {"norm", test_norm},
     {"attention", test_attention},
     {"paste", test_paste},
-    {"timestep", test_timestep},
     {"check", test_check},
     {"pool", test_pool},
     {"memory", test_memory},

@@ -147,31 +147,6 @@ void test_paste(void) {
         random_paste();
 }
 
-static void check_timestep(bool log_snr, float first, float second) {
-    slots s = {.n = 0};
-    sige_op op = {.kind = SIGE_TIMESTEP};
-    sige_timestep *t = &op.u.timestep;
-    *t = (sige_timestep){.n = 2, .dim = 10, .max_period = 10000, .t = zeros(&s, 2), .out = zeros(&s, 20)};
-    t->log_snr = log_snr;
-    at(&s, t->t)[0] = first, at(&s, t->t)[1] = second;
-    run_everywhere(&op, &s, &t->out, 1);
-    for (int i = 0; i < 20; i++) {
-        double time = (double)at(&s, t->t)[i / 10];
-        if (log_snr)
-            time = 1000 * atan(exp(-fmax(-20, fmin(20, time)) / 2)) / (acos(-1) / 2);
-        double phase = time * pow(10000, -(i % 5) / 4.0), want = i % 10 < 5 ? sin(phase) : cos(phase);
-        CHECK(fabs((double)at(&s, t->out)[i] - want) < 1e-6, "float %d: %g, not %g", i, (double)at(&s, t->out)[i],
-              want);
-    }
-    release(&s);
-}
-
-void test_timestep(void) {
-    check_timestep(false, 490, 3);
-    check_timestep(true, -3.5f, 7.25f);
-    check_timestep(true, 25, -1e6f);
-}
-
 /* Activations by themselves, from where they are tiny to where they saturate: a few units in the last place. */
 void test_activations(void) {
     enum { N = 4096, C = 8 };

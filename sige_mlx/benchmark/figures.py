@@ -22,8 +22,7 @@ PROFILED_RUNS = 5
 
 @dataclass(frozen=True)
 class EditFigures:
-    """An edit of about `percent` % of the pixels. `edit_ms` computes the output at every pixel, for its normalisation
-    is fresh; `tiles_only_ms` only in the active tiles, which is all that an `EditSession` needs."""
+    """An edit of about `percent` % of the pixels."""
 
     percent: float
     edited: float
@@ -31,17 +30,13 @@ class EditFigures:
     tiles: dict[Size, tuple[int, int]]
     """Active and all tiles by plane size."""
     macs: int
-    tiles_only_macs: int
     edit_ms: float
-    tiles_only_ms: float
     prepare_ms: float
     """Masks and tiles: the price of selecting what to compute, once an edit."""
     speedup: float
     """Dense over edit, both of this run."""
-    tiles_only_speedup: float
     dispatches: int | None = None
-    """Kernels that `edit_ms` launches on the GPU."""
-    tiles_only_dispatches: int | None = None
+    """Kernels that an edit launches on the GPU."""
     at_once_ms: float | None = None
     """On the GPU, `edit_ms` right after another edit, and after a pause."""
     after_pause_ms: float | None = None
@@ -79,12 +74,11 @@ class Figures:
 
 @dataclass(frozen=True)
 class _Edit:
-    """An edit made ready to run, both ways."""
+    """An edit made ready to run."""
 
     percent: float
     inputs: Inputs
-    everywhere: PreparedEdit
-    tiles_only: PreparedEdit
+    prepared: PreparedEdit
     prepare: Timing
 
 
@@ -111,7 +105,7 @@ def run(
         raise SigeError(f"device {device!r} cannot be profiled: only 'cpu' runs one op at a time")
     work = workload(engine, seed)
     original = work.original
-    size = engine.plan.image_size
+    size = engine.image_size
     masks = [blob_mask(size, percent, engine.config.mask_dilate_radius, seed) for percent in percents]
     start = time.perf_counter()
     engine.prepare(masks[0])
@@ -125,8 +119,7 @@ def run(
         "empty": _evaluated(lambda: engine.edit(empty, **original)),
     }
     for i, edit in enumerate(edits):
-        calls[f"edit {i}"] = _edit_call(engine, edit.everywhere, edit.inputs)
-        calls[f"tiles {i}"] = _edit_call(engine, edit.tiles_only, edit.inputs)
+        calls[f"edit {i}"] = _edit_call(engine, edit.prepared, edit.inputs)
     start, used = time.perf_counter(), time.process_time()
     times = measure(calls, protocol, progress=progress)
     cores = (time.process_time() - used) / (time.perf_counter() - start)
@@ -147,10 +140,7 @@ def run(
         first_prepare_ms=first_prepare_ms,
         cores=cores,
         macs=engine.macs,
-        edits=tuple(
-            _figures(engine, edit, times["dense"], times[f"edit {i}"], times[f"tiles {i}"])
-            for i, edit in enumerate(edits)
-        ),
+        edits=tuple(_figures(engine, edit, times["dense"], times[f"edit {i}"]) for i, edit in enumerate(edits)),
         recorded_nbytes=engine.recorded_nbytes,
         peak_nbytes=resident,
         gpu_peak_nbytes=allocated,
@@ -164,30 +154,26 @@ def _pauses(engine: Engine, edit: _Edit) -> dict[str, float]:
 
     if not isinstance(engine.executor, GpuExecutor) or engine.executor.device.identity is None:
         return {}
-    at_once, later = measure_pauses(_edit_call(engine, edit.everywhere, edit.inputs))
+    at_once, later = measure_pauses(_edit_call(engine, edit.prepared, edit.inputs))
     return {"at_once_ms": at_once.ms, "after_pause_ms": later.ms}
 
 
 def _prepared(engine: Engine, percent: float, mask: np.ndarray, inputs: Inputs) -> _Edit:
     prepare = measure({"prepare": lambda: engine.prepare(mask)}, QUICK)["prepare"]
-    return _Edit(percent, inputs, engine.prepare(mask), engine.prepare(mask, everywhere=False), prepare)
+    return _Edit(percent, inputs, engine.prepare(mask), prepare)
 
 
-def _figures(engine: Engine, edit: _Edit, dense: Timing, everywhere: Timing, tiles_only: Timing) -> EditFigures:
-    levels = edit.everywhere.edit.tiling.levels
+def _figures(engine: Engine, edit: _Edit, dense: Timing, took: Timing) -> EditFigures:
+    tiling = edit.prepared.tiling
     return EditFigures(
         percent=edit.percent,
-        edited=edit.everywhere.edit.tiling.edited,
-        tiles={size: (len(levels[size]), levels[size].grid.size) for size in edit.tiles_only.edit.program.tiles()},
-        macs=edit.everywhere.edit.macs,
-        tiles_only_macs=edit.tiles_only.edit.macs,
-        edit_ms=everywhere.ms,
-        tiles_only_ms=tiles_only.ms,
+        edited=tiling.edited,
+        tiles={size: (len(tiling.at(size)), tiling.at(size).grid.size) for size in engine.lowered.planes},
+        macs=edit.prepared.macs,
+        edit_ms=took.ms,
         prepare_ms=edit.prepare.ms,
-        speedup=dense.ms / everywhere.ms,
-        tiles_only_speedup=dense.ms / tiles_only.ms,
-        dispatches=dispatches(engine, edit.everywhere),
-        tiles_only_dispatches=dispatches(engine, edit.tiles_only),
+        speedup=dense.ms / took.ms,
+        dispatches=dispatches(engine, edit.prepared),
         **_pauses(engine, edit),
     )
 
@@ -199,17 +185,18 @@ def dispatches(engine: Engine, prepared: PreparedEdit) -> int | None:
 
     if not isinstance(engine.executor, GpuExecutor):
         return None
-    return sum(c.launch is not None for c in planned(engine.plan, prepared.edit, engine.executor.dtype))
+    return sum(c.launch is not None for c in planned(engine.lowered, prepared.tiling, engine.executor.dtype))
 
 
 def _profiles(engine: Engine, edits: Sequence[_Edit]) -> tuple[Profile, ...]:
     passes: dict[str, tuple[PreparedEdit | None, Inputs]] = {"dense": (None, edits[0].inputs)}
     for edit in edits:
-        passes[f"edit {edit.percent:g} %"] = (edit.everywhere, edit.inputs)
+        passes[f"edit {edit.percent:g} %"] = (edit.prepared, edit.inputs)
     profiles = []
     for what, (prepared, inputs) in passes.items():
         runs = [engine.profile(prepared, **inputs) for _ in range(PROFILED_RUNS)]
-        profiles.append(profile(what, runs[0][0], np.mean([seconds for _, seconds in runs], axis=0)))
+        counts = prepared.tiling.counts if prepared else {}
+        profiles.append(profile(what, runs[0][0], counts, np.mean([seconds for _, seconds in runs], axis=0)))
     return tuple(profiles)
 
 

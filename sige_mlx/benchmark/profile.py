@@ -36,13 +36,13 @@ class Profile:
     """By the plane they write."""
 
 
-def profile(what: str, program: p.Program, seconds: npt.NDArray[np.float64]) -> Profile:
-    """`seconds` [ops] are one run's, or means of several."""
+def profile(what: str, program: p.Program, counts: p.Counts, seconds: npt.NDArray[np.float64]) -> Profile:
+    """`seconds` [ops] are one run's on so many tiles, or means of several."""
     convolutions = [i for i, op in enumerate(program.ops) if isinstance(op, p.Conv)]
     return Profile(
         what,
-        _rows(program, seconds, range(len(program.ops)), [kind(op) for op in program.ops]),
-        _rows(program, seconds, convolutions, [_plane(program.ops[i]) for i in convolutions]),
+        _rows(program, counts, seconds, range(len(program.ops)), [kind(op) for op in program.ops]),
+        _rows(program, counts, seconds, convolutions, [_plane(program.ops[i]) for i in convolutions]),
     )
 
 
@@ -60,7 +60,11 @@ def kind(op: p.ProgramOp) -> str:
 
 
 def _rows(
-    program: p.Program, seconds: npt.NDArray[np.float64], ops: Iterable[int], names: Sequence[str]
+    program: p.Program,
+    counts: p.Counts,
+    seconds: npt.NDArray[np.float64],
+    ops: Iterable[int],
+    names: Sequence[str],
 ) -> tuple[ProfileRow, ...]:
     members: dict[str, list[int]] = {}
     for i, name in zip(ops, names, strict=True):
@@ -68,7 +72,7 @@ def _rows(
     rows = []
     for name, indices in members.items():
         spent = float(seconds[indices].sum())
-        macs = sum(op.macs for i in indices if isinstance(op := program.ops[i], p.Multiplying))
+        macs = sum(op.macs(counts) for i in indices if isinstance(op := program.ops[i], p.Multiplying))
         rows.append(ProfileRow(name, len(indices), 1e3 * spent, spent / float(seconds.sum()), macs))
     return tuple(sorted(rows, key=lambda row: -row.ms))
 

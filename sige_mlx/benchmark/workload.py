@@ -22,7 +22,8 @@ MIDDLE = {"t": 500.0, "log_snr": 0.0}
 
 def engine_for(model: str, device: str, threads: int = 0, random: bool = False, threshold: int | None = None) -> Engine:
     """The engine of a named model or a model folder; `random` weights need no checkpoint."""
-    return (zoo.random(model) if random else zoo.load(model)).engine(device, threads=threads, threshold=threshold)
+    pretrained = zoo.random(model) if random else zoo.load(model)
+    return pretrained.engine(device, pretrained.policy(threshold), threads=threads)
 
 
 def random_image(config: Any, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -51,7 +52,7 @@ def workload(engine: Engine, seed: int = 0) -> Workload:
     rng = np.random.default_rng(arguments.seed(seed))
 
     def draw() -> Inputs:
-        graph = engine.plan.graph
+        graph = engine.lowered.graph
         shapes = {name: graph.nodes[index].shape for name, index in graph.inputs.items()}
         return {
             name: mx.array(random_image(engine.config, shape, rng)) if len(shape) == 4 else mx.full(shape, MIDDLE[name])

@@ -128,12 +128,6 @@ def _print(figures: "Figures", weights: Weights) -> None:
     for e in figures.edits:
         rows += [
             (f"edit of {e.edited:.2%}", _ms(e.edit_ms), f"{e.speedup:.2f}x", _giga(e.macs)),
-            (
-                "  output in its tiles only",
-                _ms(e.tiles_only_ms),
-                f"{e.tiles_only_speedup:.2f}x",
-                _giga(e.tiles_only_macs),
-            ),
             ("  choosing its tiles", _ms(e.prepare_ms), "", ""),
         ]
         if e.at_once_ms is not None and e.after_pause_ms is not None:
@@ -151,10 +145,7 @@ def _print(figures: "Figures", weights: Weights) -> None:
         )
     for e in figures.edits:
         if e.dispatches is not None:
-            typer.echo(
-                f"\nKernels that the edit of {e.edited:.2%} launches: {e.dispatches};"
-                f" {e.tiles_only_dispatches} where the output is computed in its tiles only"
-            )
+            typer.echo(f"\nKernels that the edit of {e.edited:.2%} launches: {e.dispatches}")
         tiles = ", ".join(f"{active} of {count} at {h} x {w}" for (h, w), (active, count) in e.tiles.items())
         typer.echo(f"\nTiles of the edit of {e.edited:.2%}: {tiles}")
     typer.echo(

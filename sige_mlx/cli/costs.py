@@ -9,8 +9,8 @@ from sige_mlx.cli import terminal
 from sige_mlx.cli.mask_picture import mask_picture
 from sige_mlx.editing.figures import steps_in_words
 from sige_mlx.graph.cost import Cost, OpCost, dense_cost, edit_cost
-from sige_mlx.graph.plan import Edit, Plan
-from sige_mlx.graph.tiling import Size
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.tiling import Size, Tiling
 from sige_mlx.label_classes import Classes
 from sige_mlx.models.spade import LabelToImageConfig
 
@@ -33,22 +33,24 @@ class Described:
     name: str
     family: str
     config: Any
-    plan: Plan
-    edit: Edit | None
+    lowered: Lowered
+    edit: Tiling | None
     steps: int
     classes: Classes = ()
 
     @cached_property
     def dense_cost(self) -> Cost:
-        return dense_cost(self.plan)
+        return dense_cost(self.lowered)
 
     @cached_property
     def edit_cost(self) -> Cost | None:
-        return edit_cost(self.plan, self.edit) if self.edit else None
+        return edit_cost(self.lowered, self.edit) if self.edit else None
 
     @property
     def parameters(self) -> int:
-        shapes = {node.params[key]: shape for node in self.plan.graph.nodes for key, shape in node.param_shapes.items()}
+        shapes = {
+            node.params[key]: shape for node in self.lowered.graph.nodes for key, shape in node.param_shapes.items()
+        }
         return sum(math.prod(shape) for shape in shapes.values())
 
     @property
@@ -56,7 +58,7 @@ class Described:
         """Active and all tiles by plane size, the largest first."""
         if self.edit is None:
             return {}
-        levels = {size: self.edit.tiling.at(size) for size in sorted(self.edit.program.tiles(), reverse=True)}
+        levels = {size: self.edit.at(size) for size in self.lowered.planes}
         return {size: (len(level), level.grid.size) for size, level in levels.items()}
 
     def as_json(self, layers: bool) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class Described:
         numbers: dict[str, Any] = {
             "model": self.name,
             "family": self.family,
-            "image": list(self.plan.image_size),
+            "image": list(self.lowered.image_size),
             "parameters": self.parameters,
             "weight_bytes": dense.weight_nbytes,
             "macs": dense.macs,
@@ -76,7 +78,7 @@ class Described:
         }
         if self.edit and edit:
             numbers["edit"] = {
-                "edited": self.edit.tiling.edited,
+                "edited": self.edit.edited,
                 "macs": edit.macs,
                 "bytes_moved": edit.nbytes,
                 "tiles": {f"{h}x{w}": list(counts) for (h, w), counts in self.tiles.items()},
@@ -93,7 +95,7 @@ class Described:
         """The summary, the edit drawn, and with `layers` a line for each."""
         dense, edit = self.dense_cost, self.edit_cost
         steps = steps_in_words(self.steps)
-        (h, w), cache = self.plan.image_size, dense.recorded_nbytes
+        (h, w), cache = self.lowered.image_size, dense.recorded_nbytes
         terminal.pairs(
             [
                 ("model", f"{self.name} ({self.family}, {w} × {h} pixels)"),
@@ -107,11 +109,9 @@ class Described:
         if not self.edit or not edit:
             terminal.table(["", "dense"], [[n, f"{v / unit:.2f}"] for n, (v, unit) in zip(names, wholes, strict=True)])
         else:
-            pixels = self.edit.tiling.mask[0].size
-            edited = int(self.edit.tiling.mask[0].sum())
-            rows = [
-                [f"edited pixels ({self.edit.tiling.edited:.2%})", f"{edited}", f"{pixels}", _times(pixels, edited)]
-            ]
+            pixels = self.edit.mask[0].size
+            edited = int(self.edit.mask[0].sum())
+            rows = [[f"edited pixels ({self.edit.edited:.2%})", f"{edited}", f"{pixels}", _times(pixels, edited)]]
             for (th, tw), (active, count) in self.tiles.items():
                 rows.append([f"tiles at {tw} × {th}", f"{active}", f"{count}", _times(count, active)])
             for name, part, (whole, unit) in zip(names, (edit.macs, edit.nbytes), wholes, strict=True):
@@ -123,12 +123,12 @@ class Described:
         if layers:
             self._print_layers()
 
-    def _draw(self, edit: Edit) -> None:
+    def _draw(self, edit: Tiling) -> None:
         console = terminal.console()
-        tiles = edit.tiling.at(self.plan.image_size).pixels()[0]
+        tiles = edit.at(self.lowered.image_size).pixels()[0]
         console.print()
         colour = console.color_system is not None and not console.no_color
-        console.print(mask_picture(edit.tiling.mask[0], tiles, colour))
+        console.print(mask_picture(edit.mask[0], tiles, colour))
 
     def _print_classes(self, count: int) -> None:
         terminal.say()

@@ -197,13 +197,13 @@ def _environment(threads: int) -> dict[str, Any]:
 
 def _native_library(threads: int) -> str:
     from sige_mlx.engine.native import library
-    from sige_mlx.engine.native.runner import Runner
+    from sige_mlx.engine.native.pool import Pool
     from sige_mlx.errors import SigeError
 
     try:
         path, others = library.library()._name, [s for s in library.instruction_sets() if s != library.simd()]
         instructions = library.simd() + (f" (also has {', '.join(others)})" if others else "")
-        return f"{path}: {instructions}, {Runner(threads).threads} threads"
+        return f"{path}: {instructions}, {Pool(threads).threads} threads"
     except SigeError as error:
         return str(error)
 

@@ -98,7 +98,7 @@ def edit(
         pretrained = _fitted(pretrained, original, named)
     if not labels and isinstance(pretrained.model, LabelToImageGenerator):
         raise SigeError(f"{pretrained.name} makes pictures of label maps: give --labels and --edited-labels")
-    engine = pretrained.engine(device, threads=threads, threshold=threshold)
+    engine = pretrained.engine(device, pretrained.policy(threshold), threads=threads)
     if labels:
         rendered = of_labels(engine, pretrained, files, compare)
     else:

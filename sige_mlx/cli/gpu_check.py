@@ -22,7 +22,8 @@ from sige_mlx.engine.gpu.launch import Device
 from sige_mlx.engine.gpu.planned import planned
 from sige_mlx.engine.gpu.trust import Trial, tried
 from sige_mlx.errors import SigeError, first_line
-from sige_mlx.graph.plan import Plan
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import EditPolicy, Output
 from sige_mlx.masks.difference import Mask
 from sige_mlx.models import build
 
@@ -74,9 +75,9 @@ def gpu_checks(device: Device, threads: int = 0, progress: Progress | None = Non
 
 def calls_of(model: mlx.nn.Module, dtype: mx.Dtype) -> list[Call]:
     """The calls of edits of a network, stored as `dtype`."""
-    plan = Plan.of(model)
-    mask = blob_mask(plan.image_size, EDITED)
-    return [c.call for everywhere in (True, False) for c in planned(plan, plan.edit(mask, everywhere), dtype)]
+    outputs: tuple[Output, ...] = ("everywhere", "tiles")
+    lowered = [Lowered.of(model, EditPolicy.of(model.config, output=output)) for output in outputs]
+    return [c.call for of in lowered for c in planned(of, of.tiling(blob_mask(of.image_size, EDITED)), dtype)]
 
 
 def kernel_checks(
@@ -119,8 +120,9 @@ def network_checks(
     bucket holds."""
     load = zoo.random_weights(model)
     try:
-        gpu, cpu = Engine(model, "gpu", load=load), Engine(model, "cpu", load=load, threads=threads)
-        work, masks = workload(cpu), masks_of(cpu.plan) if edits else {}
+        policy = EditPolicy.of(model.config)
+        gpu, cpu = Engine(model, "gpu", policy, load=load), Engine(model, "cpu", policy, load=load, threads=threads)
+        work, masks = workload(cpu), masks_of(cpu.lowered) if edits else {}
     except Exception as raised:  # whatever MLX, the compiler or the driver raise
         return [Check(f"{name} on the GPU", False, first_line(raised))]
 
@@ -134,17 +136,17 @@ def network_checks(
     return checks + [_agreement(f"{name} on the GPU, {w}", partial(edit, m), BOUND) for w, m in masks.items()]
 
 
-def masks_of(plan: Plan) -> dict[str, Mask]:
+def masks_of(lowered: Lowered) -> dict[str, Mask]:
     """What is edited, one after the other."""
-    first, large = blob_mask(plan.image_size, EDITED), blob_mask(plan.image_size, 4 * EDITED)
+    first, large = blob_mask(lowered.image_size, EDITED), blob_mask(lowered.image_size, 4 * EDITED)
     turned = map(np.ascontiguousarray, (first[::-1], first[:, ::-1], first[::-1, ::-1]))
-    other = next(m for m in turned if (m != first).any() and tile_shapes(plan, m) == tile_shapes(plan, first))
+    other = next(m for m in turned if (m != first).any() and tile_shapes(lowered, m) == tile_shapes(lowered, first))
     return {"edit": first, "edit again": first, "edit elsewhere": other, "larger edit": large}
 
 
-def tile_shapes(plan: Plan, mask: Mask) -> list[tuple[int, ...]]:
+def tile_shapes(lowered: Lowered, mask: Mask) -> list[tuple[int, ...]]:
     """Of an edit's lists and grids: those of one bucket are alike."""
-    return [a.shape for a in tile_arrays(plan.edit(mask)).values()]
+    return [a.shape for a in tile_arrays(lowered.edit, lowered.tiling(mask)).values()]
 
 
 def _agreement(name: str, run: Callable[[], float], bound: float) -> Check:

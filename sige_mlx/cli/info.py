@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from sige_mlx.graph.ir import Graph
-    from sige_mlx.graph.plan import Plan
+    from sige_mlx.graph.lowered import Lowered
     from sige_mlx.label_classes import Palette
 
     Files: TypeAlias = tuple[Path, Path | None]  # of labels and of instances
@@ -76,7 +76,8 @@ def info(
     from sige_mlx.cli.costs import Described
     from sige_mlx.editing.denoising import default_steps
     from sige_mlx.editing.destination import save_text
-    from sige_mlx.graph.plan import Plan
+    from sige_mlx.graph.lowered import Lowered
+    from sige_mlx.graph.policy import EditPolicy
     from sige_mlx.label_classes import palette_of
     from sige_mlx.models import reconfigured
     from sige_mlx.models.resnet_generator import ResnetGenerator
@@ -92,20 +93,20 @@ def info(
     if (sized_by := original or mask) and isinstance(network, ResnetGenerator):
         width, height = open_image(sized_by).size
         network = reconfigured(network, image_size=(height, width))
-    plan = Plan.of(network, threshold=threshold)
+    lowered = Lowered.of(network, EditPolicy.of(network.config, threshold))
     classes = zoo.classes(name)
     region: npt.NDArray[np.bool_] | None
     if labels and edited_labels:
         before, after = (labels, instances), (edited_labels, edited_instances)
-        region = _region_of_maps(plan, network.config, palette_of(classes), before, after)
+        region = _region_of_maps(lowered, network.config, palette_of(classes), before, after)
     else:
         pictures = (original, edited) if original and edited else None
-        region = _region(plan, network.config, pictures, mask, edit, options.eps(tolerance))
-    edit_plan = None if region is None else plan.edit(region, everywhere=False)
+        region = _region(lowered, network.config, pictures, mask, edit, options.eps(tolerance))
+    edited_tiles = None if region is None else lowered.tiling(region)
     steps = steps or default_steps(network.config)
-    described = Described(name, family, network.config, plan, edit_plan, steps, classes)
+    described = Described(name, family, network.config, lowered, edited_tiles, steps, classes)
     if graph and write:
-        save_text(write(plan.graph), graph)
+        save_text(write(lowered.graph), graph)
     if json:
         terminal.print_json(described.as_json(layers))
         return
@@ -141,7 +142,7 @@ def _check_options(named: set[str]) -> None:
 
 
 def _region(
-    plan: "Plan",
+    lowered: "Lowered",
     config: Any,
     pictures: tuple[Path, Path] | None,
     mask: Path | None,
@@ -154,7 +155,7 @@ def _region(
     from sige_mlx.masks import user_mask
     from sige_mlx.models.spade import LabelToImageConfig
 
-    size = plan.image_size
+    size = lowered.image_size
     if share is not None:
         return blob_mask(size, share, config.mask_dilate_radius)
     if mask is not None:
@@ -170,11 +171,11 @@ def _region(
 
 
 def _region_of_maps(
-    plan: "Plan", config: Any, palette: "Palette", original: "Files", edited: "Files"
+    lowered: "Lowered", config: Any, palette: "Palette", original: "Files", edited: "Files"
 ) -> "npt.NDArray[np.bool_]":
     """What an edit of labels, and of instances if there are any, recomputes: bool (H, W)."""
     from sige_mlx.editing.labels import MapReader
 
-    reader = MapReader(config, plan.image_size, palette)
+    reader = MapReader(config, lowered.image_size, palette)
     before = reader.read(*original)
     return reader.mask(before, reader.read(*edited, before), config.mask_dilate_radius)

@@ -11,6 +11,7 @@ from sige_mlx import zoo
 from sige_mlx.editing.recording import Progress
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 
 SIZE = 32
@@ -58,9 +59,10 @@ class _Bench:
             )
         )
         load = zoo.random_weights(model)
-        self.native = Engine(model, "cpu", load=load, threads=threads)
-        self.single = Engine(model, "cpu", load=load, threads=1)
-        self.reference = Engine(model, "reference", load=load)
+        policy = EditPolicy.of(model.config)
+        self.native = Engine(model, "cpu", policy, load=load, threads=threads)
+        self.single = Engine(model, "cpu", policy, load=load, threads=1)
+        self.reference = Engine(model, "reference", policy, load=load)
         rng = np.random.default_rng(0)
         self.mask = np.zeros((SIZE, SIZE), np.bool_)
         self.mask[5:14, 20:32] = True

@@ -10,6 +10,7 @@ from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.protocol import Progress, Protocol, measure, measure_pauses
 from sige_mlx.benchmark.workload import workload
 from sige_mlx.engine import Engine
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 
 NETWORK = DDPMConfig(
@@ -42,7 +43,9 @@ def short_benchmark(devices: Sequence[str], threads: int = 0, progress: Progress
     load = zoo.random_weights(model)
     calls: dict[str, Callable[[], None]] = {}
     for device in devices:
-        engine = Engine(model, device, load=load, threads=threads if device == "cpu" else 0)
+        engine = Engine(
+            model, device, EditPolicy.of(model.config), load=load, threads=threads if device == "cpu" else 0
+        )
         calls |= {f"{device} {what}": call for what, call in _calls(engine).items()}
     times = measure(calls, PROTOCOL, progress=progress)
     pauses = {d: [t.ms for t in measure_pauses(calls[f"{d} edit"])] if d == "gpu" else [] for d in devices}
@@ -51,7 +54,7 @@ def short_benchmark(devices: Sequence[str], threads: int = 0, progress: Progress
 
 def _calls(engine: Engine) -> dict[str, Callable[[], None]]:
     """A dense pass and an edit, as things to be timed."""
-    work, mask = workload(engine), blob_mask(engine.plan.image_size, EDITED)
+    work, mask = workload(engine), blob_mask(engine.image_size, EDITED)
     engine.record(**work.original)
     prepared, edited = engine.prepare(mask), work.edited(mask)
     return {

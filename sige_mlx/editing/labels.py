@@ -77,7 +77,7 @@ class LabelSession(OnePassSession[Maps]):
         palette: Palette = CITYSCAPES,
         dilation: int | None = None,
     ):
-        self._reader = MapReader(engine.config, engine.plan.image_size, palette)
+        self._reader = MapReader(engine.config, engine.image_size, palette)
         if engine.config.output_nc != 3:
             raise SigeError(f"this network writes {engine.config.output_nc} channels: pictures need 3")
         self.dilation = whole(engine.config.mask_dilate_radius if dilation is None else dilation, "the dilation", 0)

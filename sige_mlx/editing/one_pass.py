@@ -68,7 +68,7 @@ class OnePassSession(ABC, Generic[Given]):
         if progress:
             progress("edit", 0, 1)
         start = time.perf_counter()
-        prepared = self.engine.prepare(mask, everywhere=False)
+        prepared = self.engine.prepare(mask)
         image = from_model(self.engine.edit(prepared, self._recording.key(STEP), x=x))
         seconds = time.perf_counter() - start
         if progress:

@@ -60,7 +60,7 @@ def _forget(engine: Engine, keys: Iterable[Hashable]) -> None:
 
 
 def _check_memory(steps: int, engine: Engine) -> None:
-    each, memory = engine.plan.recorded_nbytes, _physical_memory()
+    each, memory = engine.record_nbytes, _physical_memory()
     left = int(0.7 * memory) - engine.recorded_nbytes
     if steps * each > left:
         raise SigeError(

@@ -31,7 +31,7 @@ class EditResult:
     mask: npt.NDArray[np.bool_]
     """(H, W): the edit, as the network saw it."""
     levels: Mapping[Size, ActiveTiles]
-    """The active tiles of the planes that the network computes in tiles."""
+    """The active tiles of the planes that the network computes in tiles; none of an edit that is the dense pass."""
     steps: int
     macs: int
     dense_macs: int
@@ -74,13 +74,13 @@ def edit_result(
     notes: tuple[str, ...] = (),
 ) -> EditResult:
     """The result of running a prepared edit for some steps."""
-    levels = prepared.edit.tiling.levels
+    levels = {} if prepared.dense else prepared.tiling.levels
     return EditResult(
         image=image,
         mask=mask,
-        levels={size: levels[size] for size in sorted(prepared.edit.program.tiles(), reverse=True)},
+        levels={size: levels[size] for size in prepared.lowered.planes if size in levels},
         steps=steps,
-        macs=prepared.edit.macs * steps,
+        macs=prepared.macs * steps,
         dense_macs=engine.macs * steps,
         seconds=seconds,
         dense_seconds=dense_seconds,

@@ -57,13 +57,13 @@ class EditSession:
         self.denoising = denoising(engine.config, sampler, steps, strength)
         key = mx.random.key(arguments.seed(seed))
         self.engine = engine
-        self.reader = PictureReader(engine.config, engine.plan.image_size, eps, dilation)
+        self.reader = PictureReader(engine.config, engine.image_size, eps, dilation)
         self.source = self.reader.original(original)
         self.pending: EditResult | None = None
         # Noise is a function of the seed and, where a sampler draws more, of the timestep: a preview in few steps and
         # the picture in many begin from the same.
         of_start, self._of_steps = mx.random.split(key)
-        self._noise = mx.random.normal((1, *engine.plan.image_size, 3), key=of_start)
+        self._noise = mx.random.normal((1, *engine.image_size, 3), key=of_start)
         self._recording = Recording(engine, self.denoising.levels)
 
     @property
@@ -102,7 +102,7 @@ class EditSession:
         if region.any():
             self.record(progress)
         start = time.perf_counter()
-        prepared = self.engine.prepare(region, everywhere=False)
+        prepared = self.engine.prepare(region)
         rendered = self.original
         if region.any():
 

@@ -32,7 +32,7 @@ class TranslationSession(OnePassSession[Source]):
     ):
         _check_network(engine)
         words = "the original is {}, and both must have one size"
-        self.reader = PictureReader(engine.config, engine.plan.image_size, eps, dilation, words)
+        self.reader = PictureReader(engine.config, engine.image_size, eps, dilation, words)
         super().__init__(engine, self.reader.original(original))
 
     @property
@@ -80,7 +80,7 @@ class TranslationSession(OnePassSession[Source]):
 
 
 def _check_network(engine: Engine) -> None:
-    graph = engine.plan.graph
+    graph = engine.lowered.graph
     read, written = (graph.nodes[i].shape[-1] for i in (graph.inputs["x"], graph.output))
     if (read, written) != (3, 3):
         raise SigeError(f"this network reads {read} channels and writes {written}: pictures need 3 and 3")

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from sige_mlx.arguments import whole
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.plan import Edit, Plan
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.graph.program import Program
+from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.module import parameters
 
 DEVICES = ("cpu", "gpu", "reference")
@@ -30,24 +32,35 @@ class Record(Protocol):
 
 
 class Executor(Protocol):
-    """One way to run a plan. `prepare` gives what `edit` takes as its first argument."""
+    """One way to run a network. Inputs are those of its graph by name, and embeddings by themselves; `bind` makes the
+    tiles of an edit ready, `edit` takes what it gives."""
 
-    def run(self, inputs: Mapping[str, mx.array]) -> mx.array: ...
+    @property
+    def record_nbytes(self) -> int:
+        """Bytes that recording one step keeps."""
+        ...
 
-    def record(self, inputs: Mapping[str, mx.array]) -> tuple[mx.array, Any]: ...
+    def run(self, inputs: Mapping[Any, mx.array]) -> mx.array: ...
 
-    def prepare(self, edit: Edit) -> Any: ...
+    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Any]: ...
 
-    def edit(self, prepared: Any, record: Any, inputs: Mapping[str, mx.array]) -> mx.array: ...
+    def bind(self, tiling: Tiling) -> Any: ...
+
+    def edit(self, bound: Any, record: Any, inputs: Mapping[Any, mx.array]) -> mx.array: ...
 
 
 @dataclass(frozen=True)
 class PreparedEdit:
     """An edit made ready for an engine by `Engine.prepare`; it serves every recorded step."""
 
-    plan: Plan
-    edit: Edit
-    prepared: Any
+    lowered: Lowered
+    tiling: Tiling
+    macs: int
+    """Multiply-accumulates of one step."""
+    dense: bool
+    """Whether it is the dense pass, for tiles would take no less time."""
+    bound: Any
+    """What the executor made of the tiles; None for an edit that is empty or dense."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +76,19 @@ class _Step:
 class Engine:
     """A network on a device.
 
-    `model` is an MLX module with a `config` and `inputs(batch)`, the names and shapes of its arguments. `device` is
-    "cpu", the native engine, "gpu", Metal, or "reference", plain MLX. `threshold` is the plane side from which edits
-    use tiles (the model's own by default); `load` gives parameters by name, when they should not be taken from the
-    model. `precision` is what the GPU stores values and weights as, "float16" by default; the other devices compute in
-    "float32". Inputs and outputs are float32 arrays, NHWC.
+    `model` is an MLX module with `inputs(batch)`, the names and shapes of its arguments. `device` is "cpu", the native
+    engine, "gpu", Metal, or "reference", plain MLX. `policy` says what edits recompute; `load` gives parameters by
+    name, when they should not be taken from the model. `precision` is what the GPU stores values and weights as,
+    "float16" by default; the other devices compute in "float32". Inputs and outputs are float32 arrays, NHWC.
     """
 
     def __init__(
         self,
         model: mlx.nn.Module,
         device: str = "cpu",
+        policy: EditPolicy | None = None,
         *,
         batch: int = 1,
-        threshold: int | None = None,
         tile: int = 4,
         threads: int = 0,
         load: Loader | None = None,
@@ -90,15 +102,30 @@ class Engine:
         for option, value, least in (("batch", batch, 1), ("tile", tile, 1), ("threads", threads, 0)):
             whole(value, option, least)
         self.device = device
-        self.config = model.config
-        self.plan = Plan.of(model, batch, threshold, tile)
-        self.executor = _executor(self.plan, model, device, load, threads, precision)
+        self.config: Any = getattr(model, "config", None)
+        self.lowered = Lowered.of(model, policy or EditPolicy(), batch, tile)
+        self.executor = _executor(self.lowered, model, device, load, threads, precision)
         self._records: dict[Hashable, _Step] = {}
+
+    @property
+    def policy(self) -> EditPolicy:
+        """What edits recompute."""
+        return self.lowered.policy
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images that the network reads."""
+        return self.lowered.image_size
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the dense pass."""
-        return self.plan.dense.macs
+        return self.lowered.dense_macs
+
+    @property
+    def record_nbytes(self) -> int:
+        """Bytes that recording one step keeps on this device."""
+        return self.executor.record_nbytes
 
     @property
     def recorded_nbytes(self) -> int:
@@ -107,23 +134,25 @@ class Engine:
 
     def __call__(self, **inputs: Any) -> mx.array:
         """The dense output; nothing is kept."""
-        return self.executor.run(self._checked(inputs))
+        return self.executor.run(self._with_embeddings(self._checked(inputs)))
 
     def record(self, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The dense output on the original; what edits need is kept under `step`, in place of what was there."""
         given = self._checked(inputs)
         self._records.pop(step, None)  # before, not after: two recordings of a step need not fit
-        output, record = self.executor.record(given)
+        output, record = self.executor.record(self._with_embeddings(given))
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
         self._records[step] = _Step(record, output, conditions)
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
 
-    def prepare(self, mask: npt.NDArray[np.bool_], everywhere: bool = True) -> PreparedEdit:
-        """Lowers the edit of `mask`, bool (H, W) or (B, H, W), already dilated. Without `everywhere` the output is
-        computed in the active tiles only and is the recorded one elsewhere. Raises `SigeError` for a mask that is not
-        the image's size."""
-        edit = self.plan.edit(np.asarray(mask, np.bool_), everywhere)
-        return PreparedEdit(self.plan, edit, None if edit.tiling.empty else self.executor.prepare(edit))
+    def prepare(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
+        """Makes the edit of `mask`, bool (H, W) or (B, H, W), already dilated, ready to run. Raises `SigeError` for a
+        mask that is not the image's size."""
+        tiling = self.lowered.tiling(np.asarray(mask, np.bool_))
+        macs = self.lowered.macs(tiling)
+        if macs >= self.policy.dense_from * self.macs > 0:
+            return PreparedEdit(self.lowered, tiling, self.macs, True, None)
+        return PreparedEdit(self.lowered, tiling, macs, False, None if tiling.empty else self.executor.bind(tiling))
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The output on edited images, from what was recorded under `step`, which stays as it is. On a GPU the array is
@@ -137,24 +166,31 @@ class Engine:
                 raise SigeError(
                     f"{name} is {value.tolist()}, step {step!r} was recorded with {x.tolist()}: they must agree"
                 )
-        if prepared.edit.tiling.empty:
+        if prepared.tiling.empty:
             return mx.array(recorded.output)
-        return self.executor.edit(prepared.prepared, recorded.record, given)
+        values = self._with_embeddings(given)
+        if not prepared.dense:
+            return self.executor.edit(prepared.bound, recorded.record, values)
+        output = self.executor.run(values)
+        if self.policy.output == "everywhere":
+            return output
+        active = prepared.tiling.at((output.shape[1], output.shape[2])).pixels()
+        return output if active.all() else mx.where(mx.array(active)[..., None], output, recorded.output)
 
     def profile(
         self, prepared: PreparedEdit | None = None, step: Hashable = 0, **inputs: Any
     ) -> tuple[Program, npt.NDArray[np.float64]]:
         """Runs an edit, or the dense pass without one: the program that ran, and each op's seconds. Raises `SigeError`
-        for an empty edit, which runs nothing, and on a device that runs no programs."""
+        for an edit that runs no tiles, and on a device that runs no programs."""
         from sige_mlx.engine.native.executor import NativeExecutor
 
-        if not isinstance(self.executor, NativeExecutor) or (prepared and prepared.edit.tiling.empty):
-            raise SigeError("only the dense pass and edits that are not empty can be profiled, on device 'cpu'")
-        given = self._checked(inputs)
+        if not isinstance(self.executor, NativeExecutor) or (prepared and prepared.bound is None):
+            raise SigeError("only the dense pass and edits in tiles can be profiled, on device 'cpu'")
+        given = self._with_embeddings(self._checked(inputs))
         if prepared is None:
-            return self.plan.dense, self.executor.profile(given)
+            return self.lowered.dense, self.executor.profile(given)
         record = self._recorded(prepared, step).record
-        return prepared.edit.program, self.executor.profile_edit(prepared.prepared, record, given)
+        return self.lowered.edit, self.executor.profile_edit(prepared.bound, record, given)
 
     def forget(self, step: Hashable | None = None) -> None:
         """Drops what was recorded under `step`, or everything."""
@@ -164,14 +200,22 @@ class Engine:
             self._records.pop(step, None)
 
     def _recorded(self, prepared: PreparedEdit, step: Hashable) -> _Step:
-        if prepared.plan is not self.plan:
+        if prepared.lowered is not self.lowered:
             raise SigeError("the edit was prepared by another engine: prepare it with this one")
         if step not in self._records:
             raise SigeError(f"step {step!r} was not recorded: call record({step!r}, …) on the original first")
         return self._records[step]
 
+    def _with_embeddings(self, given: Mapping[str, mx.array]) -> Mapping[Any, mx.array]:
+        """The inputs, and what the host makes of them: a few numbers, on the processor that made the inputs."""
+        made: dict[Any, mx.array] = {}
+        with mx.stream(mx.cpu):
+            for embedding in self.lowered.embeddings:
+                made[embedding] = embedding.op([given[embedding.input]], {})
+        return {**given, **made}
+
     def _checked(self, inputs: Mapping[str, Any]) -> dict[str, mx.array]:
-        graph = self.plan.graph
+        graph = self.lowered.graph
         if set(inputs) != set(graph.inputs):
             raise SigeError(
                 f"the network takes {', '.join(graph.inputs)}; it was given {', '.join(inputs) or 'nothing'}"
@@ -188,18 +232,18 @@ class Engine:
 
 
 def _executor(
-    plan: Plan, model: mlx.nn.Module, device: str, load: Loader | None, threads: int, precision: str
+    lowered: Lowered, model: mlx.nn.Module, device: str, load: Loader | None, threads: int, precision: str
 ) -> Executor:
     params = parameters(model)
     if device == "reference":
         from sige_mlx.engine.reference import ReferenceExecutor
 
-        return ReferenceExecutor(plan.graph, params if load is None else {k: mx.array(load(k)) for k in params})
+        return ReferenceExecutor(lowered, params if load is None else {k: mx.array(load(k)) for k in params})
     load = load or (lambda name: np.asarray(params[name].astype(mx.float32)))
     if device == "gpu":
         from sige_mlx.engine.gpu.executor import GpuExecutor
 
-        return GpuExecutor(plan, load, PRECISIONS[precision])
+        return GpuExecutor(lowered, load, PRECISIONS[precision])
     from sige_mlx.engine.native.executor import NativeExecutor
 
-    return NativeExecutor(plan, load, threads)
+    return NativeExecutor(lowered, load, threads)

@@ -1,33 +1,42 @@
 """The lowered form: what an executor runs. Field for field the structs of `cpu/sige_cpu.h`, where they are explained.
 
-Ops name their arrays by slot, an index into `Program.slots`; it says what belongs there, the executor puts it there.
+Ops name their arrays by `Slot`; `Program.buffers` says what belongs there, and the executor puts it there. A program
+serves every edit under one policy: how many tiles an edit has is not in it.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from sige_mlx.graph.tiling import Size, Tiling
+from sige_mlx.graph.tiling import Size
 
-NONE = -1
+
+class Slot(int):
+    """Where an op finds an array: an index into `Program.buffers`."""
+
+
+NONE = Slot(-1)
 """The slot that is not there."""
 
 MAX_SOURCES = 4
 MAX_OUTPUTS = 4
 
+Counts = Mapping[Size, int]
+"""The number of active tiles by the size of a plane."""
+
 
 class Kind(Enum):
     """What a slot holds; `key` names it within its kind."""
 
-    INPUT = "input"  # key: name of the graph's input
+    INPUT = "input"  # key: name of the graph's input, or the `Embedding` that the host makes of one
     OUTPUT = "output"  # the result
     WEIGHT = "weight"  # key: value of the fused convolution whose packed weights these are
     BIAS = "bias"  # key: of each part of the convolution, parameter names, summed
     PARAM = "param"  # key: parameter name
     FOLDED = "folded"  # key: ("scale" or "shift", BatchNorm, its parameters' names): a norm that is the same every time
-    RECORDED = "recorded"  # key: (what, node), kept from the original for the edits; only a key, of any type
+    RECORDED = "recorded"  # key: (what, value), kept from the original for the edits; only a key, of any type
     SCRATCH = "scratch"  # key: a number; alive from the first op that names it to the last
     ROWS = "rows"  # key: plane size; int32, the active tiles
     GRID = "grid"  # key: plane size; int32, where each tile is
@@ -35,16 +44,19 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Slot:
+class Buffer:
+    """The array that belongs into a slot."""
+
     kind: Kind
     key: Any
     shape: tuple[int, ...]
     """Of float32 values, except ROWS and GRID; () where only the owner of the array knows."""
     tiles: Size | None = None
-    """The plane whose active tiles are the array's first axis."""
+    """The plane for each active tile of which there is such an array."""
 
     @property
     def nbytes(self) -> int:
+        """Bytes of the array, or of one tile's."""
         return 4 * math.prod(self.shape)
 
 
@@ -55,9 +67,9 @@ class Tensor:
     w: int
     c: int
     tile: int
-    base: int
-    blocks: int = NONE
-    grid: int = NONE
+    base: Slot
+    blocks: Slot = NONE
+    grid: Slot = NONE
 
 
 @dataclass(frozen=True)
@@ -66,12 +78,17 @@ class Domain:
     h: int
     w: int
     tile: int
-    tiles: int = 0
-    list: int = NONE
+    list: Slot = NONE
 
-    @property
-    def pixels(self) -> int:
-        return self.n * self.h * self.w if self.list == NONE else self.tiles * self.tile**2
+    def tiles(self, counts: Counts) -> int:
+        """How many tiles are computed; of a whole image all, the partial ones too."""
+        if self.list == NONE:
+            return self.n * -(-self.h // self.tile) * -(-self.w // self.tile)
+        return counts[self.h, self.w]
+
+    def pixels(self, counts: Counts) -> int:
+        """How many pixels are computed; those of partial tiles in a list count as whole tiles'."""
+        return self.n * self.h * self.w if self.list == NONE else self.tiles(counts) * self.tile**2
 
 
 @dataclass(frozen=True)
@@ -84,9 +101,9 @@ class Modulation:
 
 @dataclass(frozen=True)
 class Output:
-    dst: int
-    scale: int = NONE
-    shift: int = NONE
+    dst: Slot
+    scale: Slot = NONE
+    shift: Slot = NONE
     stride: int = 0
     act: int = 0
     mod: Modulation | None = None
@@ -103,8 +120,8 @@ class Source:
     pad_mode: int = 0
     resample: int = 0
     zeros: int = 0
-    scale: int = NONE
-    shift: int = NONE
+    scale: Slot = NONE
+    shift: Slot = NONE
     stride_affine: int = 0
     act: int = 0
     mod: Modulation | None = None
@@ -114,39 +131,37 @@ class Source:
 class Conv:
     out: Domain
     c_out: int
-    weight: int
-    bias: int
-    vec: int
+    weight: Slot
+    bias: Slot
+    vec: Slot
     vec_stride: int
-    sums: int
+    sums: Slot
     residual: Tensor | None
     residual_resample: int
     source: tuple[Source, ...]
     output: tuple[Output, ...]
 
-    @property
-    def macs(self) -> int:
+    def macs(self, counts: Counts) -> int:
         """Between zeros, a quarter of a kernel's taps."""
         quarters = sum((1 if s.zeros else 4) * s.kh * s.kw * s.x.c for s in self.source)
-        return self.out.pixels * self.c_out * quarters // 4
+        return self.out.pixels(counts) * self.c_out * quarters // 4
 
 
 @dataclass(frozen=True)
 class Depthwise:
     out: Domain
     c: int
-    weight: int
-    bias: int
-    sums: int
+    weight: Slot
+    bias: Slot
+    sums: Slot
     residual: Tensor | None
     residual_resample: int
     source: Source
     output: tuple[Output, ...]
 
-    @property
-    def macs(self) -> int:
+    def macs(self, counts: Counts) -> int:
         """None without weights: a mean is no multiplication."""
-        return 0 if self.weight == NONE else self.out.pixels * self.c * self.source.kh * self.source.kw
+        return 0 if self.weight == NONE else self.out.pixels(counts) * self.c * self.source.kh * self.source.kw
 
 
 @dataclass(frozen=True)
@@ -154,14 +169,14 @@ class Norm:
     n: int
     pixels: int
     groups: int
-    sums: tuple[int, ...]
+    sums: tuple[Slot, ...]
     tiles: tuple[int, ...]
     c: tuple[int, ...]
-    weight: int
-    bias: int
-    mod: int
-    scale: int
-    shift: int
+    weight: Slot
+    bias: Slot
+    mod: Slot
+    scale: Slot
+    shift: Slot
     eps: float
 
 
@@ -171,89 +186,59 @@ class Attention:
     keys: int
     heads: int
     head_dim: int
-    q: int
-    k: int
-    v: int
-    dst: int
+    q: Slot
+    k: Slot
+    v: Slot
+    dst: Slot
     q_stride: int
     k_stride: int
     v_stride: int
     scale: float
 
-    @property
-    def macs(self) -> int:
-        return 2 * self.out.pixels * self.keys * self.heads * self.head_dim
+    def macs(self, counts: Counts) -> int:
+        return 2 * self.out.pixels(counts) * self.keys * self.heads * self.head_dim
 
 
 @dataclass(frozen=True)
 class Paste:
     x: Tensor
-    dst: int
+    dst: Slot
 
 
-@dataclass(frozen=True)
-class Timestep:
-    n: int
-    dim: int
-    t: int
-    out: int
-    log_snr: int
-    max_period: float
-
-
-ProgramOp = Conv | Depthwise | Norm | Attention | Paste | Timestep
+ProgramOp = Conv | Depthwise | Norm | Attention | Paste
 Multiplying = Conv | Depthwise | Attention
 
-_SLOT_FIELDS = frozenset(
-    "base blocks grid list dst scale shift weight bias vec sums mod q k v out t".split()  # noqa: SIM905
-)
 
-
-def slots_of(op: Any) -> Iterator[int]:
-    """Every slot an op names. `scale` of an attention is a number, `mod` of a norm a slot and of others a value."""
+def slots_of(op: Any) -> Iterator[Slot]:
+    """Every slot an op names."""
     for f in fields(op):
         value = getattr(op, f.name)
         for item in value if isinstance(value, tuple) else (value,):
             if is_dataclass(item):
                 yield from slots_of(item)
-            elif f.name in _SLOT_FIELDS and isinstance(item, int) and item != NONE:
+            elif isinstance(item, Slot) and item != NONE:
                 yield item
 
 
 @dataclass
 class Program:
-    """Ops in order over slots. An edit's program is lowered once, for one active tile in every plane, and then made
-    that of a mask by `on`: the number of tiles is all that depends on the mask."""
+    """Ops in order over slots."""
 
     ops: list[ProgramOp] = field(default_factory=list)
-    slots: list[Slot] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     """For each op, the layer it belongs to."""
 
-    def on(self, tiling: Tiling) -> "Program":
-        """This program on the tiles of an edit; raises `SigeError` when a plane of it has none."""
-        slots = []
-        for slot in self.slots:
-            if slot.tiles is not None:
-                slot = replace(slot, shape=(len(tiling.at(slot.tiles)), *slot.shape[1:]))
-            slots.append(slot)
-        ops: list[ProgramOp] = []
-        for op in self.ops:
-            if isinstance(op, Multiplying) and op.out.list != NONE:
-                op = replace(op, out=replace(op.out, tiles=len(tiling.at((op.out.h, op.out.w)))))
-            ops.append(op)
-        return Program(ops, slots, self.names)
+    def macs(self, counts: Counts) -> int:
+        """Multiply-accumulates of one run on so many tiles."""
+        return sum(op.macs(counts) for op in self.ops if isinstance(op, Multiplying))
 
     @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one run."""
-        return sum(op.macs for op in self.ops if isinstance(op, Multiplying))
-
-    @property
-    def recorded(self) -> dict[Any, Slot]:
+    def recorded(self) -> dict[Any, Buffer]:
         """What must be recorded before it can run (or, for a recording program, what it records), by key."""
-        return {s.key: s for s in self.slots if s.kind is Kind.RECORDED}
+        return {b.key: b for b in self.buffers if b.kind is Kind.RECORDED}
 
-    def tiles(self) -> dict[Size, int]:
-        """Active tiles by plane size."""
-        return {s.key: s.shape[0] for s in self.slots if s.kind is Kind.ROWS}
+    @property
+    def planes(self) -> list[Size]:
+        """The planes that it computes in tiles, the largest first."""
+        return sorted((b.key for b in self.buffers if b.kind is Kind.ROWS), reverse=True)

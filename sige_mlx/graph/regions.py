@@ -1,18 +1,32 @@
-"""Which part of a network an edit recomputes in tiles, which densely, and which not at all."""
+"""Which fused operations an edit recomputes in tiles, which densely, and which not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from sige_mlx.graph.ir import Graph, Node
+from sige_mlx.graph.fusion.forms import (
+    FusedAttention,
+    FusedConv,
+    FusedDepthwise,
+    FusedEmbedding,
+    FusedNorm,
+    Groups,
+    Source,
+    Unfused,
+    Written,
+    reads_of,
+)
+from sige_mlx.graph.ir import Graph
+from sige_mlx.graph.policy import EditPolicy
+from sige_mlx.graph.tiling import Size, halvings
 from sige_mlx.nn import ops
 
-CONVOLUTIONS = ops.Conv2d | ops.ConvTranspose2d | ops.AvgPool2d
-"""Whose output pixels depend on nearby input pixels."""
+Stored = FusedConv | FusedDepthwise | FusedAttention | FusedEmbedding | Unfused
+"""Operations whose results are stored."""
 
 
 class Region(Enum):
-    """How an edit computes a node."""
+    """How an edit computes a value."""
 
     FIXED = "fixed"
     """It does not depend on the image (a time embedding): the recorded value serves."""
@@ -24,93 +38,74 @@ class Region(Enum):
 
 @dataclass(frozen=True)
 class Regions:
-    """What an edit does with every node of a graph."""
+    """What is done with the value of every fused operation that stores one, and with norms."""
 
-    of: Sequence[Region]
+    of: Mapping[int, Region]
     fresh: frozenset[int]
-    """Norms whose statistics are taken from the edited value; all others keep the recorded ones."""
-    head: frozenset[int]
-    """The output convolution and what leads to it from its input value (see `regions`)."""
+    """Norms, by their nodes, that take statistics of the image they are given; all others have the recorded ones."""
 
 
-def regions(graph: Graph, threshold: int, everywhere: bool = True, fresh_head: bool = True) -> Regions:
-    """Divides a graph by the rule of SIGE: tiles where the longer side of a convolution's plane, before or after it, is
-    at least `threshold`, dense below, where tiles would cover most of the plane anyway.
+def whole(graph: Graph, groups: Groups) -> Regions:
+    """Those of a dense pass: every value is computed whole, and every norm takes its own statistics."""
+    fresh = (n.index for n in graph.nodes if isinstance(n.op, ops.GroupNorm | ops.InstanceNorm))
+    stored = [*graph.inputs.values(), *(op.value for op in groups.ops if not isinstance(op, FusedNorm))]
+    return Regions(dict.fromkeys(stored, Region.DENSE), frozenset(fresh))
+
+
+def regions(graph: Graph, groups: Groups, policy: EditPolicy) -> Regions:
+    """Those of an edit by the rule of SIGE: tiles where the longer side of an operation's plane, before or after it, is
+    at least `policy.tiles_from`, and dense below. Planes whose size is none of the image's `halvings` are dense, too.
 
     Statistics are recorded ones wherever tiles are, for pixels outside the tiles were normalised with them; they are
-    fresh in the dense part, and in the head: the output convolution and the norm and activation before it. There
-    nothing recorded is read any more, so fresh statistics are right for every pixel. With `everywhere` the head
-    computes all its pixels, since they all move with the statistics; without it only the active tiles, which is enough
-    for a caller that keeps its own unedited pixels. Where the unedited pixels are the recorded output's, tiles with
-    fresh statistics show as patches: without `fresh_head` the head has the recorded ones, too.
+    fresh in the dense part and, where the policy says so, in the head: the norms that the operation which writes the
+    output reads through. There nothing recorded is read any more, so fresh statistics are right for every pixel. If the
+    output is wanted everywhere, that operation computes all its pixels, since they all move with the statistics. Where
+    the unedited pixels are the recorded output's, tiles with fresh statistics show as patches.
     """
-    shapes = [n.shape for n in graph.nodes]
     edited = graph.sees_image()
-    head, last = _head(graph), _last(graph)
-    of: list[Region] = []
-    for node in graph.nodes:
-        if not edited[node.index]:
-            of.append(Region.FIXED)
-            continue
-        side = max([max(node.shape[1:3]), *(max(shapes[i][1:3]) for i in node.inputs if edited[i])])
-        local = node.index in last or _is_local(node, of)
-        tiles = side >= threshold and local and not (everywhere and node.index in last)
-        of.append(Region.TILES if tiles else Region.DENSE)
-    for i in last:
-        of[i] = of[min(last)]
-    _unite_additions(graph, of)
+    images = (graph.nodes[i].shape for i in graph.inputs.values())
+    known = {size for shape in images if len(shape) == 4 for size in halvings((shape[1], shape[2]))}
+    of = {i: Region.DENSE if edited[i] else Region.FIXED for i in graph.inputs.values()}
+    for op in groups.ops:
+        if not isinstance(op, FusedNorm):
+            of[op.value] = _region(op, graph, policy, of, known) if edited[op.value] else Region.FIXED
+    written = groups.value(graph.output)
+    head: set[int | None] = set()
+    if policy.statistics == "fresh head":
+        head = {r.norm for op in groups.ops if op.value == written for r in reads_of(op)}
+    normed = {op.norm: op.value for op in groups.ops if isinstance(op, FusedNorm)}
     fresh = {
         node.index
         for node in graph.nodes
         if isinstance(node.op, ops.GroupNorm | ops.InstanceNorm)
         and edited[node.index]
-        and ((fresh_head and node.index in head) or max(node.shape[1:3]) < threshold)
+        and (max(node.shape[1:3]) < policy.tiles_from or normed.get(node.index, node.index) in head)
     }
-    for node in graph.nodes:  # pixelwise with what is recorded: stored, if it must be, where the value is
-        if isinstance(node.op, ops.Activation | ops.Norm) and node.index not in fresh | last:
-            of[node.index] = of[node.inputs[0]]
-    return Regions(of, frozenset(fresh), frozenset(head))
+    return Regions(of, frozenset(fresh))
 
 
-def _unite_additions(graph: Graph, of: list[Region]) -> None:
-    """An addition is computed with the convolutions that only it reads (see `fusion`), so in the same region."""
-    readers = graph.consumers()
-    for node in reversed(graph.nodes):
-        for i in node.inputs if isinstance(node.op, ops.Add) else ():
-            other = graph.nodes[i]
-            of_its_own = readers[i] == [node.index] and other.shape == node.shape and of[i] is not Region.FIXED
-            if of_its_own and isinstance(other.op, CONVOLUTIONS | ops.Linear | ops.Add):
-                of[i] = of[node.index]
+def _region(op: Stored, graph: Graph, policy: EditPolicy, of: Mapping[int, Region], known: Collection[Size]) -> Region:
+    """That of an operation whose value depends on the image; `of` has those of what it reads, `known` the sizes of
+    planes whose tiles can be told."""
+    is_output = op.value == graph.output
+    if is_output and policy.output == "everywhere":
+        return Region.DENSE
+    if isinstance(op, FusedAttention):  # in tiles only they ask
+        return of[op.q]
+    size = op.shape[1], op.shape[2]
+    tiles = _side(op, graph) >= policy.tiles_from and size in known and size != (1, 1)
+    return Region.TILES if tiles and (isinstance(op, Written) or is_output) else Region.DENSE
 
 
-def _is_local(node: Node, of: Sequence[Region]) -> bool:
-    """Whether a node stores its result, and tiles of it can be computed: a pixel depends on input pixels nearby, or is
-    a query that attends to all. Norms, activations, concatenations and resamplings store nothing: they are part of how
-    their result is read."""
-    if isinstance(node.op, ops.Attention):
-        return of[node.inputs[0]] is Region.TILES
-    return isinstance(node.op, CONVOLUTIONS | ops.Add)
-
-
-def _last(graph: Graph) -> set[int]:
-    """The output, and under its activation what is computed with it (see `fusion`)."""
-    node = graph.nodes[graph.output]
-    below = node.inputs[0] if isinstance(node.op, ops.Activation) else node.index
-    only = graph.consumers()[below] == [node.index]
-    written = isinstance(graph.nodes[below].op, CONVOLUTIONS | ops.Linear | ops.Add)
-    return {node.index, below} if only and written else {node.index}
-
-
-def _head(graph: Graph) -> set[int]:
-    head = set()
-    node = graph.nodes[graph.output]
-    while isinstance(node.op, ops.Activation):
-        head.add(node.index)
-        node = graph.nodes[node.inputs[0]]
-    if isinstance(node.op, CONVOLUTIONS):
-        head.add(node.index)
-        node = graph.nodes[node.inputs[0]]
-    while isinstance(node.op, ops.Activation | ops.Norm):
-        head.add(node.index)
-        node = graph.nodes[node.inputs[0]]
-    return head | {graph.output}
+def _side(op: Stored, graph: Graph) -> int:
+    """The longest side in pixels of the planes that an operation writes, or reads as they look resampled."""
+    sides = list(op.shape[1:3])
+    sources: tuple[Source, ...] = ()
+    if isinstance(op, FusedConv):
+        sources = op.sources
+    elif isinstance(op, FusedDepthwise):
+        sources = (op.source,)
+    for read in (read for source in sources for read in source.reads):
+        by = read.resample
+        sides += [side << by if by > 0 else side >> -by for side in graph.nodes[read.value].shape[1:3]]
+    return max(sides)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -39,13 +40,13 @@ class Tiling:
     levels: Mapping[Size, ActiveTiles]
 
     def at(self, size: Size) -> ActiveTiles:
-        """The tiles of a plane of `size`; raises `SigeError` for a size that is not the image's halved some times."""
-        if size not in self.levels:
-            raise SigeError(
-                f"a plane of {size[0]}x{size[1]} is no halving of the {self.mask.shape[1]}x{self.mask.shape[2]} image:"
-                " its sides must be divisible by 2 at every level"
-            )
+        """The tiles of a plane whose size is one of the image's `halvings`."""
         return self.levels[size]
+
+    @cached_property
+    def counts(self) -> dict[Size, int]:
+        """The number of active tiles by the size of a plane."""
+        return {size: len(level) for size, level in self.levels.items()}
 
     @property
     def edited(self) -> float:
@@ -57,6 +58,17 @@ class Tiling:
         return not self.mask.any()
 
 
+def halvings(size: Size) -> list[Size]:
+    """The sizes that a plane can have for its tiles to be known: the image's, halved and rounded up again and again
+    until its shorter side is one pixel."""
+    h, w = size
+    sizes = [(h, w)]
+    for _ in range(max(1, min(h, w)).bit_length() - 1):
+        h, w = -(-h // 2), -(-w // 2)
+        sizes.append((h, w))
+    return sizes
+
+
 def tiling(mask: npt.NDArray[np.bool_], batch: int = 1, tile: int = 4, dilation: int = 1) -> Tiling:
     """Tiles of a mask [H, W] (the same for the whole batch) or [B, H, W]: at every resolution the tiles that a 3x3
     convolution sees the mask of that resolution from (Li et al. 2022, section 3)."""
@@ -64,10 +76,9 @@ def tiling(mask: npt.NDArray[np.bool_], batch: int = 1, tile: int = 4, dilation:
         mask = np.broadcast_to(mask, (batch, *mask.shape))
     if mask.ndim != 3 or len(mask) != batch:
         raise SigeError(f"the mask is {mask.shape}: it must be (H, W), or ({batch}, H, W) for this batch")
-    count = max(1, int(np.floor(np.log2(max(1, min(mask.shape[1:]))))) + 1)
+    sizes = halvings((mask.shape[1], mask.shape[2]))
     levels = {}
-    for level in mask_pyramid(mask, count, dilation):
+    for size, level in zip(sizes, mask_pyramid(mask, len(sizes), dilation), strict=True):
         active = active_tiles(level, tile)
-        size = (level.shape[1], level.shape[2])
         levels[size] = ActiveTiles(size, tile, tile_list(active), tile_grid(active))
     return Tiling(mask, levels)

@@ -156,7 +156,7 @@ def test_the_threshold_is_everyones(pd_task: Task, threshold: int) -> None:
     """Ours reads it from the network's configuration, and SIGE's network is made from that."""
     task = dataclasses.replace(pd_task, threshold=threshold)
     assert task.config.sparse_resolution_threshold == threshold
-    assert task.pretrained.engine().plan.threshold == threshold
+    assert task.pretrained.engine().policy.tiles_from == threshold
     assert (task.state_dict()["conv_in.weight"] == pd_task.state_dict()["conv_in.weight"]).all()
 
 

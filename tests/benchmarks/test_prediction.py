@@ -37,7 +37,8 @@ from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.planned import planned, planned_dense
 from sige_mlx.engine.gpu.weights import pack
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.plan import Plan
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.metal import sim
 from sige_mlx.metal.sim import Counters
 from sige_mlx.models.ddpm import DDPMUNet
@@ -155,14 +156,14 @@ def test_times_of_mlx() -> None:
 
 
 def test_calls_have_the_multiplications_of_the_program() -> None:
-    plan = Plan.of(DDPMUNet(CONFIG))
-    mask = np.zeros(plan.image_size, np.bool_)
+    lowered = Lowered.of(DDPMUNet(CONFIG), EditPolicy.of(CONFIG))
+    mask = np.zeros(lowered.image_size, np.bool_)
     mask[3:9, 6:13] = True
-    assert sum(bounds.multiplications(c.call) for c in planned_dense(plan, mx.float16)) == plan.dense.macs
-    edit = plan.edit(mask)
-    calls = [c.call for c in planned(plan, edit, mx.float16)]
+    assert sum(bounds.multiplications(c.call) for c in planned_dense(lowered, mx.float16)) == lowered.dense_macs
+    tiling = lowered.tiling(mask)
+    calls = [c.call for c in planned(lowered, tiling, mx.float16)]
     phased = sum(5 * bounds.multiplications(c) // 4 for c in calls if isinstance(c, Conv) and c.phase_shift is not None)
-    assert phased and sum(map(bounds.multiplications, calls)) + phased == edit.program.macs
+    assert phased and sum(map(bounds.multiplications, calls)) + phased == lowered.macs(tiling)
 
 
 @pytest.fixture

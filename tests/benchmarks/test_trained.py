@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ SIZE = TRANSLATION_CONFIG.image_size
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return translation_engine()
+    return translation_engine(dense_from=math.inf)
 
 
 @pytest.fixture(scope="module")

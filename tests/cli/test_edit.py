@@ -53,7 +53,8 @@ def test_settings_reach_the_session(edit: Edit, tmp_path: Path) -> None:
 def test_the_threshold_is_the_engines(edit: Edit, model: Path, tmp_path: Path) -> None:
     own = edit(json=True).json["macs"]
     assert edit(threshold=16, json=True).json["macs"] < own
-    expected = EditSession(zoo.load(model).engine(threshold=16), original(), steps=3).edit(painted())
+    pretrained = zoo.load(model)
+    expected = EditSession(pretrained.engine(policy=pretrained.policy(16)), original(), steps=3).edit(painted())
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), expected.image)
 
 

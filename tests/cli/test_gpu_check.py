@@ -14,7 +14,8 @@ from sige_mlx.engine.gpu import executor, kernels, source
 from sige_mlx.engine.gpu.calls import Call, Conv
 from sige_mlx.engine.gpu.launch import Simulated
 from sige_mlx.engine.gpu.trust import GpuLost, Trial
-from sige_mlx.graph.plan import Plan
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.models import FAMILIES, build
 from tests.cli.conftest import Run
 from tests.metal.draw import norm_call, paste_call
@@ -83,10 +84,11 @@ def test_many_channels_are_tried_too(real: bool, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("family", SMALL)
 def test_an_edit_elsewhere_is_of_the_same_bucket_and_a_larger_one_is_not(family: str) -> None:
-    plan = Plan.of(build(family, SMALL[family]))
-    first, again, elsewhere, larger = masks_of(plan).values()
+    model = build(family, SMALL[family])
+    lowered = Lowered.of(model, EditPolicy.of(model.config))
+    first, again, elsewhere, larger = masks_of(lowered).values()
     assert first is again and (elsewhere != first).any()
-    assert tile_shapes(plan, elsewhere) == tile_shapes(plan, first) != tile_shapes(plan, larger)
+    assert tile_shapes(lowered, elsewhere) == tile_shapes(lowered, first) != tile_shapes(lowered, larger)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def engine(kind: Kind) -> Engine:
 def covered(session: OnePassSession[Any], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The pixels in active tiles."""
     engine = session.engine
-    pixels: npt.NDArray[np.bool_] = engine.prepare(mask).edit.tiling.at(engine.plan.image_size).pixels()[0]
+    pixels: npt.NDArray[np.bool_] = engine.prepare(mask).tiling.at(engine.image_size).pixels()[0]
     return pixels
 
 

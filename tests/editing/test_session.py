@@ -187,7 +187,7 @@ def test_a_session_takes_its_recording_with_it() -> None:
     engine = tiny_engine()
     opened = open_session(engine)
     opened.record()
-    assert engine.recorded_nbytes >= STEPS * engine.plan.recorded_nbytes > 0
+    assert engine.recorded_nbytes >= STEPS * engine.record_nbytes > 0
     del opened
     gc.collect()
     assert engine.recorded_nbytes == 0
@@ -206,7 +206,7 @@ def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
 
 
 def test_too_many_steps_for_the_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    each = engine.plan.recorded_nbytes
+    each = engine.record_nbytes
     monkeypatch.setattr(recording, "_physical_memory", lambda: 10 * each)
     engine = tiny_engine()
     EditSession(engine, original(), steps=7).record()
@@ -218,7 +218,7 @@ def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.Monkey
     engine = tiny_engine()
     first = EditSession(engine, original(), steps=4)
     first.record()
-    monkeypatch.setattr(recording, "_physical_memory", lambda: 10 * engine.plan.recorded_nbytes)
+    monkeypatch.setattr(recording, "_physical_memory", lambda: 10 * engine.record_nbytes)
     with pytest.raises(SigeError, match=r"take at most [23]$"):
         EditSession(engine, original(), steps=5)
 

@@ -1,6 +1,6 @@
 """Sessions of pictures under networks that translate them."""
 
-import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -64,16 +64,32 @@ def test_a_drawn_mask_lets_nothing_else_in(engine: Engine) -> None:
     assert np.array_equal(opened.dense(painted(), Image.fromarray(drawn)).image, opened.dense(half).image)
 
 
-def test_an_edit_keeps_the_recorded_statistics(engine: Engine) -> None:
-    """The picture is no more than the same network's under a white mask: every pixel anew, normalised as recorded."""
-    opened = open_session(engine)
+def test_an_edit_keeps_the_recorded_statistics() -> None:
+    """The picture is no more than the same network's with every tile active: all anew, normalised as recorded."""
+    opened = TranslationSession(translation_engine(dense_from=math.inf), original())
     result = opened.edit(painted())
     everything = opened.edit(painted(), np.full(SIZE, 255, np.uint8))
     assert np.abs(result.image.astype(int) - everything.image)[result.mask].mean() < 1
-    fresh = TranslationSession(
-        translation_engine(config=dataclasses.replace(TRANSLATION_CONFIG, fresh_head=True)), original()
-    )
+    fresh = TranslationSession(translation_engine(statistics="fresh head"), original())
     assert not np.array_equal(fresh.edit(painted()).image, result.image)
+
+
+def test_an_edit_of_everything_is_the_dense_pass(engine: Engine) -> None:
+    """Tiles would take no less time then, and recorded statistics be less exact."""
+    opened = open_session(engine)
+    result = opened.edit(painted(), np.full(SIZE, 255, np.uint8))
+    assert np.array_equal(result.image, opened.dense(painted()).image)
+    assert result.macs == result.dense_macs and not result.tiles
+
+
+def test_nearly_everything_leaves_the_rest_recorded(engine: Engine) -> None:
+    opened = open_session(engine)
+    mask = np.full(SIZE, 255, np.uint8)
+    mask[-4:, -4:] = 0
+    result = opened.edit(painted(), mask)
+    assert result.macs == result.dense_macs
+    outside = ~engine.lowered.tiling(mask > 0).at(SIZE).pixels()[0]
+    assert np.array_equal(result.image[outside], opened.record()[outside])
 
 
 def test_the_unchanged_picture_under_a_white_mask_is_the_recorded_one(engine: Engine) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn
 import numpy as np
 import numpy.typing as npt
 
@@ -29,8 +28,8 @@ def image(engine: Engine, seed: int = 0) -> dict[str, Floats]:
     """Inputs of order one; time steps differ from image to image."""
     rng = np.random.default_rng(seed)
     given = {}
-    for name, index in engine.plan.graph.inputs.items():
-        shape = engine.plan.graph.nodes[index].shape
+    for name, index in engine.lowered.graph.inputs.items():
+        shape = engine.lowered.graph.nodes[index].shape
         drawn = rng.standard_normal(shape) if len(shape) > 1 else 17.0 + 100 * np.arange(shape[0])
         given[name] = drawn.astype(np.float32)
     return given
@@ -44,13 +43,8 @@ def edited(inputs: dict[str, Floats], mask: Mask, seed: int = 1) -> dict[str, Fl
     return {**inputs, "x": np.where(np.broadcast_to(mask, x.shape[:3])[..., None], other, x)}
 
 
-def engines(model: mlx.nn.Module, **options: Any) -> tuple[Engine, Engine]:
-    """The native engine and the reference; `options` are the engine's."""
-    return Engine(model, "cpu", **options), Engine(model, "reference", **options)
-
-
-def run_edit(engine: Engine, mask: Mask, everywhere: bool = True) -> mx.array:
+def run_edit(engine: Engine, mask: Mask) -> mx.array:
     """Records an image and edits it under the mask."""
     inputs = image(engine)
     engine.record(**inputs)
-    return engine.edit(engine.prepare(mask, everywhere), **edited(inputs, mask))
+    return engine.edit(engine.prepare(mask), **edited(inputs, mask))

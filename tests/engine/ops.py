@@ -28,7 +28,7 @@ def shapes(draw: st.DrawFn) -> dict[str, Any]:
         "options": {
             "batch": draw(st.sampled_from([1, 2])),
             "tile": draw(TILES),
-            "threshold": draw(st.sampled_from([1, 8, 64])),
+            "tiles_from": draw(st.sampled_from([1, 8, 64])),
         },
     }
 

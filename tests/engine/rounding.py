@@ -30,10 +30,12 @@ import pytest
 from sige_mlx.engine import Engine
 from sige_mlx.engine.reference import ReferenceExecutor
 from sige_mlx.graph.ir import Graph, Input
-from sige_mlx.graph.plan import Edit
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.ops import GroupNorm, InstanceNorm, Op
-from tests.engine.compare import edited, engines, image, nmse
+from tests.engine.compare import EVERYWHERE, edited, image, nmse
 from tests.graph.networks import Mask
+from tests.policies import OUTPUTS, policy
 
 ROUNDINGS = 200
 FLOAT32 = 2.0**-24
@@ -56,47 +58,49 @@ class Exact:
         assert error <= times * self.noise, f"{what}: {error:.2e}, {error / self.noise:.0f} times the noise"
 
 
-def assert_agree(model: mlx.nn.Module, mask: Mask, **options: Any) -> None:
-    """The native engine and the reference are right to float32's rounding, densely and in both kinds of edit."""
-    native, reference = engines(model, **options)
-    assert_exact([native, reference], reference, mask)
+def assert_agree(model: mlx.nn.Module, mask: Mask, tiles_from: int = 8, **options: Any) -> None:
+    """The native engine and the reference are right to float32's rounding, densely and in edits, with and without the
+    pixels outside of their tiles."""
+    for output in OUTPUTS:
+        native, reference = (Engine(model, device, policy(tiles_from, output), **options) for device in EVERYWHERE)
+        assert_exact([native, reference], reference, mask)
 
 
 def assert_exact(
     engines: Sequence[Engine], reference: Engine, mask: Mask, unit: float = FLOAT32, times: float = ROUNDINGS
 ) -> None:
-    """Each engine computes what `reference` means: the dense pass, and an edit under the mask with and without the
-    pixels outside of its tiles."""
+    """Each engine, all of one policy, computes what `reference` means: the dense pass, and an edit under the mask."""
     inputs = image(reference)
     changed = edited(inputs, mask)
-    edits = {f"edit, everywhere={everywhere}": everywhere for everywhere in (True, False)}
-    dense, *results = exact(reference, inputs, changed, [reference.plan.edit(mask, e) for e in edits.values()], unit)
+    dense, result = exact(reference, inputs, changed, mask, unit)
     for engine in engines:
         dense.assert_near(engine.record(**inputs), f"{engine.device}, dense", times)
-        for (name, everywhere), result in zip(edits.items(), results, strict=True):
-            found = engine.edit(engine.prepare(mask, everywhere), **changed)
-            result.assert_near(found, f"{engine.device}, {name}", times)
+        found = engine.edit(engine.prepare(mask), **changed)
+        result.assert_near(found, f"{engine.device}, edit, output {engine.policy.output}", times)
 
 
 def exact(
     reference: Engine,
     inputs: Mapping[str, Floats],
     changed: Mapping[str, Floats] | None = None,
-    edits: Sequence[Edit] = (),
+    mask: Mask | None = None,
     unit: float = FLOAT32,
 ) -> list[Exact]:
-    """The dense output for `inputs`, then that of each edit for `changed`; `unit` is the executor's of roundoff."""
-    graph, params = reference.plan.graph, reference.executor.params
-    values = _run(graph, _widened(params), _widened(inputs), _widened(changed or {}), edits)
+    """The dense output for `inputs`, and with a mask that of its edit for `changed`; `unit` is the executor's of
+    roundoff."""
+    lowered, graph, params = reference.lowered, reference.lowered.graph, reference.executor.params
+    tiling = None if mask is None else lowered.tiling(mask)
+    values = _run(lowered, graph, _widened(params), _widened(inputs), _widened(changed or {}), tiling)
     noises = np.full(len(values), unit**2)  # the output is rounded, whatever the network does
     for seed in range(2):
         noise = _Noise(seed, unit)
         rounded = _run(
+            lowered,
             noise.of_results(graph),
             {name: noise(p) for name, p in _widened(params).items()},
             noise.of_image(inputs),
             noise.of_image(changed or {}),
-            edits,
+            tiling,
         )
         noises += [nmse(r, v) / 2 for r, v in zip(rounded, values, strict=True)]
     return [Exact(v, float(n)) for v, n in zip(values, noises, strict=True)]
@@ -152,11 +156,16 @@ class _Noise:
         return moved
 
 
-def _run(graph: Graph, params: Arrays, inputs: Arrays, changed: Arrays, edits: Sequence[Edit]) -> list[Any]:
-    executor = ReferenceExecutor(graph, params)
+def _run(
+    lowered: Lowered, graph: Graph, params: Arrays, inputs: Arrays, changed: Arrays, tiling: Tiling | None
+) -> list[Any]:
+    """`graph` has the operations of the lowered one, perhaps moved by noise."""
+    executor = ReferenceExecutor(lowered, params)
+    executor.graph = graph
     with mx.stream(mx.cpu), _convolutions_in_float64():
         dense, record = executor.record(inputs)
-        return [np.asarray(dense), *(np.asarray(executor.edit(edit, record, changed)) for edit in edits)]
+        edit = [] if tiling is None else [np.asarray(executor.edit(tiling, record, changed))]
+        return [np.asarray(dense), *edit]
 
 
 def _widened(arrays: Mapping[str, Any]) -> dict[str, mx.array]:

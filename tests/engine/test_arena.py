@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sige_mlx.engine.native.arena import ALIGNMENT, Lifetime, plan
-from sige_mlx.engine.native.runner import Binding, Runner
+from sige_mlx.engine.native.compiled import Bound, Compiled
+from sige_mlx.engine.native.pool import Pool
 from sige_mlx.engine.native.weights import PackedWeights
-from sige_mlx.graph.plan import Plan
-from sige_mlx.graph.program import Kind, Program
-from sige_mlx.graph.trace import trace
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import Output
+from sige_mlx.graph.program import Counts, Kind, Program
 from tests.graph.access import access
 from tests.graph.networks import RandomUNet, Spec, masks, specs
+from tests.policies import OUTPUTS, policy
 
 
 @st.composite
@@ -52,33 +54,31 @@ def test_nothing_takes_nothing() -> None:
     assert plan([]) == ([], 0)
 
 
-def assert_nothing_alive_is_overwritten(program: Program, offsets: dict[int, int]) -> None:
+def assert_nothing_alive_is_overwritten(program: Program, bound: Bound, counts: Counts) -> None:
     """Plays the program: a byte belongs to the array written last, and a read must find its own array there."""
     holder: dict[int, int] = {}
-    slots = program.slots
+    kinds = [b.kind for b in program.buffers]
+    sizes = [b.nbytes * (1 if b.tiles is None else counts[b.tiles]) for b in program.buffers]
+    offsets = dict(zip(*bound.scratch, strict=True))
     for op in program.ops:
         touched = access(program, op)
         for slot in touched.reads:
-            if slots[slot].kind is Kind.SCRATCH:
+            if kinds[slot] is Kind.SCRATCH:
                 start = offsets[slot] // 4
-                assert all(holder[i] == slot for i in range(start, start + slots[slot].nbytes // 4, 16))
+                assert all(holder[i] == slot for i in range(start, start + sizes[slot] // 4, 16))
         for slot in touched.writes:
-            if slots[slot].kind is Kind.SCRATCH:
+            if kinds[slot] is Kind.SCRATCH:
                 start = offsets[slot] // 4
-                holder.update(dict.fromkeys(range(start, start + slots[slot].nbytes // 4, 16), slot))
+                holder.update(dict.fromkeys(range(start, start + sizes[slot] // 4, 16), slot))
 
 
-@given(st.data(), specs(), st.booleans())
-def test_programs_find_what_they_wrote(data: st.DataObject, spec: Spec, everywhere: bool) -> None:
-    model = RandomUNet(spec)
-    network = Plan(trace(model, model.inputs()), threshold=8)
-    edit = network.edit(data.draw(masks(*network.image_size)), everywhere)
-    shapes = {path: n.param_shapes[p] for n in network.graph.nodes for p, path in n.params.items()}
-    weights = PackedWeights(network.fused, network.dense, lambda name: np.zeros(shapes[name], np.float32))
-    runner = Runner(1)
-    for template, tiles, program in (
-        (network.dense, None, network.dense),
-        (edit.template, edit.tiling, edit.program),
-    ):
-        offsets, _ = Binding(template, runner, weights).offsets(tiles)
-        assert_nothing_alive_is_overwritten(program, offsets)
+@given(st.data(), specs(), st.sampled_from(OUTPUTS))
+def test_programs_find_what_they_wrote(data: st.DataObject, spec: Spec, output: Output) -> None:
+    lowered = Lowered.of(RandomUNet(spec), policy(8, output))
+    tiling = lowered.tiling(data.draw(masks(*lowered.image_size)))
+    shapes = {path: n.param_shapes[p] for n in lowered.graph.nodes for p, path in n.params.items()}
+    weights = PackedWeights(lowered.groups, lowered.dense, lambda name: np.zeros(shapes[name], np.float32))
+    pool = Pool(1)
+    for program, tiles in ((lowered.dense, None), (lowered.edit, tiling)):
+        bound = Compiled(program, pool, weights).bind(tiles)
+        assert_nothing_alive_is_overwritten(program, bound, {} if tiles is None else tiles.counts)

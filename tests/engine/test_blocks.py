@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import mlx.nn
@@ -23,7 +22,6 @@ class Around(mlx.nn.Module):
 
     def __init__(self, block: mlx.nn.Module, i: int, o: int, size: tuple[int, int]):
         super().__init__()
-        self.config = SimpleNamespace(sparse_resolution_threshold=8)
         self.size = size
         self.first, self.block, self.last = conv(3, i), block, conv(o, 3)
         randomise(self)
@@ -67,12 +65,12 @@ BLOCKS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-@pytest.mark.parametrize("threshold", [1, 12, 100])
+@pytest.mark.parametrize("tiles_from", [1, 12, 100])
 @pytest.mark.parametrize("where", ["top left", "middle middle", "bottom row", "right column", "everything"])
-def test_blocks(name: str, threshold: int, where: str) -> None:
+def test_blocks(name: str, tiles_from: int, where: str) -> None:
     make, i, o = BLOCKS[name]
     size = (12, 20)
-    assert_agree(Around(make(), i, o, size), border_masks(*size)[where], threshold=threshold)
+    assert_agree(Around(make(), i, o, size), border_masks(*size)[where], tiles_from=tiles_from)
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -80,4 +78,4 @@ def test_blocks_on_batches(name: str) -> None:
     make, i, o = BLOCKS[name]
     mask = np.zeros((16, 16), np.bool_)
     mask[6:9, 3:12] = True
-    assert_agree(Around(make(), i, o, (16, 16)), mask, threshold=12, batch=2)
+    assert_agree(Around(make(), i, o, (16, 16)), mask, tiles_from=12, batch=2)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from sige_mlx.engine import Engine
+from sige_mlx.graph.policy import EditPolicy
 from tests.engine.compare import EVERYWHERE
 from tests.engine.frozen import DENSE, assert_within_bounds, cases, network_of, rms
 from tests.models.networks import frozen_network
+from tests.policies import OUTPUTS
 from tests.reference import load_case
 
 
@@ -17,13 +19,14 @@ def engines() -> dict[tuple[str, str], Engine]:
     return {}
 
 
-def check(engines: dict[tuple[str, str], Engine], name: str, device: str, threshold: int | None = None) -> None:
+def check(engines: dict[tuple[str, str], Engine], name: str, device: str, tiles_from: int | None = None) -> None:
     """One case on one device; engines are kept."""
-    network = network_of(name)
-    key = f"{network} {threshold}", device
-    if key not in engines:
-        engines[key] = Engine(frozen_network(network), device, threshold=threshold)
-    assert_within_bounds(engines[key], name)
+    network = frozen_network(network_of(name))
+    for output in OUTPUTS:
+        key = f"{network_of(name)} {tiles_from} {output}", device
+        if key not in engines:
+            engines[key] = Engine(network, device, EditPolicy.of(network.config, tiles_from, output))
+        assert_within_bounds(engines[key], name)
 
 
 LABELS = ("gaugan", "gan-compression")
@@ -35,11 +38,11 @@ def test_small(engines: dict[tuple[str, str], Engine], name: str, device: str) -
     check(engines, name, device)
 
 
-@pytest.mark.parametrize("threshold", [32, 64])
+@pytest.mark.parametrize("tiles_from", [32, 64])
 @pytest.mark.parametrize("device", EVERYWHERE)
 @pytest.mark.parametrize("name", cases("pd-small"))
-def test_small_distilled(engines: dict[tuple[str, str], Engine], name: str, device: str, threshold: int) -> None:
-    check(engines, name, device, threshold)
+def test_small_distilled(engines: dict[tuple[str, str], Engine], name: str, device: str, tiles_from: int) -> None:
+    check(engines, name, device, tiles_from)
 
 
 @pytest.mark.parametrize("name", [n for network in LABELS for n in cases(f"{network}-small")])
@@ -67,10 +70,10 @@ def test_church(engines: dict[tuple[str, str], Engine], name: str, device: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threshold", [32, 64])
+@pytest.mark.parametrize("tiles_from", [32, 64])
 @pytest.mark.parametrize("name", [n for size in (128, 256) for n in cases(f"pd-church-{size}")])
-def test_church_distilled(engines: dict[tuple[str, str], Engine], name: str, threshold: int) -> None:
-    check(engines, name, "cpu", threshold)
+def test_church_distilled(engines: dict[tuple[str, str], Engine], name: str, tiles_from: int) -> None:
+    check(engines, name, "cpu", tiles_from)
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from sige_mlx import nn
 from sige_mlx.engine import Engine
-from sige_mlx.graph.lowering import DenseLowering, EditLowering
-from sige_mlx.graph.plan import Edit, Plan
-from sige_mlx.nn.ops import GroupNorm, InstanceNorm
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import Output
+from sige_mlx.graph.regions import whole
 from tests.engine.compare import EVERYWHERE, edited, image, nmse, run_edit
 from tests.engine.rounding import Exact, exact
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec, masks, specs
+from tests.policies import OUTPUTS, policy
 
 WITHOUT_NORMS = Net((16, 24, 3), lambda m, x: m.b(m.a(x)) + m.c(x), a=conv(3, 7), b=conv(7, 5, 5), c=conv(3, 5, 1))
 
@@ -34,7 +35,7 @@ def dense(model: mlx.nn.Module, inputs: dict[str, Any], **options: Any) -> Exact
 
 
 def all_pixels(engine: Engine) -> np.ndarray:
-    return np.ones(engine.plan.image_size, np.bool_)
+    return np.ones(engine.image_size, np.bool_)
 
 
 # ---- a model called with arrays is the dense network
@@ -56,24 +57,24 @@ def test_the_dense_pass_is_the_model(device: str, spec: Spec, batch: int) -> Non
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
-@given(specs(), st.sampled_from([1, 8, 21]), st.booleans())
+@given(specs(), st.sampled_from([1, 8, 21]), st.sampled_from(OUTPUTS))
 def test_recomputing_the_original_everywhere_gives_the_original(
-    device: str, spec: Spec, threshold: int, everywhere: bool
+    device: str, spec: Spec, tiles_from: int, output: Output
 ) -> None:
     """The recorded statistics are then the true ones."""
     model = RandomUNet(spec)
-    engine = Engine(model, device, threshold=threshold)
+    engine = Engine(model, device, policy(tiles_from, output))
     inputs = image(engine)
     engine.record(**inputs)
-    prepared = engine.prepare(all_pixels(engine), everywhere)
+    prepared = engine.prepare(all_pixels(engine))
     dense(model, inputs).assert_near(engine.edit(prepared, **inputs))
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
-@pytest.mark.parametrize("everywhere", [True, False])
-def test_without_norms_an_edit_of_everything_is_the_dense_run(device: str, everywhere: bool) -> None:
-    engine = Engine(WITHOUT_NORMS, device, threshold=8)
-    result = run_edit(engine, all_pixels(engine), everywhere)
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_without_norms_an_edit_of_everything_is_the_dense_run(device: str, output: Output) -> None:
+    engine = Engine(WITHOUT_NORMS, device, policy(8, output))
+    result = run_edit(engine, all_pixels(engine))
     dense(WITHOUT_NORMS, edited(image(engine), all_pixels(engine))).assert_near(result)
 
 
@@ -81,48 +82,42 @@ def test_without_norms_an_edit_of_everything_is_the_dense_run(device: str, every
 def test_below_the_threshold_every_edit_is_the_dense_run(device: str) -> None:
     """Nothing is tiled there, so all statistics are fresh and the mask does not matter."""
     model = unet()
-    engine = Engine(model, device, threshold=1000)
+    engine = Engine(model, device, policy(1000))
     corner = np.zeros((16, 24), np.bool_)
     corner[:3, :3] = True
     dense(model, edited(image(engine), corner)).assert_near(run_edit(engine, corner))
 
 
-def with_fresh_statistics(plan: Plan, edit: Edit) -> Edit:
-    """The same edit, every norm of which takes its statistics from the edited image."""
-    norms = {n.index for n in plan.graph.nodes if isinstance(n.op, GroupNorm | InstanceNorm)}
-    regions = replace(edit.regions, fresh=frozenset(norms))
-    program = EditLowering(plan.graph, plan.fused, plan.tile, regions).lower()
-    # What such an edit reads is not what the plan's own edits read, so it needs a recording of its own.
-    plan.__dict__["recording"] = DenseLowering(plan.graph, plan.fused, plan.tile, program.recorded).lower()
-    return Edit(edit.tiling, regions, program)
+def with_fresh_statistics(lowered: Lowered) -> None:
+    """Every norm of an edit takes its statistics from the edited image."""
+    fresh = whole(lowered.graph, lowered.groups).fresh
+    lowered.__dict__["regions"] = replace(lowered.regions, fresh=fresh)
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
-@given(specs(), st.sampled_from([1, 8, 21]), st.booleans())
+@given(specs(), st.sampled_from([1, 8, 21]), st.sampled_from(OUTPUTS))
 def test_with_fresh_statistics_an_edit_of_everything_is_the_dense_run(
-    device: str, spec: Spec, threshold: int, everywhere: bool
+    device: str, spec: Spec, tiles_from: int, output: Output
 ) -> None:
     model = RandomUNet(spec)
-    engine = Engine(model, device, threshold=threshold)
-    edit = with_fresh_statistics(engine.plan, engine.plan.edit(all_pixels(engine), everywhere))
-    inputs, other = image(engine), edited(image(engine), all_pixels(engine))
-    _, record = engine.executor.record({name: mx.array(x) for name, x in inputs.items()})
-    result = engine.executor.edit(engine.executor.prepare(edit), record, {n: mx.array(x) for n, x in other.items()})
-    dense(model, other).assert_near(result)
+    engine = Engine(model, device, policy(tiles_from, output))
+    with_fresh_statistics(engine.lowered)
+    result = run_edit(engine, all_pixels(engine))
+    dense(model, edited(image(engine), all_pixels(engine))).assert_near(result)
 
 
 # ---- no tile active
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
-@pytest.mark.parametrize("everywhere", [True, False])
+@pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("batch", [1, 2])
-def test_an_empty_edit_returns_the_recorded_output(device: str, everywhere: bool, batch: int) -> None:
-    engine = Engine(unet(), device, batch=batch)
+def test_an_empty_edit_returns_the_recorded_output(device: str, output: Output, batch: int) -> None:
+    engine = Engine(unet(), device, policy(8, output), batch=batch)
     inputs = image(engine)
     original = engine.record(**inputs)
-    prepared = engine.prepare(~all_pixels(engine), everywhere)
-    assert prepared.edit.macs == 0
+    prepared = engine.prepare(~all_pixels(engine))
+    assert prepared.macs == 0
     assert mx.array_equal(engine.edit(prepared, **inputs), original)
 
 
@@ -132,19 +127,19 @@ def test_an_empty_edit_returns_the_recorded_output(device: str, everywhere: bool
 @pytest.mark.parametrize("device", EVERYWHERE)
 @given(st.data(), specs(), st.sampled_from([1, 8]))
 def test_outside_the_tiles_the_output_is_recorded_to_the_bit(
-    device: str, data: st.DataObject, spec: Spec, threshold: int
+    device: str, data: st.DataObject, spec: Spec, tiles_from: int
 ) -> None:
-    engine = Engine(RandomUNet(spec), device, threshold=threshold)
+    engine = Engine(RandomUNet(spec), device, policy(tiles_from, "tiles"))
     mask = data.draw(masks(spec.height, spec.width))
-    result = np.asarray(run_edit(engine, mask, everywhere=False))
-    inside = engine.plan.edit(mask).tiling.at((spec.height, spec.width)).pixels()
+    result = np.asarray(run_edit(engine, mask))
+    inside = engine.lowered.tiling(mask).at((spec.height, spec.width)).pixels()
     original = np.asarray(engine(**image(engine)))
     np.testing.assert_array_equal(result[~inside], original[~inside])
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_within_the_tiles_the_edit_is_seen(device: str) -> None:
-    engine = Engine(unet(), device)
+    engine = Engine(unet(), device, policy())
     mask = np.zeros((16, 24), np.bool_)
     mask[5:8, 6:9] = True
     result, original = np.asarray(run_edit(engine, mask)), np.asarray(engine(**image(engine)))
@@ -155,7 +150,7 @@ def test_within_the_tiles_the_edit_is_seen(device: str) -> None:
 def test_a_convolution_on_tiles_is_exact_where_its_tiles_see_all_of_the_edit(device: str) -> None:
     """Without norms, an edit that stays two convolutions away from a tile's border is no approximation."""
     layers = {"a": conv(3, 6), "b": conv(6, 3)}
-    engine = Engine(Net((24, 24, 3), lambda m, x: m.b(nn.silu(m.a(x))), **layers), device, threshold=8)
+    engine = Engine(Net((24, 24, 3), lambda m, x: m.b(nn.silu(m.a(x))), **layers), device, policy())
     mask = np.zeros((24, 24), np.bool_)
     mask[8:12, 8:12] = True
     result = np.asarray(run_edit(engine, mask))

@@ -10,6 +10,6 @@ from tests.graph.networks import RandomUNet, Spec, masks, specs
 
 
 @given(st.data(), specs(), st.sampled_from([1, 2]), st.sampled_from([1, 5, 8, 10, 21]), st.integers(1, 8))
-def test_random_networks(data: st.DataObject, spec: Spec, batch: int, threshold: int, tile: int) -> None:
+def test_random_networks(data: st.DataObject, spec: Spec, batch: int, tiles_from: int, tile: int) -> None:
     mask = data.draw(masks(spec.height, spec.width))
-    assert_agree(RandomUNet(spec), mask, batch=batch, threshold=threshold, tile=tile)
+    assert_agree(RandomUNet(spec), mask, batch=batch, tiles_from=tiles_from, tile=tile)

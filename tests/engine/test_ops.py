@@ -38,7 +38,7 @@ def test_paddings_on_each_side() -> None:
     for pads in [((0, 2), (1, 1)), ((2, 0), (0, 2)), ((1, 1), (2, 0))]:
         layers = {"a": conv(3, 5), "b": nn.Conv2d(5, 4, 3, padding=pads), "c": conv(4, 3)}
         for mask in border_masks(10, 14).values():
-            assert_agree(Net((10, 14, 3), lambda m, x: m.c(m.b(m.a(x))), **layers), mask, threshold=8)
+            assert_agree(Net((10, 14, 3), lambda m, x: m.c(m.b(m.a(x))), **layers), mask, tiles_from=8)
 
 
 @given(shapes(), st.sampled_from([1, 3, 5]))
@@ -255,19 +255,19 @@ def all_ops(image: tuple[int, int, int]) -> Net:
 @pytest.mark.parametrize("where", border_masks(20, 12))
 @pytest.mark.parametrize("tile", [4, 5])
 def test_edits_at_borders_and_corners(where: str, tile: int) -> None:
-    assert_agree(all_ops((20, 12, 3)), border_masks(20, 12)[where], threshold=12, tile=tile)
+    assert_agree(all_ops((20, 12, 3)), border_masks(20, 12)[where], tiles_from=12, tile=tile)
 
 
 @given(masks(20, 12), masks(20, 12), st.sampled_from([1, 12]))
 def test_images_of_a_batch_have_their_own_masks(first: np.ndarray, second: np.ndarray, threshold: int) -> None:
     """And different numbers of tiles: where statistics are fresh, and where tiles attend to all pixels."""
     model = all_ops((20, 12, 3))
-    assert_agree(model, np.stack([first, second]), threshold=threshold, batch=2, tile=3)
+    assert_agree(model, np.stack([first, second]), tiles_from=threshold, batch=2, tile=3)
 
 
 @pytest.mark.parametrize("where", ["top left", "everything"])
 def test_a_batch_of_one_mask(where: str) -> None:
-    assert_agree(all_ops((20, 12, 3)), border_masks(20, 12)[where], threshold=12, batch=3)
+    assert_agree(all_ops((20, 12, 3)), border_masks(20, 12)[where], tiles_from=12, batch=3)
 
 
 @pytest.mark.parametrize("offset", [0.0, 10.0, 100.0])
@@ -275,4 +275,4 @@ def test_norms_survive_a_large_mean(offset: float) -> None:
     """Sums of squares lose digits when the mean is many deviations; no more than float32 costs the reference too."""
     model = all_ops((20, 12, 3))
     model.a.bias = model.a.bias + offset
-    assert_agree(model, border_masks(20, 12)["top left"], threshold=12)
+    assert_agree(model, border_masks(20, 12)["top left"], tiles_from=12)

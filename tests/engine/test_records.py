@@ -12,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sige_mlx.engine import Engine
-from sige_mlx.engine.native.executor import NativeExecutor, NativeRecord
+from sige_mlx.engine.native.compiled import NativeRecord
+from sige_mlx.engine.native.executor import NativeExecutor
 from sige_mlx.errors import SigeError
+from sige_mlx.graph.policy import Output
 from tests.engine.compare import EVERYWHERE, edited, image, run_edit
 from tests.graph.networks import Mask, RandomUNet, Spec, masks, specs
+from tests.policies import OUTPUTS, policy
 
 SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("attention", 0), ("up", 7)), norm_out=True, time=True)
 
@@ -37,25 +40,25 @@ def digest(record: Any) -> str:
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
-@given(st.data(), specs(), st.booleans())
-def test_edits_write_nothing_recorded(device: str, data: st.DataObject, spec: Spec, everywhere: bool) -> None:
-    engine = Engine(RandomUNet(spec), device, threshold=8)
+@given(st.data(), specs(), st.sampled_from(OUTPUTS))
+def test_edits_write_nothing_recorded(device: str, data: st.DataObject, spec: Spec, output: Output) -> None:
+    engine = Engine(RandomUNet(spec), device, policy(8, output))
     inputs = image(engine)
     engine.record(**inputs)
     record = engine._records[0].record
     before = digest(record)
     mask = data.draw(masks(spec.height, spec.width))
-    engine.edit(engine.prepare(mask, everywhere), **edited(inputs, mask))
+    engine.edit(engine.prepare(mask), **edited(inputs, mask))
     assert digest(record) == before
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
-@pytest.mark.parametrize("everywhere", [True, False])
-def test_edits_in_any_order_give_the_same_bits(device: str, everywhere: bool) -> None:
-    engine = Engine(RandomUNet(SPEC), device)
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_edits_in_any_order_give_the_same_bits(device: str, output: Output) -> None:
+    engine = Engine(RandomUNet(SPEC), device, policy(8, output))
     inputs = image(engine)
     engine.record(**inputs)
-    one, other = engine.prepare(SPOT, everywhere), engine.prepare(STRIP, everywhere)
+    one, other = engine.prepare(SPOT), engine.prepare(STRIP)
     first = engine.edit(one, **edited(inputs, SPOT))
     second = engine.edit(other, **edited(inputs, STRIP))
     engine(**edited(inputs, STRIP))  # another program in the same scratch memory
@@ -66,7 +69,7 @@ def test_edits_in_any_order_give_the_same_bits(device: str, everywhere: bool) ->
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_what_a_caller_does_to_a_result_does_not_reach_the_record(device: str) -> None:
-    engine = Engine(RandomUNet(SPEC), device)
+    engine = Engine(RandomUNet(SPEC), device, policy())
     inputs = image(engine)
     recorded = engine.record(**inputs)
     expected = np.array(recorded)
@@ -80,22 +83,22 @@ def test_what_a_caller_does_to_a_result_does_not_reach_the_record(device: str) -
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_what_a_caller_does_to_an_input_does_not_reach_the_record(device: str) -> None:
-    engine = Engine(RandomUNet(SPEC), device)
+    engine = Engine(RandomUNet(SPEC), device, policy())
     inputs = image(engine)
     given_twice = {name: mx.array(x) for name, x in inputs.items()}
     engine.record(**given_twice)
-    expected = run_edit(Engine(RandomUNet(SPEC), device), SPOT)
+    expected = run_edit(Engine(RandomUNet(SPEC), device, policy()), SPOT)
     given_twice["x"] += 1
     assert mx.array_equal(engine.edit(engine.prepare(SPOT), **edited(inputs, SPOT)), expected)
 
 
-@pytest.mark.parametrize("everywhere", [True, False])
-def test_any_number_of_threads_gives_the_same_bits(everywhere: bool) -> None:
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_any_number_of_threads_gives_the_same_bits(output: Output) -> None:
     results = []
     for threads in (1, 2, 3):
-        engine = Engine(RandomUNet(SPEC), threads=threads)
+        engine = Engine(RandomUNet(SPEC), policy=policy(8, output), threads=threads)
         assert isinstance(engine.executor, NativeExecutor) and engine.executor.threads == threads
-        results.append((engine(**image(engine)), run_edit(engine, SPOT, everywhere)))
+        results.append((engine(**image(engine)), run_edit(engine, SPOT)))
     for dense, edit in results[1:]:
         assert mx.array_equal(dense, results[0][0])
         assert mx.array_equal(edit, results[0][1])
@@ -103,7 +106,7 @@ def test_any_number_of_threads_gives_the_same_bits(everywhere: bool) -> None:
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_steps_are_recorded_apart(device: str) -> None:
-    engine = Engine(RandomUNet(SPEC), device)
+    engine = Engine(RandomUNet(SPEC), device, policy())
     for step in ("first", "second"):
         engine.record(step, **image(engine, seed=len(step)))
     prepared = engine.prepare(SPOT)
@@ -120,7 +123,9 @@ def test_steps_are_recorded_apart(device: str) -> None:
     assert engine.recorded_nbytes == 0
 
 
-def test_recorded_bytes_are_what_the_plan_says() -> None:
-    engine = Engine(RandomUNet(SPEC))
-    output = engine.record(**image(engine))
-    assert engine.recorded_nbytes == engine.plan.recorded_nbytes + output.nbytes
+@pytest.mark.parametrize("device", EVERYWHERE)
+def test_recorded_bytes_are_known_beforehand(device: str) -> None:
+    engine = Engine(RandomUNet(SPEC), device, policy())
+    expected = engine.record_nbytes
+    engine.record(**image(engine))
+    assert engine.recorded_nbytes == expected

@@ -22,8 +22,6 @@ def access(program: Program, op: p.ProgramOp) -> Access:
         written = [o.dst for o in op.output] + [op.sums]
     elif isinstance(op, p.Norm):
         written = [op.scale, op.shift]
-    elif isinstance(op, p.Timestep):
-        written = [op.out]
     else:
         written = [op.dst]
     writes = {owner(program, slot) for slot in written if slot != NONE}
@@ -40,15 +38,15 @@ def assert_written_before_read(program: Program) -> None:
     for op, name in zip(program.ops, program.names, strict=True):
         touched = access(program, op)
         for slot in touched.reads:
-            if program.slots[slot].kind in WRITABLE:
+            if program.buffers[slot].kind in WRITABLE:
                 assert slot in written, f"{name} reads slot {slot}, which nobody has written"
         assert not touched.reads & touched.writes
         written |= touched.writes
-    assert {s.kind for i, s in enumerate(program.slots) if i in written} <= WRITABLE | {Kind.RECORDED}
-    outputs = [i for i, s in enumerate(program.slots) if s.kind is Kind.OUTPUT]
+    assert {s.kind for i, s in enumerate(program.buffers) if i in written} <= WRITABLE | {Kind.RECORDED}
+    outputs = [i for i, s in enumerate(program.buffers) if s.kind is Kind.OUTPUT]
     assert len(outputs) == 1 and outputs[0] in written
 
 
 def owner(program: Program, slot: int) -> int:
-    described = program.slots[slot]
+    described = program.buffers[slot]
     return int(described.key[0]) if described.kind is Kind.PART else slot

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import mlx.core as mx
 import mlx.nn
@@ -40,7 +39,6 @@ class Net(mlx.nn.Module):
         self.image = image
         self.time = time
         self.forward = forward
-        self.config = SimpleNamespace(sparse_resolution_threshold=8)
         for name, layer in layers.items():
             setattr(self, name, layer)
         randomise(self)
@@ -115,7 +113,6 @@ class RandomUNet(mlx.nn.Module):
     def __init__(self, spec: Spec, seed: int = 0):
         super().__init__()
         self.spec = spec
-        self.config = SimpleNamespace(sparse_resolution_threshold=8)
         vector = 6 if spec.has_time else 0
         if spec.has_time:
             self.embed = nn.Linear(4, vector)

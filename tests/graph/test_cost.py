@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from sige_mlx import nn
 from sige_mlx.graph.cost import Cost, dense_cost, edit_cost
-from sige_mlx.graph.plan import Plan
-from sige_mlx.graph.trace import trace
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import Output
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from tests.graph.blocks import conv
-from tests.graph.networks import Net, RandomUNet, masks, specs
+from tests.graph.networks import Net, RandomUNet, Spec, masks, specs
+from tests.policies import OUTPUTS, policy
 
 
-def plan_of(model: Net | RandomUNet | DDPMUNet, threshold: int = 8) -> Plan:
-    return Plan(trace(model, model.inputs()), threshold)
+def lowered_of(model: Net | RandomUNet | DDPMUNet, tiles_from: int = 8, output: Output = "tiles") -> Lowered:
+    return Lowered.of(model, policy(tiles_from, output))
 
 
 def one_pixel(size: int, y: int, x: int) -> np.ndarray:
@@ -29,8 +30,8 @@ def one_pixel(size: int, y: int, x: int) -> np.ndarray:
 
 
 def test_a_dense_convolution_reads_and_writes_every_value_once() -> None:
-    plan = plan_of(Net((16, 16, 3), lambda m, x: m.a(x), a=conv(3, 5)))
-    cost = dense_cost(plan)
+    lowered = lowered_of(Net((16, 16, 3), lambda m, x: m.a(x), a=conv(3, 5)))
+    cost = dense_cost(lowered)
     (op,) = cost.ops
     assert (op.layer, op.kind, op.plane, op.channels, op.tiles) == ("a", "conv", (16, 16), (3, 5), None)
     assert cost.macs == 256 * 5 * 27
@@ -41,11 +42,11 @@ def test_a_dense_convolution_reads_and_writes_every_value_once() -> None:
 
 def test_a_tile_reads_its_window_and_writes_its_forms() -> None:
     """Each convolution writes one form; the output's tiles are pasted for the caller."""
-    plan = plan_of(Net((16, 16, 3), lambda m, x: m.b(m.a(x)), a=conv(3, 5), b=conv(5, 2)))
-    edit = plan.edit(one_pixel(16, 5, 2), everywhere=False)
-    cost = edit_cost(plan, edit)
+    lowered = lowered_of(Net((16, 16, 3), lambda m, x: m.b(m.a(x)), a=conv(3, 5), b=conv(5, 2)))
+    tiling = lowered.tiling(one_pixel(16, 5, 2))
+    cost = edit_cost(lowered, tiling)
     tiles = cost.tiles[16, 16]
-    assert tiles == len(edit.tiling.at((16, 16)))
+    assert tiles == len(tiling.at((16, 16)))
     a, b, paste = cost.ops
     assert a.nbytes == 4 * (tiles * 36 * 3 + 5 * 27 + 5 + tiles * 16 * 5)
     assert b.nbytes == 4 * (tiles * 36 * 5 + 2 * 45 + 2 + tiles * 16 * 2)
@@ -55,22 +56,22 @@ def test_a_tile_reads_its_window_and_writes_its_forms() -> None:
 
 def test_a_depthwise_convolution_reads_and_writes_every_value_once() -> None:
     depthwise = nn.Conv2d(3, 3, 5, padding=2, groups=3)
-    plan = plan_of(Net((16, 16, 3), lambda m, x: m.d(x) + x, d=depthwise))
-    (op,) = dense_cost(plan).ops
+    lowered = lowered_of(Net((16, 16, 3), lambda m, x: m.d(x) + x, d=depthwise))
+    (op,) = dense_cost(lowered).ops
     assert (op.layer, op.kind, op.plane, op.channels) == ("d", "depthwise", (16, 16), (3, 3))
     assert op.macs == 256 * 3 * 25
     assert op.nbytes == 4 * (256 * 3 + 3 * 25 + 3 + 256 * 3 + 256 * 3)
 
 
 def test_a_mean_multiplies_nothing() -> None:
-    plan = plan_of(Net((16, 16, 3), lambda m, x: m.a(nn.avg_pool2d(x)), a=conv(3, 2, 1)))
-    pool, _ = dense_cost(plan).ops
+    lowered = lowered_of(Net((16, 16, 3), lambda m, x: m.a(nn.avg_pool2d(x)), a=conv(3, 2, 1)))
+    pool, _ = dense_cost(lowered).ops
     assert (pool.macs, pool.nbytes) == (0, 4 * (256 * 3 + 64 * 3))
 
 
 def test_a_transposed_convolution_multiplies_each_pixel_it_reads_once() -> None:
-    plan = plan_of(Net((16, 16, 3), lambda m, x: m.t(x), t=nn.ConvTranspose2d(3, 5)))
-    (op,) = dense_cost(plan).ops
+    lowered = lowered_of(Net((16, 16, 3), lambda m, x: m.t(x), t=nn.ConvTranspose2d(3, 5)))
+    (op,) = dense_cost(lowered).ops
     assert (op.plane, op.macs) == ((32, 32), 256 * 9 * 3 * 5)
     assert op.nbytes == 4 * (256 * 3 + 5 * 27 + 5 + 1024 * 5)
 
@@ -83,9 +84,9 @@ def test_a_modulation_is_read_where_it_is_applied(upsampled: bool) -> None:
         h = nn.upsample_nearest(m.d(x)) if upsampled else m.a(x)
         return m.b(nn.modulate(h, m.g(x)))
 
-    plan = plan_of(Net((16, 16, 3), forward, a=conv(3, 4), d=conv(3, 4, 3, 2), g=conv(3, 8), b=conv(4, 2)))
-    edit = plan.edit(one_pixel(16, 8, 8), everywhere=False)
-    ops = {op.layer: op for op in edit_cost(plan, edit).ops if op.kind == "conv"}
+    lowered = lowered_of(Net((16, 16, 3), forward, a=conv(3, 4), d=conv(3, 4, 3, 2), g=conv(3, 8), b=conv(4, 2)))
+    tiling = lowered.tiling(one_pixel(16, 8, 8))
+    ops = {op.layer: op for op in edit_cost(lowered, tiling).ops if op.kind == "conv"}
     tiles = ops["b"].tiles
     assert tiles is not None
     fixed = 2 * 36 + 2 + tiles * 16 * 2
@@ -105,16 +106,16 @@ def test_windows(kernel: int, stride: int, upsample: bool, window: int) -> None:
         return m.b(nn.upsample_nearest(m.a(x)) if upsample else m.a(x))
 
     layers = {"a": conv(3, 4, 3, 2 if upsample else 1), "b": conv(4, 2, kernel, stride)}
-    plan = plan_of(Net((16, 16, 3), forward, **layers))
-    edit = plan.edit(one_pixel(16, 8, 8), everywhere=False)
-    op = next(op for op in edit_cost(plan, edit).ops if op.layer == "b" and op.kind == "conv")
+    lowered = lowered_of(Net((16, 16, 3), forward, **layers))
+    tiling = lowered.tiling(one_pixel(16, 8, 8))
+    op = next(op for op in edit_cost(lowered, tiling).ops if op.layer == "b" and op.kind == "conv")
     assert op.tiles is not None
     assert op.nbytes == 4 * (op.tiles * (window**2 * 4 + 16 * 2) + 2 * 4 * kernel**2 + 2)
 
 
 def test_an_empty_edit_costs_nothing() -> None:
-    plan = plan_of(small())
-    cost = edit_cost(plan, plan.edit(np.zeros(plan.image_size, np.bool_)))
+    lowered = lowered_of(small())
+    cost = edit_cost(lowered, lowered.tiling(np.zeros(lowered.image_size, np.bool_)))
     assert (cost.macs, cost.nbytes, cost.ops) == (0, 0, ())
 
 
@@ -122,28 +123,28 @@ def small() -> DDPMUNet:
     return DDPMUNet(DDPMConfig(image_size=32, ch=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(16,)))
 
 
-@given(st.data(), specs(), st.booleans())
-def test_sums_are_the_programs(data: st.DataObject, spec: object, everywhere: bool) -> None:
-    plan = plan_of(RandomUNet(spec))  # type: ignore[arg-type]
-    edit = plan.edit(data.draw(masks(*plan.image_size)), everywhere)
-    dense, sparse = dense_cost(plan), edit_cost(plan, edit)
-    assert dense.macs == plan.dense.macs and sparse.macs == edit.macs
-    assert len(sparse.ops) == len(edit.program.ops)
+@given(st.data(), specs(), st.sampled_from(OUTPUTS))
+def test_sums_are_the_programs(data: st.DataObject, spec: Spec, output: Output) -> None:
+    lowered = lowered_of(RandomUNet(spec), output=output)
+    tiling = lowered.tiling(data.draw(masks(*lowered.image_size)))
+    dense, sparse = dense_cost(lowered), edit_cost(lowered, tiling)
+    assert dense.macs == lowered.dense_macs and sparse.macs == lowered.macs(tiling)
+    assert len(sparse.ops) == (0 if tiling.empty else len(lowered.edit.ops))
     assert all(op.nbytes > 0 for op in (*dense.ops, *sparse.ops))
-    assert sparse.recorded_nbytes == dense.recorded_nbytes == plan.recorded_nbytes
-    assert sparse.tiles == {size: len(edit.tiling.at(size)) for size in sparse.tiles}
-    parameters = sum(int(np.prod(s)) for n in plan.graph.nodes for s in n.param_shapes.values())
+    assert sparse.recorded_nbytes == dense.recorded_nbytes == sum(b.nbytes for b in lowered.recorded.values())
+    assert sparse.tiles == {size: len(tiling.at(size)) for size in sparse.tiles}
+    parameters = sum(int(np.prod(s)) for n in lowered.graph.nodes for s in n.param_shapes.values())
     assert sparse.weight_nbytes <= dense.weight_nbytes <= 4 * parameters
 
 
-def church() -> Plan:
+def church() -> Lowered:
     """LSUN church, as published. Its weights are never evaluated."""
     model = DDPMUNet(DDPMConfig())
-    return plan_of(model, model.config.sparse_resolution_threshold)
+    return lowered_of(model, 64, "everywhere")
 
 
 @pytest.fixture(scope="module")
-def church_plan() -> Plan:
+def church_lowered() -> Lowered:
     return church()
 
 
@@ -153,25 +154,25 @@ def blob(size: int, side: int) -> np.ndarray:
     return mask
 
 
-def test_the_published_network(church_plan: Plan) -> None:
-    cost = dense_cost(church_plan)
+def test_the_published_network(church_lowered: Lowered) -> None:
+    cost = dense_cost(church_lowered)
     assert cost.macs == pytest.approx(248.5e9, abs=0.2e9)
-    parameters = sum(int(np.prod(s)) for n in church_plan.graph.nodes for s in n.param_shapes.values())
+    parameters = sum(int(np.prod(s)) for n in church_lowered.graph.nodes for s in n.param_shapes.values())
     assert cost.weight_nbytes == pytest.approx(4 * parameters, rel=1e-4)  # biases of a sum of convolutions are one
     assert cost.recorded_nbytes < 641 * 2**20  # what SIGE keeps
     assert {op.layer for op in cost.ops} >= {"conv_in", "down.0.block.0.conv1", "up.0.block.2.conv2", "norm_out"}
 
 
-def test_larger_edits_cost_more(church_plan: Plan) -> None:
-    costs: list[Cost] = [dense_cost(church_plan)]
-    costs += [edit_cost(church_plan, church_plan.edit(blob(256, side))) for side in (100, 28, 8)]
+def test_larger_edits_cost_more(church_lowered: Lowered) -> None:
+    costs: list[Cost] = [dense_cost(church_lowered)]
+    costs += [edit_cost(church_lowered, church_lowered.tiling(blob(256, side))) for side in (100, 28, 8)]
     for larger, smaller in pairwise(costs):
         assert smaller.macs < larger.macs
         assert smaller.nbytes < larger.nbytes
 
 
-def test_the_papers_edit_saves_what_the_paper_says(church_plan: Plan) -> None:
+def test_the_papers_edit_saves_what_the_paper_says(church_lowered: Lowered) -> None:
     """1.2 % of the pixels: 33.4 of 248 GMACs (Li et al. 2022, table 1)."""
-    edit = church_plan.edit(blob(256, 28))
-    assert edit.tiling.edited == pytest.approx(0.012, abs=5e-4)
-    assert edit_cost(church_plan, edit).macs <= 33.4e9
+    tiling = church_lowered.tiling(blob(256, 28))
+    assert tiling.edited == pytest.approx(0.012, abs=5e-4)
+    assert edit_cost(church_lowered, tiling).macs <= 33.4e9

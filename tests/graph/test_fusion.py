@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 import pytest
 
 from sige_mlx import nn
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
+from sige_mlx.graph.cost import dense_cost, edit_cost
 from sige_mlx.graph.fusion import (
     Fused,
     FusedConv,
     FusedDepthwise,
+    FusedEmbedding,
     FusedNorm,
-    FusedTimestep,
     Modulation,
     Read,
     fuse,
@@ -24,11 +26,13 @@ from sige_mlx.graph.fusion import (
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.trace import trace
 from sige_mlx.nn import Tensor
-from sige_mlx.nn.ops import ReLU
-from tests.engine.compare import image
+from sige_mlx.nn.functional import apply
+from sige_mlx.nn.ops import Activation, Op, Params, ReLU
+from tests.engine.compare import edited, image, nmse
 from tests.engine.rounding import exact
 from tests.graph.blocks import conv
 from tests.graph.networks import Net, RandomUNet, Spec
+from tests.policies import policy
 
 LAYERS = {"a": (8, 8), "b": (8, 8), "c": (8, 8)}
 
@@ -43,10 +47,10 @@ def net(forward: Callable[[Any, Tensor], Tensor]) -> Net:
     return Net((16, 16, 8), forward, **layers)
 
 
-def fused(forward: Callable[[Any, Tensor], Tensor]) -> tuple[Graph, list[Fused]]:
+def fused(forward: Callable[[Any, Tensor], Tensor]) -> tuple[Graph, tuple[Fused, ...]]:
     model = net(forward)
     graph = trace(model, model.inputs())
-    return graph, fuse(graph)
+    return graph, fuse(graph).ops
 
 
 def only_conv(forward: Callable[[Any, Tensor], Tensor]) -> FusedConv:
@@ -73,7 +77,7 @@ def test_concatenation_and_upsampling_are_part_of_the_read() -> None:
 
     wide, norm = conv(16, 8), nn.GroupNorm(4, 16)
     model = Net((16, 16, 8), forward, a=conv(8, 8), c=conv(8, 8), d=conv(8, 8, 3, 2), wide=wide, norm=norm)
-    ops = fuse(trace(model, model.inputs()))
+    ops = fuse(trace(model, model.inputs())).ops
     *_, last = ops
     assert isinstance(last, FusedConv)
     assert [(r.first, r.act) for r in last.sources[0].reads] == [(0, "silu"), (8, "silu")]
@@ -110,10 +114,10 @@ def test_shortcut_becomes_a_source() -> None:
 
 def test_time_embedding_becomes_a_vector() -> None:
     model = RandomUNet(Spec(8, 8, 3, (("block", 8),), norm_out=False, time=True))
-    ops = fuse(trace(model, model.inputs()))
+    ops = fuse(trace(model, model.inputs())).ops
     with_vector = [op for op in ops if isinstance(op, FusedConv) and op.vec is not None]
     assert len(with_vector) == 1
-    assert sum(isinstance(op, FusedTimestep) for op in ops) == 1
+    assert sum(isinstance(op, FusedEmbedding) for op in ops) == 1
 
 
 def test_what_no_convolution_absorbs_is_a_copy_with_a_residual() -> None:
@@ -142,7 +146,7 @@ def test_film_is_part_of_its_norm() -> None:
         return m.b(nn.silu(nn.modulate(m.n(m.a(x)), m.film(nn.timestep_embedding(t, 8)))))
 
     model = Net((16, 16, 8), forward, True, a=conv(8, 8), b=conv(8, 8), n=nn.GroupNorm(2, 8), film=film)
-    ops = fuse(trace(model, model.inputs()))
+    ops = fuse(trace(model, model.inputs())).ops
     (norm,) = [op for op in ops if isinstance(op, FusedNorm)]
     vector = next(op for op in ops if isinstance(op, FusedConv) and op.layer == "film")
     assert norm.film == vector.value and norm.value != norm.norm
@@ -177,7 +181,7 @@ def test_transposed_convolutions_and_reflection_are_geometry_of_the_source() -> 
     assert last.sources[0].transposed and last.shape == (1, 16, 16, 8)
     reflected = nn.Conv2d(3, 3, 7, padding=3, pad_mode="reflect")
     model = Net((16, 16, 3), lambda m, x: m.r(x), r=reflected)
-    (op,) = fuse(trace(model, model.inputs()))
+    (op,) = fuse(trace(model, model.inputs())).ops
     assert isinstance(op, FusedConv) and (op.sources[0].pad_mode, op.sources[0].padding[0]) == ("reflect", (3, 3))
 
 
@@ -266,15 +270,57 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
 def test_unsupported_forms_are_refused_in_one_sentence(name: str) -> None:
     forward, layer = REFUSED[name]
     with pytest.raises(SigeError, match=rf"^{layer} \(node \d+\) .*: only device='reference' runs such a network$"):
-        fused(forward)
+        Engine(net(forward))
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_the_reference_executor_runs_what_fusion_refuses(name: str) -> None:
+def test_the_reference_executor_runs_and_edits_what_fusion_refuses(name: str) -> None:
+    """Its tiles are right where they see all of the edit, and everything else is recorded."""
     model = net(REFUSED[name][0])
-    engine = Engine(model, "reference")
+    engine = Engine(model, "reference", policy(8, "tiles"))
     inputs = image(engine)
-    assert mx.array_equal(engine(**inputs), model(mx.array(inputs["x"])))
+    dense = engine.record(**inputs)
+    assert mx.array_equal(dense, model(mx.array(inputs["x"])))
+    everything, nothing = np.ones((16, 16), np.bool_), np.zeros((16, 16), np.bool_)
+    assert nmse(engine.edit(engine.prepare(everything), **inputs), dense) < 1e-10
+    assert mx.array_equal(engine.edit(engine.prepare(nothing), **inputs), dense)
+
+
+class Cube(Op):
+    """An operation that nobody has fused: `CONTRIBUTING.md` says that it runs, traces and is costed."""
+
+    def __call__(self, inputs: Sequence[mx.array], params: Params) -> mx.array:
+        return inputs[0] ** 3
+
+
+class Sine(Activation):
+    """An activation that no kernel has."""
+
+    def __call__(self, inputs: Sequence[mx.array], params: Params) -> mx.array:
+        return mx.sin(inputs[0])
+
+
+@pytest.mark.parametrize("op", [Cube(), Sine()])
+@pytest.mark.parametrize("last", [True, False])
+def test_an_operation_that_nobody_fused(op: Op, last: bool) -> None:
+    def forward(m: Any, x: Tensor) -> Tensor:
+        h = apply(op, [m.a(x)])
+        return h if last else m.b(h)
+
+    model = net(forward)
+    with pytest.raises(SigeError, match=rf"^{type(op).__name__} \(node \d+\) is an operation without a fused form: "):
+        Engine(model)
+    engine = Engine(model, "reference", policy(8, "tiles"))
+    inputs, mask = image(engine), np.zeros((16, 16), np.bool_)
+    mask[5:8, 5:8] = True
+    assert mx.array_equal(engine.record(**inputs), model(mx.array(inputs["x"])))
+    prepared = engine.prepare(mask)
+    found = np.asarray(engine.edit(prepared, **edited(inputs, mask)))
+    assert (found != np.asarray(engine(**inputs))).any() and 0 < prepared.macs < engine.macs
+    dense, edit = dense_cost(engine.lowered), edit_cost(engine.lowered, prepared.tiling)
+    assert (dense.macs, edit.macs) == (engine.macs, prepared.macs)
+    assert dense.nbytes > 0 and dense.recorded_nbytes == engine.record_nbytes
+    assert type(op).__name__ in str(engine.lowered.graph)
 
 
 def test_too_many_values_at_once_are_refused() -> None:

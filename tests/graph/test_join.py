@@ -10,12 +10,12 @@ import pytest
 
 from sige_mlx import nn
 from sige_mlx.graph import program as p
-from sige_mlx.graph.plan import Plan
-from sige_mlx.graph.trace import trace
+from sige_mlx.graph.lowered import Lowered
 from sige_mlx.nn import Tensor
 from tests.engine.rounding import assert_agree
 from tests.graph.blocks import conv
 from tests.graph.networks import Net
+from tests.policies import policy
 
 Forward = Callable[[Any, Tensor], Tensor]
 
@@ -30,13 +30,13 @@ def attended(m: Any, h: Tensor) -> Tensor:
     return m.b(nn.attention(m.q(h), m.k(h), m.v(h), 2))
 
 
-def widths(forward: Forward, threshold: int = 32) -> list[int]:
+def widths(forward: Forward, tiles_from: int = 32) -> list[int]:
     """Output channels of the convolutions between the first and the last; by default nothing is in tiles."""
     model = net(forward)
-    plan = Plan(trace(model, model.inputs()), threshold)
-    assert plan.dense.macs == sum(plan.graph.macs(n) for n in plan.graph.nodes)
-    convs = [op.c_out for op in plan.dense.ops if isinstance(op, p.Conv)]
-    assert convs == [op.c_out for op in plan.edit(np.ones((16, 16), np.bool_)).program.ops if isinstance(op, p.Conv)]
+    lowered = Lowered.of(model, policy(tiles_from))
+    assert lowered.dense.macs({}) == lowered.dense_macs
+    convs = [op.c_out for op in lowered.dense.ops if isinstance(op, p.Conv)]
+    assert convs == [op.c_out for op in lowered.edit.ops if isinstance(op, p.Conv)]
     return convs[1:-1]
 
 
@@ -45,7 +45,7 @@ def test_queries_keys_and_values_are_one_convolution() -> None:
 
 
 def test_queries_of_tiles_stay_apart() -> None:
-    assert widths(lambda m, x: attended(m, m.n(m.a(x))), threshold=16) == [8, 16]
+    assert widths(lambda m, x: attended(m, m.n(m.a(x))), tiles_from=16) == [8, 16]
 
 
 def read_by_others(m: Any, h: Tensor) -> Tensor:
@@ -73,11 +73,11 @@ def test_what_is_not_alike_stays_apart(name: str) -> None:
     assert widths(forward) == expected
 
 
-@pytest.mark.parametrize("threshold", [16, 32])
+@pytest.mark.parametrize("tiles_from", [16, 32])
 @pytest.mark.parametrize("name", [*APART, "alike"])
-def test_results_stay_the_same(name: str, threshold: int) -> None:
+def test_results_stay_the_same(name: str, tiles_from: int) -> None:
     """Biases, weights and channels are those of the layer they belong to, densely and in edits."""
     model = net(APART[name][0] if name in APART else lambda m, x: attended(m, m.n(m.a(x))))
     mask = np.zeros((16, 16), np.bool_)
     mask[3:8, 6:9] = True
-    assert_agree(model, mask, threshold=threshold)
+    assert_agree(model, mask, tiles_from=tiles_from)

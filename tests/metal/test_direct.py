@@ -76,14 +76,14 @@ def convolutions(told: Told) -> list[tuple[tuple[int, ...], tuple[int, ...], int
 @pytest.mark.parametrize("precision", ["float16", "float32"])
 def test_a_network_meets_it_in_single_precision_only(what: str, precision: str) -> None:
     engine = Engine(build(*LARGE), "gpu", precision=precision)
-    program: Program = getattr(engine.plan, what)
-    inputs = image(engine)
+    program: Program = getattr(engine.lowered, what)
+    inputs = engine._with_embeddings({name: mx.array(x) for name, x in image(engine).items()})
 
     def run(x: mx.array) -> mx.array:
         return engine.executor._run(program, {**inputs, "x": x}, {}, Record(), _by_mlx)
 
     met = []
-    for x, weight, stride, dtype, backwards in convolutions(traced(run, mx.array(inputs["x"]))):
+    for x, weight, stride, dtype, backwards in convolutions(traced(run, inputs["x"])):
         o, kh, kw, _ = weight
         if by_winograd(x, o, Source(PLANE, kh, kw, stride)):
             met.append((dtype, backwards))

@@ -17,6 +17,7 @@ from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec
 from tests.metal.draw import MAKERS
 from tests.metal.test_winograd import call
+from tests.policies import policy
 
 NETWORK = Spec(16, 16, 3, (("block", 24), ("down", 24), ("up", 24)), norm_out=True, time=True)
 
@@ -56,8 +57,8 @@ def error(device: Simulated, monkeypatch: pytest.MonkeyPatch) -> tuple[float, in
     """Of an edit, and the bytes that it adds to the parameters."""
     monkeypatch.setattr(executor, "device", lambda: device)
     model = RandomUNet(NETWORK)
-    gpu, reference = (Engine(model, name, threshold=8) for name in ("gpu", "reference"))
-    mask = np.zeros(gpu.plan.image_size, np.bool_)
+    gpu, reference = (Engine(model, name, policy()) for name in ("gpu", "reference"))
+    mask = np.zeros(gpu.image_size, np.bool_)
     mask[3:7, 6:13] = True
     inputs = image(gpu)
     for engine in (gpu, reference):

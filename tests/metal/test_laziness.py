@@ -61,7 +61,7 @@ def test_an_edit_waits_for_nothing(engine: Engine) -> None:
     prepared = engine.prepare(session.mask(painted()))
     key = session._recording.key(session.denoising.levels[0])
     given = session.denoising.condition(session.denoising.levels[0])
-    x = mx.zeros((1, *engine.plan.image_size, 3))
+    x = mx.zeros((1, *engine.image_size, 3))
     engine.edit(prepared, key, x=x, **given)
     for network in (lambda x: engine.edit(prepared, key, x=x, **given), lambda x: engine(x=x, **given)):
         assert compile_by_mlx(network)(x).shape == x.shape

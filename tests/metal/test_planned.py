@@ -16,12 +16,13 @@ from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu import executor
 from sige_mlx.engine.gpu.launch import Launch, Simulated
 from sige_mlx.engine.gpu.planned import planned, planned_dense
-from sige_mlx.graph import program as p
-from sige_mlx.graph.plan import Plan
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import EditPolicy, Output
 from sige_mlx.models import build
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image
 from tests.graph.networks import RandomUNet, Spec
+from tests.policies import OUTPUTS, policy
 from tests.tiny import CONFIG
 
 UNET = Spec(16, 24, 3, (("block", 8), ("attention", 8), ("down", 12), ("block", 12), ("up", 8)), True, True)
@@ -34,8 +35,8 @@ def described(launch: Launch) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("model", [lambda: DDPMUNet(CONFIG), lambda: RandomUNet(UNET)], ids=["ddpm", "random"])
-@pytest.mark.parametrize("everywhere", [True, False])
-def test_launches(model: Any, everywhere: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_launches(model: Any, output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[Launch] = []
 
     def run(self: Simulated, launch: Launch) -> list[mx.array]:
@@ -44,14 +45,14 @@ def test_launches(model: Any, everywhere: bool, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setenv("SIGE_METAL", "sim")
     monkeypatch.setattr(Simulated, "run", run)
-    engine = Engine(model(), "gpu", threshold=16)
-    mask = np.zeros(engine.plan.image_size, np.bool_)
+    engine = Engine(model(), "gpu", policy(16, output))
+    mask = np.zeros(engine.image_size, np.bool_)
     mask[3:7, 6:13] = True
     inputs = image(engine)
     engine.record(**inputs)
-    prepared = engine.prepare(mask, everywhere)
+    prepared = engine.prepare(mask)
     engine.edit(prepared, **edited(inputs, mask))
-    expected = [c.launch for c in planned(engine.plan, prepared.edit, mx.float16)]
+    expected = [c.launch for c in planned(engine.lowered, prepared.tiling, mx.float16)]
     assert launched and [described(a) for a in launched] == [described(b) for b in expected if b is not None]
 
 
@@ -76,10 +77,10 @@ def test_an_edit_is_its_launches_and_two_conversions(family: str, monkeypatch: p
     """MLX has nothing else to run: no array is put together or made longer for a launch."""
     model = build(family, NETWORKS[family])
     monkeypatch.setattr(executor, "device", Recording)
-    engine = Engine(model, "gpu", load=zoo.random_weights(model))
+    engine = Engine(model, "gpu", EditPolicy.of(model.config), load=zoo.random_weights(model))
     inputs = image(engine)
     engine.record(**inputs)
-    mask = np.zeros(engine.plan.image_size, np.bool_)
+    mask = np.zeros(engine.image_size, np.bool_)
     mask[3:7, 6:13] = True
     prepared = engine.prepare(mask)
     others = {name: a for name, a in inputs.items() if name != "x"}
@@ -91,25 +92,25 @@ def test_an_edit_is_its_launches_and_two_conversions(family: str, monkeypatch: p
             mx.array(inputs["x"]),
         )
     views = {name: found.pop(name) for name in ("Reshape", "ExpandDims", "Squeeze") if name in found}
-    launches = len(planned(engine.plan, prepared.edit, mx.float16))
+    launches = len(planned(engine.lowered, prepared.tiling, mx.float16))
     assert found == {"CustomKernel": launches, "AsType": 2}, views
 
 
 def test_a_ddpm_edit_is_few_launches() -> None:
     _, model = zoo.network("ddpm-church-256")
-    plan = Plan.of(model)
-    edit = plan.edit(blob_mask(plan.image_size, 1.2, model.config.mask_dilate_radius))
-    assert 0 < sum(c.launch is not None for c in planned(plan, edit, mx.float16)) < 150
+    lowered = Lowered.of(model, EditPolicy.of(model.config, output="everywhere"))
+    tiling = lowered.tiling(blob_mask(lowered.image_size, 1.2, model.config.mask_dilate_radius))
+    assert 0 < sum(c.launch is not None for c in planned(lowered, tiling, mx.float16)) < 150
 
 
 def test_an_empty_edit_launches_nothing() -> None:
-    plan = Engine(DDPMUNet(CONFIG), "reference").plan
-    assert planned(plan, plan.edit(np.zeros(plan.image_size, np.bool_)), mx.float16) == []
+    lowered = Lowered.of(DDPMUNet(CONFIG), policy(32))
+    assert planned(lowered, lowered.tiling(np.zeros(lowered.image_size, np.bool_)), mx.float16) == []
 
 
-def test_a_dense_pass_has_a_call_for_every_op_but_the_timestep() -> None:
-    plan = Engine(DDPMUNet(CONFIG), "reference").plan
-    calls = planned_dense(plan, mx.float16)
-    assert len(calls) == sum(not isinstance(op, p.Timestep) for op in plan.dense.ops)
+def test_a_dense_pass_has_a_call_for_every_op() -> None:
+    lowered = Lowered.of(DDPMUNet(CONFIG), policy(32))
+    calls = planned_dense(lowered, mx.float16)
+    assert len(calls) == len(lowered.dense.ops)
     assert all(c.launch is None for c in calls)
     assert {"conv_in", "conv_out"} <= {c.layer for c in calls}

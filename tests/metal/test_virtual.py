@@ -14,6 +14,7 @@ from sige_mlx.engine.gpu.launch import Metal
 from sige_mlx.errors import SigeError
 from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec
+from tests.policies import policy
 
 SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("block", 12), ("up", 8)), True, True)
 
@@ -48,7 +49,7 @@ def test_it_is_known_by_its_name(name: str, unfit: str | None, monkeypatch: pyte
 def test_edits_run_by_plain_mlx_with_one_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(launch, "_computes", lambda: True)
     model = RandomUNet(SPEC)
-    gpu, reference = (Engine(model, device, threshold=16) for device in ("gpu", "reference"))
+    gpu, reference = (Engine(model, device, policy(16)) for device in ("gpu", "reference"))
     inputs = image(gpu)
     mask = np.zeros((16, 24), np.bool_)
     mask[3:7, 10:20] = True

@@ -18,6 +18,7 @@ from sige_mlx.engine.gpu.weights import pack, unpack
 from sige_mlx.engine.gpu.winograd import can_be_transformed, transformed
 from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec
+from tests.policies import policy
 
 # Of Lavin and Gray 2016.
 B = np.array(
@@ -94,7 +95,7 @@ class Edits:
 
     def error(self) -> float:
         """Normalised mean squared, of an edit."""
-        mask = np.zeros(self.gpu.plan.image_size, np.bool_)
+        mask = np.zeros(self.gpu.image_size, np.bool_)
         mask[3:7, 6:13] = True
         inputs = image(self.gpu)
         changed = edited(inputs, mask)
@@ -113,7 +114,7 @@ def edits(monkeypatch: pytest.MonkeyPatch) -> Edits:
     for cycles in ("WINOGRAD_CYCLES", "THREADGROUP_CYCLES"):
         monkeypatch.setattr(conv_shape, cycles, 0)
     model = RandomUNet(Spec(16, 16, 3, (("block", 24), ("down", 24)), norm_out=True, time=True))
-    return Edits(Engine(model, "gpu", threshold=16), Engine(model, "reference", threshold=16))
+    return Edits(Engine(model, "gpu", policy(16)), Engine(model, "reference", policy(16)))
 
 
 def test_an_edit_keeps_the_transform(edits: Edits) -> None:

@@ -64,7 +64,7 @@ def test_an_engine_wires_its_weights_and_recordings(memory: Memory) -> None:
         kept = weights + engine.recorded_nbytes
         assert kept + MARGIN // 2 <= memory.limit <= 2 * (kept + kept // 4 + MARGIN)
     assert memory.changes < 12
-    mask = np.eye(*engine.plan.image_size, dtype=np.bool_)
+    mask = np.eye(*engine.image_size, dtype=np.bool_)
     before = memory.limit
     mx.eval(engine.edit(engine.prepare(mask), 0, **edited(inputs, mask)))
     assert memory.limit == before

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sige_mlx.converters.families import spade, sub_mobile_spade
 from sige_mlx.converters.families.family import parameter_shapes
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.plan import Plan
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.graph.trace import trace
 from sige_mlx.models import build
 from sige_mlx.models.spade import UPSAMPLINGS, SPADEConfig, SPADEGenerator
@@ -88,10 +89,11 @@ def test_dense_macs_are_the_papers(name: str, gmacs: float) -> None:
         assert sum(map(graph.macs, graph.nodes)) == pytest.approx(int(load_case(case)["dense_macs"]), rel=0.005)
 
 
-@pytest.mark.parametrize(("name", "threshold"), [("gaugan-cityscapes", 32), ("gan-compression-cityscapes", 64)])
-def test_tiles_begin_with_the_first_sparse_block(name: str, threshold: int) -> None:
-    plan = Plan.of(PUBLISHED[name])
-    assert (plan.threshold, plan.dilation, plan.image_size) == (threshold, 2, (256, 512))
+@pytest.mark.parametrize(("name", "tiles_from"), [("gaugan-cityscapes", 32), ("gan-compression-cityscapes", 64)])
+def test_tiles_begin_with_the_first_sparse_block(name: str, tiles_from: int) -> None:
+    policy = EditPolicy.of(PUBLISHED[name].config)
+    assert (policy.tiles_from, policy.dilation) == (tiles_from, 2)
+    assert Lowered.of(PUBLISHED[name], policy).image_size == (256, 512)
 
 
 @pytest.mark.parametrize("name", [case for network in SMALL for case in case_names(network)])

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sige_mlx import nn, zoo
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.cost import dense_cost
-from sige_mlx.graph.plan import Plan
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.graph.trace import trace
 from sige_mlx.models import build
 from sige_mlx.models import pd as ours
@@ -58,7 +59,7 @@ def test_output_is_that_of_the_original_network(name: str, which: str) -> None:
 
 @pytest.mark.parametrize(("name", "giga"), [("pd-church-128", 66.8), ("pd-church-256", 118.7)])
 def test_cost_is_that_of_the_paper(name: str, giga: float) -> None:
-    assert dense_cost(Plan.of(zoo.network(name)[1])).macs == pytest.approx(giga * 1e9, rel=0.005)
+    assert dense_cost(Lowered.of(zoo.network(name)[1], EditPolicy())).macs == pytest.approx(giga * 1e9, rel=0.005)
 
 
 # ---- PyTorch's numbers
@@ -155,7 +156,7 @@ def test_any_configuration_can_be_traced(config: dict[str, Any]) -> None:
 def test_edits_use_tiles_from_32_on_unless_told_otherwise() -> None:
     assert PDConfig().sparse_resolution_threshold == 32
     built = build("pd", {"sparse_resolution_threshold": 64, "ch_mult": [1, 2], "image_size": 64})
-    assert isinstance(built, PDUNet) and Plan.of(built).threshold == 64
+    assert isinstance(built, PDUNet) and EditPolicy.of(built.config).tiles_from == 64
 
 
 @pytest.mark.parametrize(

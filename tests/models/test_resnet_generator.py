@@ -19,11 +19,13 @@ from sige_mlx.converters.families import FAMILIES, recognise
 from sige_mlx.editing.images import to_model
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.plan import Plan
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import EditPolicy, Output
 from sige_mlx.graph.trace import trace
 from sige_mlx.models import build, reconfigured
 from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
 from sige_mlx.nn.module import parameters
+from tests.policies import OUTPUTS
 from tests.tiny import TRANSLATION_CONFIG
 from tests.trained import CHECKPOINT_SIZE, photographed, vintagify
 
@@ -103,9 +105,9 @@ def test_any_configuration_can_be_traced(config: ResnetGeneratorConfig) -> None:
     assert {path for node in graph.nodes for path in node.params.values()} == set(parameters(model))
 
 
-@pytest.mark.parametrize("everywhere", [True, False])
+@pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize(("n_blocks", "norm"), [(0, "instance"), (1, "instance"), (2, "instance"), (2, "batch")])
-def test_executors_agree_on_edits(n_blocks: int, norm: str, everywhere: bool) -> None:
+def test_executors_agree_on_edits(n_blocks: int, norm: str, output: Output) -> None:
     model = configured_blocks(n_blocks, norm)
     load = zoo.random_weights(model)
     rng = np.random.default_rng(0)
@@ -115,9 +117,9 @@ def test_executors_agree_on_edits(n_blocks: int, norm: str, everywhere: bool) ->
     edited = np.where(mask[..., None], rng.standard_normal(x.shape).astype(np.float32), x)
     outputs = []
     for device in ("cpu", "reference"):
-        engine = Engine(model, device, load=load)
+        engine = Engine(model, device, EditPolicy.of(model.config, output=output), load=load)
         recorded = engine.record(x=x)
-        outputs.append([np.asarray(o) for o in (recorded, engine.edit(engine.prepare(mask, everywhere), x=edited))])
+        outputs.append([np.asarray(o) for o in (recorded, engine.edit(engine.prepare(mask), x=edited))])
     (recorded, found), (expected_recorded, expected) = outputs
     assert error(recorded, expected_recorded) <= 1e-5 and error(found, expected) <= 1e-5
     assert error(found[:, mask], recorded[:, mask]) > 0.01
@@ -130,10 +132,9 @@ def configured_blocks(n_blocks: int, norm: str) -> ResnetGenerator:
 
 
 def test_everything_is_in_tiles_and_keeps_its_statistics() -> None:
-    plan = Plan.of(ResnetGenerator(TRANSLATION_CONFIG))
-    edit = plan.edit(np.ones(TRANSLATION_CONFIG.image_size, np.bool_), everywhere=False)
-    assert not edit.regions.fresh
-    assert set(edit.program.tiles()) == {(32, 48), (16, 24), (8, 12)}
+    lowered = Lowered.of(ResnetGenerator(TRANSLATION_CONFIG), EditPolicy.of(TRANSLATION_CONFIG))
+    assert not lowered.regions.fresh
+    assert lowered.planes == lowered.edit.planes == [(32, 48), (16, 24), (8, 12)]
 
 
 def test_families_are_built_from_json() -> None:

@@ -8,11 +8,14 @@ from benchmarks.against.task import Call, Calls, Task
 
 
 def load(task: Task) -> Calls:
-    engine = task.pretrained.engine("cpu", threads=task.threads)
+    everywhere = task.pretrained.policy(output="everywhere")  # as SIGE does
+    engine = task.pretrained.engine("cpu", everywhere, threads=task.threads)
+    sparse = task.pretrained.engine("cpu", threads=task.threads)
     original: dict[str, Any] = {"x": task.original, **task.conditions}
     edited: dict[str, Any] = {"x": task.edited, **task.conditions}
     engine.record(**original)
-    everywhere, tiles_only = engine.prepare(task.mask), engine.prepare(task.mask, everywhere=False)
+    sparse.record(**original)
+    prepared, tiles_only = engine.prepare(task.mask), sparse.prepare(task.mask)
 
     def prepare() -> None:
         engine.prepare(task.mask)
@@ -21,6 +24,6 @@ def load(task: Task) -> Calls:
         "dense": Call(lambda: np.asarray(engine(**edited))),
         "record": Call(lambda: np.asarray(engine.record(**original))),
         "prepare": Call(prepare),
-        "edit": Call(lambda: np.asarray(engine.edit(everywhere, **edited))),
-        "edit, tiles only": Call(lambda: np.asarray(engine.edit(tiles_only, **edited))),
+        "edit": Call(lambda: np.asarray(engine.edit(prepared, **edited))),
+        "edit, tiles only": Call(lambda: np.asarray(sparse.edit(tiles_only, **edited))),
     }

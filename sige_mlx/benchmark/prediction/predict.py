@@ -15,7 +15,8 @@ from sige_mlx.benchmark.protocol import Progress
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
 from sige_mlx.engine.gpu.planned import PlannedCall, planned, planned_dense
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.plan import Plan
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import EditPolicy, Output
 from sige_mlx.graph.tiling import Size
 
 
@@ -89,15 +90,15 @@ def predict(
         raise SigeError("there is no edit to predict: give at least one size, such as 1.2")
     counting = Counting(progress)
     _, network = zoo.network(model)
-    plan = Plan.of(network, threshold=threshold)
-    passes = [_pass("dense", None, planned_dense(plan, mx.float16), counting)]
+    outputs: tuple[Output, ...] = ("everywhere", "tiles")
+    lowered = {o: Lowered.of(network, EditPolicy.of(network.config, threshold, o)) for o in outputs}
+    passes = [_pass("dense", None, planned_dense(lowered["tiles"], mx.float16), counting)]
     for percent in percents:
-        mask = blob_mask(plan.image_size, percent, network.config.mask_dilate_radius, seed)
-        for everywhere in (True, False):
-            edit = plan.edit(mask, everywhere)
-            name = f"edit of {edit.tiling.edited:.2%}" + ("" if everywhere else ", output in its tiles only")
-            passes.append(_pass(name, percent, planned(plan, edit, mx.float16), counting))
-    return Predicted(model, plan.image_size, "float16", tuple(passes))
+        for output, of in lowered.items():
+            tiling = of.tiling(blob_mask(of.image_size, percent, network.config.mask_dilate_radius, seed))
+            name = f"edit of {tiling.edited:.2%}" + ("" if output == "everywhere" else ", output in its tiles only")
+            passes.append(_pass(name, percent, planned(of, tiling, mx.float16), counting))
+    return Predicted(model, lowered["tiles"].image_size, "float16", tuple(passes))
 
 
 def _pass(what: str, percent: float | None, calls: Sequence[PlannedCall], counting: Counting) -> PredictedPass:

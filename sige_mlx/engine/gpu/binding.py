@@ -9,7 +9,6 @@ from sige_mlx.engine.gpu import calls
 from sige_mlx.engine.gpu.calls import Affine, Call, Domain, Epilogue, Modulation, Output, Plane, Source, Tokens
 from sige_mlx.graph import program as p
 from sige_mlx.graph.program import NONE, Kind, Program, slots_of
-from sige_mlx.nn.ops import TimestepEmbedding
 
 Affines = Mapping[tuple[Any, Any], mx.array]
 
@@ -62,7 +61,7 @@ class Running:
         """The output; what the program records is in `record` afterwards."""
         ended: dict[int, list[int]] = {}
         for slot, at in self._last_use.items():
-            if self.program.slots[slot].kind is Kind.SCRATCH:
+            if self.program.buffers[slot].kind is Kind.SCRATCH:
                 ended.setdefault(at, []).append(slot)
         for at, op in enumerate(self.program.ops):
             self.layer = self.program.names[at]
@@ -70,7 +69,7 @@ class Running:
             for slot in ended.get(at, ()):  # so that MLX can use its memory again
                 self._values.pop(slot, None)
                 self._unpasted.pop(slot, None)
-        output = next(i for i, s in enumerate(self.program.slots) if s.kind is Kind.OUTPUT)
+        output = next(i for i, s in enumerate(self.program.buffers) if s.kind is Kind.OUTPUT)
         return self._value(output)
 
     def _run(self, op: p.ProgramOp) -> None:
@@ -82,33 +81,31 @@ class Running:
             self._norm(op)
         elif isinstance(op, p.Paste):
             self._unpasted[op.dst] = self._plane(op.x)
-        elif isinstance(op, p.Attention):
-            self._attention(op)
         else:
-            self._timestep(op)
+            self._attention(op)
 
     # ---- slots
 
     def _owner(self, slot: int) -> int:
-        s = self.program.slots[slot]
+        s = self.program.buffers[slot]
         return s.key[0] if s.kind is Kind.PART else slot
 
     def _first(self, slot: int) -> int:
-        s = self.program.slots[slot]
+        s = self.program.buffers[slot]
         return s.key[1] if s.kind is Kind.PART else 0
 
     def _value(self, slot: int) -> mx.array:
         if slot in self._unpasted:
             (self._values[slot],) = self.compute(calls.Paste(self._unpasted.pop(slot)), None)
         if slot not in self._values:
-            return self.record.arrays[self.program.slots[slot].key]
+            return self.record.arrays[self.program.buffers[slot].key]
         return self._values[slot]
 
     def _given(self, slot: int) -> mx.array | None:
         return None if slot == NONE else self._value(slot)
 
     def _set(self, slot: int, value: mx.array) -> None:
-        s = self.program.slots[slot]
+        s = self.program.buffers[slot]
         if s.kind is Kind.RECORDED:
             self.record.arrays[s.key] = value
         else:
@@ -130,8 +127,8 @@ class Running:
         first, pair = self._first(scale), (self._owner(scale), self._owner(shift))
         if pair in self._affines:
             return Affine(self._affines[pair], first)
-        constant = self.program.slots[pair[0]].kind is Kind.FOLDED
-        keys = (self.program.slots[pair[0]].key, self.program.slots[pair[1]].key)
+        constant = self.program.buffers[pair[0]].kind is Kind.FOLDED
+        keys = (self.program.buffers[pair[0]].key, self.program.buffers[pair[1]].key)
         return Affine((self.constant if constant else self.record.affines)[keys], first)
 
     def _domain(self, d: p.Domain) -> Domain:
@@ -182,7 +179,7 @@ class Running:
         vec = self._given(op.vec)
         epilogue = self._epilogue(op, op.c_out, None if vec is None else vec.reshape(-1, op.c_out))
         call = calls.Conv(epilogue, self._value(op.weight), tuple(map(self._source, op.source)))
-        self._keep_outputs(op, self.compute(call, self.program.slots[op.weight].key))
+        self._keep_outputs(op, self.compute(call, self.program.buffers[op.weight].key))
 
     def _depthwise(self, op: p.Depthwise) -> None:
         call = calls.Depthwise(self._epilogue(op, op.c), self._given(op.weight), self._source(op.source), self.dtype)
@@ -215,7 +212,7 @@ class Running:
             self.dtype,
         )
         (affine,) = self.compute(call, None)
-        scale, shift = self.program.slots[op.scale], self.program.slots[op.shift]
+        scale, shift = self.program.buffers[op.scale], self.program.buffers[op.shift]
         if scale.kind is Kind.RECORDED:
             self.record.affines[scale.key, shift.key] = affine
         self._affines[op.scale, op.shift] = affine
@@ -226,7 +223,3 @@ class Running:
         k, v = (self._tokens(slot, op.keys, stride) for slot, stride in ((op.k, op.k_stride), (op.v, op.v_stride)))
         (result,) = self.compute(calls.Attention(out, q, k, v, op.heads, op.head_dim, op.scale), None)
         self._set(op.dst, result)
-
-    def _timestep(self, op: p.Timestep) -> None:
-        embedding = TimestepEmbedding(op.dim, op.max_period, "log_snr" if op.log_snr else "timestep")
-        self._set(op.out, embedding([self._value(op.t)], {}).astype(self.dtype))

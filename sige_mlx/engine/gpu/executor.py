@@ -1,8 +1,9 @@
 """The GPU executor: dense passes by MLX's own operations, edits by the kernels of `metal/`."""
 
+import math
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import mlx.core as mx
@@ -19,32 +20,23 @@ from sige_mlx.engine.gpu.parameters import Parameters
 from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.gpu.wired import wired
 from sige_mlx.engine.native.weights import Loader
-from sige_mlx.graph.plan import Edit, Plan
+from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.program import Kind, Program
+from sige_mlx.graph.tiling import Tiling
 
-Inputs = Mapping[str, mx.array]
-
-
-@dataclass(frozen=True)
-class PreparedEdit:
-    """The tiles of an edit on the GPU, for the program that all edits of its kind share. Lists are as long as their
-    bucket, so nothing is made anew for an edit of about the size of one before."""
-
-    step: "_Step"
-    tiles: list[mx.array]
+Inputs = Mapping[Any, mx.array]
 
 
 class GpuExecutor:
     """Runs, records and edits one network on the GPU. `load` gives its parameters by name; activations and weights are
     stored as `dtype`, float16 or float32. Kernels run on this machine's GPU, or `where` one asks for."""
 
-    def __init__(self, plan: Plan, load: Loader, dtype: mx.Dtype, where: Device | None = None):
-        self.plan = plan
+    def __init__(self, lowered: Lowered, load: Loader, dtype: mx.Dtype, where: Device | None = None):
+        self.lowered = lowered
         self.dtype = dtype
         self.device: Device = where or device()
         self.trust = Trust(self.device, cache_folder())
-        self.parameters = Parameters(plan.fused, plan.dense, load, dtype)
-        self._steps: dict[int, _Step] = {}
+        self.parameters = Parameters(lowered.groups, lowered.dense, load, dtype)
         self._records: weakref.WeakSet[Record] = weakref.WeakSet()
         self._keep_wired()
 
@@ -55,36 +47,48 @@ class GpuExecutor:
 
     def run(self, inputs: Inputs) -> mx.array:
         """The dense output, lazy."""
-        return self._run(self.plan.dense, inputs, {}, Record(), _by_mlx)
+        return self._run(self.lowered.dense, inputs, {}, Record(), _by_mlx)
 
     def record(self, inputs: Inputs) -> tuple[mx.array, Record]:
         """The dense output, and the arrays that edits need."""
         record = Record()
-        output = self._run(self.plan.recording, inputs, {}, record, _by_mlx)
-        record.arrays["value", self.plan.graph.output] = output.astype(self.dtype)
+        output = self._run(self.lowered.recording, inputs, {}, record, _by_mlx)
+        record.arrays["value", self.lowered.graph.output] = output.astype(self.dtype)
         mx.eval(output, record.all())
         self._records.add(record)
         self._keep_wired()
         return output, record
 
-    def prepare(self, edit: Edit) -> PreparedEdit:
-        """An edit's tiles, and the program for them."""
-        step = self._steps.setdefault(id(edit.template), _Step(self, edit.template))
-        return PreparedEdit(step, [*tile_arrays(edit).values()])
+    def bind(self, tiling: Tiling) -> list[mx.array]:
+        """An edit's tiles. Lists are as long as their bucket, so nothing is made anew for an edit of about the size of
+        one before."""
+        return [*tile_arrays(self.lowered.edit, tiling).values()]
 
-    def edit(self, prepared: PreparedEdit, record: Record, inputs: Inputs) -> mx.array:
+    def edit(self, tiles: list[mx.array], record: Record, inputs: Inputs) -> mx.array:
         """The output for edited inputs, as lazy as the device is."""
         before = self.parameters.arrangements
-        output = prepared.step(inputs, prepared.tiles, record)
+        output = self._step(inputs, tiles, record)
         if self.parameters.arrangements > before:
             self._keep_wired()
         return output
+
+    @cached_property
+    def _step(self) -> "_Step":
+        return _Step(self, self.lowered.edit)
+
+    @property
+    def record_nbytes(self) -> int:
+        """Bytes that recording one step keeps: planes in the storage type, statistics in float32."""
+        graph, kept = self.lowered.graph, 0
+        for (what, _), buffer in self.lowered.recorded.items():
+            kept += buffer.nbytes if what in ("scale", "shift", "sums") else buffer.nbytes * self.dtype.size // 4
+        return kept + math.prod(graph.nodes[graph.output].shape) * self.dtype.size
 
     def _run(
         self, program: Program, inputs: Inputs, tiles: Mapping[int, mx.array], record: Record, compute: Compute
     ) -> mx.array:
         given = {}
-        for i, slot in enumerate(program.slots):
+        for i, slot in enumerate(program.buffers):
             if slot.kind is Kind.INPUT:
                 x = inputs[slot.key]
                 given[i] = x.astype(self.dtype) if x.ndim == 4 else x
@@ -113,6 +117,7 @@ class _Step:
         self._executor_of = weakref.ref(executor)  # which holds this: it should go with the last that uses it
         self._program = program
         self._tile_slots = tile_slots(program)
+        self._inputs = [b.key for b in program.buffers if b.kind is Kind.INPUT]
         self._keys: tuple[list[Any], list[tuple[Any, Any]]] | None = None
         self._kept = mx.compile(self._run)
 
@@ -123,14 +128,13 @@ class _Step:
         return executor
 
     def __call__(self, inputs: Inputs, tiles: list[mx.array], record: Record) -> mx.array:
-        names = [*self._executor.plan.graph.inputs]
         first = self._keys is None
         if self._keys is None:
             needed = self._program.recorded
             affines = [pair for pair in record.affines if pair[0] in needed]
             self._keys = ([key for key in record.arrays if key in needed], affines)
         of_record = [record.arrays[key] for key in self._keys[0]], [record.affines[key] for key in self._keys[1]]
-        arguments = [inputs[name] for name in names], tiles, *of_record
+        arguments = [inputs[name] for name in self._inputs], tiles, *of_record
         if first or not self._executor.device.lazy:
             return self._run(*arguments)
         try:
@@ -152,7 +156,7 @@ class _Step:
         record = Record()
         record.arrays = dict(zip(self._keys[0], arrays, strict=True))
         record.affines = dict(zip(self._keys[1], affines, strict=True))
-        given = dict(zip(self._executor.plan.graph.inputs, inputs, strict=True))
+        given = dict(zip(self._inputs, inputs, strict=True))
         placed = dict(zip(self._tile_slots, tiles, strict=True))
         return self._executor._run(self._program, given, placed, record, self._executor._by_kernels)
 
@@ -163,16 +167,16 @@ def _by_mlx(call: Call, key: Any) -> list[mx.array]:
 
 def tile_slots(program: Program) -> list[int]:
     """The slots of a program that hold an edit's tiles."""
-    return [i for i, slot in enumerate(program.slots) if slot.kind in (Kind.ROWS, Kind.GRID)]
+    return [i for i, slot in enumerate(program.buffers) if slot.kind in (Kind.ROWS, Kind.GRID)]
 
 
-def tile_arrays(edit: Edit) -> dict[int, mx.array]:
+def tile_arrays(program: Program, tiling: Tiling) -> dict[int, mx.array]:
     """An edit's tiles by their slots: lists, filled up to their buckets, and grids."""
     found = {}
-    for i in tile_slots(edit.template):
-        slot = edit.template.slots[i]
-        level = edit.tiling.at(slot.key)
-        found[i] = mx.array(filled(level.rows) if slot.kind is Kind.ROWS else level.grid)
+    for i in tile_slots(program):
+        buffer = program.buffers[i]
+        level = tiling.at(buffer.key)
+        found[i] = mx.array(filled(level.rows) if buffer.kind is Kind.ROWS else level.grid)
     return found
 
 

@@ -1,6 +1,5 @@
 """A network's parameters on the GPU: convolution weights packed once, in the storage type; all else in float32."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,26 +12,26 @@ from sige_mlx.engine.gpu.launch import in_device_memory
 from sige_mlx.engine.gpu.weights import pack
 from sige_mlx.engine.native.weights import Loader, folded
 from sige_mlx.graph import program as p
-from sige_mlx.graph.fusion import Fused, FusedDepthwise, Written
+from sige_mlx.graph.fusion import FusedDepthwise, Groups, Written
 from sige_mlx.graph.program import Kind, Program
 
 
 class Parameters:
     """The arrays of WEIGHT, BIAS, PARAM and FOLDED slots, as kernels take them: an edit need not rearrange any."""
 
-    def __init__(self, fused: Sequence[Fused], dense: Program, load: Loader, dtype: mx.Dtype):
+    def __init__(self, groups: Groups, dense: Program, load: Loader, dtype: mx.Dtype):
         self._load = load
         self._dtype = dtype
         self._arrays: dict[tuple[Kind, Any], mx.array] = {}
         self._arranged: dict[tuple[Any, Arrangement], mx.array] = {}
         self.affines: dict[tuple[Any, Any], mx.array] = {}
         """Of norms that are the same every time, by the keys of their FOLDED slots: scale and shift are one array."""
-        written = {f.value: f for f in fused if isinstance(f, Written)}
+        written = {op.value: op for op in groups.ops if isinstance(op, Written)}
         for op in dense.ops:
             if isinstance(op, p.Conv | p.Depthwise) and op.weight != p.NONE:
-                key = dense.slots[op.weight].key
+                key = dense.buffers[op.weight].key
                 self._arrays[Kind.WEIGHT, key] = self._weight(op, written[key])
-        for slot in dense.slots:
+        for slot in dense.buffers:
             if slot.kind is Kind.PARAM:
                 self._arrays[slot.kind, slot.key] = self._floats(slot.key)
             elif slot.kind is Kind.BIAS:
@@ -46,7 +45,7 @@ class Parameters:
 
     def of(self, program: Program) -> dict[int, mx.array]:
         """The arrays of a program's slots."""
-        found = ((i, self._arrays.get((s.kind, s.key))) for i, s in enumerate(program.slots))
+        found = ((i, self._arrays.get((s.kind, s.key))) for i, s in enumerate(program.buffers))
         return {i: array for i, array in found if array is not None}
 
     def arranged(self, key: Any, call: Conv, how: Arrangement) -> mx.array:

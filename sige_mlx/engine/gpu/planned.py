@@ -15,8 +15,9 @@ from sige_mlx.engine.gpu.kernels import outputs
 from sige_mlx.engine.gpu.launch import Launch, in_device_memory
 from sige_mlx.engine.gpu.weights import PANEL, k_groups
 from sige_mlx.graph import program as p
-from sige_mlx.graph.plan import Edit, Plan
+from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.program import NONE, Kind, Program
+from sige_mlx.graph.tiling import Tiling
 
 
 @dataclass(frozen=True)
@@ -28,32 +29,32 @@ class PlannedCall:
     launch: Launch | None
 
 
-def planned(plan: Plan, edit: Edit, dtype: mx.Dtype) -> list[PlannedCall]:
+def planned(lowered: Lowered, tiling: Tiling, dtype: mx.Dtype) -> list[PlannedCall]:
     """The calls of one step of an edit, in order, values and weights being of `dtype`. The lists of tiles are the
     edit's, filled up as the executor fills them; every other array is zeros that were not made."""
-    if edit.tiling.empty:
+    if tiling.empty:
         return []
     record = Record()
-    recorded = _running(plan.recording, {}, record, dtype, lambda layer, call: None)
-    record.arrays["value", plan.graph.output] = recorded.run()
+    recorded = _running(lowered.recording, {}, record, dtype, lambda layer, call: None)
+    record.arrays["value", lowered.graph.output] = recorded.run()
     found: list[PlannedCall] = []
 
     def tell(layer: str, call: Call) -> None:
         launches = ((form, kernels.launch(form)) for _, form in forms(call))
         found.append(PlannedCall(layer, *next((of for of in launches if of[1] is not None), (call, None))))
 
-    _running(edit.template, tile_arrays(edit), record, dtype, tell).run()
+    _running(lowered.edit, tile_arrays(lowered.edit, tiling), record, dtype, tell).run()
     return found
 
 
-def planned_dense(plan: Plan, dtype: mx.Dtype) -> list[PlannedCall]:
+def planned_dense(lowered: Lowered, dtype: mx.Dtype) -> list[PlannedCall]:
     """The calls of a dense pass, which MLX's operations run."""
     found: list[PlannedCall] = []
 
     def tell(layer: str, call: Call) -> None:
         found.append(PlannedCall(layer, call, None))
 
-    _running(plan.dense, {}, Record(), dtype, tell).run()
+    _running(lowered.dense, {}, Record(), dtype, tell).run()
     return found
 
 
@@ -76,7 +77,7 @@ def _running(
 def _parameters(program: Program, dtype: mx.Dtype) -> dict[int, mx.array]:
     """Stand-ins for inputs, weights, and what else a network has."""
     found = {}
-    for i, slot in enumerate(program.slots):
+    for i, slot in enumerate(program.buffers):
         if slot.kind is Kind.INPUT:
             found[i] = mx.zeros(slot.shape, dtype if len(slot.shape) == 4 else mx.float32)
         elif slot.kind is Kind.BIAS:
@@ -94,7 +95,7 @@ def _parameters(program: Program, dtype: mx.Dtype) -> dict[int, mx.array]:
 
 def _affines(program: Program) -> Affines:
     """Stand-ins for norms that are the same every time."""
-    slots = [s for s in program.slots if s.kind is Kind.FOLDED and s.key[0] == "scale"]
+    slots = [s for s in program.buffers if s.kind is Kind.FOLDED and s.key[0] == "scale"]
     return {(s.key, ("shift", *s.key[1:])): mx.zeros((2, 1, *s.shape)) for s in slots}
 
 

@@ -1,29 +1,23 @@
-"""From a program to the array of structs that the native library runs."""
+"""From a program to the array of structs that the native library compiles."""
 
 import ctypes
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from sige_mlx.engine.native import library as c
+from sige_mlx.engine.native.library import header
 from sige_mlx.graph import program as p
 
-_KINDS: tuple[type, ...] = (p.Conv, p.Norm, p.Depthwise, p.Attention, p.Paste, p.Timestep)
-"""In the order of `sige_kind`."""
 
-
-def marshal(ops: Sequence[p.ProgramOp]) -> "ctypes.Array[c.Op]":
-    """One struct an op, ready for `sige_run`."""
-    array = (c.Op * len(ops))()
+def marshal(ops: Sequence[p.ProgramOp]) -> Any:
+    """An array of one `sige_op` an op. A dataclass becomes the struct of its fields' names, and its own name is the
+    kind's: `Conv` is SIGE_CONV and the member `conv`."""
+    array = (header().structs["sige_op"] * len(ops))()
     for struct, op in zip(array, ops, strict=True):
-        struct.kind = _KINDS.index(type(op))
-        _fill(member(struct), op)
+        kind = type(op).__name__
+        struct.kind = header().constants[f"SIGE_{kind.upper()}"]
+        _fill(getattr(struct.u, kind.lower()), op)
     return array
-
-
-def member(struct: c.Op) -> Any:
-    """The member of an op's union that is in use."""
-    return getattr(struct.u, _KINDS[struct.kind].__name__.lower())
 
 
 def _fill(struct: Any, op: Any) -> None:
@@ -42,7 +36,7 @@ def _fill(struct: Any, op: Any) -> None:
 
 
 def _fill_array(struct: Any, name: str, values: tuple[Any, ...]) -> None:
-    array = getattr(struct, name)
+    array: ctypes.Array[Any] = getattr(struct, name)
     for i, value in enumerate(values):
         if is_dataclass(value):
             _fill(array[i], value)

@@ -1,17 +1,17 @@
 """Packed weights: every convolution's in the native layout, once, shared by the dense pass and all edits."""
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.native import library as c
+from sige_mlx.engine.native.library import header, library
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.graph import program as p
-from sige_mlx.graph.fusion import Fused, FusedConv, FusedDepthwise, Written
-from sige_mlx.graph.program import Kind, Program, Slot
+from sige_mlx.graph.fusion import FusedConv, FusedDepthwise, Groups, Written
+from sige_mlx.graph.program import Buffer, Kind, Program
 
 Floats = npt.NDArray[np.float32]
 Loader = Callable[[str], npt.NDArray[np.generic]]
@@ -28,26 +28,26 @@ def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
 class PackedWeights:
     """Arrays for the WEIGHT, BIAS, PARAM and FOLDED slots of a network's programs."""
 
-    def __init__(self, fused: Sequence[Fused], dense: Program, load: Loader):
+    def __init__(self, groups: Groups, dense: Program, load: Loader):
         self._load = load
         self._arrays: dict[tuple[Kind, object], npt.NDArray[np.generic]] = {}
-        written = {f.value: f for f in fused if isinstance(f, Written)}
+        written = {op.value: op for op in groups.ops if isinstance(op, Written)}
         for op in dense.ops:
             if isinstance(op, p.Conv | p.Depthwise) and op.weight != p.NONE:
-                value = dense.slots[op.weight].key
+                value = dense.buffers[op.weight].key
                 self._arrays[Kind.WEIGHT, value] = self._pack(op, written[value])
-        for slot in dense.slots:
-            if slot.kind is Kind.PARAM:
-                self._arrays[slot.kind, slot.key] = self._floats(slot.key)
-            elif slot.kind is Kind.BIAS:
-                sums = [np.sum([self._floats(name) for name in names], axis=0) for names in slot.key]
-                self._arrays[slot.kind, slot.key] = np.concatenate(sums)
-            elif slot.kind is Kind.FOLDED:
-                self._arrays[slot.kind, slot.key] = folded(slot, self._floats)
+        for b in dense.buffers:
+            if b.kind is Kind.PARAM:
+                self._arrays[b.kind, b.key] = self._floats(b.key)
+            elif b.kind is Kind.BIAS:
+                sums = [np.sum([self._floats(name) for name in names], axis=0) for names in b.key]
+                self._arrays[b.kind, b.key] = np.concatenate(sums)
+            elif b.kind is Kind.FOLDED:
+                self._arrays[b.kind, b.key] = folded(b, self._floats)
 
-    def array(self, slot: Slot) -> npt.NDArray[np.generic]:
-        """The array of a slot of one of these kinds."""
-        return self._arrays[slot.kind, slot.key]
+    def array(self, buffer: Buffer) -> npt.NDArray[np.generic]:
+        """The array that belongs into a slot of one of these kinds."""
+        return self._arrays[buffer.kind, buffer.key]
 
     @property
     def nbytes(self) -> int:
@@ -65,8 +65,8 @@ class PackedWeights:
         return self._pack_conv(op, written)
 
     def _pack_conv(self, op: p.Conv, conv: FusedConv) -> npt.NDArray[np.uint8]:
-        lib = c.library()
-        weights = (c.Weights * len(op.source))()
+        lib, structs = library(), header().structs
+        weights = (structs["sige_weights"] * len(op.source))()
         alive = []
         i = 0
         for at, source in enumerate(conv.sources):
@@ -77,7 +77,7 @@ class PackedWeights:
             first = 0
             for _ in source.reads:
                 data = array.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-                weights[i] = c.Weights(data, source.weight_shape[-1], first)
+                weights[i] = structs["sige_weights"](data, source.weight_shape[-1], first)
                 first += op.source[i].x.c
                 i += 1
         struct = marshal([op])[0].u.conv
@@ -86,9 +86,9 @@ class PackedWeights:
         return packed
 
 
-def folded(slot: Slot, load: Callable[[str], Floats]) -> Floats:
+def folded(buffer: Buffer, load: Callable[[str], Floats]) -> Floats:
     """The scale or the shift of a FOLDED slot."""
-    what, norm, names = slot.key
+    what, norm, names = buffer.key
     params = {name: mx.array(load(path)) for name, path in names}
-    scale, shift = norm.affine(mx.zeros((1, 1, 1, *slot.shape)), params)
+    scale, shift = norm.affine(mx.zeros((1, 1, 1, *buffer.shape)), params)
     return np.ascontiguousarray(np.asarray(scale if what == "scale" else shift).reshape(-1), np.float32)

@@ -1,13 +1,13 @@
 """The fused operations, and how they read what others stored."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sige_mlx.nn import ops
 from sige_mlx.nn.ops import Padding, Shape
 
-ACTIVATIONS: dict[type[ops.Activation], str] = {
+ACTIVATIONS: dict[type[ops.Op], str] = {
     ops.SiLU: "silu",
     ops.ReLU: "relu",
     ops.LeakyReLU: "leaky_relu",
@@ -150,18 +150,53 @@ class FusedAttention:
 
 
 @dataclass(frozen=True)
-class FusedTimestep:
-    """The sinusoidal embedding of an input."""
+class Embedding:
+    """What the host makes of an input before it hands it over: a few numbers that no kernel need compute."""
+
+    input: str
+    op: ops.TimestepEmbedding
+
+
+@dataclass(frozen=True)
+class FusedEmbedding:
+    """An embedding as a value of the graph."""
 
     value: int
     shape: Shape
-    input: str
-    max_period: float
-    log_snr: bool
+    of: Embedding
+
+
+@dataclass(frozen=True)
+class Unfused:
+    """A node that has no fused form, and the sentence that says why. Only the reference executor runs it."""
+
+    value: int
+    shape: Shape
+    why: str
 
 
 Written = FusedConv | FusedDepthwise
-Fused = FusedConv | FusedDepthwise | FusedNorm | FusedAttention | FusedTimestep
+Fused = FusedConv | FusedDepthwise | FusedNorm | FusedAttention | FusedEmbedding | Unfused
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A graph's fused operations in execution order."""
+
+    ops: tuple[Fused, ...]
+    within: Mapping[int, int]
+    """Of nodes that are computed as a part of another's operation, the value of that operation."""
+
+    def value(self, node: int) -> int:
+        """The value of the operation that a node is computed by; the node's own where nothing absorbed it."""
+        while node in self.within:
+            node = self.within[node]
+        return node
+
+    @property
+    def unfused(self) -> Unfused | None:
+        """The first node that has no fused form, if there is one."""
+        return next((op for op in self.ops if isinstance(op, Unfused)), None)
 
 
 def reads_of(op: Fused) -> Iterator[Read]:

@@ -1,29 +1,34 @@
 """What becomes one operation."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from sige_mlx.errors import SigeError
 from sige_mlx.graph.fusion.forms import (
     ACTIVATIONS,
+    Embedding,
     Fused,
     FusedAttention,
     FusedConv,
     FusedDepthwise,
+    FusedEmbedding,
     FusedNorm,
-    FusedTimestep,
+    Groups,
     Read,
     Source,
+    Unfused,
     Written,
 )
 from sige_mlx.graph.fusion.order import ordered
-from sige_mlx.graph.fusion.views import Views, is_vector, unsupported
+from sige_mlx.graph.fusion.views import Views, is_vector, is_view, unsupported
 from sige_mlx.graph.ir import Graph, Input, Node
 from sige_mlx.nn import ops
 
 
-def fuse(graph: Graph) -> list[Fused]:
-    """The fused operations in execution order; raises `SigeError` for a network that computes something the executors
-    have no fused form for (the reference executor runs it all the same)."""
-    return ordered(graph, _Fusion(graph).run())
+def fuse(graph: Graph) -> Groups:
+    """What becomes one operation, in an order that can be run. A node that the executors of programs have no form for
+    is `Unfused`: such a network is traced and costed all the same, and the reference executor runs it."""
+    return _Fusion(graph).run()
 
 
 class _Fusion:
@@ -34,14 +39,24 @@ class _Fusion:
         self.needed = self._needed()
         self.written: dict[int, Written] = {}  # computed, but perhaps still to be absorbed by what follows
         self.fused: list[Fused] = []
+        self.within: dict[int, int] = {}
 
-    def run(self) -> list[Fused]:
+    def run(self) -> Groups:
         for node in self.graph.nodes:
             if node.index in self.needed:
-                self.node(node)
-        if self.graph.output not in self.written:
-            self.write(self.output(self.graph.nodes[self.graph.output]))
-        return self.fused
+                self.attempt(node, self.node)
+        if not any(
+            op.value == self.graph.output for op in self.fused if not isinstance(op, FusedNorm | FusedAttention)
+        ):
+            self.attempt(self.graph.nodes[self.graph.output], lambda node: self.write(self.output(node)))
+        groups = Groups(tuple(self.fused), self.within)
+        return groups if groups.unfused else replace(groups, ops=ordered(self.graph, self.fused))
+
+    def attempt(self, node: Node, form: Callable[[Node], None]) -> None:
+        try:
+            form(node)
+        except SigeError as error:
+            self.fused.append(Unfused(node.index, node.shape, str(error)))
 
     def node(self, node: Node) -> None:
         op = node.op
@@ -67,8 +82,9 @@ class _Fusion:
             source = self.graph.nodes[node.inputs[0]].op
             if not isinstance(source, Input):
                 raise unsupported(node, "embeds what is no input")
-            log_snr = op.of == "log_snr"
-            self.fused.append(FusedTimestep(node.index, node.shape, source.name, op.max_period, log_snr))
+            self.fused.append(FusedEmbedding(node.index, node.shape, Embedding(source.name, op)))
+        elif not isinstance(op, Input) and not is_view(op):
+            raise unsupported(node, "is an operation without a fused form")
 
     def _needed(self) -> set[int]:
         """The nodes that the output is computed from."""
@@ -129,7 +145,7 @@ class _Fusion:
     def output(self, node: Node) -> Written:
         """What writes an output that no convolution is: the convolution under its activation, or else a copy."""
         if isinstance(node.op, ops.Activation):
-            op = self.absorb(node.inputs[0])
+            op = self.absorb(node.inputs[0], node)
             if op is not None:
                 return replace(op, value=node.index, act=ACTIVATIONS[type(node.op)])
         reads = self.one_read(node, node.index)
@@ -147,10 +163,11 @@ class _Fusion:
         network's residual blocks that is the identity, of which there is one for all of them."""
         a, b = node.inputs
         if self.graph.nodes[b].shape != node.shape:
-            conv = self.absorb(a)
+            conv, vec = self.own(a), self.stored(node, b)
             if not isinstance(conv, FusedConv) or conv.vec is not None:
                 raise unsupported(node, "adds a vector to what is no convolution")
-            return replace(conv, value=node.index, vec=self.stored(node, b))
+            self.absorb(a, node)
+            return replace(conv, value=node.index, vec=vec)
         sides = [(max(a, b), min(a, b)), (min(a, b), max(a, b))] if a != b else []
         for absorbed, other in sorted(sides, key=lambda s: not isinstance(self.written.get(s[0]), FusedConv)):
             op = self.own(absorbed)
@@ -158,12 +175,12 @@ class _Fusion:
                 continue
             shortcut = self.own(other)
             if isinstance(op, FusedConv) and isinstance(shortcut, FusedConv) and shortcut.is_plain:
-                self.absorb(absorbed), self.absorb(other)
+                self.absorb(absorbed, node), self.absorb(other, node)
                 sources, biases = op.sources + shortcut.sources, op.biases + shortcut.biases
                 return replace(op, value=node.index, sources=sources, biases=biases)
             residual = self.residual(other)
             if residual is not None:
-                self.absorb(absorbed)
+                self.absorb(absorbed, node)
                 return replace(op, value=node.index, residual=residual)
         for read, other in sides or [(a, b)]:
             residual = self.residual(other)
@@ -186,12 +203,13 @@ class _Fusion:
         only = len(self.readers[index]) == 1 and index != self.graph.output
         return self.written.get(index) if only else None
 
-    def absorb(self, index: int) -> Written | None:
-        """Takes back a convolution that has one reader."""
+    def absorb(self, index: int, by: Node) -> Written | None:
+        """Takes back a convolution that has one reader, to be computed with that."""
         op = self.own(index)
         if op is not None:
             del self.written[index]
             self.fused.remove(op)
+            self.within[index] = by.index
         return op
 
     def one_read(self, node: Node, index: int | None = None) -> tuple[Read, ...]:

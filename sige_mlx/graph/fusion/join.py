@@ -1,24 +1,24 @@
 """Convolutions of the same reads, as one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
-from sige_mlx.graph.fusion.forms import Fused, FusedAttention, FusedConv, Source
+from sige_mlx.graph.fusion.forms import FusedAttention, FusedConv, Groups, Source
 from sige_mlx.graph.ir import Graph
 from sige_mlx.nn import ops
 
 
-def joined(graph: Graph, fused: Sequence[Fused], in_tiles: Callable[[int], bool]) -> list[Fused]:
-    """The operations, where 1x1 convolutions of the same reads are one: those that only attention reads, for it can
-    read some of an array's channels.
+def joined(graph: Graph, groups: Groups, in_tiles: Callable[[int], bool]) -> Groups:
+    """The groups, where 1x1 convolutions of the same reads are one: those that only attention reads, for it can read
+    some of an array's channels.
 
     `in_tiles` tells the attentions that edits compute in tiles. There queries are read where they are, while keys and
     values are pasted into planes: queries in the same array would be pasted for nobody, so they stay apart.
     """
     readers = graph.consumers()
-    attentions = [op for op in fused if isinstance(op, FusedAttention)]
+    attentions = [op for op in groups.ops if isinstance(op, FusedAttention)]
     families: dict[tuple[Source, bool, frozenset[bool]], list[FusedConv]] = {}
-    for op in fused:
+    for op in groups.ops:
         if not isinstance(op, FusedConv) or not _is_pointwise(op) or op.value == graph.output:
             continue
         if all(isinstance(graph.nodes[i].op, ops.Attention) for i in readers[op.value]):
@@ -26,8 +26,9 @@ def joined(graph: Graph, fused: Sequence[Fused], in_tiles: Callable[[int], bool]
             alike = replace(op.sources[0], weight=None, weight_shape=())
             families.setdefault((alike, bool(op.biases), frozenset(asks)), []).append(op)
     first = {family[0].value: replace(family[0], siblings=tuple(family[1:])) for family in families.values()}
-    others = {op.value for family in families.values() for op in family[1:]}
-    return [first.get(op.value, op) for op in fused if op.value not in others]
+    within = {op.value: family[0].value for family in families.values() for op in family[1:]}
+    together = tuple(first.get(op.value, op) for op in groups.ops if op.value not in within)
+    return Groups(together, {**groups.within, **within})
 
 
 def _is_pointwise(conv: FusedConv) -> bool:

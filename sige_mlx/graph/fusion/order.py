@@ -7,7 +7,7 @@ from sige_mlx.graph.ir import Graph, Node
 from sige_mlx.nn import ops
 
 
-def ordered(graph: Graph, fused: Sequence[Fused]) -> list[Fused]:
+def ordered(graph: Graph, fused: Sequence[Fused]) -> tuple[Fused, ...]:
     """The operations, each after what it reads, else as they were; and where that is possible, each after what its
     result will be modulated with, so that it can be written modulated."""
     at = {op.value: i for i, op in enumerate(fused) if not isinstance(op, FusedNorm)}
@@ -26,7 +26,7 @@ def ordered(graph: Graph, fused: Sequence[Fused]) -> list[Fused]:
     result: dict[int, Fused] = {}
     for i in range(len(fused)):
         _append(i, fused, before, result)
-    return list(result.values())
+    return tuple(result.values())
 
 
 def is_written_modulated(graph: Graph, norm: int | None, resample: int) -> bool:

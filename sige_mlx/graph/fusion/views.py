@@ -28,7 +28,7 @@ class Views:
             return self._normalised(node)
         if isinstance(node.op, ops.Modulate):
             return self._film(node) if is_vector(self.graph, node) else self._modulated(node)
-        if isinstance(node.op, ops.Activation):
+        if type(node.op) in ACTIVATIONS:
             reads = self.of(node.inputs[0])
             if any(r.act for r in reads):
                 raise unsupported(node, "activates twice")
@@ -88,6 +88,12 @@ class Views:
     def channels(self, read: Read) -> int:
         """Channels of a read."""
         return self.graph.nodes[read.value].shape[-1]
+
+
+def is_view(op: ops.Op) -> bool:
+    """Whether an operation stores nothing: it is a part of how its result is read."""
+    views = ops.Concat | ops.UpsampleNearest | ops.DownsampleNearest | ops.Norm | ops.Modulate
+    return isinstance(op, views) or type(op) in ACTIVATIONS
 
 
 def is_vector(graph: Graph, modulate: Node) -> bool:

@@ -1,0 +1,163 @@
+"""Programs ready for the C library: compiled once per engine, bound once per edit, run once per sampler step."""
+
+import ctypes
+import errno
+import weakref
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.engine.native.arena import Lifetime, plan
+from sige_mlx.engine.native.library import header, library
+from sige_mlx.engine.native.marshal import marshal
+from sige_mlx.engine.native.pool import Pool
+from sige_mlx.engine.native.weights import Floats, PackedWeights
+from sige_mlx.graph.program import Kind, Program, slots_of
+from sige_mlx.graph.tiling import Size, Tiling
+
+Array = npt.NDArray[np.generic]
+Addresses = npt.NDArray[np.uintp]
+
+
+class NativeRecord:
+    """The arrays of the original that edits read, by key; the output is one of them."""
+
+    def __init__(self, arrays: Mapping[Any, Floats]):
+        self.arrays = arrays
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(a.nbytes for a in self.arrays.values())
+
+    @cached_property
+    def address(self) -> dict[Any, int]:
+        """Where each array begins: asking NumPy takes longer than all else that is done for an op."""
+        return {key: a.ctypes.data for key, a in self.arrays.items()}
+
+
+class Compiled:
+    """A program that the library has checked, with its scratch memory planned and its weights found. Raises
+    `RuntimeError`, which names the layer, for an op that the library takes for malformed."""
+
+    def __init__(self, program: Program, pool: Pool, weights: PackedWeights):
+        self.program = program
+        self.pool = pool
+        self.pointers: Addresses = np.zeros(len(program.buffers), np.uintp)
+        self.of_kind: dict[Kind, list[tuple[int, Any]]] = {kind: [] for kind in Kind}
+        self._weights = []  # keeps the arrays behind the pointers alive
+        for i, buffer in enumerate(program.buffers):
+            self.of_kind[buffer.kind].append((i, buffer.key))
+            if buffer.kind in (Kind.WEIGHT, Kind.BIAS, Kind.PARAM, Kind.FOLDED):
+                self._weights.append(weights.array(buffer))
+                self.pointers[i] = self._weights[-1].ctypes.data
+        self.recorded = np.array([i for i, _ in self.of_kind[Kind.RECORDED]], np.intp)
+        self.recorded_keys = [key for _, key in self.of_kind[Kind.RECORDED]]
+        parts = [(i, owner, 4 * first) for i, (owner, first) in self.of_kind[Kind.PART]]
+        self.parts = np.array(parts, np.intp).reshape(-1, 3).T
+        self.planes = program.planes
+        self._plan_scratch()
+        self.handle = self._compile()
+        weakref.finalize(self, library().sige_program_destroy, self.handle)
+
+    def _compile(self) -> int:
+        lib, wrong = library(), ctypes.c_int()
+        ops = marshal(self.program.ops)
+        handle: int = lib.sige_compile(ops, len(ops), len(self.program.buffers), ctypes.byref(wrong))
+        if handle:
+            return handle
+        if wrong.value < 0:
+            raise MemoryError(lib.sige_last_error().decode())
+        raise RuntimeError(f"{self.program.names[wrong.value]}: {lib.sige_last_error().decode()}")
+
+    def _plan_scratch(self) -> None:
+        """Offsets of scratch arrays: of those of fixed size, and for each plane of one tile's, which share an arena as
+        many times as large as the plane has tiles."""
+        buffers = self.program.buffers
+        used: dict[int, list[int]] = {}
+        for index, op in enumerate(self.program.ops):
+            for i in slots_of(op):
+                owner = int(buffers[i].key[0] if buffers[i].kind is Kind.PART else i)
+                used.setdefault(owner, []).append(index)
+        lives: dict[Size | None, dict[int, Lifetime]] = {}
+        for slot, ops in used.items():
+            if buffers[slot].kind is Kind.SCRATCH:
+                lives.setdefault(buffers[slot].tiles, {})[slot] = Lifetime(buffers[slot].nbytes, ops[0], ops[-1])
+        self.arenas = np.zeros(len(self.planes) + 1, np.intp)
+        """Bytes of each arena: of one tile of each plane, and at last of arrays of fixed size."""
+        placed: list[tuple[int, int, int]] = []
+        for plane, of_slot in lives.items():
+            arena = len(self.planes) if plane is None else self.planes.index(plane)
+            offsets, self.arenas[arena] = plan(list(of_slot.values()))
+            placed += [(i, arena, offset) for i, offset in zip(of_slot, offsets, strict=True)]
+        self.scratch = np.array(placed, np.intp).reshape(-1, 3).T
+
+    def bind(self, tiling: Tiling | None = None) -> "Bound":
+        """The program on the tiles of an edit; None for a dense pass."""
+        return Bound(self, tiling)
+
+
+class Bound:
+    """A program that can be run: only inputs, output and recorded arrays change from run to run."""
+
+    def __init__(self, compiled: Compiled, tiling: Tiling | None):
+        self.compiled = compiled
+        counts = np.array([0 if tiling is None else len(tiling.at(size)) for size in compiled.planes] + [1], np.intp)
+        sizes = counts * compiled.arenas
+        slots, arena, offset = compiled.scratch
+        self.scratch = slots, (np.cumsum(sizes) - sizes)[arena] + counts[arena] * offset
+        """Slots, and the offset in bytes of each one's array."""
+        self.scratch_nbytes = int(sizes.sum())
+        self._pointers = compiled.pointers.copy()
+        self._grids: list[Array] = []  # keeps the arrays behind the pointers alive
+        for i, size in compiled.of_kind[Kind.GRID]:
+            assert tiling is not None
+            self._grids.append(np.ascontiguousarray(tiling.at(size).grid, np.int32))
+            self._pointers[i] = self._grids[-1].ctypes.data
+        self.handle = self._bind(tiling)
+        weakref.finalize(self, library().sige_bound_destroy, self.handle)
+
+    def _bind(self, tiling: Tiling | None) -> int:
+        """The library keeps a copy of the lists of tiles."""
+        lists = self.compiled.of_kind[Kind.ROWS] if tiling is not None else []
+        struct = header().structs["sige_tiles"]
+        tiles, alive = (struct * len(lists))(), []
+        for given, (slot, size) in zip(tiles, lists, strict=True):
+            assert tiling is not None
+            alive.append(np.ascontiguousarray(tiling.at(size).rows, np.int32))
+            given.list, given.count = slot, len(alive[-1])
+            given.rows = alive[-1].ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        handle: int = library().sige_bind(self.compiled.handle, tiles, len(tiles))
+        if not handle:
+            raise RuntimeError(library().sige_last_error().decode())
+        return handle
+
+    def run(
+        self,
+        inputs: Mapping[Any, Array],
+        output: Array,
+        record: NativeRecord,
+        seconds: "npt.NDArray[np.float64] | None" = None,
+    ) -> None:
+        """Runs the program. Arrays are C-contiguous float32; `seconds` receives each op's wall-clock time."""
+        compiled, pointers = self.compiled, self._pointers
+        with compiled.pool.lock:
+            slots, at = self.scratch
+            pointers[slots] = compiled.pool.scratch(self.scratch_nbytes).ctypes.data + at
+            for i, name in compiled.of_kind[Kind.INPUT]:
+                pointers[i] = inputs[name].ctypes.data
+            for i, _ in compiled.of_kind[Kind.OUTPUT]:
+                pointers[i] = output.ctypes.data
+            address = record.address
+            pointers[compiled.recorded] = [address[key] for key in compiled.recorded_keys]
+            part, owner, nbytes = compiled.parts
+            pointers[part] = pointers[owner] + nbytes.astype(np.uintp)
+            lib = library()
+            times = None if seconds is None else seconds.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+            failed = lib.sige_run(compiled.pool.handle, self.handle, pointers.ctypes.data, times)
+            if failed:
+                error = MemoryError if failed == errno.ENOMEM else RuntimeError
+                raise error(lib.sige_last_error().decode())

@@ -1,0 +1,128 @@
+"""Everything that is lowered from one graph under one policy: the dense pass, the recording pass, and the edit."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import mlx.nn
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.errors import SigeError
+from sige_mlx.graph.fusion import Embedding, FusedEmbedding, Groups, fuse, joined
+from sige_mlx.graph.ir import Graph, Node
+from sige_mlx.graph.lowering import lower
+from sige_mlx.graph.policy import EditPolicy
+from sige_mlx.graph.program import Buffer, Counts, Program
+from sige_mlx.graph.regions import Region, Regions, regions, whole
+from sige_mlx.graph.tiling import Size, Tiling, tiling
+from sige_mlx.graph.trace import trace
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A graph under a policy, with tiles of `tile` pixels a side. Programs are lowered when they are asked for: tracing
+    and costing a network need none."""
+
+    graph: Graph
+    policy: EditPolicy
+    tile: int = 4
+
+    @classmethod
+    def of(cls, model: mlx.nn.Module, policy: EditPolicy, batch: int = 1, tile: int = 4) -> "Lowered":
+        """A model's."""
+        return cls(trace(model, model.inputs(batch)), policy, tile)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The fused operations."""
+        return joined(self.graph, self._apart, lambda attention: self.regions.of[attention] is Region.TILES)
+
+    @cached_property
+    def _apart(self) -> Groups:
+        return fuse(self.graph)
+
+    @cached_property
+    def regions(self) -> Regions:
+        """What edits recompute."""
+        return regions(self.graph, self._apart, self.policy)
+
+    @cached_property
+    def dense(self) -> Program:
+        """The whole network on the whole image."""
+        return lower(self.graph, self.groups, whole(self.graph, self.groups), self.tile)
+
+    @cached_property
+    def recording(self) -> Program:
+        """The dense pass that keeps what any edit may read: which arrays those are does not depend on the mask."""
+        return lower(self.graph, self.groups, whole(self.graph, self.groups), self.tile, self.edit.recorded)
+
+    @cached_property
+    def edit(self) -> Program:
+        """The program of every edit."""
+        return lower(self.graph, self.groups, self.regions, self.tile)
+
+    @property
+    def planes(self) -> list[Size]:
+        """The planes that edits compute in tiles, the largest first."""
+        found = (self.graph.nodes[value].shape for value, region in self.regions.of.items() if region is Region.TILES)
+        return sorted({(h, w) for _, h, w, _ in found}, reverse=True)
+
+    @property
+    def embeddings(self) -> list[Embedding]:
+        """What programs read besides the graph's inputs."""
+        return [op.of for op in self._apart.ops if isinstance(op, FusedEmbedding)]
+
+    @property
+    def recorded(self) -> Mapping[Any, Buffer]:
+        """What recording one step keeps, by key, besides the output."""
+        return self.recording.recorded
+
+    def tiling(self, mask: npt.NDArray[np.bool_]) -> Tiling:
+        """The tiles of an edit of `mask`, bool (H, W) or (B, H, W), already dilated. Raises `SigeError` for a mask of
+        another size than the image."""
+        if mask.ndim > 1 and mask.shape[-2:] != self.image_size:
+            h, w = self.image_size
+            raise SigeError(
+                f"the mask is {mask.shape[-2]}x{mask.shape[-1]} and the network's image {h}x{w}: they must agree"
+            )
+        return tiling(mask, self.batch, self.tile, self.policy.dilation)
+
+    @cached_property
+    def dense_macs(self) -> int:
+        """Multiply-accumulates of the dense pass."""
+        return sum(self.graph.macs(node) for node in self.graph.nodes)
+
+    def macs(self, tiles: Tiling) -> int:
+        """Multiply-accumulates of an edit on these tiles; those of an empty one are none."""
+        if tiles.empty:
+            return 0
+        return sum(of(tiles.counts) for of in self._multiplying)
+
+    def node_macs(self, node: Node) -> Callable[[Counts], int]:
+        """Those of one operation of the graph, by the numbers of tiles of an edit."""
+        region, macs = self.regions.of.get(self._apart.value(node.index)), self.graph.macs(node)
+        if region is Region.TILES and macs:
+            n, h, w, _ = node.shape
+            return lambda counts: macs * counts[h, w] * self.tile**2 // (n * h * w)
+        return lambda counts: 0 if region is Region.FIXED else macs
+
+    @cached_property
+    def _multiplying(self) -> list[Callable[[Counts], int]]:
+        return [self.node_macs(node) for node in self.graph.nodes if self.graph.macs(node)]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images that the network reads."""
+        _, h, w, _ = self._image
+        return h, w
+
+    @property
+    def batch(self) -> int:
+        """Images of a pass."""
+        return self._image[0]
+
+    @property
+    def _image(self) -> tuple[int, ...]:
+        return next(s for i in self.graph.inputs.values() if len(s := self.graph.nodes[i].shape) == 4)

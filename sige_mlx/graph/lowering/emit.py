@@ -1,0 +1,303 @@
+"""The last pass: every group becomes ops over slots."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sige_mlx.errors import SigeError
+from sige_mlx.graph import fusion
+from sige_mlx.graph import program as p
+from sige_mlx.graph.fusion import Fused, FusedAttention, FusedConv, FusedDepthwise, FusedEmbedding, FusedNorm, Groups
+from sige_mlx.graph.fusion.order import is_constant
+from sige_mlx.graph.ir import Graph
+from sige_mlx.graph.lowering.forms import RAW, Form, Forms
+from sige_mlx.graph.lowering.storage import Storage, Stored
+from sige_mlx.graph.program import NONE, Kind, Program, Slot
+from sige_mlx.graph.regions import Region, Regions
+
+ACTIVATIONS = {None: 0, "silu": 1, "relu": 2, "leaky_relu": 3, "tanh": 4}
+PAD_MODES = {"zero": 0, "reflect": 1}
+
+
+def lower(graph: Graph, groups: Groups, regions: Regions, tile: int, keeps: Iterable[Any] = ()) -> Program:
+    """The program that computes every group in its region, tiles having sides of `tile` pixels; it writes what it
+    computes of the keys `keeps` into the record. Raises `SigeError` for a network with an `Unfused` node, and for an
+    operation that reads or writes more at once than an op can."""
+    if groups.unfused:
+        raise SigeError(groups.unfused.why)
+    emitting = _Emitting(graph, groups, regions, Storage(graph, groups, tile, keeps))
+    for op in groups.ops:
+        emitting.op(op)
+    return emitting.build.program
+
+
+class _Emitting:
+    def __init__(self, graph: Graph, groups: Groups, regions: Regions, storage: Storage):
+        self.graph = graph
+        self.of = regions.of
+        self.forms = Forms(graph, groups, regions)
+        self.storage = storage
+        self.build = storage.build
+        norms = [op for op in groups.ops if isinstance(op, FusedNorm) and op.norm in regions.fresh]
+        self.fresh = {op.value for op in norms}
+        self.normed = {value for op in norms for value in op.parts}
+        self.layers = {op.value: op.layer for op in groups.ops if isinstance(op, fusion.Written) and op.layer}
+        self.joined = {v: place for op in groups.ops if isinstance(op, FusedConv) for v, place in _places(op)}
+        self.statistics: dict[int, tuple[Slot, Slot]] = {}
+        self.sums: dict[int, Slot] = {}
+        """The complete per-tile sums of values that norms take statistics of; of those in `partial` only of tiles."""
+        self.partial: set[int] = set()
+        self.pasted: dict[int, Slot] = {}
+        for name, index in graph.inputs.items():
+            storage.values[index] = Stored({RAW: self.build.slot(Kind.INPUT, name, graph.nodes[index].shape)})
+
+    def op(self, op: Fused) -> None:
+        if isinstance(op, FusedEmbedding):
+            self.storage.values[op.value] = Stored({RAW: self.build.slot(Kind.INPUT, op.of, op.shape)})
+        elif not self.forms.computes(op):
+            if not isinstance(op, FusedNorm):
+                kept = {form: self.storage.recorded_form(form, op.value) for form in self.forms.kept(op.value)}
+                self.storage.values[op.value] = Stored(kept)
+        elif isinstance(op, FusedConv):
+            self.conv(op)
+        elif isinstance(op, FusedDepthwise):
+            self.depthwise(op)
+        elif isinstance(op, FusedNorm):
+            self.norm(op)
+        elif isinstance(op, FusedAttention):
+            self.attention(op)
+
+    # ---- convolutions
+
+    def conv(self, conv: FusedConv) -> None:
+        domain = self.domain(conv.value)
+        sources = tuple(self.source(s, read, domain) for s in conv.sources for read in s.reads)
+        if len(sources) > p.MAX_SOURCES:
+            raise SigeError(f"{conv.layer} reads {len(sources)} values at once; {p.MAX_SOURCES} is the most")
+        c, biases = conv.channels, tuple(part.biases for part in conv.parts)
+        residual, resample = self.residual(conv, domain)
+        op = p.Conv(
+            out=domain,
+            c_out=c,
+            weight=self.build.slot(Kind.WEIGHT, conv.value),
+            bias=self.build.slot(Kind.BIAS, biases, (c,)) if conv.biases else NONE,
+            vec=NONE if conv.vec is None else self.whole(conv.vec),
+            vec_stride=c,
+            sums=self.new_sums(conv, domain),
+            residual=residual,
+            residual_resample=resample,
+            source=sources,
+            output=self.store(conv, domain),
+        )
+        self.written(conv, op)
+
+    def depthwise(self, conv: FusedDepthwise) -> None:
+        domain = self.domain(conv.value)
+        c = conv.shape[-1]
+        residual, resample = self.residual(conv, domain)
+        (read,) = conv.source.reads
+        op = p.Depthwise(
+            out=domain,
+            c=c,
+            weight=NONE if conv.source.weight is None else self.build.slot(Kind.WEIGHT, conv.value),
+            bias=NONE if conv.bias is None else self.build.slot(Kind.BIAS, ((conv.bias,),), (c,)),
+            sums=self.new_sums(conv, domain),
+            residual=residual,
+            residual_resample=resample,
+            source=self.source(conv.source, read, domain),
+            output=self.store(conv, domain),
+        )
+        self.written(conv, op)
+
+    def written(self, conv: fusion.Written, op: p.Conv | p.Depthwise) -> None:
+        """Appends an op that writes a value, and what makes an output in tiles whole."""
+        self.build.emit(op, self.name(conv.value))
+        if conv.value == self.graph.output and op.out.list != NONE:
+            pixels = self.storage.tensor(conv.value, RAW, self.storage.image(conv.value), halo=True)
+            self.build.emit(p.Paste(pixels, self.build.slot(Kind.OUTPUT, None, conv.shape)), self.name(conv.value))
+
+    def domain(self, value: int) -> p.Domain:
+        """The pixels of a value that are computed."""
+        return self.storage.active(value) if self.of[value] is Region.TILES else self.storage.image(value)
+
+    def source(self, source: fusion.Source, read: fusion.Read, domain: p.Domain) -> p.Source:
+        """One of the values that a convolution reads."""
+        _, kh, kw, _ = source.weight_shape
+        (top, _), (left, _) = source.padding
+        reach = kh > 1 or kw > 1 or source.stride > 1
+        halo = reach or read.resample != 0 or source.transposed
+        form, tensor = Form.of(read), self.storage.tensor
+        shape = (kh, kw, source.stride, top, left, PAD_MODES[source.pad_mode])
+        if self.forms.ready(read):
+            return p.Source(tensor(read.value, form, domain, halo), *shape, read.resample)
+        scale, shift, stride = self.affine(form)
+        return p.Source(
+            tensor(read.value, RAW if read.mod else form, domain, halo),
+            *shape,
+            resample=1 if source.transposed else read.resample,
+            zeros=int(source.transposed),
+            scale=scale,
+            shift=shift,
+            stride_affine=stride,
+            act=ACTIVATIONS[form.act],
+            mod=self.storage.modulation(read.mod, domain, reach) if read.mod else None,
+        )
+
+    def residual(self, op: fusion.Written, domain: p.Domain) -> tuple[p.Tensor | None, int]:
+        """What an epilogue adds, and how it is resampled."""
+        if op.residual is None:
+            return None, 0
+        return self.storage.tensor(op.residual.value, RAW, domain, halo=False), op.residual.resample
+
+    # ---- what convolutions write
+
+    def store(self, op: fusion.Written, domain: p.Domain) -> tuple[p.Output, ...]:
+        """What an op writes, and in `storage.values` where it is."""
+        if domain.list == NONE:
+            forms = [*self.forms.kept(op.value), *self.storage.kept_forms(op.value)]
+            arrays = self.storage.new_whole(op.value, forms or [RAW])
+        else:
+            self.storage.values[op.value] = Stored(plane=(domain.h, domain.w))
+            # With fresh statistics blocks can be normalised only when these are known, from raw ones: see `norm`.
+            raw_first = [RAW if f.norm in self.fresh else f for f in self.forms.of(op.value)]
+            arrays = self.storage.new_blocks(op.value, raw_first)
+        if len(arrays) > p.MAX_OUTPUTS:
+            raise SigeError(f"{self.name(op.value)} is read in {len(arrays)} forms; {p.MAX_OUTPUTS} is the most")
+        return tuple(self.output(dst, form, domain, op.act) for form, dst in arrays.items())
+
+    def output(self, dst: Slot, form: Form, domain: p.Domain, act: str | None = None) -> p.Output:
+        """A form as an epilogue writes it; `act` is the op's own activation."""
+        scale, shift, stride = self.affine(form)
+        mod = self.storage.modulation(form.mod, domain, halo=False) if form.mod else None
+        return p.Output(dst, scale, shift, stride, ACTIVATIONS[form.act or act], mod)
+
+    def affine(self, form: Form) -> tuple[Slot, Slot, int]:
+        """A form's scale and shift, and the floats from one image's to the next."""
+        if form.norm is None:
+            return NONE, NONE, 0
+        norm = self.graph.nodes[form.norm]
+        c = norm.shape[-1]
+        if is_constant(norm):
+            names = tuple(sorted(norm.params.items()))
+            scale, shift = (self.build.slot(Kind.FOLDED, (what, norm.op, names), (c,)) for what in ("scale", "shift"))
+        else:
+            scale, shift = self.norm_slots(form.norm)
+        stride = 0 if is_constant(norm) else c
+        return self.build.part(scale, form.first), self.build.part(shift, form.first), stride
+
+    # ---- norms
+
+    def norm_slots(self, norm: int) -> tuple[Slot, Slot]:
+        """Scale and shift of a norm that takes statistics: those that this program computes, or the recorded ones."""
+        if norm not in self.statistics:
+            n, _, _, c = self.graph.nodes[norm].shape
+            slot = self.storage.new if norm in self.fresh else self.storage.recorded
+            self.statistics[norm] = (slot("scale", norm, (n, c)), slot("shift", norm, (n, c)))
+        return self.statistics[norm]
+
+    def new_sums(self, op: fusion.Written, domain: p.Domain) -> Slot:
+        """The slot for the sums of the tiles that an op computes, or NONE when nobody takes statistics of its value."""
+        if op.value not in self.normed:
+            return NONE
+        n, h, w, c = op.shape
+        if domain.list == NONE:
+            self.sums[op.value] = self.storage.new("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c))
+        else:
+            self.partial.add(op.value)
+            self.sums[op.value] = self.build.blocks((h, w), 2, c)
+        return self.sums[op.value]
+
+    def norm(self, norm: FusedNorm) -> None:
+        """Statistics, then the blocks in the forms that waited for them."""
+        for value in norm.parts:
+            self.complete_sums(value)
+        n, h, w, _ = self.graph.nodes[norm.parts[0]].shape
+        c = self.graph.nodes[norm.value].shape[-1]
+        scale, shift = self.norm_slots(norm.value)
+        op = p.Norm(
+            n=n,
+            pixels=h * w,
+            groups=norm.groups,
+            sums=tuple(self.sums[v] for v in norm.parts),
+            tiles=(self.storage.tiles_in((h, w)),) * len(norm.parts),
+            c=tuple(self.graph.nodes[v].shape[-1] for v in norm.parts),
+            weight=NONE if norm.weight is None else self.build.slot(Kind.PARAM, norm.weight, (c,)),
+            bias=NONE if norm.bias is None else self.build.slot(Kind.PARAM, norm.bias, (c,)),
+            mod=NONE if norm.film is None else self.whole(norm.film),
+            scale=scale,
+            shift=shift,
+            eps=norm.eps,
+        )
+        self.build.emit(op, self.name(norm.norm))
+        for value in norm.parts:
+            self.rewrite_blocks(value, [f for f in self.forms.of(value) if f.norm == norm.value], norm.value)
+
+    def complete_sums(self, value: int) -> None:
+        """Pastes the sums of recomputed tiles over the recorded ones, as an image of one pixel a tile."""
+        if value not in self.partial:
+            return
+        self.partial.remove(value)
+        n, h, w, c = self.graph.nodes[value].shape
+        shape = (n * self.storage.tiles_in((h, w)), 2, c)
+        gh, gw = -(-h // self.storage.tile), -(-w // self.storage.tile)
+        recorded = self.storage.recorded("sums", value, shape)
+        sums = p.Tensor(n, gh, gw, 2 * c, 1, recorded, self.sums[value], self.storage.grid(n, (h, w)))
+        self.sums[value] = self.build.scratch(*shape)
+        self.build.emit(p.Paste(sums, self.sums[value]), self.name(value))
+
+    def rewrite_blocks(self, value: int, forms: Sequence[Form], node: int) -> None:
+        """Writes raw blocks, if the value has blocks, again in other forms."""
+        if not forms or self.storage.values[value].plane is None:
+            return
+        c, domain = self.graph.nodes[value].shape[-1], self.storage.active(value)
+        source = p.Source(self.storage.tensor(value, RAW, domain, halo=False), 1, 1, 1, 0, 0)
+        made = self.storage.new_blocks(value, forms)
+        outputs = tuple(self.output(dst, form, domain) for form, dst in made.items())
+        self.build.emit(p.Depthwise(domain, c, NONE, NONE, NONE, None, 0, source, outputs), self.name(node))
+
+    # ---- attention
+
+    def attention(self, op: FusedAttention) -> None:
+        """In tiles only they ask; they see the keys and values of all pixels."""
+        domain = self.domain(op.value)
+        if domain.list == NONE:
+            q, dst = self.tokens(op.q), self.storage.new_whole(op.value, [RAW])[RAW]
+        else:
+            stored, first = self.joined.get(op.q, (op.q, 0))
+            blocks = self.storage.tensor(stored, RAW, domain, halo=False).blocks
+            q = self.build.part(blocks, first), self.storage.shape(stored)[-1]
+            self.storage.values[op.value] = Stored(plane=(domain.h, domain.w))
+            dst = self.storage.new_blocks(op.value, [RAW])[RAW]
+        (k, k_stride), (v, v_stride) = self.tokens(op.k), self.tokens(op.v)
+        _, h, w, c = op.shape
+        d = c // op.heads
+        attention = p.Attention(domain, h * w, op.heads, d, q[0], k, v, dst, q[1], k_stride, v_stride, scale=d**-0.5)
+        self.build.emit(attention, self.name(op.value))
+        self.rewrite_blocks(op.value, [f for f in self.forms.of(op.value) if f != RAW], op.value)
+
+    def tokens(self, value: int) -> tuple[Slot, int]:
+        """The slot of a value's pixels one after the other, and the floats from one to the next."""
+        stored, first = self.joined.get(value, (value, 0))
+        return self.build.part(self.whole(stored), first), self.storage.shape(stored)[-1]
+
+    def whole(self, value: int) -> Slot:
+        """The slot of a value as one array; pasted once, if it must be."""
+        stored = self.storage.values[value]
+        if stored.plane is None:
+            return stored.whole[RAW]
+        if value not in self.pasted:
+            self.pasted[value] = self.build.scratch(*self.storage.shape(value))
+            pixels = self.storage.tensor(value, RAW, self.storage.image(value), halo=True)
+            self.build.emit(p.Paste(pixels, self.pasted[value]), self.name(value))
+        return self.pasted[value]
+
+    def name(self, value: int) -> str:
+        """The layer that a value comes from."""
+        return self.layers.get(value, self.graph.nodes[value].name)
+
+
+def _places(conv: FusedConv) -> Iterable[tuple[int, tuple[int, int]]]:
+    """For each part of a convolution, the value that it is stored with and its first channel there."""
+    first = 0
+    for part in conv.parts:
+        yield part.value, (conv.value, first)
+        first += part.shape[-1]
