@@ -43,7 +43,7 @@ def main(
         with terminal.progress_bars(STAGES) as tell:
             comparison = compare(task, _engines(peers, sige), rounds, tell)
     except SigeError as error:
-        typer.echo(f"benchmarks.against: {error}", err=True)
+        terminal.say(f"benchmarks.against: {error}", err=True)
         raise typer.Exit(1) from error
     if as_json:
         terminal.print_json(_as_json(comparison))
@@ -64,14 +64,14 @@ def _engines(peers: str, sige: str | None) -> list[str]:
 
 def _print(comparison: Comparison) -> None:
     task = comparison.task
-    typer.echo(
+    terminal.say(
         f"{task.model}, edit of {task.mask.mean():.2%}, tiles from planes of {task.config.sparse_resolution_threshold}"
         f" on, {task.threads} threads, median of {comparison.rounds} rounds (least to most)\n"
     )
     terminal.table(
         ["", "ms", "from", "to"], [(_name(key), *(f"{v:.1f}" for v in _values(s))) for key, s in comparison.ms.items()]
     )
-    typer.echo()
+    terminal.say()
     terminal.table(
         ["", "times as long", "from", "to", "at the fastest"],
         [

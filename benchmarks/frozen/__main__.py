@@ -27,15 +27,16 @@ def main(
     from benchmarks.frozen.report import as_json as in_json
     from benchmarks.frozen.report import print_table
     from benchmarks.frozen.run import run
+    from sige_mlx.cli import terminal
     from sige_mlx.errors import SigeError
 
     try:
         report = run(folder, device)
     except SigeError as error:
-        typer.echo(f"benchmarks.frozen: {error}", err=True)
+        terminal.say(f"benchmarks.frozen: {error}", err=True)
         raise typer.Exit(1) from error
     if as_json:
-        typer.echo(json.dumps(in_json(report), indent=2))
+        terminal.say(json.dumps(in_json(report), indent=2))
     else:
         print_table(report)
     raise typer.Exit(0 if report.within_bounds else 1)

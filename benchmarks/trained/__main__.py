@@ -56,7 +56,7 @@ def main(
             if pictures:
                 _write(compared, pictures)
     except SigeError as error:
-        typer.echo(f"benchmarks.trained: {error}", err=True)
+        terminal.say(f"benchmarks.trained: {error}", err=True)
         raise typer.Exit(1) from error
     if as_json:
         terminal.print_json({"size": size, "rounds": rounds, "seed": seed, "edits": [_as_json(c) for c in found]})

@@ -39,7 +39,7 @@ def sige_mlx(version: Annotated[bool, typer.Option("--version", help="Print the 
     if version:
         from importlib.metadata import version as installed
 
-        typer.echo(installed("sige-mlx"))
+        terminal.say(installed("sige-mlx"))
 
 
 def main() -> None:

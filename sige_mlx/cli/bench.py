@@ -118,8 +118,8 @@ def _print(figures: "Figures", weights: Weights) -> None:
     h, w = figures.image_size
     where = f"{figures.device}{f' ({figures.simd})' if figures.simd else ''}, {figures.threads} threads"
     p = figures.protocol
-    typer.echo(f"{figures.model}, {h} x {w}, {weights.value} weights, batch 1, {where}")
-    typer.echo(f"{p.repeats} x ({p.warmup} warm-up + {p.runs} timed) runs\n")
+    terminal.say(f"{figures.model}, {h} x {w}, {weights.value} weights, batch 1, {where}")
+    terminal.say(f"{p.repeats} x ({p.warmup} warm-up + {p.runs} timed) runs\n")
     dense = figures.dense_ms
     rows = [
         ("dense", _ms(dense), "1.00x", _giga(figures.macs)),
@@ -139,33 +139,33 @@ def _print(figures: "Figures", weights: Weights) -> None:
     rows.append(("empty edit", _ms(figures.empty_edit_ms), "", "0"))
     terminal.table(["", "ms", "against dense", "GMACs"], rows)
     if figures.cores < DISTURBED * figures.threads:
-        typer.echo(
+        terminal.say(
             f"\nOther programs were running: {figures.threads} threads had {figures.cores:.1f} processors."
             " Measure again on a quiet machine before you quote this."
         )
     for e in figures.edits:
         if e.dispatches is not None:
-            typer.echo(f"\nKernels that the edit of {e.edited:.2%} launches: {e.dispatches}")
+            terminal.say(f"\nKernels that the edit of {e.edited:.2%} launches: {e.dispatches}")
         tiles = ", ".join(f"{active} of {count} at {h} x {w}" for (h, w), (active, count) in e.tiles.items())
-        typer.echo(f"\nTiles of the edit of {e.edited:.2%}: {tiles}")
-    typer.echo(
+        terminal.say(f"\nTiles of the edit of {e.edited:.2%}: {tiles}")
+    terminal.say(
         f"\nPeak memory of recording a step and editing: {figures.peak_nbytes / 2**30:.2f} GiB,"
         f" of which the step keeps {figures.recorded_nbytes / 2**20:.0f} MiB"
     )
     if figures.gpu_peak_nbytes is not None:
-        typer.echo(f"Of the GPU's, what MLX had allocated at most: {figures.gpu_peak_nbytes / 2**30:.2f} GiB")
+        terminal.say(f"Of the GPU's, what MLX had allocated at most: {figures.gpu_peak_nbytes / 2**30:.2f} GiB")
     for taken_apart in figures.profiles:
         _print_profile(taken_apart, figures.sgemm_gflops or 0.0)
 
 
 def _print_profile(profile: "Profile", ceiling: float) -> None:
     spent = _ms(sum(row.ms for row in profile.by_kind))
-    typer.echo(f"\n{profile.what}, where {spent} ms go; NumPy's matrix product reaches {ceiling:.0f} GFLOPS here")
+    terminal.say(f"\n{profile.what}, where {spent} ms go; NumPy's matrix product reaches {ceiling:.0f} GFLOPS here")
     for title, rows in (("op", profile.by_kind), ("convolutions writing", profile.convolutions)):
         terminal.table(
             [title, "ops", "ms", "share", "GMACs", "GFLOPS", "of SGEMM"], [_profile_row(r, ceiling) for r in rows]
         )
-        typer.echo()
+        terminal.say()
 
 
 def _profile_row(row: "ProfileRow", ceiling: float) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ def convert(
         terminal.print_json(described)
         return
     for note in made.notes:
-        typer.echo(f"Note: {printable(note, 600)}")
+        terminal.say(f"Note: {printable(note, 600)}")
     size = f"{made.parameters / 1e6:.1f} million parameters, {made.nbytes / 1e6:.0f} MB"
-    typer.echo(f"{made.folder} is written: {made.family}, {size}, from a file with SHA-256 {made.sha256[:16]}…")
-    typer.echo(f"Use it with --model {zoo.spelled(made.folder)}")
+    terminal.say(f"{made.folder} is written: {made.family}, {size}, from a file with SHA-256 {made.sha256[:16]}…")
+    terminal.say(f"Use it with --model {zoo.spelled(made.folder)}")

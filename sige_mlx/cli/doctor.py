@@ -77,12 +77,12 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
         terminal.print_json({**report, "not_checked_here": unchecked})
     else:
         terminal.pairs([(name.replace("_", " "), str(value)) for name, value in found.items()])
-        typer.echo("\nChecks")
+        terminal.say("\nChecks")
         terminal.pairs([("passed" if c.passed else "FAILED", f"{c.name}: {c.detail}") for c in checks])
         _print_contacts(contacts)
         _print_benchmark(measured)
         if unchecked:
-            typer.echo("\nNot checked here" + ("" if APPLE_SILICON else ", for this is no Mac with Apple silicon"))
+            terminal.say("\nNot checked here" + ("" if APPLE_SILICON else ", for this is no Mac with Apple silicon"))
             terminal.pairs([("-", item) for item in unchecked])
     if not passed:
         raise typer.Exit(1)
@@ -107,7 +107,7 @@ def _gpu() -> "tuple[Device | None, str]":
 def _print_contacts(contacts: "Sequence[Contact]") -> None:
     if not contacts:
         return
-    typer.echo("\nCompiling kernels, each with its first run; what the system has compiled before is quicker")
+    terminal.say("\nCompiling kernels, each with its first run; what the system has compiled before is quicker")
     rows = [(c.kernel, f"{c.variants}", f"{c.seconds:.1f}", f"{1e3 * c.slowest:.0f}") for c in contacts]
     total = (sum(c.variants for c in contacts), sum(c.seconds for c in contacts), max(c.slowest for c in contacts))
     rows.append(("all", f"{total[0]}", f"{total[1]:.1f}", f"{1e3 * total[2]:.0f}"))
@@ -149,9 +149,9 @@ def _benchmark(devices: Sequence[str], threads: int, tell: "Progress") -> dict[s
 
 def _print_benchmark(measured: dict[str, Any]) -> None:
     if "not_measured" in measured:
-        typer.echo(f"\nNothing was measured: {measured['not_measured']}")
+        terminal.say(f"\nNothing was measured: {measured['not_measured']}")
         return
-    typer.echo(f"\nMeasured: {measured['network']}, an edit of {measured['edited_percent']} % of the pixels")
+    terminal.say(f"\nMeasured: {measured['network']}, an edit of {measured['edited_percent']} % of the pixels")
     rows = [
         (device, f"{of['dense_ms']:.1f}", f"{of['edit_ms']:.1f}", f"{of['dense_over_edit']:.2f}x")
         for device, of in measured["devices"].items()
@@ -161,7 +161,7 @@ def _print_benchmark(measured: dict[str, Any]) -> None:
     terminal.table(["", "dense ms", "edit ms", "dense / edit"], rows)
     for device, of in measured["devices"].items():
         if of["edit_after_pause_ms"] is not None:
-            typer.echo(
+            terminal.say(
                 f"An edit on the {device} right after another takes {of['edit_at_once_ms']:.1f} ms, after a pause of"
                 f" {measured['pause_seconds']:g} seconds {of['edit_after_pause_ms']:.1f} ms"
             )

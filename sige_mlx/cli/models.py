@@ -3,8 +3,6 @@
 import math
 from typing import Any
 
-import typer
-
 from sige_mlx.cli import options, terminal
 from sige_mlx.errors import SigeError
 
@@ -38,14 +36,14 @@ def models(json: options.AsJson = False) -> None:
     terminal.table(["model", "family", "pixels", "parameters", "weights"], rows)
     for model in (unread, *listed):
         if "error" in model:
-            typer.echo(f"\n{model['error']}")
-    typer.echo("\nPublished checkpoints, to be downloaded from their authors:")
+            terminal.say(f"\n{model['error']}")
+    terminal.say("\nPublished checkpoints, to be downloaded from their authors:")
     for model in listed:
         for file in model.get("published", ()):
             md5 = f", MD5 {file['md5']}" if file["md5"] else ""
-            typer.echo(f"  {model['name']}: {file['file']} from {file['place']}{md5}")
+            terminal.say(f"  {model['name']}: {file['file']} from {file['place']}{md5}")
         if not model.get("published", True):
-            typer.echo(f"  {model['name']}: no checkpoint was published")
+            terminal.say(f"  {model['name']}: no checkpoint was published")
 
 
 def _described(name: str) -> dict[str, Any]:

@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import typer
-
 from sige_mlx.benchmark.prediction import Predicted, PredictedCall, PredictedPass, limits, slowest
 from sige_mlx.cli import terminal
 
@@ -16,14 +14,16 @@ COLUMNS = ("dispatches", "GMACs", "ALU", "DRAM", "threadgroup", "launch", "ms", 
 def print_predicted(predicted: Predicted, layers: bool) -> None:
     """A table for every pass, of calls alike or, with `layers`, of all calls."""
     h, w = predicted.image_size
-    typer.echo("PREDICTED, NOT MEASURED: the least times that an M1 Pro's limits allow, in ms")
-    typer.echo(f"{predicted.model}, {h} x {w}, {predicted.precision}, batch 1, {limits.CORES} GPU cores")
+    terminal.say("PREDICTED, NOT MEASURED: the least times that an M1 Pro's limits allow, in ms")
+    terminal.say(f"{predicted.model}, {h} x {w}, {predicted.precision}, batch 1, {limits.CORES} GPU cores")
     for taken in predicted.passes:
-        typer.echo(f"\n{taken.what}{', as if each op were one perfect kernel of MLX' if taken.percent is None else ''}")
+        terminal.say(
+            f"\n{taken.what}{', as if each op were one perfect kernel of MLX' if taken.percent is None else ''}"
+        )
         groups = [(c.layer, [c]) for c in taken.calls] if layers else taken.by_kind().items()
         rows = [(name, *_row(calls)) for name, calls in groups]
         terminal.table(["", *COLUMNS], [*rows, ("total", *_row(taken.calls, digits=2))])
-    typer.echo(
+    terminal.say(
         "\nA call takes the largest of ALU, DRAM and threadgroup, after the wait of its launch; a pass takes the sum of"
         " its calls."
     )
