@@ -1,0 +1,66 @@
+"""Configurations and names of classes from anywhere: read within bounds, and one short sentence for what is wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sige_mlx import zoo
+from sige_mlx.errors import SigeError
+from tests.test_zoo import CONFIG, save
+from tests.tiny import LABEL_CONFIG, write_tiny_model
+
+HUGE = b'{"family": "' + b"\x1b\xff" * (2 << 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (HUGE, "it has more than 1024 kB"),
+        (HUGE[:1000], "it is no text in UTF-8"),
+        (b"[" * 100_000, "it is nested too deeply"),
+        (json.dumps({"format": 2, "family": "ddpm", "config": CONFIG}).encode(), "has format 2 and this version"),
+        (json.dumps({"format": "1", "family": "ddpm", "config": CONFIG}).encode(), "has format '1' and this version"),
+        (json.dumps({"format": True, "family": "ddpm", "config": CONFIG}).encode(), "has format True and this version"),
+        (json.dumps({"family": "\x1b[31m" * 9999, "config": {}}).encode(), "the model family '"),
+        (json.dumps({"family": "ddpm", "config": {"\x1b[31m" * 9999: 1}}).encode(), "does not fit"),
+        (json.dumps({"family": "ddpm", "config": {**CONFIG, "ch": 32 << 60}}).encode(), "config.json: "),
+    ],
+)
+def test_descriptions_are_read_within_bounds(tmp_path: Path, content: bytes, sentence: str) -> None:
+    (save(tmp_path / "mine") / "config.json").write_bytes(content)
+    with pytest.raises(SigeError) as caught:
+        zoo.load(tmp_path / "mine")
+    text = str(caught.value)
+    assert sentence in text and str(tmp_path / "mine") in text and text.isprintable() and len(text) < 2200
+
+
+@pytest.mark.parametrize(
+    ("family", "field", "value"),
+    [
+        ("ddpm", "num_res_blocks", 10**9),
+        ("pd", "num_res_blocks", 2**63),
+        ("resnet_generator", "n_blocks", 10**30),
+        ("ddpm", "ch_mult", [0, 0]),
+        ("ddpm", "in_ch", 0),
+        ("pd", "temb_ch", 0),
+        ("pd", "ch_mult", {"a": 1}),
+        ("spade", "ngf", 10**30),
+        ("sub_mobile_spade", "config_str", "16_" * 7 + "9" * 30),
+    ],
+)
+def test_networks_that_nobody_can_build(tmp_path: Path, family: str, field: str, value: Any) -> None:
+    save(tmp_path / "mine", config={"family": family, "config": {field: value}})
+    with pytest.raises(SigeError, match=f"^{tmp_path}/mine/config.json: "):
+        zoo.network(tmp_path / "mine")
+
+
+def test_names_of_classes_are_printable(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "mine", replace(LABEL_CONFIG, input_nc=2))
+    (folder / "labels.json").write_text(json.dumps({"\x1b[31msea": [0, 0, 255], "x" * 9999: [0, 255, 0]}))
+    sea, land = (c.name for c in zoo.load(folder).classes)
+    assert sea == r"\x1b[31msea" and len(land) < 150
