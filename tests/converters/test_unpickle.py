@@ -100,7 +100,7 @@ def test_unknown_classes_become_placeholders_with_their_state() -> None:
     assert custom.state == {"rate": 0.5}
     assert mapping.entries == {"a": 1}
     assert sequence.elements == [1, 2]
-    assert path.args == ("a", "b")
+    assert "/".join(path.args) == "a/b"  # in parts, until Python 3.13
     assert f"{__name__}.Custom" in unknown
     assert len(unknown) == 4
 
