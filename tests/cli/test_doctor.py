@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Iterator
 from functools import partial
 
 import mlx.core as mx
@@ -69,7 +70,9 @@ def test_ratios_are_those_of_the_times(run: Run, monkeypatch: pytest.MonkeyPatch
 
 def test_an_edit_on_a_gpu_is_timed_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(short_bench, "Engine", lambda model, device, **options: Engine(model, "cpu", **options))
+    monkeypatch.setattr(
+        short_bench, "Engine", lambda model, device, policy, **options: Engine(model, "cpu", policy, **options)
+    )
     monkeypatch.setattr(short_bench, "measure_pauses", partial(measure_pauses, sleep=waited.append))
     cpu, gpu = short_bench.short_benchmark(["cpu", "gpu"])
     assert (cpu.at_once_ms, cpu.after_pause_ms) == (None, None)
@@ -119,11 +122,21 @@ def test_a_wrong_result_is_a_failure(run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert "passed" in ended.out  # those that are exact
 
 
-def test_a_missing_library_is_a_failure_and_no_crash(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def missing_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing that is loaded from here on finds the CPU library."""
+
     def missing() -> None:
         raise SigeError("the CPU library is missing")
 
-    monkeypatch.setattr(library, "library", missing)
+    monkeypatch.setattr(library, "_path", missing)
+    library.library.cache_clear()
+    yield
+    library.library.cache_clear()
+
+
+@pytest.mark.usefixtures("missing_library")
+def test_a_missing_library_is_a_failure_and_no_crash(run: Run) -> None:
     ended = run("doctor", "--json")
     assert ended.status == 1
     assert ended.json["checks"] == [{"name": "native engine", "passed": False, "detail": "the CPU library is missing"}]
