@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import mlx.core as mx
+import mlx.nn
 import pytest
 
 from sige_mlx.benchmark.protocol import PAUSE, PAUSES, measure_pauses
@@ -13,6 +14,7 @@ from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu import launch
 from sige_mlx.engine.native import library
 from sige_mlx.errors import SigeError
+from sige_mlx.graph.policy import EditPolicy
 from tests.cli.conftest import Run
 from tests.tiny import CONFIG
 
