@@ -1,6 +1,7 @@
 import sys
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn
@@ -72,9 +73,11 @@ def test_ratios_are_those_of_the_times(run: Run, monkeypatch: pytest.MonkeyPatch
 
 def test_an_edit_on_a_gpu_is_timed_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(
-        short_bench, "Engine", lambda model, device, policy, **options: Engine(model, "cpu", policy, **options)
-    )
+
+    def on_the_cpu(model: mlx.nn.Module, device: str, policy: EditPolicy, **options: Any) -> Engine:
+        return Engine(model, "cpu", policy, **options)
+
+    monkeypatch.setattr(short_bench, "Engine", on_the_cpu)
     monkeypatch.setattr(short_bench, "measure_pauses", partial(measure_pauses, sleep=waited.append))
     cpu, gpu = short_bench.short_benchmark(["cpu", "gpu"])
     assert (cpu.at_once_ms, cpu.after_pause_ms) == (None, None)
