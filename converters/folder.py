@@ -57,11 +57,12 @@ def staged_folder(destination: Path, files: Collection[str], nbytes: int, force:
 
 def _check_replaceable(found: Path, destination: Path, files: Collection[str], force: bool) -> None:
     """Raises `SigeError` if what `found` holds, which is or was at `destination`, may not be replaced."""
-    if not os.path.lexists(found):
+    try:
+        present = set(os.listdir(found)) - _IGNORED
+    except FileNotFoundError:  # nothing there, or no longer: others may move it at any moment
         return
-    if not found.is_dir():
-        raise SigeError(f"{destination}: is a file; give a new folder for the model")
-    present = set(os.listdir(found)) - _IGNORED
+    except NotADirectoryError:
+        raise SigeError(f"{destination}: is a file; give a new folder for the model") from None
     if others := sorted(present.difference(files)):
         raise SigeError(f"{destination}: holds other files ({', '.join(others[:3])}); give a new folder for the model")
     if present and not force:
@@ -92,15 +93,27 @@ def _put(new: Path, destination: Path, old: Path, files: Collection[str], force:
         shutil.rmtree(old, ignore_errors=True)
         try:
             destination.rename(old)
+        except FileNotFoundError:
+            continue  # another moved it away
+        try:
             _check_replaceable(old, destination, files, force)
             new.rename(destination)
             return
         except BaseException as error:
-            if old.exists() and not os.path.lexists(destination):
-                old.rename(destination)
-            elif isinstance(error, OSError) and error.errno in (*_TAKEN, errno.ENOENT):
+            if isinstance(error, OSError) and error.errno in _TAKEN:
                 continue  # another was faster, and is next to be replaced
+            _put_back(old, destination)
             raise
+
+
+def _put_back(old: Path, destination: Path) -> None:
+    """Move `old` to `destination` again, or beside it where another has written there meanwhile."""
+    try:
+        old.rename(destination)
+    except OSError:
+        aside = tempfile.mkdtemp(prefix=f"{destination.name}.", dir=destination.parent)
+        old.rename(aside)
+        raise SigeError(f"{destination}: others wrote there at the same time; what was there is now {aside}") from None
 
 
 def _locked(scratch: Path, destination: str) -> int:

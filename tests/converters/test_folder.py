@@ -186,10 +186,48 @@ def test_a_lock_may_say_anything(tmp_path: Path, lock: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
+def test_what_is_to_be_replaced_may_be_gone_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where folders cannot change places, another writer moves the old one away, perhaps just as it is looked at."""
+    model, listdir = tmp_path / "m", os.listdir
+    write(model, "old")
+
+    def taken(path: Path) -> list[str]:
+        monkeypatch.setattr(os, "listdir", listdir)
+        model.rename(tmp_path / "moved away")
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", taken)
+    write(model, "new", force=True)
+    assert content(model) == whole("new")
+
+
+def test_what_cannot_be_put_back_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another writer is there as soon as the old model, which turns out to be no model, is out of the way."""
+    model = tmp_path / "m"
+    write(model, "old")
+    check = folder._check_replaceable
+
+    def refused(found: Path, *of: Any) -> None:
+        if found != model:
+            model.mkdir()
+            (model / "another's").touch()
+            (found / "notes.txt").write_text("mine")
+        check(found, *of)
+
+    monkeypatch.setattr(folder, "exchange", lambda *_: False)
+    monkeypatch.setattr(folder, "_check_replaceable", refused)
+    with pytest.raises(SigeError, match=f"^{model}: others wrote there at the same time; what was there is now (.*)$"):
+        write(model, "new", force=True)
+    (kept,) = (path for path in tmp_path.iterdir() if path != model)
+    assert content(kept) == {**whole("old"), "notes.txt": "mine"}
+    assert list(content(model)) == ["another's"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_what_is_asked_to_end_cleans_up_itself(tmp_path: Path, number: signal.Signals) -> None:
     code = f"""
-import sys, time
+import signal, sys, time
+signal.signal({int(number)}, signal.SIG_DFL)  # under nohup all ignore SIGHUP
 import typer
 from sige_mlx.cli import app
 from pathlib import Path
