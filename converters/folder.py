@@ -62,6 +62,8 @@ def _check_replaceable(found: Path, destination: Path, files: Collection[str], f
     except FileNotFoundError:  # nothing there, or no longer: others may move it at any moment
         return
     except NotADirectoryError:
+        if not os.path.lexists(found):  # a parent is no folder
+            return
         raise SigeError(f"{destination}: is a file; give a new folder for the model") from None
     if others := sorted(present.difference(files)):
         raise SigeError(f"{destination}: holds other files ({', '.join(others[:3])}); give a new folder for the model")
