@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from sige_mlx import zoo
+from sige_mlx.arguments import whole
 from sige_mlx.converters import hub, safetensors_file
 from sige_mlx.converters.checkpoint import CheckpointError
 from sige_mlx.converters.checkpoint.reader import map_file
@@ -76,7 +77,11 @@ def convert(
     """
     if dtype not in DTYPES:
         raise SigeError(f"dtype is {dtype!r}; it is one of {', '.join(DTYPES)}")
+    if image_size is not None:
+        whole(image_size, "the image size", 1)
     address = os.fspath(source)
+    if not address:
+        raise SigeError("the name of the checkpoint is empty: give a file, a folder or hf:OWNER/NAME")
     weights = find(hub.fetch(address) if hub.is_address(address) else Path(os.path.expanduser(address)))
     found = recognised(weights, prefer, family, image_size, settings or {})
 

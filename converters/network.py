@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sige_mlx import zoo
 from sige_mlx.converters import checkpoint, safetensors_file
 from sige_mlx.converters.checkpoint import Checkpoint, CheckpointError, StateDict, Tensor, numpy_arrays, sniff
 from sige_mlx.converters.checkpoint.reader import map_file
@@ -116,11 +117,18 @@ def _state_dict(weights: Weights, prefer: str, candidates: Sequence[Family]) -> 
 
 
 def _content(path: Path) -> Checkpoint:
-    if not sniff.is_safetensors(map_file(path)[: sniff.HEAD]):
+    head = map_file(path)[: sniff.HEAD]
+    if not sniff.is_safetensors(head):
+        if path.suffix == ".safetensors" and sniff.describe(head) is None:
+            raise CheckpointError(f"{path}: it is a damaged safetensors file, or none: it does not begin like one")
         return checkpoint.read(path)
     content = Checkpoint(path, safetensors_file.read(path), ())
     if VERSION in safetensors_file.metadata(path):
-        raise SigeError(f"{path}: is converted already; use it with --model {path.parent}")
+        if path.name == zoo.WEIGHTS_FILE and (path.parent / zoo.CONFIG_FILE).is_file():
+            raise SigeError(f"{path}: is converted already; use it with --model {path.parent}")
+        raise SigeError(
+            f"{path}: is a converted model's {zoo.WEIGHTS_FILE}, without the {zoo.CONFIG_FILE} that belongs beside it"
+        )
     return content
 
 
@@ -135,6 +143,7 @@ def _configured(weights: Weights, match: Match, settings: Mapping[str, Any]) -> 
         if name not in known:
             raise SigeError(f"{name!r} is no setting of family {match.family!r}: it must be one of {', '.join(known)}")
     config = configured(match.config, settings)
+    zoo.check_settings(config)
     network = build(match.family, dataclasses.asdict(config))
     built = {name: tuple(array.shape) for name, array in parameters(network).items()}
     if built != {name: origin.built_shape for name, origin in match.layout.sources.items()}:

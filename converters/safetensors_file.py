@@ -43,7 +43,10 @@ def read(path: Path) -> dict[str, Tensor]:
         first, last = (start + offset for offset in entry["data_offsets"])
         dtype = _DTYPES[entry["dtype"]]
         storage = Storage(last - first, dtype, partial(_slice, data, first, last))
-        tensors[name] = view(storage, dtype, 0, entry["shape"], _contiguous(entry["shape"]))
+        try:
+            tensors[name] = view(storage, dtype, 0, entry["shape"], _contiguous(entry["shape"]))
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: its tensor {name[:80]!r}: {error}") from None
     return tensors
 
 

@@ -36,7 +36,10 @@ def real(value: Any, name: str, least: float, most: float, *, above: bool = Fals
     told = f"above {least:g} and at most {most:g}" if above else f"from {least:g} to {most:g}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise SigeError(f"{name} is {value!r}: it must be a number, {told}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond all floats, of either sign
+        number = math.inf
     if math.isnan(number) or number > most or number < least or (above and number == least):
         raise SigeError(f"{name} is {value}: it must be {told}")
     return number

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sige_mlx.errors import SigeError, first_line
+from sige_mlx.errors import SigeError, first_line, printable
 
 MAX_BYTES = 1 << 20
 """Far above a network's configuration or a few hundred names with colours."""
@@ -16,11 +16,13 @@ def read_json(path: str | os.PathLike[str], purpose: str, limit: int = MAX_BYTES
     should be read as."""
     wrong = f"{path} cannot be read as {purpose}: "
     try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise SigeError(f"{wrong}it is no regular file")
         with Path(path).open("rb") as file:
             raw = file.read(limit + 1)
         if len(raw) > limit:
             raise SigeError(f"{wrong}it has more than {limit >> 10} kB")
-        return json.loads(raw.decode())
+        return json.loads(raw.decode(), object_pairs_hook=_object)
     except UnicodeDecodeError:
         raise SigeError(f"{wrong}it is no text in UTF-8") from None
     except OSError as error:
@@ -31,3 +33,13 @@ def read_json(path: str | os.PathLike[str], purpose: str, limit: int = MAX_BYTES
         if isinstance(error, SigeError):
             raise
         raise SigeError(f"{wrong}{first_line(error)}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises `ValueError` for a name that is there twice, of which another reader might take the other."""
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in made:
+            raise ValueError(f"{printable(name)!r} is in it twice")
+        made[name] = value
+    return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import struct
 import warnings
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def opened(given: ImageLike, name: str, wanted: Wanted | None = None) -> Opened:
     or has another size than the one that is wanted, a picture of millions of pixels before it is decoded."""
     path = _path(given)
     if path is not None:
-        with _sentences(path), Image.open(path) as image:
+        with _sentences(path), Image.open(_regular(path)) as image:
             return _decoded(image, path, wanted)
     if isinstance(given, Image.Image):
         with _sentences(name):
@@ -99,7 +100,7 @@ def opened(given: ImageLike, name: str, wanted: Wanted | None = None) -> Opened:
 
 def check_is_picture(path: str | os.PathLike[str]) -> None:
     """Raises `SigeError` unless a file begins like a picture: quick, and early."""
-    with _sentences(str(path)), Image.open(path) as image:
+    with _sentences(str(path)), Image.open(_regular(os.fsdecode(path))) as image:
         _check_format(image, str(path))
 
 
@@ -110,6 +111,13 @@ def _path(given: ImageLike) -> str | None:
     path = os.fsdecode(given)
     if "\0" in path:  # as in the contents of a file
         raise SigeError(f"{type(given).__name__} of {len(path)} characters are no path: give the name of a file")
+    return path
+
+
+def _regular(path: str) -> str:
+    """The path of a file that can be read twice, and to its end. Raises `SigeError` for a pipe or a device."""
+    if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):
+        raise SigeError(f"{path} is a pipe or a device: a picture in a regular file is wanted")
     return path
 
 

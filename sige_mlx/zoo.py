@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from sige_mlx import arguments
 from sige_mlx.cache import cache_folder, cached_folders
 from sige_mlx.described import read_json
 from sige_mlx.engine import Engine
@@ -140,7 +141,7 @@ def random(name: str | Path, seed: int = 0) -> Pretrained:
 
 def random_weights(model: mlx.nn.Module, seed: int = 0) -> Loader:
     """Weights that keep activations of order one, a function of seed, name and shape alone."""
-    shapes = {name: tuple(p.shape) for name, p in parameters(model).items()}
+    shapes, seed = {name: tuple(p.shape) for name, p in parameters(model).items()}, arguments.seed(seed)
 
     def make(name: str) -> npt.NDArray[np.generic]:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
@@ -174,6 +175,14 @@ def name_for(family: str, config: Any, source: Path, md5: str | None = None) -> 
     return name
 
 
+def check_settings(config: Any) -> None:
+    """Raises `SigeError` for settings of edits that are out of range."""
+    arguments.real(config.eps, "eps", 0, 2)
+    arguments.whole(config.mask_dilate_radius, "mask_dilate_radius", 0)
+    arguments.whole(config.sparse_resolution_threshold, "sparse_resolution_threshold", 1)
+    arguments.whole(getattr(config, "downsample_dilate_radius", 1), "downsample_dilate_radius", 0)
+
+
 def _is_converted(name: str, *files: str) -> bool:
     """Whether these files, or the configuration, are in a folder of this name in the cache."""
     try:
@@ -188,7 +197,7 @@ def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
     purpose = "a model's configuration"
     described = read_json(path, purpose)
     try:
-        family, config, version = described["family"], dict(described["config"]), described.get("format", FORMAT)
+        family, config, version = described["family"], described["config"], described.get("format", FORMAT)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         hint = (
             f": run `sige-mlx convert {folder}`" if isinstance(described, dict) and "_class_name" in described else ""
@@ -200,12 +209,16 @@ def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
             " again, or install the version that wrote it"
         )
     try:
-        return family, build(family, config)
+        model = build(family, config)
+        check_settings(model.config)
+        return family, model
     except SigeError as error:
         raise SigeError(f"{path}: {error}") from error
 
 
 def _folder(name: str | Path) -> Path:
+    if not isinstance(name, str | os.PathLike):
+        raise SigeError(f"{name!r} is no model: give a model's name or the path of its folder")
     if str(name) in EMBEDDED:
         return ASSETS / name
     if str(name) in KNOWN:

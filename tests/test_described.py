@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from sige_mlx import zoo
+from sige_mlx.described import read_json
 from sige_mlx.errors import SigeError
 from tests.test_zoo import CONFIG, save
 from tests.tiny import LABEL_CONFIG, write_tiny_model
@@ -27,7 +30,7 @@ HUGE = b'{"family": "' + b"\x1b\xff" * (2 << 20)
         (json.dumps({"format": "1", "family": "ddpm", "config": CONFIG}).encode(), "has format '1' and this version"),
         (json.dumps({"format": True, "family": "ddpm", "config": CONFIG}).encode(), "has format True and this version"),
         (json.dumps({"family": "\x1b[31m" * 9999, "config": {}}).encode(), "the model family '"),
-        (json.dumps({"family": "ddpm", "config": {"\x1b[31m" * 9999: 1}}).encode(), "does not fit"),
+        (json.dumps({"family": "ddpm", "config": {"\x1b[31m" * 9999: 1}}).encode(), "is no setting of such a network"),
         (json.dumps({"family": "ddpm", "config": {**CONFIG, "ch": 32 << 60}}).encode(), "config.json: "),
     ],
 )
@@ -51,6 +54,25 @@ def test_descriptions_are_read_within_bounds(tmp_path: Path, content: bytes, sen
         ("pd", "ch_mult", {"a": 1}),
         ("spade", "ngf", 10**30),
         ("sub_mobile_spade", "config_str", "16_" * 7 + "9" * 30),
+        ("ddpm", "image_size", 10**30),
+        ("ddpm", "resamp_with_conv", "yes"),
+        ("ddpm", "attn_resolutions", ["a"]),
+        ("ddpm", "sparse_resolution_threshold", "x"),
+        ("ddpm", "sparse_resolution_threshold", math.nan),
+        ("pd", "sparse_resolution_threshold", 0),
+        ("ddpm", "eps", 10**400),
+        ("ddpm", "eps", math.nan),
+        ("resnet_generator", "eps", -1),
+        ("ddpm", "mask_dilate_radius", -1),
+        ("ddpm", "mask_dilate_radius", 1.5),
+        ("resnet_generator", "image_size", [1 << 20, 1 << 20]),
+        ("spade", "downsample_dilate_radius", "x"),
+        ("spade", "num_sparse_layers", 1.5),
+        ("spade", "num_sparse_layers", True),
+        ("spade", "no_instance", "x"),
+        ("spade", "crop_size", 10**30),
+        ("spade", "aspect_ratio", 1e-300),
+        ("spade", "aspect_ratio", math.inf),
     ],
 )
 def test_networks_that_nobody_can_build(tmp_path: Path, family: str, field: str, value: Any) -> None:
@@ -64,3 +86,10 @@ def test_names_of_classes_are_printable(tmp_path: Path) -> None:
     (folder / "labels.json").write_text(json.dumps({"\x1b[31msea": [0, 0, 255], "x" * 9999: [0, 255, 0]}))
     sea, land = (c.name for c in zoo.load(folder).classes)
     assert sea == r"\x1b[31msea" and len(land) < 150
+
+
+def test_a_pipe_is_no_description(tmp_path: Path) -> None:
+    """Reading one would wait for ever."""
+    os.mkfifo(tmp_path / "labels.json")
+    with pytest.raises(SigeError, match=r"labels\.json cannot be read as colours: it is no regular file"):
+        read_json(tmp_path / "labels.json", "colours")

@@ -204,6 +204,10 @@ def no_text(folder: Path) -> None:
     (save(folder) / "config.json").write_bytes(b"\xff\xfe\x00")
 
 
+def twice(folder: Path) -> None:
+    (save(folder) / "config.json").write_text('{"family": "pd", "family": "ddpm", "config": {}}')
+
+
 READ = r"config\.json cannot be read as a model's configuration: "
 
 WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
@@ -223,11 +227,13 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
     "JSON that is a list": (configured([1]), READ),
     "no family": (configured({"config": CONFIG}), READ),
     "no configuration": (configured({"family": "ddpm"}), READ),
-    "a configuration that is a number": (configured({"family": "ddpm", "config": 3}), READ),
+    "a configuration that is a number": (configured({"family": "ddpm", "config": 3}), "it is 3, no object of fields"),
+    "a configuration that is a word": (configured({"family": "ddpm", "config": ""}), "it is '', no object of fields"),
+    "a field that is there twice": (twice, f"{READ}'family' is in it twice"),
     "a family that is a list": (configured({"family": ["ddpm"], "config": CONFIG}), r"config\.json: the model family"),
     "an unknown family": (configured({"family": "gan", "config": {}}), r"config\.json: the model family 'gan'"),
     "an unknown field": (configured({"family": "ddpm", "config": {"size": 3}}), r"config\.json: .*size"),
-    "a field of another type": (configured({"family": "ddpm", "config": {"ch": "x"}}), r"config\.json: .*does not fit"),
+    "a field of another type": (configured({"family": "ddpm", "config": {"ch": "x"}}), r"config\.json: ch is 'x': it sh"),
     "an impossible network": (configured({"family": "ddpm", "config": {**CONFIG, "ch": 20}}), r"DDPM: ch is 20"),
 }
 

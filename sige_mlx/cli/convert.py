@@ -17,7 +17,7 @@ def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     try:
         return name, loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         if value.isidentifier():
             return name, value
         wrong = "has no value" if not equals else f"has the value {value!r}"

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from sige_mlx.errors import printable
 from sige_mlx.plain_text import spelled
 
 if TYPE_CHECKING:
@@ -44,8 +46,16 @@ def _spelled(encoding: str, error: UnicodeError) -> tuple[str, int]:
 
 
 def say(line: str = "", err: bool = False) -> None:
-    """A line on stdout, or on stderr. Unlike `typer.echo` it believes a stream that says it is ASCII."""
-    print(line, file=sys.stderr if err else sys.stdout, flush=True)
+    """A line on stdout, or on stderr, perhaps with empty ones around it; what a terminal would obey, as in names of
+    files, is escaped. Unlike `typer.echo` it believes a stream that says it is ASCII."""
+    text = line.strip("\n")
+    before, after = line.partition(text)[::2] if text else ("", line)
+    print(f"{before}{_shown(text)}{after}", file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def _shown(text: str) -> str:
+    """All of a text, in one line and without what a terminal would obey."""
+    return printable(text, len(text))
 
 
 def notes(sentences: "Sequence[str]") -> None:
@@ -62,7 +72,7 @@ def console() -> Console:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """A JSON object on stdout."""
-    say(json.dumps(value, indent=1))
+    print(json.dumps(value, indent=1), flush=True)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -71,7 +81,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for i, name in enumerate(columns):
         drawn.add_column(name, justify="right" if i else "left", no_wrap=True)
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*(Text(_shown(cell)) for cell in row))
     console().print(drawn)
 
 
@@ -81,7 +91,7 @@ def pairs(rows: Sequence[tuple[str, str]]) -> None:
     drawn.add_column(style="dim", no_wrap=True)
     drawn.add_column(overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*(Text(_shown(cell)) for cell in row))
     console().print(drawn)
 
 

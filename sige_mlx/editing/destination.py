@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from sige_mlx.editing.colour import Profile, over_white
 from sige_mlx.errors import SigeError, first_line
+from sige_mlx.pictures import open_image
 
 
 class Format(NamedTuple):
@@ -102,6 +103,8 @@ def save_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
     """Writes a picture whole or not at all; the extension says the format. Its colour profile, EXIF data and resolution
     (in `image.info`) go with it where the format has room; where there is none for transparency it is laid on white.
     Raises `SigeError` when it cannot be written."""
+    if not isinstance(image, Image.Image):
+        raise SigeError(f"what is to be written into {path} is a {type(image).__name__}: it must be a Pillow image")
     image_format = check_picture(path)
     kept = {name: image.info[name] for name in image_format.keeps if image.info.get(name)}
 
@@ -145,7 +148,7 @@ def own_or_new(path: Path) -> Path:
         candidate = path.with_stem(f"{path.stem}-{number}") if number > 1 else path
         if not os.path.lexists(candidate):
             return candidate
-        with contextlib.suppress(Exception), Image.open(candidate) as image:
+        with contextlib.suppress(Exception), open_image(candidate) as image:
             if image.info.get("Software") == SIGNATURE:
                 return candidate
     raise AssertionError("there is always another number")

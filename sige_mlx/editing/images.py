@@ -45,6 +45,9 @@ class Source:
     notes: tuple[str, ...] = ()
     """What a user should know of how it was read, a sentence each."""
 
+    def __post_init__(self) -> None:
+        self.pixels.setflags(write=False)  # what was recorded of an original holds for it as it is
+
     @classmethod
     def of(
         cls, given: ImageLike | Source, size: Size, name: str = "the image", like: Source | None = None, words: str = ""
@@ -141,6 +144,11 @@ def to_model(pixels: Picture) -> mx.array:
 
 
 def from_model(x: mx.array) -> Picture:
-    """float32 (1, H, W, 3) in [-1, 1], clipped, to (H, W, 3) uint8."""
+    """float32 (1, H, W, 3) in [-1, 1], clipped, to (H, W, 3) uint8. Raises `SigeError` for what is no picture."""
     scaled = np.asarray(x, np.float32)[0] * 127.5 + 127.5
+    if not np.isfinite(scaled).all():
+        raise SigeError(
+            "the network's picture holds values that are not finite: its weights are damaged, or too large for the"
+            " precision of this device"
+        )
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -23,24 +23,35 @@ FAMILIES: dict[str, tuple[type, Callable[[Any], mlx.nn.Module]]] = {
 }
 """Configuration and module by the name that `config.json` gives."""
 
+MAX_SIDE = 1 << 16
+"""Of a picture, in pixels: more than any memory holds, and few enough to tell figures of."""
+
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "a list"}
 
 
 def configured(config: Any, fields: Mapping[str, Any]) -> Any:
-    """A configuration with some fields replaced, as JSON has them; raises `SigeError` for one of another type."""
+    """A configuration with some fields replaced, as JSON has them; raises `SigeError` for one that there is not, or of
+    another type."""
+    known = [field.name for field in dataclasses.fields(config)]
     named = {}
-    for name, value in fields.items():
-        value = tuple(value) if isinstance(value, list) else value
-        wanted = type(getattr(config, name))
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            example = f", such as [{value}]" if wanted is tuple else ""
-            raise SigeError(f"{name} is {value!r}: it should be {_KINDS[wanted]}{example}")
+    for name, given in fields.items():
+        if name not in known:
+            raise SigeError(f"{name!r} is no setting of such a network: it must be one of {', '.join(known)}")
+        value, usual = tuple(given) if isinstance(given, list) else given, getattr(config, name)
+        if not _is_like(value, usual):
+            example = list(usual) if isinstance(value, tuple) else [given]
+            such_as = f", such as {example}" if isinstance(usual, tuple) else ""
+            raise SigeError(f"{name} is {given!r}: it should be {_KINDS[type(usual)]}{such_as}")
         named[name] = value
-    try:
-        return dataclasses.replace(config, **named)
-    except TypeError as error:  # something else than numbers in a list
-        raise SigeError(f"the configuration does not fit: {error}") from error
+    return dataclasses.replace(config, **named)
+
+
+def _is_like(value: Any, usual: Any) -> bool:
+    """Whether a value is of the type of another, and its parts of that of the other's parts."""
+    if isinstance(usual, tuple):
+        return isinstance(value, tuple) and all(type(part) is type(usual[0]) for part in value)
+    return type(value) is type(usual) or (type(usual) is float and type(value) is int)
 
 
 def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
@@ -52,7 +63,12 @@ def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
         raise SigeError(f"the configuration of family {family!r} does not fit: it is {config!r}, no object of fields")
     make_config, make_model = FAMILIES[family]
     try:
-        return make_model(make_config(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+        described = configured(make_config(), config)
+        model = make_model(described)
+        sides = model.inputs()["x"][1:3]
+        if max(sides) > MAX_SIDE:
+            raise SigeError(f"its pictures would have more than {MAX_SIDE} pixels a side")
+        return model
     except SigeError:
         raise
     except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:  # such as a width of 0
@@ -62,7 +78,7 @@ def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
 def reconfigured(model: mlx.nn.Module, **settings: Any) -> mlx.nn.Module:
     """The network with other settings, such as the size of a picture, and without its weights. Raises `SigeError` when
     its parameters would be others."""
-    config = dataclasses.replace(model.config, **settings)
+    config = configured(model.config, settings)
     made = next(make for kind, make in FAMILIES.values() if isinstance(config, kind))(config)
     shapes, others = ({name: tuple(p.shape) for name, p in parameters(m).items()} for m in (model, made))
     if shapes != others:

@@ -11,8 +11,9 @@ from sige_mlx.errors import SigeError
 from sige_mlx.nn import Tensor
 
 HALVINGS = 2
-MAX_BLOCKS = 1000  # a file must not make us build a million
 """Of the picture's sides, before the residual blocks."""
+
+MAX_BLOCKS = 1000  # a file must not make us build a million
 
 MULTIPLE, LEAST = 2**HALVINGS, 2 ** (HALVINGS + 1)
 """Of which the sides must be, and what they must be at least: the blocks mirror the borders of their plane."""

@@ -104,9 +104,14 @@ def test_settings_go_into_the_configuration(run: Run, checkpoint: Path, tmp_path
         ("eps=x", "eps is 'x': it should be a number"),
         ("ch_mult=2", "ch_mult is 2: it should be a list, such as [2]"),
         ("attn_resolutions=32", "attn_resolutions is 32: it should be a list, such as [32]"),
-        ('attn_resolutions=[16, "x"]', "the configuration does not fit"),
+        ('attn_resolutions=[16, "x"]', "attn_resolutions is [16, 'x']: it should be a list, such as [16]"),
         ("num_res_blocks=true", "num_res_blocks is True: it should be a whole number"),
         ("ch=64", "another network"),
+        ("eps=NaN", "eps is nan: it must be from 0 to 2"),
+        ("eps=-1", "eps is -1: it must be from 0 to 2"),
+        ("mask_dilate_radius=-1", "mask_dilate_radius is -1: it must be 0 or more"),
+        ("sparse_resolution_threshold=0", "sparse_resolution_threshold is 0: it must be 1 or more"),
+        pytest.param("x=" + "[" * 50000, "NAME=[NUMBER, …] would be right", id="nested"),
     ],
 )
 def test_settings_that_are_none(run: Run, checkpoint: Path, tmp_path: Path, setting: str, wrong: str) -> None:

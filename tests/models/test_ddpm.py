@@ -89,8 +89,8 @@ def test_families_are_built_from_json() -> None:
     ("family", "config", "sentence"),
     [
         ("dpm", {}, r"^the model family 'dpm' is not known: it must be one of ddpm, "),
-        ("ddpm", {"channels": 3}, r"^the configuration of family 'ddpm' does not fit: .*channels"),
-        ("ddpm", {"ch": "wide"}, r"^the configuration of family 'ddpm' does not fit: "),
+        ("ddpm", {"channels": 3}, "^'channels' is no setting of such a network: it must be one of image_size, ch, "),
+        ("ddpm", {"ch": "wide"}, "^ch is 'wide': it should be a whole number$"),
         ("ddpm", ["ch"], r"^the configuration of family 'ddpm' does not fit: "),
         ("ddpm", {"ch": 48}, r"^DDPM: ch is 48; its group normalisation takes a multiple of 32$"),
         ("ddpm", {"ch": 0}, r"^DDPM: ch is 0"),

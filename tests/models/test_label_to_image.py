@@ -174,7 +174,7 @@ def test_families_are_built_from_json() -> None:
         ("spade", {"num_sparse_layers": 8}, r"^SPADE: num_sparse_layers is 8 of 7 blocks$"),
         ("spade", {"ngf": 1}, r"^SPADE: ngf is 1 and nhidden 128; they are at least 2 and 1$"),
         ("spade", {"nhidden": 0}, r"^SPADE: ngf is 64 and nhidden 0"),
-        ("spade", {"num_upsampling_layers": ["more"]}, r"^SPADE: num_upsampling_layers is \('more',\)"),
+        ("spade", {"num_upsampling_layers": ["more"]}, r"^num_upsampling_layers is \['more'\]: it should be a word$"),
         ("sub_mobile_spade", {"config_str": "1_2_3"}, r"config_str is '1_2_3'; it takes 8 numbers"),
         ("sub_mobile_spade", {"config_str": "0_2_3_4_5_6_7_8"}, r"config_str is '0_2"),
         ("sub_mobile_spade", {"config_str": "-1_2_3_4_5_6_7_8"}, r"config_str is '-1_2"),

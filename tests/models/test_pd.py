@@ -168,7 +168,7 @@ def test_edits_use_tiles_from_32_on_unless_told_otherwise() -> None:
         ({"head_dim": 0}, r"^PD: head_dim is 0; attention over 256 channels takes a divisor$"),
         ({"ch_mult": [1, 2, 4, 6, 9], "head_dim": 128}, r"^PD: head_dim is 128; attention over 576 channels"),
         ({"ch_mult": [1, 3], "attn_resolutions": [], "head_dim": 128}, r"^PD: head_dim is 128; attention over 192"),
-        ({"head_dim": "wide"}, r"^the configuration of family 'pd' does not fit: "),
+        ({"head_dim": "wide"}, "^head_dim is 'wide': it should be a whole number$"),
     ],
 )
 def test_wrong_configurations_are_refused(config: dict[str, Any], sentence: str) -> None:

@@ -153,7 +153,7 @@ def test_other_settings_are_another_network_only_if_parameters_are() -> None:
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"image_size": 256}, r"^ResNet generator: image_size is 256; it takes height and width$"),
+        ({"image_size": 256}, r"^image_size is 256: it should be a list, such as \[256\]$"),
         ({"image_size": [8, 8, 3]}, r"image_size is \(8, 8, 3\)"),
         ({"image_size": [300, 510]}, r"a picture of 510×300 pixels .*; its sides must be multiples of 4, 8 or more$"),
         ({"image_size": [4, 64]}, r"a picture of 64×4 pixels"),
