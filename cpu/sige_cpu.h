@@ -256,9 +256,9 @@ typedef struct sige_bound sige_bound;
 SIGE_API sige_bound *sige_bind(const sige_program *program, const sige_tiles *tiles, int n);
 SIGE_API void sige_bound_destroy(sige_bound *bound);
 
-/* Runs the ops in order. Slots that no op reads or writes on these tiles may be NULL, and those of lists always. Returns
- * 0, or EINVAL when another slot is NULL, or ENOMEM, before anything was written; sige_last_error says why. `seconds`,
- * if not NULL, receives each op's wall-clock seconds. */
+/* Runs the ops in order. Slots that no op reads or writes on these tiles may be NULL, and those of lists always.
+ * Returns 0, or EINVAL when another slot is NULL, or ENOMEM, before anything was written; sige_last_error says why.
+ * `seconds`, if not NULL, receives each op's wall-clock seconds. */
 SIGE_API int sige_run(sige_pool *pool, const sige_bound *bound, void *const *slots, double *seconds);
 
 /* One sentence about this thread's last failure. */

@@ -233,7 +233,7 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
     "a family that is a list": (configured({"family": ["ddpm"], "config": CONFIG}), r"config\.json: the model family"),
     "an unknown family": (configured({"family": "gan", "config": {}}), r"config\.json: the model family 'gan'"),
     "an unknown field": (configured({"family": "ddpm", "config": {"size": 3}}), r"config\.json: .*size"),
-    "a field of another type": (configured({"family": "ddpm", "config": {"ch": "x"}}), r"config\.json: ch is 'x': it sh"),
+    "a field of another type": (configured({"family": "ddpm", "config": {"ch": "x"}}), r"ch is 'x': it should be a"),
     "an impossible network": (configured({"family": "ddpm", "config": {**CONFIG, "ch": 20}}), r"DDPM: ch is 20"),
 }
 

@@ -10,7 +10,5 @@ extern const sige_isa SIGE_ISA(sige_isa);
 #define TEXT(name) TEXT_OF(name)
 #define ENTRY(kind, name) [SIGE_##kind] = &SIGE_OP_TYPE(name),
 
-const sige_isa SIGE_ISA(sige_isa) = {.name = TEXT(SIGE_ISA_NAME),
-                                     .pack_size = sige_packed_size,
-                                     .pack = sige_pack_panels,
-                                     .types = {SIGE_OPS(ENTRY)}};
+const sige_isa SIGE_ISA(sige_isa) = {
+    .name = TEXT(SIGE_ISA_NAME), .pack_size = sige_packed_size, .pack = sige_pack_panels, .types = {SIGE_OPS(ENTRY)}};
