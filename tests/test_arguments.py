@@ -47,6 +47,12 @@ def test_numbers_out_of_range(value: float) -> None:
         real(value, "it", 0, 1)
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_numbers_beyond_all_floats(value: int) -> None:
+    with pytest.raises(SigeError, match="it must be from 0 to 1$"):
+        real(value, "it", 0, 1)
+
+
 def test_the_least_may_be_excluded() -> None:
     assert real(0, "it", 0, 1) == 0
     with pytest.raises(SigeError, match="it must be above 0 and at most 1"):

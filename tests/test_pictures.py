@@ -107,6 +107,17 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
                 check_is_picture(tmp_path / name)
 
 
+def test_pipes_and_devices_are_no_pictures(tmp_path: Path) -> None:
+    """One would be waited for, and be read once where a picture is read twice."""
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/null")):
+        for asked in (open_image, check_is_picture):
+            with pytest.raises(
+                SigeError, match=f"^{path} is a pipe or a device: a picture in a regular file is wanted$"
+            ):
+                asked(path)
+
+
 @pytest.mark.parametrize("raised", [struct.error("unpack"), IndexError(), KeyError("x"), OverflowError("too large")])
 def test_whatever_a_decoder_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception) -> None:
     def load(self: Image.Image) -> None:

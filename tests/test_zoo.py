@@ -270,6 +270,19 @@ def test_colours_that_are_not_those_of_the_classes(tmp_path: Path, text: str) ->
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [None, 5, b"ddpm"])
+def test_what_names_no_model(name: Any) -> None:
+    for asked in (zoo.load, zoo.network, zoo.random):
+        with pytest.raises(SigeError, match="is no model: give a model's name or the path of its folder"):
+            asked(name)
+
+
+@pytest.mark.parametrize("settings", [{"foo": 1}, {"image_size": "x"}, {"image_size": (128, 128)}])
+def test_settings_that_a_network_has_not(settings: dict[str, Any]) -> None:
+    with pytest.raises(SigeError, match="foo|image_size"):
+        zoo.load(zoo.DEFAULT).configured(**settings)
+
+
 def test_a_checkpoint_for_a_folder_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "church.pth"
     path.write_bytes(b"PK")

@@ -40,9 +40,10 @@ def configured(config: Any, fields: Mapping[str, Any]) -> Any:
             raise SigeError(f"{name!r} is no setting of such a network: it must be one of {', '.join(known)}")
         value, usual = tuple(given) if isinstance(given, list) else given, getattr(config, name)
         if not _is_like(value, usual):
-            example = list(usual) if isinstance(value, tuple) else [given]
-            such_as = f", such as {example}" if isinstance(usual, tuple) else ""
-            raise SigeError(f"{name} is {given!r}: it should be {_KINDS[type(usual)]}{such_as}")
+            kind = _KINDS[type(usual)]
+            if isinstance(usual, tuple):
+                kind += f", such as {list(usual) if isinstance(value, tuple) else [given]}"
+            raise SigeError(f"{name} is {given!r}: it should be {kind}")
         named[name] = value
     return dataclasses.replace(config, **named)
 

@@ -59,6 +59,10 @@ def test_what_cannot_be_converted(run: Run, checkpoint: Path, tmp_path: Path) ->
     out = ["--out", tmp_path / "model"]
     for source in ("typo.pth", "text.pth", "other.safetensors"):
         assert source in run("convert", tmp_path / source, *out).sentence
+    (tmp_path / "noise.safetensors").write_bytes(b"\0" * 99)
+    assert "it is a damaged safetensors file, or none" in run("convert", tmp_path / "noise.safetensors", *out).sentence
+    assert "the name of the checkpoint is empty" in run("convert", "", *out).sentence
+    assert "the image size is 0: it must be 1 or more" in run("convert", checkpoint, *out, "--image-size", 0).sentence
     assert "float64" in run("convert", checkpoint, *out, "--dtype", "float64").sentence
     assert "gan" in run("convert", checkpoint, *out, "--family", "gan").sentence
     assert not (tmp_path / "model").exists()
@@ -70,6 +74,16 @@ def test_a_converted_model_is_not_converted_again(run: Run, checkpoint: Path, tm
     for folder in (model, zoo.ASSETS / zoo.LABELS):
         said = run("convert", folder / "model.safetensors", "--out", tmp_path / "again").sentence
         assert said.endswith(f"model.safetensors: is converted already; use it with --model {folder}")
+    (model / "config.json").unlink()
+    said = run("convert", model, "--out", tmp_path / "again").sentence
+    assert said.endswith("is a converted model's model.safetensors, without the config.json that belongs beside it")
+
+
+def test_a_name_obeys_no_terminal(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    """Neither in what is said nor in tables, where square brackets are none of the table's own."""
+    named = tmp_path / "a\x1b[31m\n[red]b"
+    for said in (run("convert", checkpoint, "--out", named).out, run("info", "--model", named).out):
+        assert r"a\x1b[31m\n[red]b" in said and "\x1b" not in said
 
 
 def test_weights_of_a_type_that_nobody_reads(run: Run, model: Path, tmp_path: Path) -> None:

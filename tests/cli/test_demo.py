@@ -1,4 +1,5 @@
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from sige_mlx import zoo
+from sige_mlx.editing.destination import own_or_new
 from sige_mlx.models.spade import SPADEConfig
 from tests.cli.conftest import Run
 from tests.tiny import CONFIG, write_tiny_model
@@ -72,6 +74,11 @@ def test_a_demo_that_is_not(run: Run, tmp_path: Path) -> None:
         said = run("demo", "labels", option, value, "--out", tmp_path / "demo.png").sentence
         assert f"{option} is for pictures: the network of label maps runs once" in said
     assert not (tmp_path / "demo.png").exists()
+
+
+def test_a_pipe_of_the_demos_name_is_left_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "demo.png")
+    assert own_or_new(tmp_path / "demo.png") == tmp_path / "demo-2.png"
 
 
 def test_the_demo_looks_where_it_may_write_before_it_runs(run: Run, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -68,6 +69,9 @@ def test_a_tensor_built_in_another_shape_is_a_bug(tmp_path: Path) -> None:
         list(safetensors_file.write(tmp_path / "a", {"x": (2,)}, "float32", lambda _: np.zeros(3), {}))
 
 
+FULL = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -77,6 +81,11 @@ def test_a_tensor_built_in_another_shape_is_a_bug(tmp_path: Path) -> None:
         {"x": {"dtype": "F32", "shape": [-4], "data_offsets": [0, 16]}},
         {"x": {"dtype": "F99", "shape": [4], "data_offsets": [0, 16]}},
         {"x": {"dtype": "F8_E4M3", "shape": [16], "data_offsets": [0, 16]}},
+        {"x": {"dtype": "F32", "shape": [0, 2**63], "data_offsets": [0, 0]}, "y": FULL},
+        {
+            "x": {"dtype": "F32", "shape": [1] * 70, "data_offsets": [0, 4]},
+            "y": {**FULL, "shape": [3], "data_offsets": [4, 16]},
+        },
         {"x": {}},
         {"x": 3},
         [],
@@ -86,7 +95,7 @@ def test_headers_that_lie(header: object, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(16))
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match="^" + re.escape(f"{path}: ")):
         safetensors_file.read(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mlx.core as mx
 import numpy as np
 import pytest
 from PIL import Image
@@ -32,6 +33,19 @@ def test_what_is_beyond_the_range_is_clipped() -> None:
     x = to_model(PIXELS) * 0 + 3
     assert (from_model(x) == 255).all()
     assert (from_model(-x) == 0).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_no_picture(value: float) -> None:
+    x = np.zeros((1, *SIZE, 3), np.float32)
+    x[0, 1, 1, 1] = value
+    with pytest.raises(SigeError, match="holds values that are not finite: its weights are damaged"):
+        from_model(mx.array(x))
+
+
+def test_what_was_recorded_cannot_be_written_to() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        Source.of(PIXELS.copy(), SIZE).pixels[:] = 0
 
 
 def test_arrays_are_copied() -> None:
