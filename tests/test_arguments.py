@@ -49,7 +49,7 @@ def test_numbers_out_of_range(value: float) -> None:
 
 @pytest.mark.parametrize("value", [10**400, -(10**400)])
 def test_numbers_beyond_all_floats(value: int) -> None:
-    with pytest.raises(SigeError, match="it must be from 0 to 1$"):
+    with pytest.raises(SigeError, match=r"it must be from 0 to 1$"):
         real(value, "it", 0, 1)
 
 

@@ -279,7 +279,7 @@ def test_what_names_no_model(name: Any) -> None:
 
 @pytest.mark.parametrize("settings", [{"foo": 1}, {"image_size": "x"}, {"image_size": (128, 128)}])
 def test_settings_that_a_network_has_not(settings: dict[str, Any]) -> None:
-    with pytest.raises(SigeError, match="foo|image_size"):
+    with pytest.raises(SigeError, match=r"foo|image_size"):
         zoo.load(zoo.DEFAULT).configured(**settings)
 
 
