@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from sige_mlx.converters import source
@@ -44,8 +45,11 @@ def fetch(address: str) -> Path:
     except Exception as error:  # the library has changed twice what it raises where there is no network
         cached = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
         if cached.is_dir():
-            return source.snapshot(cached, revision) / folder
-        why = f"is not in the hub's cache {cached.parent}, and the hub cannot be reached: {first_line(error)}"
+            snapshot = source.snapshot(cached, revision) / folder
+            with suppress(SigeError):  # a download that came to no end: why it did not is told below
+                source.find(snapshot)
+                return snapshot
+        why = f"is not whole in the hub's cache {cached.parent}, and the hub cannot be reached: {first_line(error)}"
         if isinstance(error, errors.GatedRepoError):
             why = (
                 f"its owner wants to be asked first, at https://huggingface.co/{repo}; then log in with `hf auth login`"

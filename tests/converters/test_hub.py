@@ -79,8 +79,17 @@ def test_a_repository_in_the_cache_needs_no_network(tmp_path: Path, network: dic
         assert ended.status == 0, ended
         assert f"{tmp_path / 'ours' / 'net'} is written: ddpm" in ended.out and "Use it with --model net" in ended.out
     assert "models--owner--net: holds no snapshot of v2; there are 1" in absent.sentence
-    assert unknown.sentence.startswith("hf:owner/other: is not in the hub's cache ")
+    assert unknown.sentence.startswith("hf:owner/other: is not whole in the hub's cache ")
     assert "and the hub cannot be reached: " in unknown.sentence
+
+
+def test_a_download_that_came_to_no_end(tmp_path: Path) -> None:
+    kept = into_cache(pipeline(tmp_path / "made"), tmp_path / "hub")
+    for link in (kept / "snapshots").rglob("*.safetensors"):
+        link.unlink()
+    (ended,) = run(tmp_path, "hf:owner/net", **NOBODY)
+    assert ended.sentence.startswith("hf:owner/net: is not whole in the hub's cache ")
+    assert "and the hub cannot be reached: " in ended.sentence
 
 
 @pytest.mark.parametrize(
