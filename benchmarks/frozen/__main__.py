@@ -1,6 +1,5 @@
 """`python -m benchmarks.frozen DIR`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +35,7 @@ def main(
         terminal.say(f"benchmarks.frozen: {error}", err=True)
         raise typer.Exit(1) from error
     if as_json:
-        terminal.say(json.dumps(in_json(report), indent=2))
+        terminal.print_json(in_json(report))
     else:
         print_table(report)
     raise typer.Exit(0 if report.within_bounds else 1)
