@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = f"sige_mlx/_native/libsige_cpu.{'dylib' if sys.platform == 'darwin' else 'so'}"
+HEADER = "sige_mlx/_native/sige_cpu.h"  # Python reads the library's structs from it
 SCRATCH = {"__pycache__", "build", ".DS_Store"}
 
 USE_IT = """
@@ -60,7 +61,7 @@ def test_wheel_holds_the_package_and_nothing_else(distributions: tuple[Path, Pat
     with zipfile.ZipFile(distributions[1]) as wheel:
         names = {n for n in wheel.namelist() if ".dist-info/" not in n}
     not_shipped = ("converters/recipes/", "metal/sim/", "metal/README.md", "_native/")
-    assert names == {f"sige_mlx/{p}" for p in tree(ROOT / "sige_mlx", not_shipped)} | {LIBRARY}
+    assert names == {f"sige_mlx/{p}" for p in tree(ROOT / "sige_mlx", not_shipped)} | {LIBRARY, HEADER}
     assert "sige_mlx/converters/__init__.py" in names
 
 
