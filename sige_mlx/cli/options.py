@@ -106,9 +106,12 @@ Tolerance = Annotated[
 
 def eps(tolerance: float | None) -> float | None:
     """A tolerance as sessions take it; raises `SigeError` for one out of range."""
+    if tolerance is None:
+        return None
     from sige_mlx.arguments import real
+    from sige_mlx.masks.difference import LEVELS
 
-    return None if tolerance is None else real(tolerance, "--tolerance", 0, 255) / 127.5
+    return real(tolerance, "--tolerance", 0, 255) / LEVELS
 
 
 def named(context: typer.Context) -> set[str]:

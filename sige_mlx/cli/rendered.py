@@ -40,6 +40,7 @@ def of_pictures(
     """By a diffusion model with the settings `sampling`, or without them by a network that translates; `eps` is how
     much pixels may differ that were not edited, by default the model's."""
     from sige_mlx.editing import EditSession, TranslationSession
+    from sige_mlx.masks.difference import LEVELS
 
     session: EditSession | TranslationSession
     if sampling is None:
@@ -57,7 +58,7 @@ def of_pictures(
     elif (painted.pixels == before).all():
         why = "the pictures do not differ"
     else:
-        why = f"no pixels differ by more than {int(session.reader.eps * 127.5)} of 255 levels"
+        why = f"no pixels differ by more than {int(session.reader.eps * LEVELS)} of 255 levels"
     return Rendered(result, dense, before, painted.pixels, settings, f"{why}. The result is {same}")
 
 

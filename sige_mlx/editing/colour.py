@@ -170,9 +170,7 @@ def alpha_of(image: Image.Image) -> Alpha | None:
     """The transparency of an image; None where every pixel is opaque."""
     if not image.has_transparency_data:
         return None
-    if image.mode.startswith(
-        "I"
-    ):  # one value is transparent, which Pillow would look for after it has cut it to 8 bits
+    if image.mode.startswith("I"):  # one value is transparent; Pillow would look for it after cutting to 8 bits
         alpha = np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8)
     else:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))

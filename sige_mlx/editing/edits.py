@@ -9,11 +9,8 @@ import numpy as np
 from sige_mlx.arguments import real, whole
 from sige_mlx.editing.images import Source
 from sige_mlx.masks import difference_mask, dilate, user_mask
-from sige_mlx.masks.difference import Mask
+from sige_mlx.masks.difference import LEVELS, Mask
 from sige_mlx.pictures import ImageLike, Size
-
-LEVELS = 127.5
-"""Grey levels of 8 bits in one unit of `eps`."""
 
 ROUNDED = 3 / LEVELS
 """Of [-1, 1]: what 8 bits may lose on the way from one colour profile to another, which is no edit."""

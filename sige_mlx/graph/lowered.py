@@ -49,14 +49,18 @@ class Lowered:
         return regions(self.graph, self._apart, self.policy)
 
     @cached_property
+    def _whole(self) -> Regions:
+        return whole(self.graph, self.groups)
+
+    @cached_property
     def dense(self) -> Program:
         """The whole network on the whole image."""
-        return lower(self.graph, self.groups, whole(self.graph, self.groups), self.tile)
+        return lower(self.graph, self.groups, self._whole, self.tile)
 
     @cached_property
     def recording(self) -> Program:
         """The dense pass that keeps what any edit may read: which arrays those are does not depend on the mask."""
-        return lower(self.graph, self.groups, whole(self.graph, self.groups), self.tile, self.edit.recorded)
+        return lower(self.graph, self.groups, self._whole, self.tile, self.edit.recorded)
 
     @cached_property
     def edit(self) -> Program:

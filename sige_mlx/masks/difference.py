@@ -20,6 +20,9 @@ Mask = npt.NDArray[np.bool_]
 COVERAGE = 0.3  # share of a low-resolution pixel that must be edited for the pixel to count as edited
 MARGIN = 1e-3  # below the most covered pixel, which so always counts
 
+LEVELS = 127.5
+"""Grey levels of 8 bits in one unit of `eps`: of the range [-1, 1] that networks work in."""
+
 
 def difference_mask(original: npt.ArrayLike, edited: npt.ArrayLike, eps: float) -> Mask:
     """Pixels at which any channel differs by more than `eps`: [..., H, W, C] twice -> bool [..., H, W].
@@ -39,7 +42,7 @@ def difference_mask(original: npt.ArrayLike, edited: npt.ArrayLike, eps: float) 
     for channel in range(a.shape[-1]):  # several times as fast as any(-1), whose inner loop is only C long
         u, v = a[..., channel], b[..., channel]
         if grey_levels:  # unsigned: u - v would wrap
-            mask |= np.subtract(np.maximum(u, v), np.minimum(u, v), out=difference) > eps * 127.5
+            mask |= np.subtract(np.maximum(u, v), np.minimum(u, v), out=difference) > eps * LEVELS
         else:
             mask |= np.abs(np.subtract(u, v, out=difference), out=difference) > eps
             if np.isnan(difference).any():  # compared with anything it is false: as if nothing were edited

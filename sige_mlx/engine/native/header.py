@@ -30,11 +30,8 @@ class Header:
                 following += 1
         self.structs: dict[str, Any] = {}
         for name, body in _STRUCT.findall(text):
-            fields = []
             union = _UNION.search(body)
-            if union:
-                body = body.replace(union[0], "")
-            fields += self._fields(body)
+            fields = self._fields(body.replace(union[0], "") if union else body)
             if union:
                 inner = type(f"{name}_{union[2]}", (ctypes.Union,), {"_fields_": self._fields(union[1])})
                 fields.append((union[2], inner))
