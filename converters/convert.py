@@ -27,7 +27,7 @@ from sige_mlx.converters.folder import staged_folder
 from sige_mlx.converters.network import VERSION, Recognised, recognised
 from sige_mlx.converters.source import find
 from sige_mlx.errors import SigeError
-from sige_mlx.published import KNOWN
+from sige_mlx.families import FAMILIES
 
 DTYPES = ("float32", "float16")
 _CHUNK = 1 << 23
@@ -68,11 +68,11 @@ def convert(
     Hugging Face hub's cache), or the address of a repository there (see `hub.fetch`). What diffusers wrote beside the
     weights is read, and what it says otherwise than our network does is an error.
     The network is recognised by its tensors, unless `family` names it; `image_size` is its nominal height and width
-    where they are not the published ones; `settings` are fields of its configuration that no tensor tells, such as
-    `sparse_resolution_threshold`; `dtype` is "float32" or "float16"; `prefer` says which weights of a file that has
-    several: "ema", "raw" or their place (see `checkpoint.state_dict`). An existing model is only replaced with `force`,
-    and whatever interrupts the conversion, the folder is either as it was or complete. `progress(stage, done, total)`
-    is told of the bytes read (stage "checksum") and written ("write").
+    where they are not the published ones; `settings` are fields of its configuration that no tensor tells, and of the
+    `EditPolicy` of its edits, such as `tiles_from`; `dtype` is "float32" or "float16"; `prefer` says
+    which weights of a file that has several: "ema", "raw" or their place (see `checkpoint.state_dict`). An existing
+    model is only replaced with `force`, and whatever interrupts the conversion, the folder is either as it was or
+    complete. `progress(stage, done, total)` is told of the bytes read (stage "checksum") and written ("write").
     Raises `SigeError` with one sentence for anything wrong with the file, its tensors or the destination.
     """
     if dtype not in DTYPES:
@@ -101,7 +101,9 @@ def convert(
     with staged_folder(destination, (zoo.CONFIG_FILE, zoo.WEIGHTS_FILE), nbytes, force) as folder:
         provenance = {"file": weights.path.name.encode(errors="replace").decode(), "sha256": sha256}
         network = dataclasses.asdict(found.configuration)
-        config = {"format": zoo.FORMAT, "family": found.match.family, "config": network, "source": provenance}
+        edit = {name: getattr(found.policy, name) for name in zoo.EDIT}
+        config = {"format": zoo.FORMAT, "family": found.match.family, "config": network, "edit": edit}
+        config["source"] = provenance
         (folder / zoo.CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
         metadata = {
             "format": "mlx",
@@ -158,7 +160,7 @@ def _digests(paths: tuple[Path, ...], tell: Progress) -> tuple[str, str]:
 
 def _origin(found: Recognised, path: Path, md5: str) -> tuple[str, ...]:
     """Whether it is a file of the authors, or only called like one, or of a network that several of theirs have."""
-    files = [(name, file) for name, known in KNOWN.items() for file in known.files]
+    files = [(name, file) for of in FAMILIES.values() for name, known in of.published.items() for file in known.files]
     for name, file in files:
         if file.md5 == md5:
             return (f"by its MD5 this is {file.name}, the authors' file of {name}",)
@@ -169,7 +171,7 @@ def _origin(found: Recognised, path: Path, md5: str) -> tuple[str, ...]:
             wrong = f"its MD5 is {md5}, not {file.md5}: it is another file, or a damaged one"
             return (f"it is called as the authors' file of {name} is, but {wrong}",)
     family, config = found.match.family, found.configuration
-    alike = [name for name, known in KNOWN.items() if known.family == family and known.network().config == config]
-    if len(alike) > 1 and any(file.md5 for name in alike for file in KNOWN[name].files):
+    alike = {name: known for name, known in FAMILIES[family].published.items() if known.of(family) == config}
+    if len(alike) > 1 and any(file.md5 for known in alike.values() for file in known.files):
         return (f"its network is that of {', '.join(alike)}, and by its MD5 it is none of their authors' files",)
     return ()

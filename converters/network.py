@@ -13,13 +13,13 @@ from sige_mlx.converters import checkpoint, safetensors_file
 from sige_mlx.converters.checkpoint import Checkpoint, CheckpointError, StateDict, Tensor, numpy_arrays, sniff
 from sige_mlx.converters.checkpoint.reader import map_file
 from sige_mlx.converters.checkpoint.tensor import FLOATING
-from sige_mlx.converters.families import FAMILIES, Family, Match, diffusers, recognise
+from sige_mlx.converters.families import LAYOUTS, Family, Match, diffusers, recognise
 from sige_mlx.converters.families.diffusers_config import CLASS, Described, schedule_remarks
 from sige_mlx.converters.source import Weights
 from sige_mlx.described import read_json
 from sige_mlx.errors import SigeError
-from sige_mlx.models import build, configured
-from sige_mlx.models.spade import LabelToImageConfig
+from sige_mlx.families import FAMILIES, build, configured
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.nn.module import parameters
 
 VERSION = "sige_mlx_version"  # among the metadata of the weights that we write
@@ -32,6 +32,7 @@ class Recognised:
 
     match: Match
     configuration: Any
+    policy: EditPolicy
     tensors: Mapping[str, Tensor]
     notes: tuple[str, ...]
 
@@ -40,9 +41,9 @@ def recognised(
     weights: Weights, prefer: str, family: str | None, image_size: int | None, settings: Mapping[str, Any]
 ) -> Recognised:
     """What `weights` hold; see `convert` for the others. Raises `SigeError` for anything wrong with it."""
-    candidates = [f for f in FAMILIES if family in (None, f.name)]
+    candidates = [f for f in LAYOUTS if family in (None, f.name)]
     if not candidates:
-        raise SigeError(f"family is {family!r}; it is one of {', '.join(f.name for f in FAMILIES)}")
+        raise SigeError(f"family is {family!r}; it is one of {', '.join(FAMILIES)}")
     state, notes = _state_dict(weights, prefer, candidates)
     described = _description(weights) if diffusers.is_theirs(state.tensors) else None
     if described and image_size is None:
@@ -63,7 +64,7 @@ def recognised(
     for name in (name for origin in match.layout.sources.values() for name in origin.tensors):
         if (dtype := tensors[name].dtype) not in FLOATING:
             raise CheckpointError(f"{weights.path}: its tensor {name} is {dtype}; weights are floating-point numbers")
-    return Recognised(match, _configured(weights, match, settings), tensors, notes)
+    return Recognised(match, *_configured(weights, match, settings), tensors, notes)
 
 
 def _description(weights: Weights) -> Described | None:
@@ -136,22 +137,24 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tensor.shape for name, tensor in tensors.items()}
 
 
-def _configured(weights: Weights, match: Match, settings: Mapping[str, Any]) -> Any:
-    """The recognised configuration with `settings` in it, which must not make it another network."""
-    known = [f.name for f in dataclasses.fields(match.config)]
-    for name in settings:
-        if name not in known:
-            raise SigeError(f"{name!r} is no setting of family {match.family!r}: it must be one of {', '.join(known)}")
-    config = configured(match.config, settings)
-    zoo.check_settings(config)
+def _configured(weights: Weights, match: Match, settings: Mapping[str, Any]) -> tuple[Any, EditPolicy]:
+    """The recognised configuration and how edits are computed, with `settings` in them, which must not make it another
+    network."""
+    of_network, of_edits = ({f.name for f in dataclasses.fields(of)} for of in (match.config, EditPolicy))
+    for name in settings.keys() - of_network - of_edits:
+        known = ", ".join(sorted(of_network | of_edits))
+        raise SigeError(f"{name!r} is no setting of family {match.family!r}: it must be one of {known}")
+    config = configured(match.config, {name: settings[name] for name in settings if name in of_network})
+    policy = FAMILIES[match.family].policy(config)
+    policy = configured(policy, {name: settings[name] for name in settings if name in of_edits})
     network = build(match.family, dataclasses.asdict(config))
     built = {name: tuple(array.shape) for name, array in parameters(network).items()}
     if built != {name: origin.built_shape for name, origin in match.layout.sources.items()}:
         given = ", ".join(f"{name}={value}" for name, value in settings.items())
         hint = ""
-        if isinstance(config, LabelToImageConfig):
+        if FAMILIES[match.family].task == "labels":
             read = match.config.semantic_nc
             ways = (f"input_nc={read} with no_instance=true", f"input_nc={read - 1} with no_instance=false")
             hint = f"; the {read} channels that it reads are {' or '.join(ways)}"
         raise SigeError(f"{weights.path}: its tensors are those of another network than {given} asks for{hint}")
-    return config
+    return config, policy

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sige_mlx import families
 from sige_mlx.described import read_json
 from sige_mlx.errors import SigeError, printable
-from sige_mlx.models.spade import LabelToImageConfig
 
 Colour = tuple[int, int, int]
 """Red, green and blue."""
@@ -73,7 +73,7 @@ def classes_of(config: Any, path: Path | None) -> Classes:
     """The classes that a network of label maps knows: those in the file `path`, an object from names to [red, green,
     blue] in the order of the ids, if there is one; else Cityscapes', if it has as many. Nothing for what nobody told,
     and for other networks. Raises `SigeError` for a file that says something else."""
-    count = config.input_nc if isinstance(config, LabelToImageConfig) else 0
+    count = config.input_nc if families.of(config).task == "labels" else 0
     if path is None or not os.path.exists(path):
         return CITYSCAPES if count == len(CITYSCAPES) else ()
     purpose = f"the colours of {count} classes"

@@ -4,7 +4,7 @@ import os
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mlx.core as mx
 import mlx.nn
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from sige_mlx import arguments
+from sige_mlx import arguments, families
 from sige_mlx.cache import cache_folder, cached_folders
 from sige_mlx.described import read_json
 from sige_mlx.engine import Engine
@@ -20,9 +20,8 @@ from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.policy import EditPolicy, Output
 from sige_mlx.label_classes import Classes, Palette, classes_of, palette_of
-from sige_mlx.models import build, reconfigured
 from sige_mlx.nn.module import parameters
-from sige_mlx.published import HUB, KNOWN, telling_name
+from sige_mlx.published import HUB, telling_name
 
 ASSETS = Path(__file__).parent / "assets"
 """What ships inside the package: the embedded models and the pictures of the demos."""
@@ -41,17 +40,45 @@ LABELS_FILE = "labels.json"
 """What is in a model's folder: the network, its weights and, where label maps have colours of their own, the names and
 colours of the classes."""
 
-FORMAT = 1
-"""Of `config.json`."""
+FORMAT = 2
+"""Of `config.json`; format 1 had what edits are computed by among the network's settings."""
+
+
+EDIT = ("tiles_from", "statistics", "eps", "dilation", "dilation_per_level")
+"""Fields of `EditPolicy` that a model's folder tells; the others are the caller's to say."""
+
+
+Of = TypeVar("Of", bound="Network")
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """A network and where its weights are read from, one parameter at a time."""
+class Network:
+    """A network of a family, and how edits of it are computed where nobody says otherwise."""
 
     name: str
     family: str
     model: mlx.nn.Module
+    edit: EditPolicy
+
+    @property
+    def task(self) -> families.Task:
+        """What it does."""
+        return families.FAMILIES[self.family].task
+
+    def policy(self, tiles_from: int | None = None, output: Output = "tiles") -> EditPolicy:
+        """How edits of the network are computed; with tiles from planes of another side where one is given."""
+        return replace(self.edit, output=output, tiles_from=self.edit.tiles_from if tiles_from is None else tiles_from)
+
+    def configured(self: Of, **settings: Any) -> Of:
+        """The same in other settings, such as the `image_size` of a network that takes any. Raises `SigeError` where
+        its parameters would be others."""
+        return replace(self, model=families.reconfigured(self.model, **settings))
+
+
+@dataclass(frozen=True)
+class Pretrained(Network):
+    """A network and where its weights are read from, one parameter at a time."""
+
     load: Loader
     classes: Classes = ()
     """What a network of label maps knows; nothing where their names and colours are not told."""
@@ -61,18 +88,9 @@ class Pretrained:
         """The colours of the classes."""
         return palette_of(self.classes)
 
-    def policy(self, tiles_from: int | None = None, output: Output = "tiles") -> EditPolicy:
-        """How edits of the network are computed; with tiles from planes of another side where one is given."""
-        return EditPolicy.of(self.model.config, tiles_from, output)
-
     def engine(self, device: str = "cpu", policy: EditPolicy | None = None, **options: Any) -> Engine:
         """An `Engine` of the network, by default under its own policy; options are the engine's."""
         return Engine(self.model, device, policy or self.policy(), load=self.load, **options)
-
-    def configured(self, **settings: Any) -> "Pretrained":
-        """The same weights in a network with other settings, such as the `image_size` of one that takes any. Raises
-        `SigeError` when they do not fit in."""
-        return replace(self, model=reconfigured(self.model, **settings))
 
     def module(self) -> mlx.nn.Module:
         """The network as a plain MLX module with its weights in it."""
@@ -86,7 +104,7 @@ def names() -> list[str]:
     where the cache cannot be read."""
     folders = (cache_folder() / name for name in cached_folders())
     cached = [spelled(folder) for folder in folders if os.path.isfile(folder / CONFIG_FILE)]
-    return list(dict.fromkeys([*EMBEDDED, *KNOWN, *cached]))
+    return list(dict.fromkeys([*EMBEDDED, *families.KNOWN, *cached]))
 
 
 def is_here(name: str) -> bool:
@@ -101,7 +119,7 @@ def spelled(folder: Path) -> str:
     if name not in EMBEDDED and folder == cache_folder() / name:
         return name
     path = str(folder)
-    return os.path.join(os.curdir, path) if path in EMBEDDED or path in KNOWN else path
+    return os.path.join(os.curdir, path) if path in EMBEDDED or path in families.KNOWN else path
 
 
 def load(name: str | Path) -> Pretrained:
@@ -109,24 +127,25 @@ def load(name: str | Path) -> Pretrained:
     `model.safetensors` and, where label maps have colours of their own, `labels.json` (see `classes_of`). Raises
     `SigeError` when it is nowhere, or when its files do not belong together."""
     folder = _folder(name)
-    family, model = _described(folder)
-    load = _safetensors(folder / WEIGHTS_FILE, model)
-    return Pretrained(str(name), family, model, load, classes_of(model.config, folder / LABELS_FILE))
+    of = _described(str(name), folder)
+    load = _safetensors(folder / WEIGHTS_FILE, of.model)
+    return Pretrained(of.name, of.family, of.model, of.edit, load, classes_of(of.model.config, folder / LABELS_FILE))
 
 
-def network(name: str | Path) -> tuple[str, mlx.nn.Module]:
-    """Family and network of a model, without its weights: those of a published one need not be on this machine. One
-    that is here is what its folder says, whatever others were published by its name."""
-    if str(name) in KNOWN and not _is_converted(str(name)):
-        published = KNOWN[str(name)]
-        return published.family, published.network()
-    return _described(_folder(name))
+def network(name: str | Path) -> Network:
+    """A model without its weights: those of a published one need not be on this machine. One that is here is what its
+    folder says, whatever others were published by its name."""
+    if str(name) in families.KNOWN and not _is_converted(str(name)):
+        family, published = families.KNOWN[str(name)]
+        model = families.build(family, dict(published.config))
+        return Network(str(name), family, model, families.FAMILIES[family].policy(model.config))
+    return _described(str(name), _folder(name))
 
 
 def classes(name: str | Path) -> Classes:
     """The classes of a model of label maps (see `classes_of`), whose weights need not be on this machine."""
-    config = network(name)[1].config
-    if str(name) in KNOWN:
+    config = network(name).model.config
+    if str(name) in families.KNOWN:
         return classes_of(
             config, cache_folder() / name / LABELS_FILE if _is_converted(str(name), LABELS_FILE) else None
         )
@@ -135,8 +154,8 @@ def classes(name: str | Path) -> Classes:
 
 def random(name: str | Path, seed: int = 0) -> Pretrained:
     """A model's network with random weights: as fast as the real one, and as memory-hungry."""
-    family, model = network(name)
-    return Pretrained(str(name), family, model, random_weights(model, seed))
+    of = network(name)
+    return Pretrained(of.name, of.family, of.model, of.edit, random_weights(of.model, seed))
 
 
 def random_weights(model: mlx.nn.Module, seed: int = 0) -> Loader:
@@ -159,9 +178,7 @@ def name_for(family: str, config: Any, source: Path, md5: str | None = None) -> 
     """What to call a converted model in the cache: the published one's name if it is that network (where others are
     alike, the one whose file has this MD5 or name), else the file's or, where many files are called so, the name of the
     folder or repository it is in. Raises `SigeError` for a name that is another model's already."""
-    alike = {
-        name: known for name, known in KNOWN.items() if known.family == family and known.network().config == config
-    }
+    alike = {name: known for name, known in families.FAMILIES[family].published.items() if known.of(family) == config}
     for is_it in (lambda file: file.md5 is not None and file.md5 == md5, lambda file: file.called(source)):
         for name, known in alike.items():
             if any(map(is_it, known.files)):
@@ -170,17 +187,9 @@ def name_for(family: str, config: Any, source: Path, md5: str | None = None) -> 
     if len(told) == 1:
         return told[0]
     name = telling_name(source)
-    if name in EMBEDDED or (name in KNOWN and name not in alike):
+    if name in EMBEDDED or (name in families.KNOWN and name not in alike):
         raise SigeError(f"{source}: would be called {name}, which is the name of another model: give --out FOLDER")
     return name
-
-
-def check_settings(config: Any) -> None:
-    """Raises `SigeError` for settings of edits that are out of range."""
-    arguments.real(config.eps, "eps", 0, 2)
-    arguments.whole(config.mask_dilate_radius, "mask_dilate_radius", 0)
-    arguments.whole(config.sparse_resolution_threshold, "sparse_resolution_threshold", 1)
-    arguments.whole(getattr(config, "downsample_dilate_radius", 1), "downsample_dilate_radius", 0)
 
 
 def _is_converted(name: str, *files: str) -> bool:
@@ -192,26 +201,29 @@ def _is_converted(name: str, *files: str) -> bool:
     return all(os.path.isfile(folder / file) for file in files or (CONFIG_FILE,))
 
 
-def _described(folder: Path) -> tuple[str, mlx.nn.Module]:
+def _described(name: str, folder: Path) -> Network:
     path = folder / CONFIG_FILE
     purpose = "a model's configuration"
     described = read_json(path, purpose)
     try:
-        family, config, version = described["family"], described["config"], described.get("format", FORMAT)
+        family, config, version = described["family"], described["config"], described.get("format", 1)
+        edit = described.get("edit", {})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         hint = (
             f": run `sige-mlx convert {folder}`" if isinstance(described, dict) and "_class_name" in described else ""
         )
         raise SigeError(f"{path} cannot be read as {purpose}: it has no family and config{hint}") from error
-    if type(version) is not int or version != FORMAT:
+    if type(version) is not int or not 1 <= version <= FORMAT:
         raise SigeError(
-            f"{path} has format {version!r} and this version of sige-mlx reads format {FORMAT}: convert the checkpoint"
-            " again, or install the version that wrote it"
+            f"{path} has format {version!r} and this version of sige-mlx reads formats 1 to {FORMAT}: convert the"
+            " checkpoint again, or install the version that wrote it"
         )
     try:
-        model = build(family, config)
-        check_settings(model.config)
-        return family, model
+        if version == 1:
+            config, edit = families.parted(family, config)
+        model = families.build(family, config)
+        policy = families.configured(families.FAMILIES[family].policy(model.config), edit)
+        return Network(name, family, model, policy)
     except SigeError as error:
         raise SigeError(f"{path}: {error}") from error
 
@@ -221,7 +233,7 @@ def _folder(name: str | Path) -> Path:
         raise SigeError(f"{name!r} is no model: give a model's name or the path of its folder")
     if str(name) in EMBEDDED:
         return ASSETS / name
-    if str(name) in KNOWN:
+    if str(name) in families.KNOWN:
         cached = cache_folder() / name
         if not os.path.isdir(cached):
             cached_folders()  # says so if the cache may not be looked into
@@ -245,7 +257,7 @@ def _folder(name: str | Path) -> Path:
 
 def _how_to_get(name: str, folder: Path) -> str:
     """What to do for the weights of a published model, which go to `folder`."""
-    files = KNOWN[name].files
+    files = families.KNOWN[name][1].files
     if not files:
         return f"no checkpoint of {name} was published: `sige-mlx convert` puts one of yours into {folder}"
     hub = next((f"run `sige-mlx convert {file.name}`, or " for file in files if file.on_hub), "")

@@ -26,7 +26,7 @@ HUGE = b'{"family": "' + b"\x1b\xff" * (2 << 20)
         (HUGE, "it has more than 1024 kB"),
         (HUGE[:1000], "it is no text in UTF-8"),
         (b"[" * 100_000, "it is nested too deeply"),
-        (json.dumps({"format": 2, "family": "ddpm", "config": CONFIG}).encode(), "has format 2 and this version"),
+        (json.dumps({"format": 3, "family": "ddpm", "config": CONFIG}).encode(), "has format 3 and this version"),
         (json.dumps({"format": "1", "family": "ddpm", "config": CONFIG}).encode(), "has format '1' and this version"),
         (json.dumps({"format": True, "family": "ddpm", "config": CONFIG}).encode(), "has format True and this version"),
         (json.dumps({"family": "\x1b[31m" * 9999, "config": {}}).encode(), "the model family '"),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sige_mlx import zoo
+from sige_mlx.families import FAMILIES, KNOWN, Published
 from sige_mlx.models.ddpm import DDPMConfig
 from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
 from sige_mlx.models.spade import SPADEConfig
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig
-from sige_mlx.published import Published, PublishedFile
+from sige_mlx.published import PublishedFile
 
 
 def test_published_networks_need_no_weights() -> None:
@@ -24,8 +26,8 @@ def test_published_networks_need_no_weights() -> None:
         ("cyclegan-horse2zebra", ResnetGeneratorConfig()),
         ("vintagify", ResnetGeneratorConfig(affine=True)),
     ):
-        family, model = zoo.network(name)
-        assert family == zoo.KNOWN[name].family and model.config == config
+        network = zoo.network(name)
+        assert network.family == KNOWN[name][0] and network.model.config == config
 
 
 def test_a_converted_model_is_named_after_the_network_it_is() -> None:
@@ -57,14 +59,16 @@ def test_of_networks_that_many_have_trained_the_file_tells_which_it_is(
 
 def test_the_md5_tells_which_it_is_whatever_the_file_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     files = (PublishedFile("a.pth", "here", "0" * 32),)
-    monkeypatch.setattr(zoo, "KNOWN", {**zoo.KNOWN, "mine": Published("resnet_generator", files, by_file=True)})
+    family = FAMILIES["resnet_generator"]
+    published = {**family.published, "mine": Published(files, by_file=True)}
+    monkeypatch.setitem(FAMILIES, "resnet_generator", replace(family, published=published))
     assert zoo.name_for("resnet_generator", CYCLEGAN, Path("style_monet.pth"), "0" * 32) == "mine"
     assert zoo.name_for("resnet_generator", CYCLEGAN, Path("style_monet.pth"), "1" * 32) == "cyclegan-monet"
     assert zoo.name_for("resnet_generator", AFFINE, Path("b.pth"), "0" * 32) == "b"  # it became another network
 
 
 def test_every_published_file_is_of_one_model() -> None:
-    files = [file for known in zoo.KNOWN.values() for file in known.files]
+    files = [file for _, known in KNOWN.values() for file in known.files]
     assert len({file.name for file in files}) == len(files)
     sums = [file.md5 for file in files if file.md5]
     assert len(set(sums)) == len(sums) and all(re.fullmatch("[0-9a-f]{32}", md5) for md5 in sums)

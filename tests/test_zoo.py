@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sige_mlx import zoo
+from sige_mlx import families, zoo
 from sige_mlx.errors import SigeError
+from sige_mlx.families import KNOWN, build
 from sige_mlx.label_classes import CITYSCAPES
-from sige_mlx.models import build
-from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.ddpm import DDPMUNet
 from sige_mlx.models.spade import SPADEGenerator
 from sige_mlx.nn.module import parameters
-from tests.tiny import LABEL_CONFIG, write_tiny_model
+from tests.tiny import LABEL_CONFIG, TRANSLATION_CONFIG, write_tiny_model
 
 CONFIG = {"image_size": 16, "ch": 32, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [8]}
 
@@ -72,7 +72,7 @@ def test_engine_and_module_have_the_same_weights(tmp_path: Path) -> None:
 def test_a_converted_model_goes_by_its_name(cache: Path) -> None:
     save(cache / "my-church")
     assert zoo.load("my-church").family == "ddpm"
-    assert zoo.names() == [*zoo.EMBEDDED, *zoo.KNOWN, "my-church"]
+    assert zoo.names() == [*zoo.EMBEDDED, *KNOWN, "my-church"]
 
 
 def test_a_published_model_is_found_in_the_cache(cache: Path) -> None:
@@ -91,7 +91,7 @@ def test_the_embedded_models_are_complete(name: str, network: type) -> None:
 
 def test_the_embedded_label_maps_have_their_colours() -> None:
     palette = zoo.load(zoo.LABELS).palette
-    assert len(set(palette)) == zoo.network(zoo.LABELS)[1].config.input_nc
+    assert len(set(palette)) == zoo.network(zoo.LABELS).model.config.input_nc
     assert zoo.load(zoo.DEFAULT).classes == ()
 
 
@@ -120,12 +120,25 @@ def test_the_cache_is_where_the_user_wants_it(cache: Path, monkeypatch: pytest.M
 
 
 def test_the_same_weights_with_other_settings(tmp_path: Path) -> None:
-    pretrained = zoo.load(save(tmp_path / "mine"))
-    tiled = pretrained.configured(sparse_resolution_threshold=16, eps=0.5)
-    assert (tiled.model.config.eps, pretrained.model.config.eps) == (0.5, DDPMConfig.eps)
-    assert tiled.load is pretrained.load and tiled.engine().policy.tiles_from == 16
-    with pytest.raises(SigeError, match="another network than ch=64 asks for"):
-        pretrained.configured(ch=64)
+    pretrained = zoo.load(write_tiny_model(tmp_path / "mine", TRANSLATION_CONFIG, tiles_from=8))
+    larger = pretrained.configured(image_size=(64, 96))
+    assert larger.load is pretrained.load and larger.engine().policy.tiles_from == 8
+    assert larger.engine().image_size == (64, 96)
+    with pytest.raises(SigeError, match="another network than ngf=64 asks for"):
+        pretrained.configured(ngf=64)
+
+
+def test_a_folder_of_format_1_is_read(tmp_path: Path) -> None:
+    """It had what edits are computed by among the network's settings, by the names of the paper's code."""
+    for family, told, policy in (
+        ("ddpm", {"sparse_resolution_threshold": 32, "mask_dilate_radius": 3}, {"tiles_from": 32, "dilation": 3}),
+        ("spade", {"num_sparse_layers": 3, "eps": 0.5, "crop_size": 256}, {"tiles_from": 64, "eps": 0.5}),
+        ("resnet_generator", {"downsample_dilate_radius": 4}, {"dilation_per_level": 4, "statistics": "recorded"}),
+        ("resnet_generator", {"fresh_head": True}, {"statistics": "fresh head"}),
+    ):
+        save(tmp_path / family, config={"format": 1, "family": family, "config": told})
+        network = zoo.network(tmp_path / family)
+        assert network.edit == replace(families.FAMILIES[family].policy(network.model.config), **policy)
 
 
 # ---- random weights

@@ -27,15 +27,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_converted_model_of_a_published_name_is_what_its_folder_says(cache: Path) -> None:
     save(cache / "gaugan-coco")
     assert zoo.load("gaugan-coco").family == "ddpm"
-    assert zoo.network("gaugan-coco")[0] == zoo.random("gaugan-coco").family == "ddpm"
+    assert zoo.network("gaugan-coco").family == zoo.random("gaugan-coco").family == "ddpm"
     assert zoo.classes("gaugan-coco") == ()
 
 
 def test_no_model_is_hidden_by_an_embedded_one(cache: Path) -> None:
     folder = save(cache / zoo.DEFAULT)
     assert str(folder) in zoo.names() and zoo.is_here(str(folder))
-    assert zoo.network(str(folder))[1].config.image_size == CONFIG["image_size"]
-    assert zoo.network(zoo.DEFAULT)[1].config.image_size == 128
+    assert zoo.network(str(folder)).model.config.image_size == CONFIG["image_size"]
+    assert zoo.network(zoo.DEFAULT).model.config.image_size == 128
 
 
 @pytest.mark.parametrize("name", [zoo.DEFAULT, "ddpm-cat-256", "mine"])
@@ -45,7 +45,7 @@ def test_a_folder_is_found_by_how_it_is_spelled(
     monkeypatch.chdir(tmp_path)
     for folder, eps in ((cache / name, 0.25), (Path(name), 0.5), (tmp_path / "deep" / name, 0.75)):
         save(folder, config={"family": "ddpm", "config": {**CONFIG, "eps": eps}})
-        assert zoo.load(zoo.spelled(folder)).model.config.eps == eps
+        assert zoo.load(zoo.spelled(folder)).edit.eps == eps
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_cache_that_nobody_can_look_into(bad_cache: Path) -> None:
         return str(caught.value)
 
     assert as_an_owner(lambda: zoo.load(zoo.DEFAULT)).family == "ddpm"
-    assert as_an_owner(lambda: zoo.network("ddpm-church-256"))[1].config == DDPMConfig()
+    assert as_an_owner(lambda: zoo.network("ddpm-church-256")).model.config == DDPMConfig()
     assert as_an_owner(lambda: zoo.classes("gaugan-cityscapes")) == CITYSCAPES
     assert not as_an_owner(lambda: zoo.is_here("ddpm-church-256"))
     for call in (zoo.names, lambda: zoo.load("ddpm-church-256"), lambda: zoo.load("mine"), lambda: zoo.network("mine")):
@@ -116,7 +116,7 @@ def test_a_cache_that_nobody_can_look_into(bad_cache: Path) -> None:
 
 def test_a_home_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SIGE_MLX_CACHE", "~nobody-of-this-name/x")
-    assert zoo.load(zoo.DEFAULT).family == zoo.network("ddpm-church-256")[0] == "ddpm"
+    assert zoo.load(zoo.DEFAULT).family == zoo.network("ddpm-church-256").family == "ddpm"
     with pytest.raises(SigeError, match="it cannot be told whose home that is; SIGE_MLX_CACHE may name a cache folder"):
         zoo.load("mine")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from sige_mlx import zoo
+from sige_mlx import families, zoo
 from sige_mlx.engine import Engine
+from sige_mlx.families import build
 from sige_mlx.graph.policy import EditPolicy
-from sige_mlx.models import FAMILIES, build
 from sige_mlx.models.ddpm import DDPMConfig
 from sige_mlx.models.pd import PDConfig
 from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
 from sige_mlx.models.spade import LabelToImageConfig, SPADEConfig, SPADEGenerator
+from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig
 from sige_mlx.nn.module import parameters
 
 SIZE = 32
@@ -27,8 +28,6 @@ CONFIG = DDPMConfig(
     ch_mult=(1, 2),
     num_res_blocks=1,
     attn_resolutions=(16,),
-    sparse_resolution_threshold=32,
-    mask_dilate_radius=1,
 )
 PD_CONFIG = PDConfig(
     image_size=SIZE,
@@ -38,36 +37,52 @@ PD_CONFIG = PDConfig(
     attn_resolutions=(16,),
     head_dim=32,
     temb_ch=48,
-    sparse_resolution_threshold=16,
-    mask_dilate_radius=1,
 )
 LABEL_SIZE = (32, 64)
-LABEL_CONFIG = SPADEConfig(crop_size=64, num_upsampling_layers="normal", num_sparse_layers=3, ngf=4, nhidden=8)
+LABEL_CONFIG = SPADEConfig(crop_size=64, num_upsampling_layers="normal", ngf=4, nhidden=8)
 
 TRANSLATION_CONFIG = ResnetGeneratorConfig(image_size=(32, 48), ngf=8, n_blocks=2)
 
+Config = DDPMConfig | PDConfig | LabelToImageConfig | ResnetGeneratorConfig
 
-def tiny_engine(device: str = "cpu", config: DDPMConfig | PDConfig = CONFIG) -> Engine:
+EDITS: dict[type, dict[str, Any]] = {
+    DDPMConfig: {"tiles_from": 32, "dilation": 1},
+    PDConfig: {"tiles_from": 16, "dilation": 1},
+    SPADEConfig: {"tiles_from": 16},
+    SubMobileSPADEConfig: {"tiles_from": 16},
+    ResnetGeneratorConfig: {},
+}
+"""What edits of small networks are computed by, where it is not the family's."""
+
+
+def policy_of(config: Any, **settings: Any) -> EditPolicy:
+    """How edits of a small network are computed."""
+    return dataclasses.replace(families.of(config).policy(config), **{**EDITS[type(config)], **settings})
+
+
+def tiny_engine(device: str = "cpu", config: DDPMConfig | PDConfig = CONFIG, **settings: Any) -> Engine:
+    """`settings` are those of the policy that are not the small networks'."""
     model = build(*described(config))
-    return Engine(model, device, EditPolicy.of(model.config), load=zoo.random_weights(model))
+    return Engine(model, device, policy_of(config, **settings), load=zoo.random_weights(model))
 
 
 def described(config: Any) -> tuple[str, dict[str, Any]]:
     """Family and fields of a configuration."""
-    family = next(name for name, (cls, _) in FAMILIES.items() if cls is type(config))
+    family = next(name for name, known in families.FAMILIES.items() if known.config is type(config))
     return family, dataclasses.asdict(config)
 
 
-def write_tiny_model(
-    folder: Path, config: DDPMConfig | PDConfig | LabelToImageConfig | ResnetGeneratorConfig = CONFIG
-) -> Path:
-    """A model folder as `sige-mlx convert` leaves one."""
+def write_tiny_model(folder: Path, config: Config = CONFIG, **settings: Any) -> Path:
+    """A model folder as `sige-mlx convert` leaves one; `settings` are those of the policy that are not the small
+    networks'."""
     folder.mkdir(parents=True)
     family, fields = described(config)
     model = build(family, fields)
     load = zoo.random_weights(model)
     save_file({name: np.ascontiguousarray(load(name)) for name in parameters(model)}, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({"format": 1, "family": family, "config": fields}))
+    edit = {name: getattr(policy_of(config, **settings), name) for name in zoo.EDIT}
+    content = {"format": zoo.FORMAT, "family": family, "config": fields, "edit": edit}
+    (folder / "config.json").write_text(json.dumps(content))
     return folder
 
 
@@ -91,13 +106,12 @@ def translation_engine(
 ) -> Engine:
     """`settings` are those of the policy that are not the configuration's."""
     model = ResnetGenerator(config)
-    policy = dataclasses.replace(EditPolicy.of(config), **settings)
-    return Engine(model, device, policy, load=zoo.random_weights(model))
+    return Engine(model, device, policy_of(config, **settings), load=zoo.random_weights(model))
 
 
 def label_engine(device: str = "cpu", config: LabelToImageConfig = LABEL_CONFIG) -> Engine:
     model = SPADEGenerator(config)
-    return Engine(model, device, EditPolicy.of(model.config), load=zoo.random_weights(model))
+    return Engine(model, device, policy_of(config), load=zoo.random_weights(model))
 
 
 def labels() -> np.ndarray:

@@ -65,7 +65,7 @@ def _engines(peers: str, sige: str | None) -> list[str]:
 def _print(comparison: Comparison) -> None:
     task = comparison.task
     terminal.say(
-        f"{task.model}, edit of {task.mask.mean():.2%}, tiles from planes of {task.config.sparse_resolution_threshold}"
+        f"{task.model}, edit of {task.mask.mean():.2%}, tiles from planes of {task.policy.tiles_from}"
         f" on, {task.threads} threads, median of {comparison.rounds} rounds (least to most)\n"
     )
     terminal.table(
@@ -86,7 +86,7 @@ def _as_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "model": task.model,
         "threads": task.threads,
-        "threshold": task.config.sparse_resolution_threshold,
+        "threshold": task.policy.tiles_from,
         "rounds": comparison.rounds,
         "edited": float(task.mask.mean()),
         "ms": {_name(key): _spread(s) for key, s in comparison.ms.items()},

@@ -1,7 +1,7 @@
 """What every engine is given: one network with one set of weights, one original, one edit of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy.typing as npt
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.workload import MIDDLE, random_image
-from sige_mlx.converters.families import FAMILIES
+from sige_mlx.converters.families import LAYOUTS
 from sige_mlx.converters.families.family import Transposed
 from sige_mlx.errors import SigeError
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.masks.difference import Mask
 
 Floats = npt.NDArray[np.float32]
@@ -57,21 +58,24 @@ class Task:
             raise SigeError(
                 f"{self.model} is of the family {pretrained.family}: only {', '.join(TWINS)} have a PyTorch twin here"
             )
-        if self.threshold is None:
-            return pretrained
-        if "sparse_resolution_threshold" not in {field.name for field in fields(pretrained.model.config)}:
+        if self.threshold is not None and pretrained.task != "denoising":
             raise SigeError(f"{self.model} counts the layers that are in tiles: --threshold is for U-Nets")
-        return pretrained.configured(sparse_resolution_threshold=self.threshold)
+        return pretrained
 
     @cached_property
     def config(self) -> Any:
         return self.pretrained.model.config
 
     @cached_property
+    def policy(self) -> EditPolicy:
+        """How ours and, as far as it can be told, SIGE's edits are computed."""
+        return self.pretrained.policy(self.threshold)
+
+    @cached_property
     def mask(self) -> Mask:
         """Bool (H, W), dilated."""
         _, h, w, _ = self._shape
-        return blob_mask((h, w), self.percent, self.config.mask_dilate_radius, self.seed)
+        return blob_mask((h, w), self.percent, self.policy.dilation, self.seed)
 
     @cached_property
     def original(self) -> Floats:
@@ -92,7 +96,7 @@ class Task:
     def state_dict(self, fused: bool = False) -> dict[str, npt.NDArray[Any]]:
         """The weights under the published names, in PyTorch's layout; `fused` as in the fused checkpoint, where the
         family has one."""
-        family = next(family for family in FAMILIES if family.name == self.pretrained.family)
+        family = next(family for family in LAYOUTS if family.name == self.pretrained.family)
         original, *others = family.layouts(self.config)
         layout = others[0] if fused and others else original
         state: dict[str, npt.NDArray[Any]] = {name: np.zeros(shape, np.int64) for name, shape in layout.unused.items()}

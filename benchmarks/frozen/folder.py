@@ -4,34 +4,25 @@ import dataclasses
 import importlib.util
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import mlx.nn
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx import families, zoo
 from sige_mlx.converters.checkpoint import CheckpointError
-from sige_mlx.converters.families import FAMILIES, recognise
+from sige_mlx.converters.families import LAYOUTS, Match, recognise
 from sige_mlx.converters.families.family import Layout, Shapes
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.errors import SigeError
-from sige_mlx.models import build, configured
+from sige_mlx.families import build, configured
+from sige_mlx.graph.policy import EditPolicy
 
 
 class UnknownNetwork(SigeError):
     """A manifest describes a network that the project does not have."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A manifest's network; `load` gives its parameters by our names, in our layout."""
-
-    family: str
-    model: mlx.nn.Module
-    load: Loader
 
 
 class Folder:
@@ -56,22 +47,23 @@ class Folder:
         if not self.cases:
             raise SigeError(f"{path / 'cases'} has no case: NAME-EDIT.npz would be one")
 
-    def network(self, name: str) -> Network:
+    def network(self, name: str) -> zoo.Pretrained:
         """The network of a manifest, with weights. Raises `UnknownNetwork` for one of a family that the project does
         not have, `SigeError` for files that do not belong together."""
         manifest = self.path / "manifests" / f"{name}.json"
         shapes: Shapes = {key: tuple(shape) for key, shape in _object(manifest).items()}
         settings = self._settings(name)
         try:
-            match = recognise(shapes, FAMILIES, settings.get("image_size"))
+            match = recognise(shapes, LAYOUTS, settings.get("image_size"))
         except CheckpointError as error:
             raise UnknownNetwork(f"{manifest.name}: {error}") from error
-        config = _configured(match.config, settings, manifest.with_name(f"{name}.config.json"))
-        family = next(f for f in FAMILIES if f.name == match.family)
+        config, policy = _configured(match, settings, manifest.with_name(f"{name}.config.json"))
+        family = next(f for f in LAYOUTS if f.name == match.family)
         layout = next((lay for lay in family.layouts(config) if _fits(lay, shapes)), None)
         if layout is None:
             raise SigeError(f"{manifest.name} has other tensors than the network of {name}.config.json")
-        return Network(match.family, build(match.family, dataclasses.asdict(config)), self._loader(manifest, layout))
+        model = build(match.family, dataclasses.asdict(config))
+        return zoo.Pretrained(name, match.family, model, policy, self._loader(manifest, layout))
 
     def _settings(self, name: str) -> dict[str, Any]:
         """Network and edit settings; a folder need not have any."""
@@ -88,11 +80,14 @@ class Folder:
         return load
 
 
-def _configured(config: Any, settings: Mapping[str, Any], path: Path) -> Any:
-    """What the settings say of a configuration's fields; what they leave out stays as the tensors told."""
-    names = {field.name for field in dataclasses.fields(config)}
+def _configured(match: Match, settings: Mapping[str, Any], path: Path) -> tuple[Any, EditPolicy]:
+    """What the settings say of a configuration and of edits; what they leave out stays as the tensors told."""
+    names = {*families.PAPERS, *(field.name for field in dataclasses.fields(match.config))}
+    told = {name: value for name, value in settings.items() if name in names and value is not None}
     try:
-        return configured(config, {name: v for name, v in settings.items() if name in names and v is not None})
+        fields, edit = families.parted(match.family, {**dataclasses.asdict(match.config), **told})
+        config = configured(match.config, fields)
+        return config, configured(families.FAMILIES[match.family].policy(config), edit)
     except SigeError as error:
         raise SigeError(f"{path.name}: {error}") from error
 

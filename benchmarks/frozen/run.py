@@ -8,11 +8,12 @@ from rich.progress import track
 
 from benchmarks.frozen import case
 from benchmarks.frozen.check import Outcome, check
-from benchmarks.frozen.folder import Folder, Network, UnknownNetwork
+from benchmarks.frozen.folder import Folder, UnknownNetwork
 from benchmarks.frozen.report import Report
 from sige_mlx.engine import DEVICES, Engine
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.policy import EditPolicy, Output
+from sige_mlx.graph.policy import Output
+from sige_mlx.zoo import Pretrained
 
 Engines = dict[tuple[int, Output], Engine]
 """By batch and by where the output is wanted."""
@@ -53,13 +54,13 @@ def run(path: Path, device: str) -> Report:
 
 
 def _run(
-    folder: Folder, name: str, network: Network, device: str, engines: dict[tuple[int, Output], Engine]
+    folder: Folder, name: str, network: Pretrained, device: str, engines: dict[tuple[int, Output], Engine]
 ) -> Outcome:
     read = case.read(folder.path / "cases" / f"{name}.npz")
     # Of a trajectory all other pixels are replaced after each step; of a pass SIGE's error counts them.
     key: tuple[int, Output] = (read.batch, "tiles" if isinstance(read, case.Trajectory) else "everywhere")
     if key not in engines:
         engines.clear()
-        policy = EditPolicy.of(network.model.config, output=key[1])
+        policy = network.policy(output=key[1])
         engines[key] = Engine(network.model, device, policy, batch=read.batch, load=network.load, precision="float32")
     return check(name, network.family, read, engines[key])

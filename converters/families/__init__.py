@@ -1,15 +1,11 @@
-"""The networks a checkpoint can hold. To add one: write its file beside `ddpm.py` and list its `Family` here."""
+"""How checkpoints lay out the parameters of a family's networks: a module of its name, with its `FAMILY`."""
 
-from sige_mlx.converters.families import ddpm, pd, resnet_generator, spade, sub_mobile_spade
+from importlib import import_module
+
 from sige_mlx.converters.families.family import Family, Layout, Shape, Shapes, Source
 from sige_mlx.converters.families.recognise import Match, recognise
+from sige_mlx.families import FAMILIES
 
-FAMILIES: tuple[Family, ...] = (
-    ddpm.FAMILY,
-    pd.FAMILY,
-    spade.FAMILY,
-    sub_mobile_spade.FAMILY,
-    resnet_generator.FAMILY,
-)
+LAYOUTS: tuple[Family, ...] = tuple(import_module(f"{__name__}.{name}").FAMILY for name in FAMILIES)
 
-__all__ = ["FAMILIES", "Family", "Layout", "Match", "Shape", "Shapes", "Source", "recognise"]
+__all__ = ["LAYOUTS", "Family", "Layout", "Match", "Shape", "Shapes", "Source", "recognise"]

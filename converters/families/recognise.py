@@ -11,7 +11,7 @@ from typing import Any
 from sige_mlx.converters.checkpoint import CheckpointError
 from sige_mlx.converters.families.family import Family, Layout, Shapes
 from sige_mlx.converters.families.reparametrised import adapted, form_of, plain
-from sige_mlx.published import KNOWN
+from sige_mlx.families import FAMILIES
 
 _SHOWN = 3  # names of each kind in a report
 _MAX_PREFIX = 4  # parts of a name
@@ -118,9 +118,8 @@ def _matches(shapes: Shapes, families: Sequence[Family], image_size: int | None)
 def _published(family: Family) -> tuple[tuple[str, Any, Layout], ...]:
     """Name, configuration and layout of the published networks of a family, unlike ones only."""
     configs: dict[Any, str] = {}
-    for name, known in KNOWN.items():
-        if known.family == family.name:
-            configs.setdefault(known.network().config, name)
+    for name, known in FAMILIES[family.name].published.items():
+        configs.setdefault(known.of(family.name), name)
     return tuple((name, config, layout) for config, name in configs.items() for layout in family.layouts(config))
 
 

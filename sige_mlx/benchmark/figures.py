@@ -106,7 +106,7 @@ def run(
     work = workload(engine, seed)
     original = work.original
     size = engine.image_size
-    masks = [blob_mask(size, percent, engine.config.mask_dilate_radius, seed) for percent in percents]
+    masks = [blob_mask(size, percent, engine.policy.dilation, seed) for percent in percents]
     start = time.perf_counter()
     engine.prepare(masks[0])
     first_prepare_ms = 1e3 * (time.perf_counter() - start)

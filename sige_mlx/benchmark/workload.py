@@ -7,12 +7,11 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx import arguments, zoo
+from sige_mlx import arguments, families, zoo
 from sige_mlx.benchmark.scene import random_scene
 from sige_mlx.editing.label_maps import encode
 from sige_mlx.engine import Engine
 from sige_mlx.masks.difference import Mask
-from sige_mlx.models.spade import LabelToImageConfig
 
 Inputs = dict[str, mx.array]
 
@@ -28,7 +27,7 @@ def engine_for(model: str, device: str, threads: int = 0, random: bool = False, 
 
 def random_image(config: Any, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """What a network of this configuration reads: made-up scenes for one of label maps, else standard normal images."""
-    if not isinstance(config, LabelToImageConfig):
+    if families.of(config).task != "labels":
         return rng.standard_normal(shape, np.float32)
     scenes = [random_scene((shape[1], shape[2]), config.input_nc, rng) for _ in range(shape[0])]
     return np.concatenate([encode(*scene, config) for scene in scenes])

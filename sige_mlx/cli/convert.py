@@ -83,7 +83,7 @@ def convert(
 
     A network that pays in tiles from planes of 32 pixels on, not from 64:
 
-        sige-mlx convert small.pth --set sparse_resolution_threshold=32 --out small
+        sige-mlx convert small.pth --set tiles_from=32 --out small
 
     A label-to-image network of other pictures than Cityscapes':
 

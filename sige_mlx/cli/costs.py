@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from sige_mlx import families
 from sige_mlx.cli import terminal
 from sige_mlx.cli.mask_picture import mask_picture
 from sige_mlx.editing.figures import steps_in_words
@@ -12,7 +13,6 @@ from sige_mlx.graph.cost import Cost, OpCost, dense_cost, edit_cost
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.tiling import Size, Tiling
 from sige_mlx.label_classes import Classes
-from sige_mlx.models.spade import LabelToImageConfig
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Described:
                 "bytes_moved": edit.nbytes,
                 "tiles": {f"{h}x{w}": list(counts) for (h, w), counts in self.tiles.items()},
             }
-        if isinstance(self.config, LabelToImageConfig):
+        if families.FAMILIES[self.family].task == "labels":
             named = [{"id": i, "name": name, "colour": list(colour)} for i, (name, colour) in enumerate(self.classes)]
             numbers["classes"] = named or [{"id": i} for i in range(self.config.input_nc)]
         if layers:
@@ -118,7 +118,7 @@ class Described:
                 rows.append([name, f"{part / unit:.2f}", f"{whole / unit:.2f}", _times(whole, part)])
             terminal.table(["", "the edit", "everything", "times less"], rows)
             self._draw(self.edit)
-        if isinstance(self.config, LabelToImageConfig):
+        if families.FAMILIES[self.family].task == "labels":
             self._print_classes(self.config.input_nc)
         if layers:
             self._print_layers()

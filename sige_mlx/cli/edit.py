@@ -77,8 +77,6 @@ def edit(
     from sige_mlx.editing import save_image
     from sige_mlx.editing.destination import check_apart, check_picture, losses
     from sige_mlx.editing.figures import as_json, figures
-    from sige_mlx.models.resnet_generator import ResnetGenerator
-    from sige_mlx.models.spade import LabelToImageGenerator
     from sige_mlx.pictures import check_is_picture
 
     named = options.named(context)
@@ -93,17 +91,18 @@ def edit(
     for path in files.values():
         check_is_picture(path)
     pretrained = zoo.load((zoo.LABELS if labels else zoo.DEFAULT) if model is None else model)
-    translates = isinstance(pretrained.model, ResnetGenerator)
-    if translates:
+    if pretrained.task == "translation":
         pretrained = _fitted(pretrained, original, named)
-    if not labels and isinstance(pretrained.model, LabelToImageGenerator):
+    if not labels and pretrained.task == "labels":
         raise SigeError(f"{pretrained.name} makes pictures of label maps: give --labels and --edited-labels")
     engine = pretrained.engine(device, pretrained.policy(threshold), threads=threads)
     if labels:
         rendered = of_labels(engine, pretrained, files, compare)
     else:
         sampling = {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
-        rendered = of_pictures(engine, files, None if translates else sampling, compare, options.eps(tolerance))
+        rendered = of_pictures(
+            engine, files, sampling if pretrained.task == "denoising" else None, compare, options.eps(tolerance)
+        )
     result, dense = rendered.result, rendered.dense
     save_image(result.picture, out)
     if report:

@@ -1,14 +1,14 @@
 """The GPU against plain MLX and the CPU: what `sige-mlx doctor` runs where there is a GPU, or the model of one."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import mlx.core as mx
-import mlx.nn
 import numpy as np
 
-from sige_mlx import zoo
+from sige_mlx import families, zoo
 from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.workload import workload
 from sige_mlx.cli.self_check import Check, nmse
@@ -23,22 +23,21 @@ from sige_mlx.engine.gpu.planned import planned
 from sige_mlx.engine.gpu.trust import Trial, tried
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy, Output
+from sige_mlx.graph.policy import Output
 from sige_mlx.masks.difference import Mask
-from sige_mlx.models import build
 
 UNET = {"image_size": 32, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (16,)}
-LABELS = {"crop_size": 64, "num_upsampling_layers": "normal", "num_sparse_layers": 3}
-SMALL = {
-    "ddpm": {**UNET, "sparse_resolution_threshold": 32},
-    "pd": {**UNET, "head_dim": 32, "temb_ch": 48, "sparse_resolution_threshold": 16},
-    "resnet_generator": {"image_size": (32, 48), "ngf": 8, "n_blocks": 1},
-    "spade": {**LABELS, "ngf": 4, "nhidden": 8},
-    "sub_mobile_spade": {**LABELS, "config_str": "8_8_8_8_8_8_8_8"},
+LABELS = {"crop_size": 64, "num_upsampling_layers": "normal"}
+SMALL: dict[str, tuple[dict[str, Any], int]] = {
+    "ddpm": (UNET, 32),
+    "pd": ({**UNET, "head_dim": 32, "temb_ch": 48}, 16),
+    "resnet_generator": ({"image_size": (32, 48), "ngf": 8, "n_blocks": 1}, 1),
+    "spade": ({**LABELS, "ngf": 4, "nhidden": 8}, 16),
+    "sub_mobile_spade": ({**LABELS, "config_str": "8_8_8_8_8_8_8_8"}, 16),
 }
-"""A small network of each family, by its configuration."""
+"""A small network of each family: its configuration, and the side of the planes from which on it has tiles."""
 
-LARGE = "resnet_generator", {"image_size": (256, 256), "ngf": 32, "n_blocks": 1}
+LARGE = "resnet_generator", {"image_size": (256, 256), "ngf": 32, "n_blocks": 1}, 1
 """A network with convolutions that MLX, left to itself, computes by Winograd in half precision."""
 
 EDITED = 10  # % of the pixels
@@ -62,21 +61,28 @@ def gpu_checks(device: Device, threads: int = 0, progress: Progress | None = Non
     """Tries every kernel that the small networks use, and that the published ones do in float16, then runs the small
     ones, and one with many channels, on the GPU and on the CPU, where `threads` are the native engine's. A check that
     cannot run has failed."""
-    networks = {family: build(family, settings) for family, settings in SMALL.items()}
-    calls = [call for dtype in PRECISIONS.values() for model in networks.values() for call in calls_of(model, dtype)]
-    calls += [call for name in zoo.KNOWN for call in calls_of(zoo.network(name)[1], mx.float16)]
+    networks = [network(family, *of) for family, of in SMALL.items()]
+    calls = [call for dtype in PRECISIONS.values() for small in networks for call in calls_of(small, dtype)]
+    calls += [call for name in families.KNOWN for call in calls_of(zoo.network(name), mx.float16)]
     checks, contacts = kernel_checks(device, calls, progress)
-    for family, model in networks.items():
-        checks += network_checks(family, model, threads)
+    for small in networks:
+        checks += network_checks(small.name, small, threads)
     # On the model of Metal the edits of so many channels would take minutes, and say what the others said.
-    checks += network_checks("many channels", build(*LARGE), threads, LARGE_BOUND, edits=device.identity is not None)
+    checks += network_checks("many channels", network(*LARGE), threads, LARGE_BOUND, edits=device.identity is not None)
     return checks, contacts
 
 
-def calls_of(model: mlx.nn.Module, dtype: mx.Dtype) -> list[Call]:
+def network(family: str, config: dict[str, Any], tiles_from: int) -> zoo.Network:
+    """One that has no name of its own."""
+    model = families.build(family, config)
+    policy = replace(families.FAMILIES[family].policy(model.config), tiles_from=tiles_from)
+    return zoo.Network(family, family, model, policy)
+
+
+def calls_of(network: zoo.Network, dtype: mx.Dtype) -> list[Call]:
     """The calls of edits of a network, stored as `dtype`."""
     outputs: tuple[Output, ...] = ("everywhere", "tiles")
-    lowered = [Lowered.of(model, EditPolicy.of(model.config, output=output)) for output in outputs]
+    lowered = [Lowered.of(network.model, network.policy(output=output)) for output in outputs]
     return [c.call for of in lowered for c in planned(of, of.tiling(blob_mask(of.image_size, EDITED)), dtype)]
 
 
@@ -113,14 +119,13 @@ def _of_kernel(name: str, verdicts: list[str]) -> Check:
 
 
 def network_checks(
-    name: str, model: mlx.nn.Module, threads: int = 0, bound: float | None = None, edits: bool = True
+    name: str, network: zoo.Network, threads: int = 0, bound: float | None = None, edits: bool = True
 ) -> list[Check]:
     """A dense pass, within `bound`, and edits, on the GPU in float16 and on the CPU in float32. Only the first edit
     runs as it is: MLX keeps the later ones compiled, for other tiles too, and compiles anew for more of them than a
     bucket holds."""
-    load = zoo.random_weights(model)
+    model, policy, load = network.model, network.edit, zoo.random_weights(network.model)
     try:
-        policy = EditPolicy.of(model.config)
         gpu, cpu = Engine(model, "gpu", policy, load=load), Engine(model, "cpu", policy, load=load, threads=threads)
         work, masks = workload(cpu), masks_of(cpu.lowered) if edits else {}
     except Exception as raised:  # whatever MLX, the compiler or the driver raise

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sige_mlx.graph.ir import Graph
     from sige_mlx.graph.lowered import Lowered
     from sige_mlx.label_classes import Palette
+    from sige_mlx.zoo import Network
 
     Files: TypeAlias = tuple[Path, Path | None]  # of labels and of instances
 
@@ -74,13 +75,10 @@ def info(
     """
     from sige_mlx import zoo
     from sige_mlx.cli.costs import Described
-    from sige_mlx.editing.denoising import default_steps
     from sige_mlx.editing.destination import save_text
+    from sige_mlx.families import FAMILIES
     from sige_mlx.graph.lowered import Lowered
-    from sige_mlx.graph.policy import EditPolicy
     from sige_mlx.label_classes import palette_of
-    from sige_mlx.models import reconfigured
-    from sige_mlx.models.resnet_generator import ResnetGenerator
     from sige_mlx.pictures import open_image
 
     write = _graph_writer(graph) if graph else None
@@ -89,22 +87,22 @@ def info(
     named = options.named(context)
     _check_options(named)
     name = (zoo.LABELS if labels else zoo.DEFAULT) if model is None else model
-    family, network = zoo.network(name)
-    if (sized_by := original or mask) and isinstance(network, ResnetGenerator):
+    network = zoo.network(name)
+    if (sized_by := original or mask) and network.task == "translation":
         width, height = open_image(sized_by).size
-        network = reconfigured(network, image_size=(height, width))
-    lowered = Lowered.of(network, EditPolicy.of(network.config, threshold))
+        network = network.configured(image_size=(height, width))
+    lowered = Lowered.of(network.model, network.policy(threshold))
     classes = zoo.classes(name)
     region: npt.NDArray[np.bool_] | None
     if labels and edited_labels:
         before, after = (labels, instances), (edited_labels, edited_instances)
-        region = _region_of_maps(lowered, network.config, palette_of(classes), before, after)
+        region = _region_of_maps(lowered, network, palette_of(classes), before, after)
     else:
         pictures = (original, edited) if original and edited else None
-        region = _region(lowered, network.config, pictures, mask, edit, options.eps(tolerance))
+        region = _region(lowered, network, pictures, mask, edit, options.eps(tolerance))
     edited_tiles = None if region is None else lowered.tiling(region)
-    steps = steps or default_steps(network.config)
-    described = Described(name, family, network.config, lowered, edited_tiles, steps, classes)
+    steps = steps or FAMILIES[network.family].steps
+    described = Described(name, network.family, network.model.config, lowered, edited_tiles, steps, classes)
     if graph and write:
         save_text(write(lowered.graph), graph)
     if json:
@@ -143,7 +141,7 @@ def _check_options(named: set[str]) -> None:
 
 def _region(
     lowered: "Lowered",
-    config: Any,
+    network: "Network",
     pictures: tuple[Path, Path] | None,
     mask: Path | None,
     share: float | None,
@@ -153,29 +151,28 @@ def _region(
     from sige_mlx.benchmark.blob import blob_mask
     from sige_mlx.editing.edits import PictureReader
     from sige_mlx.masks import user_mask
-    from sige_mlx.models.spade import LabelToImageConfig
 
     size = lowered.image_size
     if share is not None:
-        return blob_mask(size, share, config.mask_dilate_radius)
+        return blob_mask(size, share, network.edit.dilation)
     if mask is not None:
         return user_mask(mask, size)
     if pictures is None:
         return None
-    if isinstance(config, LabelToImageConfig):
+    if network.task == "labels":
         raise SigeError("this model makes pictures of label maps: give --labels and --edited-labels")
-    reader = PictureReader(config, size, eps)
+    reader = PictureReader(network.edit, size, eps)
     painted = reader.read(reader.original(pictures[0]), pictures[1], None)
     terminal.notes(painted.notes)
     return painted.region
 
 
 def _region_of_maps(
-    lowered: "Lowered", config: Any, palette: "Palette", original: "Files", edited: "Files"
+    lowered: "Lowered", network: "Network", palette: "Palette", original: "Files", edited: "Files"
 ) -> "npt.NDArray[np.bool_]":
     """What an edit of labels, and of instances if there are any, recomputes: bool (H, W)."""
     from sige_mlx.editing.labels import MapReader
 
-    reader = MapReader(config, lowered.image_size, palette)
+    reader = MapReader(network.model.config, lowered.image_size, palette)
     before = reader.read(*original)
-    return reader.mask(before, reader.read(*edited, before), config.mask_dilate_radius)
+    return reader.mask(before, reader.read(*edited, before), network.edit.dilation)

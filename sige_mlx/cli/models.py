@@ -18,11 +18,12 @@ def models(json: options.AsJson = False) -> None:
         sige-mlx edit -m gaugan-cityscapes --labels a.png --edited-labels b.png --out c.png
     """
     from sige_mlx import zoo
+    from sige_mlx.families import KNOWN
 
     try:
         names, unread = zoo.names(), {}
     except SigeError as error:  # the others are there all the same
-        names, unread = [*zoo.EMBEDDED, *zoo.KNOWN], {"error": str(error)}
+        names, unread = [*zoo.EMBEDDED, *KNOWN], {"error": str(error)}
     listed = [_described(name) for name in names]
     if json:
         terminal.print_json({"models": listed, **unread})
@@ -50,18 +51,19 @@ def _described(name: str) -> dict[str, Any]:
     """A model as JSON has it: `image` is [height, width]; a folder that cannot be read has an `error` instead. Those of
     the authors have `published`, the files of their weights: an empty list where there are none."""
     from sige_mlx import zoo
+    from sige_mlx.families import KNOWN
     from sige_mlx.nn.module import parameters
 
     described: dict[str, Any] = {"name": name, "embedded": name in zoo.EMBEDDED, "here": zoo.is_here(name)}
     try:
-        family, network = zoo.network(name)
+        network = zoo.network(name)
     except SigeError as error:
         return {**described, "error": str(error)}
-    shape = next(s for s in network.inputs().values() if len(s) == 4)
-    count = sum(math.prod(p.shape) for p in parameters(network).values())
-    described |= {"family": family, "image": list(shape[1:3]), "parameters": count}
-    if name in zoo.KNOWN:
-        files = zoo.KNOWN[name].files
+    shape = next(s for s in network.model.inputs().values() if len(s) == 4)
+    count = sum(math.prod(p.shape) for p in parameters(network.model).values())
+    described |= {"family": network.family, "image": list(shape[1:3]), "parameters": count}
+    if name in KNOWN:
+        files = KNOWN[name][1].files
         described["published"] = [{"file": file.name, "place": file.place, "md5": file.md5} for file in files]
     return described
 

@@ -55,11 +55,10 @@ class _Bench:
                 ch_mult=(1, 2),
                 num_res_blocks=1,
                 attn_resolutions=(16,),
-                sparse_resolution_threshold=32,
             )
         )
         load = zoo.random_weights(model)
-        policy = EditPolicy.of(model.config)
+        policy = EditPolicy(32, "fresh head")
         self.native = Engine(model, "cpu", policy, load=load, threads=threads)
         self.single = Engine(model, "cpu", policy, load=load, threads=1)
         self.reference = Engine(model, "reference", policy, load=load)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from sige_mlx.arguments import real, whole
 from sige_mlx.editing.images import Source
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.masks import difference_mask, dilate, user_mask
 from sige_mlx.masks.difference import LEVELS, Mask
 from sige_mlx.pictures import ImageLike, Size
@@ -43,13 +44,15 @@ class Painted(NamedTuple):
 
 class PictureReader:
     """How a network of pictures of `size` (H, W) is given them. Pixels that differ by more than `eps` (of [-1, 1]) in
-    any channel are edited, and `dilation` pixels around them; what is None is as the network's configuration has it.
-    Raises `SigeError` for numbers out of range."""
+    any channel are edited, and `dilation` pixels around them; what is None is as the policy has it. Raises `SigeError`
+    for numbers out of range."""
 
-    def __init__(self, config: Any, size: Size, eps: float | None = None, dilation: int | None = None, words: str = ""):
+    def __init__(
+        self, policy: EditPolicy, size: Size, eps: float | None = None, dilation: int | None = None, words: str = ""
+    ):
         self.size = size
-        self.eps = real(config.eps if eps is None else eps, "eps", 0, 2)
-        self.dilation = whole(config.mask_dilate_radius if dilation is None else dilation, "the dilation", 0)
+        self.eps = real(policy.eps if eps is None else eps, "eps", 0, 2)
+        self.dilation = whole(policy.dilation if dilation is None else dilation, "the dilation", 0)
         self._words = words
 
     def original(self, given: ImageLike | Source) -> Source:

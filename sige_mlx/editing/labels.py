@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx import families
 from sige_mlx.arguments import whole
 from sige_mlx.editing.label_maps import (
     CITYSCAPES,
@@ -22,7 +23,6 @@ from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.label_classes import Palette
 from sige_mlx.masks import dilate
-from sige_mlx.models.spade import LabelToImageConfig
 from sige_mlx.pictures import ImageLike
 from sige_mlx.zoo import LABELS
 
@@ -35,7 +35,7 @@ class MapReader:
     of `palette`. Raises `SigeError` for a network that reads no label maps."""
 
     def __init__(self, config: Any, size: tuple[int, int], palette: Palette):
-        if not isinstance(config, LabelToImageConfig):
+        if families.of(config).task != "labels":
             raise SigeError(f"this model reads pictures: label maps are for {LABELS}, gaugan-cityscapes and their like")
         self.config, self.size, self.palette = config, size, palette
 
@@ -80,7 +80,7 @@ class LabelSession(OnePassSession[Maps]):
         self._reader = MapReader(engine.config, engine.image_size, palette)
         if engine.config.output_nc != 3:
             raise SigeError(f"this network writes {engine.config.output_nc} channels: pictures need 3")
-        self.dilation = whole(engine.config.mask_dilate_radius if dilation is None else dilation, "the dilation", 0)
+        self.dilation = whole(engine.policy.dilation if dilation is None else dilation, "the dilation", 0)
         super().__init__(engine, self._reader.read(labels, instances))
 
     @property

@@ -3,7 +3,7 @@
 The edits are SDEdit's (Meng et al. 2022): the edited picture is noised to a middle timestep and denoised from there.
 What makes them incremental is that the original's own trajectory does not depend on the edit: its x_t is drawn in
 closed form with one fixed noise, so the network can be recorded on it ahead of any edit. What differs between families
-of networks is in `denoising`.
+of networks is in `samplers.denoising`.
 """
 
 import time
@@ -13,9 +13,8 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx import arguments
+from sige_mlx import arguments, families
 from sige_mlx.editing.colour import Picture
-from sige_mlx.editing.denoising import denoising
 from sige_mlx.editing.edits import Painted, PictureReader
 from sige_mlx.editing.images import Source, from_model, to_model
 from sige_mlx.editing.recording import Progress, Recording
@@ -37,9 +36,10 @@ class EditSession:
     that of all noise: the same arguments give the same bits on one machine, and one seed begins from the same noise
     whatever the other arguments are. `sampler` is "ddim" (deterministic), "ddpm" (noise at every step) or "dpm-solver"
     (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of Progressive
-    Distillation; what is None is as the family has it (see `denoising`). `eps` and `dilation` make the mask of an edit
-    that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation` pixels; both
-    default to the model's. Raises `SigeError` for arguments out of range, and when the steps would not fit in memory.
+    Distillation; what is None is as the family has it (see `samplers.denoising`). `eps` and `dilation` make the mask of
+    an edit that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation`
+    pixels; both default to the engine's policy. Raises `SigeError` for arguments out of range, and when the steps would
+    not fit in memory.
     """
 
     def __init__(
@@ -54,10 +54,15 @@ class EditSession:
         eps: float | None = None,
         dilation: int | None = None,
     ):
-        self.denoising = denoising(engine.config, sampler, steps, strength)
+        family = families.of(engine.config)
+        if family.denoising is None:
+            able = ", ".join(name for name, known in families.FAMILIES.items() if known.denoising)
+            raise SigeError(f"this network denoises no pictures: strokes need one of the families {able}")
+        channels = engine.config.in_ch, engine.config.out_ch
+        self.denoising = family.denoising.of(channels, sampler, steps, strength)
         key = mx.random.key(arguments.seed(seed))
         self.engine = engine
-        self.reader = PictureReader(engine.config, engine.image_size, eps, dilation)
+        self.reader = PictureReader(engine.policy, engine.image_size, eps, dilation)
         self.source = self.reader.original(original)
         self.pending: EditResult | None = None
         # Noise is a function of the seed and, where a sampler draws more, of the timestep: a preview in few steps and

@@ -32,7 +32,7 @@ class TranslationSession(OnePassSession[Source]):
     ):
         _check_network(engine)
         words = "the original is {}, and both must have one size"
-        self.reader = PictureReader(engine.config, engine.image_size, eps, dilation, words)
+        self.reader = PictureReader(engine.policy, engine.image_size, eps, dilation, words)
         super().__init__(engine, self.reader.original(original))
 
     @property

@@ -91,7 +91,7 @@ class Lowered:
             raise SigeError(
                 f"the mask is {mask.shape[-2]}x{mask.shape[-1]} and the network's image {h}x{w}: they must agree"
             )
-        return tiling(mask, self.batch, self.tile, self.policy.dilation)
+        return tiling(mask, self.batch, self.tile, self.policy.dilation_per_level)
 
     @cached_property
     def dense_macs(self) -> int:

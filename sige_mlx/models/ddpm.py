@@ -12,7 +12,7 @@ from sige_mlx.nn import Tensor
 
 @dataclass(frozen=True)
 class DDPMConfig(UNetConfig):
-    """Network and edit settings; the defaults are LSUN church, 256 x 256."""
+    """The defaults are LSUN church, 256 x 256."""
 
     family = "DDPM"
 
@@ -24,9 +24,6 @@ class DDPMConfig(UNetConfig):
     in_ch: int = 3
     out_ch: int = 3
     resamp_with_conv: bool = True
-    sparse_resolution_threshold: int = 64
-    eps: float = 0.01
-    mask_dilate_radius: int = 5
 
     def __post_init__(self) -> None:
         super().__post_init__()

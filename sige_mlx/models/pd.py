@@ -14,11 +14,7 @@ from sige_mlx.nn import Tensor
 
 @dataclass(frozen=True)
 class PDConfig(UNetConfig):
-    """Network and edit settings; the defaults are LSUN church, 128 x 128.
-
-    `sparse_resolution_threshold` is 32, not 64 as in the released configuration: half of this network's work is done
-    below 64, and every edit would repeat it whole; a fifth is done below 32.
-    """
+    """The defaults are LSUN church, 128 x 128."""
 
     family = "PD"
 
@@ -31,9 +27,6 @@ class PDConfig(UNetConfig):
     out_ch: int = 6
     head_dim: int = 64
     temb_ch: int = 768
-    sparse_resolution_threshold: int = 32
-    eps: float = 0.02
-    mask_dilate_radius: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -24,12 +24,11 @@ NORMS: dict[str, type[nn.InstanceNorm] | type[nn.BatchNorm]] = {"instance": nn.I
 
 @dataclass(frozen=True)
 class ResnetGeneratorConfig:
-    """Network and edit settings; the defaults are CycleGAN's published networks at 256 x 256.
+    """The defaults are CycleGAN's published networks at 256 x 256.
 
     `image_size` is height and width of the picture, which no parameter depends on. Normalisations are by "instance", in
     CycleGAN, or by "batch", pix2pix's default, after convolutions without a bias; with `affine`, as by batch always,
-    they have a weight and a bias. What an edit leaves alone of the output is the kept picture, so what it computes is
-    normalised as that was, at every resolution and without a `fresh_head` (see `sige_mlx.graph.regions`).
+    they have a weight and a bias.
     """
 
     image_size: tuple[int, int] = (256, 256)
@@ -39,11 +38,6 @@ class ResnetGeneratorConfig:
     n_blocks: int = 9
     norm: str = "instance"
     affine: bool = False
-    sparse_resolution_threshold: int = 1
-    eps: float = 0.01
-    mask_dilate_radius: int = 1
-    downsample_dilate_radius: int = 2
-    fresh_head: bool = False
 
     def __post_init__(self) -> None:
         size = self.image_size

@@ -24,8 +24,7 @@ class LabelToImageConfig:
     """What the label-to-image networks have in common; the defaults are Cityscapes, 256 x 512.
 
     `crop_size` is the width of the picture in pixels, `aspect_ratio` its width by its height. The input has a channel
-    for each of `input_nc` labels and, unless `no_instance`, one for the edges between instances. An edit recomputes
-    the last `num_sparse_layers` blocks only in part.
+    for each of `input_nc` labels and, unless `no_instance`, one for the edges between instances.
     """
 
     input_nc: int = 35
@@ -34,10 +33,6 @@ class LabelToImageConfig:
     num_upsampling_layers: str = "more"
     crop_size: int = 512
     aspect_ratio: float = 2.0
-    num_sparse_layers: int = 5
-    eps: float = 1e-3
-    mask_dilate_radius: int = 1
-    downsample_dilate_radius: int = 2
 
     def __post_init__(self) -> None:
         if self.num_upsampling_layers not in UPSAMPLINGS:
@@ -53,8 +48,6 @@ class LabelToImageConfig:
             raise SigeError(f"SPADE: crop_size is {self.crop_size}; its up-samplings take a multiple of {multiple}")
         if not self.aspect_ratio > 0 or min(self.latent_size) < 1:
             raise SigeError(f"SPADE: aspect_ratio is {self.aspect_ratio}; width by height, it leaves no row of pixels")
-        if not 0 <= self.num_sparse_layers <= len(self.blocks):
-            raise SigeError(f"SPADE: num_sparse_layers is {self.num_sparse_layers} of {len(self.blocks)} blocks")
 
     @property
     def semantic_nc(self) -> int:
@@ -75,11 +68,13 @@ class LabelToImageConfig:
         ups = UPSAMPLINGS[self.num_upsampling_layers] - before_up + 1
         return doublings | {f"up_{i}": before_up + i for i in range(ups)}
 
-    @property
-    def sparse_resolution_threshold(self) -> int:
-        """The longer side of the planes from which on an edit recomputes them only in part."""
+    def side_of_last(self, count: int) -> int:
+        """The longer side of the planes of the last `count` residual blocks, as the first of them has it. Raises
+        `SigeError` where there are not so many."""
+        if not 0 <= count <= len(self.blocks):
+            raise SigeError(f"SPADE: its last {count} of {len(self.blocks)} blocks are asked for")
         doublings = [*self.blocks.values(), UPSAMPLINGS[self.num_upsampling_layers] + 1]
-        return max(self.latent_size) << doublings[len(self.blocks) - self.num_sparse_layers]
+        return max(self.latent_size) << doublings[len(self.blocks) - count]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ HIDDEN = 2
 class SubMobileSPADEConfig(LabelToImageConfig):
     """`config_str` holds a width for the first convolution and for each of the seven blocks."""
 
-    num_sparse_layers: int = 4
     config_str: str = "32_32_32_48_32_24_24_32"
 
     def __post_init__(self) -> None:

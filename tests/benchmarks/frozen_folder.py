@@ -21,10 +21,8 @@ from tests.converters.networks import spade
 from tests.labels import one_hot
 from tests.tiny import edited_labels, instances, labels
 
-CONFIG = DDPMConfig(
-    image_size=32, ch=32, ch_mult=(1, 1, 2), num_res_blocks=1, attn_resolutions=(8, 16), sparse_resolution_threshold=16
-)
-LABELS = SPADEConfig(crop_size=64, num_upsampling_layers="normal", num_sparse_layers=3, ngf=2, nhidden=4)
+CONFIG = DDPMConfig(image_size=32, ch=32, ch_mult=(1, 1, 2), num_res_blocks=1, attn_resolutions=(8, 16))
+LABELS = SPADEConfig(crop_size=64, num_upsampling_layers="normal", ngf=2, nhidden=4)
 TIMESTEPS = (300, 150, 20)
 WEIGHTS = """
 import json, zlib
@@ -66,8 +64,7 @@ def write_network(folder: Path, name: str) -> None:
     manifest = {path: [s[0], s[3], s[1], s[2]] if len(s) == 4 else s for path, s in ours.items()}
     (folder / "manifests" / f"{name}.json").write_text(json.dumps(manifest))
     model = {key: getattr(CONFIG, key) for key in ("ch", "ch_mult", "num_res_blocks", "attn_resolutions")}
-    threshold = CONFIG.sparse_resolution_threshold
-    settings = {"model": {**model, "sparse_resolution_threshold": threshold}, "image_size": CONFIG.image_size}
+    settings = {"model": {**model, "sparse_resolution_threshold": 16}, "image_size": CONFIG.image_size}
     (folder / "manifests" / f"{name}.config.json").write_text(json.dumps(settings))
 
 

@@ -21,11 +21,9 @@ from sige_mlx.benchmark.workload import MIDDLE
 from sige_mlx.errors import SigeError
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig
 from sige_mlx.nn.module import parameters
-from tests.tiny import CONFIG, LABEL_CONFIG, LABEL_SIZE, PD_CONFIG, TRANSLATION_CONFIG, write_tiny_model
+from tests.tiny import CONFIG, LABEL_CONFIG, LABEL_SIZE, PD_CONFIG, TRANSLATION_CONFIG, policy_of, write_tiny_model
 
-MOBILE_LABEL_CONFIG = SubMobileSPADEConfig(
-    crop_size=64, num_upsampling_layers="normal", num_sparse_layers=3, config_str="2_3_1_4_2_3_1_5"
-)
+MOBILE_LABEL_CONFIG = SubMobileSPADEConfig(crop_size=64, num_upsampling_layers="normal", config_str="2_3_1_4_2_3_1_5")
 
 
 TASKS = ["task", "pd_task", "label_task", "mobile_task", "generator_task"]
@@ -153,16 +151,15 @@ def test_the_fused_names_hold_the_same_weights(task: Task) -> None:
 
 @pytest.mark.parametrize("threshold", [16, 32])
 def test_the_threshold_is_everyones(pd_task: Task, threshold: int) -> None:
-    """Ours reads it from the network's configuration, and SIGE's network is made from that."""
+    """Ours reads it from the policy, and SIGE's network is made from that."""
     task = dataclasses.replace(pd_task, threshold=threshold)
-    assert task.config.sparse_resolution_threshold == threshold
-    assert task.pretrained.engine().policy.tiles_from == threshold
+    assert task.policy.tiles_from == threshold
     assert (task.state_dict()["conv_in.weight"] == pd_task.state_dict()["conv_in.weight"]).all()
 
 
 def test_label_networks_have_no_threshold(label_task: Task) -> None:
     with pytest.raises(SigeError, match=r"counts the layers that are in tiles: --threshold is for U-Nets$"):
-        dataclasses.replace(label_task, threshold=64).pretrained.engine()
+        _ = dataclasses.replace(label_task, threshold=64).pretrained
 
 
 def test_the_edit_is_under_the_mask(task: Task) -> None:
@@ -232,7 +229,7 @@ def test_json_and_table_tell_the_same(fakes: type[FakeWorker], task: Task) -> No
     assert numbers["ms"]["ours edit"] == {"median": 250, "least": 250, "most": 500}
     assert numbers["ratios"]["sige edit / ours edit"]["median"] == 4
     assert numbers["dense_difference"]["torch dense"] < 1e-4
-    assert numbers["threshold"] == CONFIG.sparse_resolution_threshold
+    assert numbers["threshold"] == policy_of(CONFIG).tiles_from
     assert json.loads(invoke(*arguments, "--json", "--threshold", 16).stdout)["threshold"] == 16
     table = invoke(*arguments).stdout
     assert "tiles from planes of 32 on" in table

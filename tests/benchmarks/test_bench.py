@@ -58,7 +58,7 @@ def test_on_the_gpu_launches_and_what_mlx_allocated_are_told(
     figures = benchmark.run(tiny, [5], device="gpu", random=True, protocol=once)
     (edit,) = figures.edits
     engine = engine_for(tiny, "gpu", random=True)
-    work, mask = workload(engine), benchmark.blob_mask((32, 32), 5, engine.config.mask_dilate_radius)
+    work, mask = workload(engine), benchmark.blob_mask((32, 32), 5, engine.policy.dilation)
     engine.record(**work.original)
     launched = engine.executor.device.dispatches = []
     engine.edit(engine.prepare(mask), **work.edited(mask))

@@ -38,11 +38,10 @@ from sige_mlx.engine.gpu.planned import planned, planned_dense
 from sige_mlx.engine.gpu.weights import pack
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.metal import sim
 from sige_mlx.metal.sim import Counters
 from sige_mlx.models.ddpm import DDPMUNet
-from tests.tiny import CONFIG, write_tiny_model
+from tests.tiny import CONFIG, policy_of, write_tiny_model
 
 LINE, C = 128, 64  # 64 channels of float16 are one line
 ROWS = np.array([(0, 1, 1), (0, 1, 2), (0, 3, 3), (-1, -1, -1)], np.int32)
@@ -156,7 +155,7 @@ def test_times_of_mlx() -> None:
 
 
 def test_calls_have_the_multiplications_of_the_program() -> None:
-    lowered = Lowered.of(DDPMUNet(CONFIG), EditPolicy.of(CONFIG))
+    lowered = Lowered.of(DDPMUNet(CONFIG), policy_of(CONFIG))
     mask = np.zeros(lowered.image_size, np.bool_)
     mask[3:9, 6:13] = True
     assert sum(bounds.multiplications(c.call) for c in planned_dense(lowered, mx.float16)) == lowered.dense_macs

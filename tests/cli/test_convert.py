@@ -37,7 +37,7 @@ def test_the_cache_is_the_default(run: Run, checkpoint: Path, tmp_path: Path, mo
 
 
 def test_the_published_network_gets_its_published_name() -> None:
-    church = zoo.network("ddpm-church-256")[1].config
+    church = zoo.network("ddpm-church-256").model.config
     assert zoo.name_for("ddpm", church, Path("church256-ddpm-unet.pth")) == "ddpm-church-256"
     assert zoo.name_for("ddpm", church, Path("whatever.pth")) == "whatever"
     assert zoo.name_for("ddpm", SMALL, Path("whatever.pth")) == "whatever"
@@ -91,7 +91,7 @@ def test_weights_of_a_type_that_nobody_reads(run: Run, model: Path, tmp_path: Pa
     integers.mkdir()
     (integers / "config.json").write_text((model / "config.json").read_text())
     described = json.loads((model / "config.json").read_text())
-    network = zoo.network(model)[1]
+    network = zoo.network(model).model
     assert described["family"] == "ddpm"
     from sige_mlx.nn.module import parameters
 
@@ -103,9 +103,9 @@ def test_weights_of_a_type_that_nobody_reads(run: Run, model: Path, tmp_path: Pa
 
 def test_settings_go_into_the_configuration(run: Run, checkpoint: Path, tmp_path: Path) -> None:
     arguments = ["convert", checkpoint, "--out", tmp_path / "model", "--image-size", 32]
-    assert run(*arguments, "--set", "sparse_resolution_threshold=16", "--set", "eps=0.5").status == 0
-    config = zoo.load(tmp_path / "model").model.config
-    assert (config.sparse_resolution_threshold, config.eps) == (16, 0.5)
+    assert run(*arguments, "--set", "tiles_from=16", "--set", "eps=0.5").status == 0
+    edit = zoo.load(tmp_path / "model").edit
+    assert (edit.tiles_from, edit.eps) == (16, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_settings_go_into_the_configuration(run: Run, checkpoint: Path, tmp_path
         ("ch=64", "another network"),
         ("eps=NaN", "eps is nan: it must be from 0 to 2"),
         ("eps=-1", "eps is -1: it must be from 0 to 2"),
-        ("mask_dilate_radius=-1", "mask_dilate_radius is -1: it must be 0 or more"),
-        ("sparse_resolution_threshold=0", "sparse_resolution_threshold is 0: it must be 1 or more"),
+        ("dilation=-1", "the dilation is -1: it must be 0 or more"),
+        ("tiles_from=0", "the threshold of planes is 0: it must be 1 or more"),
         pytest.param("x=" + "[" * 50000, "NAME=[NUMBER, …] would be right", id="nested"),
     ],
 )

@@ -16,8 +16,8 @@ from tests.tiny import CONFIG, write_tiny_model
 @pytest.fixture
 def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small random network in the place of the embedded one."""
-    config = dataclasses.replace(CONFIG, image_size=128, attn_resolutions=(), sparse_resolution_threshold=64)
-    stand_in = zoo.load(write_tiny_model(tmp_path / "model", config))
+    config = dataclasses.replace(CONFIG, image_size=128, attn_resolutions=())
+    stand_in = zoo.load(write_tiny_model(tmp_path / "model", config, tiles_from=64))
     monkeypatch.setattr(zoo, "load", lambda name: stand_in)
 
 
@@ -44,7 +44,9 @@ def test_the_demo_of_label_maps(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
     Path("demo.png").write_text("of the other demo")
     classes, palette = zoo.load(zoo.LABELS).classes, zoo.load(zoo.LABELS).palette
     config = SPADEConfig(12, True, num_upsampling_layers="normal", crop_size=256, aspect_ratio=1.0, ngf=2, nhidden=4)
-    stand_in = dataclasses.replace(zoo.load(write_tiny_model(tmp_path / "model", config)), classes=classes)
+    stand_in = dataclasses.replace(
+        zoo.load(write_tiny_model(tmp_path / "model", config, tiles_from=64)), classes=classes
+    )
     monkeypatch.setattr(zoo, "load", lambda name: stand_in)
     ended = run("demo", "labels")
     assert ended.status == 0 and Path("demo.png").read_text() == "of the other demo"

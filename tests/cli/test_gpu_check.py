@@ -8,15 +8,14 @@ import mlx.core as mx
 import pytest
 
 from sige_mlx.cli import gpu_check
-from sige_mlx.cli.gpu_check import SMALL, calls_of, kernel_checks, masks_of, network_checks, tile_shapes
+from sige_mlx.cli.gpu_check import SMALL, calls_of, kernel_checks, masks_of, network, network_checks, tile_shapes
 from sige_mlx.cli.self_check import Check
 from sige_mlx.engine.gpu import executor, kernels, source
 from sige_mlx.engine.gpu.calls import Call, Conv
 from sige_mlx.engine.gpu.launch import Simulated
 from sige_mlx.engine.gpu.trust import GpuLost, Trial
+from sige_mlx.families import FAMILIES
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy
-from sige_mlx.models import FAMILIES, build
 from tests.cli.conftest import Run
 from tests.metal.draw import norm_call, paste_call
 
@@ -30,7 +29,7 @@ def model_of_metal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_small_networks_are_of_all_families_and_use_all_kernels() -> None:
     assert SMALL.keys() == FAMILIES.keys()
-    calls = [call for family, settings in SMALL.items() for call in calls_of(build(family, settings), mx.float16)]
+    calls = [call for family, of in SMALL.items() for call in calls_of(network(family, *of), mx.float16)]
     launches = [launch for call in calls if (launch := kernels.launch(call)) is not None]
     assert {launch.kernel.name for launch in launches} == {"attention", "conv", "depthwise", "norm", "paste"}
 
@@ -84,8 +83,8 @@ def test_many_channels_are_tried_too(real: bool, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("family", SMALL)
 def test_an_edit_elsewhere_is_of_the_same_bucket_and_a_larger_one_is_not(family: str) -> None:
-    model = build(family, SMALL[family])
-    lowered = Lowered.of(model, EditPolicy.of(model.config))
+    small = network(family, *SMALL[family])
+    lowered = Lowered.of(small.model, small.edit)
     first, again, elsewhere, larger = masks_of(lowered).values()
     assert first is again and (elsewhere != first).any()
     assert tile_shapes(lowered, elsewhere) == tile_shapes(lowered, first) != tile_shapes(lowered, larger)
@@ -101,13 +100,13 @@ def by_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("family", SMALL)
 def test_networks_agree(family: str, by_mlx: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    checks = network_checks(family, build(family, SMALL[family]))
+    checks = network_checks(family, network(family, *SMALL[family]))
     assert [(c.name, c.passed) for c in checks] == [
         (f"{family} on the GPU, {what}", True)
         for what in ("dense pass", "edit", "edit again", "edit elsewhere", "larger edit")
     ], checks
     monkeypatch.setattr(gpu_check, "BOUND", 1e-30)
-    assert not any(c.passed for c in network_checks(family, build(family, SMALL[family])))
+    assert not any(c.passed for c in network_checks(family, network(family, *SMALL[family])))
 
 
 def test_a_wrong_compiled_edit_fails(by_mlx: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +120,7 @@ def test_a_wrong_compiled_edit_fails(by_mlx: None, monkeypatch: pytest.MonkeyPat
         return compiled
 
     monkeypatch.setattr(mx, "compile", compile_but_keep_the_tiles)
-    checks = network_checks("ddpm", build("ddpm", SMALL["ddpm"]))
+    checks = network_checks("ddpm", network("ddpm", *SMALL["ddpm"]))
     assert [c.passed for c in checks] == [True, True, True, False, False]
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from sige_mlx import zoo
+from sige_mlx.families import KNOWN
 from tests.cli.conftest import Run
 from tests.tiny import SIZE, write_tiny_model
 
@@ -40,7 +41,7 @@ def test_what_was_converted_is_told(run: Run, cache: Path) -> None:
 
 def test_the_checkpoints_are_named(run: Run) -> None:
     out = run("models").out
-    for name, known in zoo.KNOWN.items():
+    for name, (_, known) in KNOWN.items():
         for file in known.files:
             assert f"  {name}: {file.name} from {file.place}" in out
     assert "  pd-church-256: no checkpoint was published\n" in out
@@ -63,7 +64,7 @@ def test_a_cache_that_cannot_be_read_hides_no_other_model(
     (tmp_path / "file").touch()
     monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path / "file"))
     ended = run("models", "--json")
-    assert [model["name"] for model in ended.json["models"]] == [*zoo.EMBEDDED, *zoo.KNOWN]
+    assert [model["name"] for model in ended.json["models"]] == [*zoo.EMBEDDED, *KNOWN]
     assert ended.json["error"].startswith(f"the cache {tmp_path / 'file'} cannot be read: Not a directory;")
     assert ended.json["error"] in run("models").out
     assert run("info").status == run("info", "-m", "ddpm-church-256").status == 0

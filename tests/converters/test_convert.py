@@ -11,7 +11,6 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,17 @@ from safetensors.numpy import load_file, save_file
 
 from sige_mlx import zoo
 from sige_mlx.converters import convert, folder
-from sige_mlx.converters.families import FAMILIES
+from sige_mlx.converters.families import LAYOUTS
 from sige_mlx.errors import SigeError
+from sige_mlx.families import FAMILIES, Published
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
-from sige_mlx.published import Published, PublishedFile
+from sige_mlx.published import PublishedFile
 from tests.converters.networks import SMALL, Arrays, ddpm, fused_ddpm
 from tests.converters.writer import save, state_dict, write_zip
 from tests.privileges import as_an_owner
 from tests.reference import load_manifest, load_weights, require_reference
 
-KNOWN = ", ".join(family.name for family in FAMILIES)
+KNOWN = ", ".join(family.name for family in LAYOUTS)
 ARRAYS = ddpm()
 FILES = {"config.json", "model.safetensors"}
 
@@ -67,9 +67,16 @@ def test_what_is_written(source: Path, tmp_path: Path) -> None:
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
     assert {path.name for path in model.iterdir()} == FILES
     assert json.loads((model / "config.json").read_text()) == {
-        "format": 1,
+        "format": 2,
         "family": "ddpm",
         "config": json.loads(json.dumps(dataclasses.asdict(SMALL))),
+        "edit": {
+            "tiles_from": 64,
+            "statistics": "fresh head",
+            "eps": 0.01,
+            "dilation": 5,
+            "dilation_per_level": 1,
+        },
         "source": {"file": "net.pth", "sha256": sha256},
     }
     assert_weights(model, ARRAYS)
@@ -98,9 +105,8 @@ def test_a_file_is_known_by_its_md5(source: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
     md5 = hashlib.md5(source.read_bytes()).hexdigest()
     files = (PublishedFile("ours.pth", "here", md5), PublishedFile("net.pth", "there", "0" * 32))
-    known = {"ours": Published("ddpm", files, dataclasses.asdict(SMALL))}
-    for module in (zoo, import_module("sige_mlx.converters.convert")):  # the module, not the function
-        monkeypatch.setattr(module, "KNOWN", known)
+    known = {"ours": Published(files, dataclasses.asdict(SMALL))}
+    monkeypatch.setitem(FAMILIES, "ddpm", dataclasses.replace(FAMILIES["ddpm"], published=known))
     made = convert(source)
     assert made.folder == tmp_path / "ours"
     assert "by its MD5 this is ours.pth, the authors' file of ours" in made.notes

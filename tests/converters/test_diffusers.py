@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from importlib import import_module
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from sige_mlx import zoo
 from sige_mlx.converters import convert
-from sige_mlx.converters.families import FAMILIES, recognise
+from sige_mlx.converters.families import LAYOUTS, recognise
 from sige_mlx.converters.families.family import parameter_shapes
 from sige_mlx.errors import SigeError
+from sige_mlx.families import FAMILIES, KNOWN, Published
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from tests.converters.networks import SMALL, Arrays, ddpm, diffusers_config, diffusers_ddpm
 from tests.converters.writer import save
@@ -162,10 +162,9 @@ def test_the_hubs_cache(tmp_path: Path, cache: Path) -> None:
 
 
 def test_a_published_repository_gives_its_name(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    described = zoo.KNOWN["ddpm-cat-256"]
-    small = {"ddpm-cat-256": type(described)("ddpm", described.files, {**vars(SMALL)}, by_file=True)}
-    for module in (zoo, import_module("sige_mlx.converters.convert")):  # the module, not the function
-        monkeypatch.setattr(module, "KNOWN", small)
+    files = KNOWN["ddpm-cat-256"][1].files
+    small = {"ddpm-cat-256": Published(files, {**vars(SMALL)}, by_file=True)}
+    monkeypatch.setitem(FAMILIES, "ddpm", replace(FAMILIES["ddpm"], published=small))
     made = convert(into_cache(unet(tmp_path / "made"), tmp_path / "hub", "google/ddpm-ema-cat-256"))
     assert made.folder == cache / "ddpm-cat-256"
     assert made.notes[-1] == "by where it lies this is hf:google/ddpm-ema-cat-256, a file of ddpm-cat-256"
@@ -288,8 +287,8 @@ def test_the_papers_network(old: bool) -> None:
     shapes = parameter_shapes(DDPMUNet(DDPMConfig()))
     empty = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
     theirs = {name: value.shape for name, value in diffusers_ddpm(empty, old).items()}
-    match = recognise(theirs, FAMILIES)
+    match = recognise(theirs, LAYOUTS)
     assert (match.config, match.layout.tensors, len(theirs)) == (DDPMConfig(), theirs, 450)
     name = "up_blocks.1.attentions.2." + ("proj_attn" if old else "to_out.0") + ".weight"
     with pytest.raises(SigeError, match=f"ddpm comes nearest, with 1 missing: {name}$"):
-        recognise({n: shape for n, shape in theirs.items() if n != name}, FAMILIES)
+        recognise({n: shape for n, shape in theirs.items() if n != name}, LAYOUTS)

@@ -15,7 +15,7 @@ from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMConfig
 from sige_mlx.pictures import ImageLike, open_image
 from tests.files import display_p3
-from tests.tiny import SIZE, original, painted
+from tests.tiny import SIZE, original, painted, policy_of
 
 DEMO = zoo.ASSETS / "demo"
 CONFIG = DDPMConfig()
@@ -23,7 +23,7 @@ CONFIG = DDPMConfig()
 
 def read(before: ImageLike, after: ImageLike, mask: ImageLike | None = None, eps: float | None = None) -> Painted:
     size = (128, 128) if isinstance(before, Path) else (SIZE, SIZE)
-    reader = PictureReader(CONFIG, size, eps)
+    reader = PictureReader(policy_of(CONFIG), size, eps)
     return reader.read(reader.original(before), after, mask)
 
 
@@ -41,7 +41,7 @@ def read(before: ImageLike, after: ImageLike, mask: ImageLike | None = None, eps
 )
 def test_numbers_out_of_range(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(SigeError, match=sentence):
-        PictureReader(CONFIG, (8, 8), **options)  # type: ignore[arg-type]
+        PictureReader(policy_of(CONFIG), (8, 8), **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("levels", [0, 1, 20, 255])
@@ -50,7 +50,7 @@ def test_a_tolerance_in_levels_is_that_many(levels: int) -> None:
     before = np.zeros((SIZE, SIZE, 3), np.uint8)
     after = before.copy()
     after[0, 0, 1], after[0, 1, 2] = levels, min(levels + 1, 255)
-    reader = PictureReader(CONFIG, (SIZE, SIZE), levels / 127.5, dilation=0)
+    reader = PictureReader(policy_of(CONFIG), (SIZE, SIZE), levels / 127.5, dilation=0)
     region = reader.read(reader.original(before), after, None).region
     assert not region[0, 0] and region[0, 1] == (levels < 255) and region.sum() <= 1
 
@@ -117,7 +117,7 @@ def test_an_edit_of_colours_beyond_srgb_is_found() -> None:
     images = [Image.fromarray(pixels) for pixels in (before, after)]
     for image in images:
         image.info["icc_profile"] = display_p3()
-    reader = PictureReader(CONFIG, (SIZE, SIZE), dilation=0)
+    reader = PictureReader(policy_of(CONFIG), (SIZE, SIZE), dilation=0)
     first = reader.original(images[0])
     found = reader.read(first, images[1], None)
     assert np.argwhere(found.region).tolist() == [[3, 4]]
@@ -127,7 +127,7 @@ def test_a_copy_in_another_profile_is_edited_where_it_was_painted() -> None:
     """Numbers that two conversions rounded are no edit."""
     copy = Image.fromarray(Profile(display_p3()).from_srgb(painted()))
     copy.info["icc_profile"] = display_p3()
-    reader = PictureReader(CONFIG, (SIZE, SIZE), dilation=0)
+    reader = PictureReader(policy_of(CONFIG), (SIZE, SIZE), dilation=0)
     found = reader.read(reader.original(original()), copy, None)
     assert np.array_equal(found.region, (original() != painted()).any(-1)) and not found.notes
 
@@ -136,6 +136,6 @@ def test_notes_of_both_pictures_are_told(tmp_path: Path) -> None:
     frames = [Image.fromarray(original()), Image.fromarray(painted())]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
     frames[1].convert("CMYK").save(tmp_path / "b.tiff")
-    reader = PictureReader(CONFIG, (SIZE, SIZE))
+    reader = PictureReader(policy_of(CONFIG), (SIZE, SIZE))
     notes = reader.read(reader.original(tmp_path / "a.png"), tmp_path / "b.tiff", None).notes
     assert ["frames" in note for note in notes] == [True, False] and "b.tiff is CMYK" in notes[1]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sige_mlx.engine import Engine
-from sige_mlx.graph.policy import EditPolicy
 from tests.engine.compare import EVERYWHERE
 from tests.engine.frozen import DENSE, assert_within_bounds, cases, network_of, rms
 from tests.models.networks import frozen_network
@@ -25,7 +24,7 @@ def check(engines: dict[tuple[str, str], Engine], name: str, device: str, tiles_
     for output in OUTPUTS:
         key = f"{network_of(name)} {tiles_from} {output}", device
         if key not in engines:
-            engines[key] = Engine(network, device, EditPolicy.of(network.config, tiles_from, output))
+            engines[key] = Engine(network.model, device, network.policy(tiles_from, output))
         assert_within_bounds(engines[key], name)
 
 
@@ -79,5 +78,7 @@ def test_church_distilled(engines: dict[tuple[str, str], Engine], name: str, til
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_dense_edited(device: str) -> None:
     case = load_case("ddpm-small-stroke")
-    found = np.asarray(Engine(frozen_network("ddpm-small"), device)(x=case["x_edited"], t=case["timestep"].reshape(1)))
+    found = np.asarray(
+        Engine(frozen_network("ddpm-small").model, device)(x=case["x_edited"], t=case["timestep"].reshape(1))
+    )
     assert rms(found - case["dense_edited"]) <= DENSE * rms(case["dense_edited"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import math
+import re
 from typing import Any
 
 import pytest
@@ -14,8 +15,6 @@ from sige_mlx.graph.policy import EditPolicy
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"tiles_from": 0}, r"^tiles from planes of 0 pixels, masks grown by 1: planes have 1 pixel or more"),
-        ({"dilation": -1}, r"masks grow by 0 or more$"),
         ({"statistics": "fresh"}, r"^statistics are 'fresh': they are 'recorded' or 'fresh head'$"),
         ({"output": "all"}, r"^the output is 'all': it is 'tiles' or 'everywhere'$"),
     ],
@@ -25,14 +24,17 @@ def test_policies_that_are_none(settings: dict[str, Any], sentence: str) -> None
         EditPolicy(**settings)
 
 
-@pytest.mark.parametrize("tiles_from", [-5, 0, 32.0, True])
-def test_a_side_that_is_none(tiles_from: Any) -> None:
-    with pytest.raises(SigeError, match=r"^the threshold of planes is .*: it must be "):
-        EditPolicy.of(SimpleNamespace(sparse_resolution_threshold=8), tiles_from)
-
-
-def test_what_a_configuration_says() -> None:
-    config = SimpleNamespace(sparse_resolution_threshold=8, downsample_dilate_radius=2, fresh_head=False)
-    assert EditPolicy.of(config) == EditPolicy(8, "recorded", "tiles", 2)
-    assert EditPolicy.of(config, 16, "everywhere") == EditPolicy(16, "recorded", "everywhere", 2)
-    assert EditPolicy.of(SimpleNamespace(sparse_resolution_threshold=8)) == EditPolicy(8, "fresh head")
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"tiles_from": -5}, "the threshold of planes is -5: it must be 1 or more"),
+        ({"tiles_from": 32.0}, "the threshold of planes is 32.0: it must be a whole number"),
+        ({"tiles_from": True}, "the threshold of planes is True: it must be a whole number"),
+        ({"eps": math.nan}, "eps is nan: it must be from 0 to 2"),
+        ({"dilation": -1}, "the dilation is -1: it must be 0 or more"),
+        ({"dilation_per_level": 0.5}, "the dilation per level is 0.5: it must be a whole number"),
+    ],
+)
+def test_numbers_out_of_range(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SigeError, match=re.escape(sentence)):
+        EditPolicy(**settings)

@@ -10,6 +10,7 @@ from mlx.utils import tree_flatten
 
 from sige_mlx import nn, zoo
 from sige_mlx.errors import SigeError
+from sige_mlx.families import KNOWN
 from sige_mlx.graph.ir import Input, pixels
 from sige_mlx.graph.trace import trace
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
@@ -60,11 +61,11 @@ def test_printing() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", zoo.KNOWN)
+@pytest.mark.parametrize("name", KNOWN)
 def test_networks_are_short_enough_to_read(name: str) -> None:
     """Two or three lines for each layer that costs multiplications, all of which are in it by name and with their cost,
     and no line that a window breaks."""
-    _, model = zoo.network(name)
+    model = zoo.network(name).model
     graph = trace(model, model.inputs())
     lines = str(graph).splitlines()
     assert len(lines) < 350

@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx.cli.gpu_check import LARGE, LARGE_BOUND
+from sige_mlx.cli.gpu_check import LARGE, LARGE_BOUND, network
 from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu import twins
 from sige_mlx.engine.gpu.binding import Record
@@ -19,7 +19,6 @@ from sige_mlx.engine.gpu.executor import _by_mlx
 from sige_mlx.engine.gpu.twins import by_winograd
 from sige_mlx.engine.gpu.weights import pack, unpack
 from sige_mlx.graph.program import Program
-from sige_mlx.models import build
 from tests.engine.compare import image, nmse
 from tests.metal.half_winograd import convolved
 
@@ -75,7 +74,7 @@ def convolutions(told: Told) -> list[tuple[tuple[int, ...], tuple[int, ...], int
 @pytest.mark.parametrize("what", ["dense", "recording"])
 @pytest.mark.parametrize("precision", ["float16", "float32"])
 def test_a_network_meets_it_in_single_precision_only(what: str, precision: str) -> None:
-    engine = Engine(build(*LARGE), "gpu", precision=precision)
+    engine = Engine(network(*LARGE).model, "gpu", precision=precision)
     program: Program = getattr(engine.lowered, what)
     inputs = engine._with_embeddings({name: mx.array(x) for name, x in image(engine).items()})
 
@@ -143,7 +142,7 @@ def test_weights_are_unpacked_backwards() -> None:
 @pytest.mark.slow
 def test_the_doctor_tells_them_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the network that it tries, with this processor in place of MLX's GPU."""
-    model = build(*LARGE)
+    model = network(*LARGE).model
     gpu, cpu = Engine(model, "gpu"), Engine(model, "cpu")
     inputs = image(cpu)
     expected = cpu(**inputs)

@@ -20,7 +20,6 @@ from sige_mlx.engine.gpu import executor, kernels
 from sige_mlx.engine.gpu.executor import bucket, filled
 from sige_mlx.engine.gpu.launch import Launch, Simulated
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image, nmse
 from tests.engine.frozen import assert_within_bounds, cases, network_of
@@ -77,12 +76,12 @@ def test_a_network_by_kernels(precision: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "tiles_from"), [(n, side) for network, side in FROZEN for n in cases(network)])
 def test_frozen(name: str, tiles_from: int | None, shared: dict[Any, Engine]) -> None:
-    model = frozen_network(network_of(name))
+    network = frozen_network(network_of(name))
     for output in OUTPUTS:
         key = network_of(name), tiles_from, output
         if key not in shared:
-            of = EditPolicy.of(model.config, tiles_from, output)
-            shared[key] = Engine(model, "gpu", of, precision="float32")
+            of = network.policy(tiles_from, output)
+            shared[key] = Engine(network.model, "gpu", of, precision="float32")
         assert_within_bounds(shared[key], name)
 
 
@@ -94,9 +93,9 @@ def shared() -> dict[Any, Engine]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for network, side in FROZEN if side != 64 for n in cases(network) if "stroke" in n])
 def test_frozen_in_half_precision(name: str) -> None:
-    model = frozen_network(network_of(name))
+    network = frozen_network(network_of(name))
     for output in OUTPUTS:
-        engine = Engine(model, "gpu", EditPolicy.of(model.config, output=output), precision="float16")
+        engine = Engine(network.model, "gpu", network.policy(output=output), precision="float16")
         assert_within_bounds(engine, name, ROUNDING)
 
 

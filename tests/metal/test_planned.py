@@ -11,14 +11,13 @@ import pytest
 
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
-from sige_mlx.cli.gpu_check import SMALL
+from sige_mlx.cli.gpu_check import SMALL, network
 from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu import executor
 from sige_mlx.engine.gpu.launch import Launch, Simulated
 from sige_mlx.engine.gpu.planned import planned, planned_dense
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy, Output
-from sige_mlx.models import build
+from sige_mlx.graph.policy import Output
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image
 from tests.graph.networks import RandomUNet, Spec
@@ -68,16 +67,16 @@ class Recording:
         return launch.compiled()(**launch.arguments())
 
 
-NETWORKS = {**SMALL, "resnet_generator": {**SMALL["resnet_generator"], "image_size": (64, 64)}}
+NETWORKS = {**SMALL, "resnet_generator": ({**SMALL["resnet_generator"][0], "image_size": (64, 64)}, 1)}
 """In real ones no grid of tiles has less than eight numbers."""
 
 
 @pytest.mark.parametrize("family", NETWORKS)
 def test_an_edit_is_its_launches_and_two_conversions(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLX has nothing else to run: no array is put together or made longer for a launch."""
-    model = build(family, NETWORKS[family])
+    of = network(family, *NETWORKS[family])
     monkeypatch.setattr(executor, "device", Recording)
-    engine = Engine(model, "gpu", EditPolicy.of(model.config), load=zoo.random_weights(model))
+    engine = Engine(of.model, "gpu", of.edit, load=zoo.random_weights(of.model))
     inputs = image(engine)
     engine.record(**inputs)
     mask = np.zeros(engine.image_size, np.bool_)
@@ -97,9 +96,9 @@ def test_an_edit_is_its_launches_and_two_conversions(family: str, monkeypatch: p
 
 
 def test_a_ddpm_edit_is_few_launches() -> None:
-    _, model = zoo.network("ddpm-church-256")
-    lowered = Lowered.of(model, EditPolicy.of(model.config, output="everywhere"))
-    tiling = lowered.tiling(blob_mask(lowered.image_size, 1.2, model.config.mask_dilate_radius))
+    church = zoo.network("ddpm-church-256")
+    lowered = Lowered.of(church.model, church.policy(output="everywhere"))
+    tiling = lowered.tiling(blob_mask(lowered.image_size, 1.2, church.edit.dilation))
     assert 0 < sum(c.launch is not None for c in planned(lowered, tiling, mx.float16)) < 150
 
 

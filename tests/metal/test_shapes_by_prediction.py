@@ -18,7 +18,6 @@ from sige_mlx.engine.gpu.kernels import conv
 from sige_mlx.engine.gpu.kernels.conv_shape import AnyShape, shape_of, shapes_of
 from sige_mlx.engine.gpu.planned import planned
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy
 
 EVERY = 7
 """Of the network's different convolutions so many are left out for one that is tried."""
@@ -26,9 +25,9 @@ EVERY = 7
 
 def convolutions(model: str) -> Iterator[Conv]:
     """The different ones of an edit of 1.2 %."""
-    _, network = zoo.network(model)
-    lowered = Lowered.of(network, EditPolicy.of(network.config))
-    tiling = lowered.tiling(blob_mask(lowered.image_size, 1.2, network.config.mask_dilate_radius, 0))
+    network = zoo.network(model)
+    lowered = Lowered.of(network.model, network.edit)
+    tiling = lowered.tiling(blob_mask(lowered.image_size, 1.2, network.edit.dilation, 0))
     seen = set()
     for c in planned(lowered, tiling, mx.float16):
         if isinstance(c.call, Conv):

@@ -10,7 +10,7 @@ import mlx.nn
 import numpy as np
 
 from benchmarks.frozen.folder import Folder
-from sige_mlx.nn.module import parameters
+from sige_mlx.zoo import Pretrained
 from tests.reference import require_reference
 
 M = TypeVar("M", bound=mlx.nn.Module)
@@ -33,8 +33,9 @@ def load_torch_weights(model: M, weights: Mapping[str, np.ndarray]) -> M:
     return model
 
 
-def frozen_network(name: str) -> mlx.nn.Module:
-    """The network that the frozen cases of `name` ("ddpm-small", "gaugan-cityscapes") were made with."""
+def frozen_network(name: str) -> Pretrained:
+    """The network that the frozen cases of `name` ("ddpm-small", "gaugan-cityscapes") were made with, its weights in
+    the module, too."""
     network = Folder(require_reference()).network(name)
-    network.model.load_weights([(path, mx.array(network.load(path))) for path in parameters(network.model)])
-    return network.model
+    network.module()
+    return network

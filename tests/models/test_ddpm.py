@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
 from sige_mlx.errors import SigeError
+from sige_mlx.families import FAMILIES, build
 from sige_mlx.graph.trace import trace
-from sige_mlx.models import FAMILIES, build
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from tests.models.networks import frozen_network, load_torch_weights
 from tests.reference import case_names, load_case, load_manifest
@@ -32,7 +32,7 @@ def test_names_and_shapes_are_the_published_ones() -> None:
 @pytest.mark.parametrize("which", ["original", "edited"])
 def test_output_is_that_of_the_original_network(name: str, which: str) -> None:
     case = load_case(name)
-    found = frozen_network("ddpm-small")(mx.array(case[f"x_{which}"]), mx.array(case["timestep"].reshape(1)))
+    found = frozen_network("ddpm-small").model(mx.array(case[f"x_{which}"]), mx.array(case["timestep"].reshape(1)))
     expected = case[f"dense_{which}"]
     assert np.linalg.norm(np.asarray(found) - expected) <= 1e-5 * np.linalg.norm(expected)
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sige_mlx import families
 from sige_mlx.converters.families import spade, sub_mobile_spade
 from sige_mlx.converters.families.family import parameter_shapes
 from sige_mlx.errors import SigeError
+from sige_mlx.families import build
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.graph.trace import trace
-from sige_mlx.models import build
 from sige_mlx.models.spade import UPSAMPLINGS, SPADEConfig, SPADEGenerator
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig, SubMobileSPADEGenerator
 from sige_mlx.nn.module import parameters
@@ -46,10 +46,7 @@ common = st.fixed_dictionaries(
 def spades(draw: st.DrawFn) -> SPADEConfig:
     ups = draw(st.sampled_from(list(UPSAMPLINGS)))
     size = {"num_upsampling_layers": ups, "crop_size": 2 * SMALLEST[ups]}
-    sparse = draw(st.integers(0, 7))
-    return SPADEConfig(
-        **draw(common), **size, num_sparse_layers=sparse, ngf=draw(st.integers(2, 4)), nhidden=draw(st.integers(1, 5))
-    )
+    return SPADEConfig(**draw(common), **size, ngf=draw(st.integers(2, 4)), nhidden=draw(st.integers(1, 5)))
 
 
 @st.composite
@@ -91,8 +88,8 @@ def test_dense_macs_are_the_papers(name: str, gmacs: float) -> None:
 
 @pytest.mark.parametrize(("name", "tiles_from"), [("gaugan-cityscapes", 32), ("gan-compression-cityscapes", 64)])
 def test_tiles_begin_with_the_first_sparse_block(name: str, tiles_from: int) -> None:
-    policy = EditPolicy.of(PUBLISHED[name].config)
-    assert (policy.tiles_from, policy.dilation) == (tiles_from, 2)
+    policy = families.of(PUBLISHED[name].config).policy(PUBLISHED[name].config)
+    assert (policy.tiles_from, policy.dilation_per_level) == (tiles_from, 2)
     assert Lowered.of(PUBLISHED[name], policy).image_size == (256, 512)
 
 
@@ -100,7 +97,7 @@ def test_tiles_begin_with_the_first_sparse_block(name: str, tiles_from: int) -> 
 @pytest.mark.parametrize("which", ["", "_edited"])
 def test_output_is_that_of_the_original_network(name: str, which: str) -> None:
     case = load_case(name)
-    model = frozen_network(next(network for network in SMALL if name.startswith(network)))
+    model = frozen_network(next(network for network in SMALL if name.startswith(network))).model
     found = np.asarray(model(one_hot(case[f"labels{which}"], case[f"instances{which}"])))
     expected = case[f"dense{which or '_original'}"]
     assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
@@ -141,14 +138,14 @@ def test_any_configuration_can_be_traced(config: SPADEConfig | SubMobileSPADECon
     assert {path for node in graph.nodes for path in node.params.values()} == set(parameters(model))
 
 
-@given(spades())
-def test_the_threshold_is_the_longer_side_of_the_first_sparse_block(config: SPADEConfig) -> None:
+@given(spades(), st.integers(0, 7))
+def test_the_side_of_blocks_is_the_longer_one_of_the_first(config: SPADEConfig, asked: int) -> None:
     graph = trace(SPADEGenerator(config), SPADEGenerator(config).inputs())
     sides = {n.name.split(".")[0]: max(n.shape[1:3]) for n in graph.nodes if n.name.endswith("conv_0")}
     blocks = list(config.blocks)
     assert list(sides) == blocks
-    sparse = [name for name in blocks if sides[name] >= config.sparse_resolution_threshold]
-    asked = config.num_sparse_layers
+    asked = min(asked, len(blocks))
+    sparse = [name for name in blocks if sides[name] >= config.side_of_last(asked)]
     shared = config.num_upsampling_layers == "normal" and asked == len(blocks) - 2  # both middle blocks, or none
     assert len(sparse) == asked + shared
 
@@ -171,7 +168,6 @@ def test_families_are_built_from_json() -> None:
         ("spade", {"aspect_ratio": 0.0}, r"^SPADE: aspect_ratio is 0.0"),
         ("spade", {"aspect_ratio": float("nan")}, r"^SPADE: aspect_ratio is nan"),
         ("spade", {"aspect_ratio": 100.0}, r"^SPADE: aspect_ratio is 100.0; width by height, it leaves no row"),
-        ("spade", {"num_sparse_layers": 8}, r"^SPADE: num_sparse_layers is 8 of 7 blocks$"),
         ("spade", {"ngf": 1}, r"^SPADE: ngf is 1 and nhidden 128; they are at least 2 and 1$"),
         ("spade", {"nhidden": 0}, r"^SPADE: ngf is 64 and nhidden 0"),
         ("spade", {"num_upsampling_layers": ["more"]}, r"^num_upsampling_layers is \['more'\]: it should be a word$"),

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from sige_mlx import nn, zoo
 from sige_mlx.errors import SigeError
+from sige_mlx.families import build
 from sige_mlx.graph.cost import dense_cost
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.graph.trace import trace
-from sige_mlx.models import build
 from sige_mlx.models import pd as ours
 from sige_mlx.models.pd import PDConfig, PDUNet
 from sige_mlx.models.unet import AttnBlock
@@ -46,20 +46,20 @@ def published(model: PDUNet) -> dict[str, tuple[int, ...]]:
 @pytest.mark.parametrize(("name", "config"), [("pd-church-128", PDConfig()), ("pd-church-256", CHURCH_256)])
 def test_names_and_shapes_are_the_published_ones(name: str, config: PDConfig) -> None:
     assert published(PDUNet(config)) == load_manifest(name)
-    assert zoo.network(name)[1].config == config
+    assert zoo.network(name).model.config == config
 
 
 @pytest.mark.parametrize("name", case_names("pd-small"))
 @pytest.mark.parametrize("which", ["original", "edited"])
 def test_output_is_that_of_the_original_network(name: str, which: str) -> None:
     case = load_case(name)
-    found = frozen_network("pd-small")(mx.array(case[f"x_{which}"]), mx.array(case["timestep"].reshape(1)))
+    found = frozen_network("pd-small").model(mx.array(case[f"x_{which}"]), mx.array(case["timestep"].reshape(1)))
     assert_close(found, case[f"dense_{which}"])
 
 
 @pytest.mark.parametrize(("name", "giga"), [("pd-church-128", 66.8), ("pd-church-256", 118.7)])
 def test_cost_is_that_of_the_paper(name: str, giga: float) -> None:
-    assert dense_cost(Lowered.of(zoo.network(name)[1], EditPolicy())).macs == pytest.approx(giga * 1e9, rel=0.005)
+    assert dense_cost(Lowered.of(zoo.network(name).model, EditPolicy())).macs == pytest.approx(giga * 1e9, rel=0.005)
 
 
 # ---- PyTorch's numbers
@@ -154,9 +154,8 @@ def test_any_configuration_can_be_traced(config: dict[str, Any]) -> None:
 
 
 def test_edits_use_tiles_from_32_on_unless_told_otherwise() -> None:
-    assert PDConfig().sparse_resolution_threshold == 32
-    built = build("pd", {"sparse_resolution_threshold": 64, "ch_mult": [1, 2], "image_size": 64})
-    assert isinstance(built, PDUNet) and EditPolicy.of(built.config).tiles_from == 64
+    church = zoo.network("pd-church-128")
+    assert (church.policy().tiles_from, church.policy(64).tiles_from) == (32, 64)
 
 
 @pytest.mark.parametrize(

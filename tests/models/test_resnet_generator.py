@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from benchmarks.frozen.case import error
 from sige_mlx import zoo
 from sige_mlx.converters import checkpoint, convert
-from sige_mlx.converters.families import FAMILIES, recognise
+from sige_mlx.converters.families import LAYOUTS, recognise
 from sige_mlx.editing.images import to_model
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
+from sige_mlx.families import build, reconfigured
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy, Output
+from sige_mlx.graph.policy import Output
 from sige_mlx.graph.trace import trace
-from sige_mlx.models import build, reconfigured
 from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
 from sige_mlx.nn.module import parameters
 from tests.policies import OUTPUTS
-from tests.tiny import TRANSLATION_CONFIG
+from tests.tiny import TRANSLATION_CONFIG, policy_of
 from tests.trained import CHECKPOINT_SIZE, photographed, vintagify
 
 
@@ -41,7 +41,7 @@ def configs(draw: st.DrawFn) -> ResnetGeneratorConfig:
 
 def with_state(model: ResnetGenerator, state: Mapping[str, np.ndarray]) -> ResnetGenerator:
     """The network with the weights of a state dict, as the converter recognises it."""
-    match = recognise({name: value.shape for name, value in state.items()}, FAMILIES)
+    match = recognise({name: value.shape for name, value in state.items()}, LAYOUTS)
     sources = match.layout.sources
     model.load_weights([(name, mx.array(source.build(state.__getitem__))) for name, source in sources.items()])
     return model
@@ -117,7 +117,7 @@ def test_executors_agree_on_edits(n_blocks: int, norm: str, output: Output) -> N
     edited = np.where(mask[..., None], rng.standard_normal(x.shape).astype(np.float32), x)
     outputs = []
     for device in ("cpu", "reference"):
-        engine = Engine(model, device, EditPolicy.of(model.config, output=output), load=load)
+        engine = Engine(model, device, policy_of(model.config, output=output), load=load)
         recorded = engine.record(x=x)
         outputs.append([np.asarray(o) for o in (recorded, engine.edit(engine.prepare(mask), x=edited))])
     (recorded, found), (expected_recorded, expected) = outputs
@@ -132,7 +132,7 @@ def configured_blocks(n_blocks: int, norm: str) -> ResnetGenerator:
 
 
 def test_everything_is_in_tiles_and_keeps_its_statistics() -> None:
-    lowered = Lowered.of(ResnetGenerator(TRANSLATION_CONFIG), EditPolicy.of(TRANSLATION_CONFIG))
+    lowered = Lowered.of(ResnetGenerator(TRANSLATION_CONFIG), policy_of(TRANSLATION_CONFIG))
     assert not lowered.regions.fresh
     assert lowered.planes == lowered.edit.planes == [(32, 48), (16, 24), (8, 12)]
 

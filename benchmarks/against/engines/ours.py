@@ -1,5 +1,6 @@
 """This project's native engine."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,9 @@ from benchmarks.against.task import Call, Calls, Task
 
 
 def load(task: Task) -> Calls:
-    everywhere = task.pretrained.policy(output="everywhere")  # as SIGE does
+    everywhere = replace(task.policy, output="everywhere")  # as SIGE does
     engine = task.pretrained.engine("cpu", everywhere, threads=task.threads)
-    sparse = task.pretrained.engine("cpu", threads=task.threads)
+    sparse = task.pretrained.engine("cpu", task.policy, threads=task.threads)
     original: dict[str, Any] = {"x": task.original, **task.conditions}
     edited: dict[str, Any] = {"x": task.edited, **task.conditions}
     engine.record(**original)

@@ -69,7 +69,8 @@ Made = tuple[Any, int | tuple[int, int], int]
 def _unet(task: Task, module: str, network: str, **more: Any) -> Made:
     """Our configuration, whose fields have the names of its files, and what they say `more`."""
     config = task.config
-    model = Namespace(**vars(config), **more, dropout=0, sige_block_size=Namespace(**BLOCK_SIZES))
+    edits = {"sparse_resolution_threshold": task.policy.tiles_from}
+    model = Namespace(**vars(config), **edits, **more, dropout=0, sige_block_size=Namespace(**BLOCK_SIZES))
     settings = Namespace(model=model, data=Namespace(image_size=config.image_size))
     made = getattr(_import(task, "diffusion", module), network)(Namespace(), settings)
     return made, config.image_size >> (len(config.ch_mult) - 1), 1
@@ -83,9 +84,12 @@ def _pd(task: Task) -> Made:
     return _unet(task, "models.pd_arch.sige_unet", "SIGEUNet", logsnr_input_type="inv_cos", num_heads=None)
 
 
-def _label_options(config: Any, ngf: int) -> Namespace:
-    names = ("semantic_nc", "num_upsampling_layers", "crop_size", "aspect_ratio", "num_sparse_layers")
+def _label_options(task: Task, ngf: int) -> Namespace:
+    config = task.config
+    names = ("semantic_nc", "num_upsampling_layers", "crop_size", "aspect_ratio")
     common = {name: getattr(config, name) for name in names}
+    counts = range(len(config.blocks), -1, -1)
+    common["num_sparse_layers"] = next(n for n in counts if config.side_of_last(n) >= task.policy.tiles_from)
     blocks = {"main_block_size": BLOCK_SIZES["normal"], "shortcut_block_size": BLOCK_SIZES["instance"]}
     norms = {"norm_G": "spadesyncbatch3x3", "separable_conv_norm": "instance"}
     return Namespace(ngf=ngf, **common, **blocks, **norms)
@@ -93,15 +97,15 @@ def _label_options(config: Any, ngf: int) -> Namespace:
 
 def _spade(task: Task) -> Made:
     module = _import(task, "gaugan", "models.spade_generators.sige_fused_spade_generator")
-    net = module.SIGEFusedSPADEGenerator(_label_options(task.config, task.config.ngf))
-    return net, (net.sh, net.sw), task.config.downsample_dilate_radius
+    net = module.SIGEFusedSPADEGenerator(_label_options(task, task.config.ngf))
+    return net, (net.sh, net.sw), task.policy.dilation_per_level
 
 
 def _sub_mobile_spade(task: Task) -> Made:
     module = _import(task, "gaugan", "models.sub_mobile_spade_generators.sige_fused_sub_mobile_spade_generator")
-    options, channels = _label_options(task.config, 64), {"channels": task.config.channels}
+    options, channels = _label_options(task, 64), {"channels": task.config.channels}
     net = module.SIGEFusedSubMobileSPADEGenerator(options, config=channels)
-    return net, (net.sh, net.sw), task.config.downsample_dilate_radius
+    return net, (net.sh, net.sw), task.policy.dilation_per_level
 
 
 NETWORKS: dict[str, Callable[[Task], Made]] = {

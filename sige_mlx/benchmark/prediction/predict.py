@@ -16,7 +16,7 @@ from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
 from sige_mlx.engine.gpu.planned import PlannedCall, planned, planned_dense
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy, Output
+from sige_mlx.graph.policy import Output
 from sige_mlx.graph.tiling import Size
 
 
@@ -89,13 +89,13 @@ def predict(
     if not percents:
         raise SigeError("there is no edit to predict: give at least one size, such as 1.2")
     counting = Counting(progress)
-    _, network = zoo.network(model)
+    network = zoo.network(model)
     outputs: tuple[Output, ...] = ("everywhere", "tiles")
-    lowered = {o: Lowered.of(network, EditPolicy.of(network.config, threshold, o)) for o in outputs}
+    lowered = {o: Lowered.of(network.model, network.policy(threshold, o)) for o in outputs}
     passes = [_pass("dense", None, planned_dense(lowered["tiles"], mx.float16), counting)]
     for percent in percents:
         for output, of in lowered.items():
-            tiling = of.tiling(blob_mask(of.image_size, percent, network.config.mask_dilate_radius, seed))
+            tiling = of.tiling(blob_mask(of.image_size, percent, network.edit.dilation, seed))
             name = f"edit of {tiling.edited:.2%}" + ("" if output == "everywhere" else ", output in its tiles only")
             passes.append(_pass(name, percent, planned(of, tiling, mx.float16), counting))
     return Predicted(model, lowered["tiles"].image_size, "float16", tuple(passes))

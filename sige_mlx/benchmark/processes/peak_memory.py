@@ -17,7 +17,7 @@ def main(arguments: str) -> None:
     mx.reset_peak_memory()
     engine = engine_for(model, device, threads, random, threshold)
     work = workload(engine, seed)
-    mask = blob_mask(engine.image_size, percent, engine.config.mask_dilate_radius, seed)
+    mask = blob_mask(engine.image_size, percent, engine.policy.dilation, seed)
     mx.eval(engine.record(**work.original))
     mx.eval(engine.edit(engine.prepare(mask), **work.edited(mask)))
     print(json.dumps([_peak(), mx.get_peak_memory() if device == "gpu" else None]))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from sige_mlx.converters.checkpoint import CheckpointError
-from sige_mlx.converters.families import FAMILIES, Match, recognise
+from sige_mlx.converters.families import LAYOUTS, Match, recognise
 from sige_mlx.converters.families.family import Shape
 from tests.converters.networks import Arrays
 
@@ -24,7 +24,7 @@ def shapes(arrays: Arrays) -> dict[str, Shape]:
 
 
 def matched(tensors: Tensors, image_size: int | None = None) -> Match:
-    return recognise(dict(tensors), FAMILIES, image_size)
+    return recognise(dict(tensors), LAYOUTS, image_size)
 
 
 def complaint(tensors: Tensors) -> str:

@@ -66,7 +66,7 @@ def test_published_manifests(name: str) -> None:
     match = matched(manifest)
     assert match.layout.tensors == manifest  # each is taken, or listed as unused
     assert set(match.layout.unused) == {key for key in manifest if key.endswith("num_batches_tracked")}
-    for key in ("input_nc", "no_instance", "semantic_nc", "output_nc", "num_sparse_layers", "aspect_ratio"):
+    for key in ("input_nc", "no_instance", "semantic_nc", "output_nc", "aspect_ratio"):
         assert getattr(match.config, key) == published[key]
     if published["config_str"]:
         assert match.config.config_str == published["config_str"]

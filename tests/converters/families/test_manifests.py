@@ -9,6 +9,7 @@ import pytest
 
 from sige_mlx import zoo
 from sige_mlx.converters.families.reparametrised import Reparametrised
+from sige_mlx.families import KNOWN
 from tests.converters.families.recognition import (
     check_order_does_not_matter,
     check_permuted_names_do_not_fit,
@@ -26,10 +27,10 @@ def test_the_papers_networks_are_among_them() -> None:
     assert wanted <= set(MANIFESTS)
 
 
-@pytest.mark.parametrize("name", [name for name in MANIFESTS if name in zoo.KNOWN])
+@pytest.mark.parametrize("name", [name for name in MANIFESTS if name in KNOWN])
 def test_a_published_network_goes_by_its_name(name: str) -> None:
     match = matched(load_manifest(name))
-    known = zoo.KNOWN[name]
+    known = KNOWN[name][1]
     path = known.files[0].name if known.by_file else "net.pth"
     assert zoo.name_for(match.family, match.config, Path(path)) == name
 

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from sige_mlx.converters import convert
-from sige_mlx.converters.families import FAMILIES, recognise
+from sige_mlx.converters.families import LAYOUTS, recognise
 from sige_mlx.errors import SigeError
 from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
 from tests.converters.families.recognition import Tensors, complaint, matched, shapes
@@ -93,7 +93,7 @@ def test_a_file_of_other_names_is_like_none() -> None:
 
 
 def test_of_the_family_that_was_asked_for_it_is_told_what_is_missing() -> None:
-    family = next(family for family in FAMILIES if family.name == "pd")
+    family = next(family for family in LAYOUTS if family.name == "pd")
     for tensors in ({"encoder.weight": (3, 3)}, shapes(spade())):
         with pytest.raises(SigeError, match=r"\(pd\); pd \(by the names of pd-church-128\) comes nearest, with \d+ mi"):
             recognise(tensors, [family])

@@ -4,14 +4,12 @@ and how its output becomes a step."""
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import mlx.core as mx
 
 from sige_mlx import samplers
 from sige_mlx.errors import SigeError
-from sige_mlx.models.ddpm import DDPMConfig
-from sige_mlx.models.pd import PDConfig
 
 Step = Callable[[int, mx.array, mx.array], mx.array]
 """From (step, x, the network's output) to the next x, at last the picture. It may remember the steps before."""
@@ -30,10 +28,36 @@ class Denoising(ABC):
     HEADS: ClassVar[int]
     """Pictures in the network's output."""
 
-    def __init__(self, sampler: str, strength: float, levels: Sequence[float]):
+    def __init__(self, sampler: str, strength: float, steps: int):
         self.sampler = sampler
         self.strength = strength
-        self.levels = levels
+        self.levels = self._levels(steps)
+
+    @abstractmethod
+    def _levels(self, steps: int) -> Sequence[float]:
+        """Those of so many steps. Raises `SigeError` for numbers out of range."""
+
+    @classmethod
+    def of(
+        cls,
+        channels: tuple[int, int],
+        sampler: str | None = None,
+        steps: int | None = None,
+        strength: float | None = None,
+    ) -> "Denoising":
+        """The steps of an edit with a network that reads and writes so many channels; None stands for the family's
+        default. Raises `SigeError` for a network of no pictures, a sampler of another family, and numbers out of
+        range."""
+        read, written = 3, 3 * cls.HEADS
+        if channels != (read, written):
+            given = f"this network reads {channels[0]} channels and writes {channels[1]}"
+            raise SigeError(f"{given}: pictures need {read} and {written}")
+        known = list(cls.STEPS)
+        sampler = known[0] if sampler is None else sampler
+        if sampler not in known:
+            raise SigeError(f"sampler {sampler!r} is none of this network's: it must be one of {', '.join(known)}")
+        strength = cls.STRENGTH if strength is None else strength
+        return cls(sampler, strength, cls.usual_steps(sampler, strength) if steps is None else steps)
 
     def __str__(self) -> str:
         return f"{self.sampler}, {len(self.levels)} steps, strength {self.strength:g}"
@@ -68,14 +92,13 @@ class DDPMDenoising(Denoising):
         """The family's, or as many as a low strength has room for."""
         return min(cls.STEPS[sampler], samplers.most_steps(strength))
 
-    def __init__(self, sampler: str, strength: float, steps: int):
+    def _levels(self, steps: int) -> Sequence[float]:
         self.schedule = samplers.alphas_cumprod(samplers.linear_betas())
-        self.timesteps = (
-            samplers.dpm_solver_timesteps(steps, self.schedule, strength)
-            if sampler == "dpm-solver"
-            else samplers.timesteps(steps, strength)
-        )
-        super().__init__(sampler, strength, self.timesteps)
+        if self.sampler == "dpm-solver":
+            self.timesteps = samplers.dpm_solver_timesteps(steps, self.schedule, self.strength)
+        else:
+            self.timesteps = samplers.timesteps(steps, self.strength)
+        return self.timesteps
 
     def noised(self, x0: mx.array, level: float, noise: mx.array) -> mx.array:
         return samplers.q_sample(x0, int(level), noise, self.schedule)
@@ -114,8 +137,8 @@ class PDDenoising(Denoising):
     STRENGTH = 0.625
     HEADS = 2
 
-    def __init__(self, sampler: str, strength: float, steps: int):
-        super().__init__(sampler, strength, samplers.log_snrs(steps, strength))
+    def _levels(self, steps: int) -> Sequence[float]:
+        return samplers.log_snrs(steps, self.strength)
 
     def noised(self, x0: mx.array, level: float, noise: mx.array) -> mx.array:
         return samplers.noised(x0, level, noise)
@@ -126,34 +149,3 @@ class PDDenoising(Denoising):
     def start(self, draw: Draw) -> Step:
         following = [*self.levels[1:], math.inf]
         return lambda i, x, output: samplers.pd_step(x, output, self.levels[i], following[i])
-
-
-FAMILIES: Mapping[type, type[DDPMDenoising | PDDenoising]] = {DDPMConfig: DDPMDenoising, PDConfig: PDDenoising}
-"""By the class of a network's configuration."""
-
-
-def denoising(
-    config: Any, sampler: str | None = None, steps: int | None = None, strength: float | None = None
-) -> Denoising:
-    """The steps of an edit with the network of a configuration; None stands for the family's default. Raises
-    `SigeError` for a network that denoises no pictures, a sampler of another family, and numbers out of range."""
-    family = FAMILIES.get(type(config))
-    if family is None:
-        raise SigeError("this network denoises no pictures: strokes need one of the families ddpm and pd")
-    read, written = 3, 3 * family.HEADS
-    if (config.in_ch, config.out_ch) != (read, written):
-        raise SigeError(
-            f"this network reads {config.in_ch} channels and writes {config.out_ch}: pictures need {read} and {written}"
-        )
-    known = list(family.STEPS)
-    sampler = known[0] if sampler is None else sampler
-    if sampler not in known:
-        raise SigeError(f"sampler {sampler!r} is none of this network's: it must be one of {', '.join(known)}")
-    strength = family.STRENGTH if strength is None else strength
-    return family(sampler, strength, family.usual_steps(sampler, strength) if steps is None else steps)
-
-
-def default_steps(config: Any) -> int:
-    """Passes of the network that an edit takes where nothing is said; 1 for a network that denoises nothing."""
-    family = FAMILIES.get(type(config))
-    return next(iter(family.STEPS.values())) if family else 1

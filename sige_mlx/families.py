@@ -1,0 +1,304 @@
+"""Families of networks, an entry each: its configuration and network, what it does to pictures, how its edits are
+computed, and the files that were published."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import mlx.nn
+
+from sige_mlx.arguments import whole
+from sige_mlx.errors import SigeError
+from sige_mlx.graph.policy import EditPolicy
+from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.pd import PDConfig, PDUNet
+from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
+from sige_mlx.models.spade import LabelToImageConfig, SPADEConfig, SPADEGenerator
+from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig, SubMobileSPADEGenerator
+from sige_mlx.nn.module import parameters
+from sige_mlx.published import HUB, PublishedFile
+from sige_mlx.samplers.denoising import DDPMDenoising, Denoising, PDDenoising
+
+Task = Literal["denoising", "labels", "translation"]
+"""What a network does: it denoises pictures, makes pictures of label maps, or translates a picture into another."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A network and the files with its weights, none where its authors describe the network alone; in several layouts
+    or trainings, where there are several. `config` are the fields that differ from the family's own. Where others have
+    trained such networks by the dozen, only the file says which it is: `by_file`."""
+
+    files: tuple[PublishedFile, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    by_file: bool = False
+
+    def of(self, family: str) -> Any:
+        """The configuration of the network, which is of this family."""
+        return build(family, dict(self.config)).config
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of networks. `policy` says how edits of one with a configuration are computed, `denoising` by which
+    steps pictures are, where that is the task. `published` are networks by the names they have here. How checkpoints
+    lay out its parameters is in `converters/families`, in a module of the family's name."""
+
+    config: type
+    network: Callable[[Any], mlx.nn.Module]
+    task: Task
+    policy: Callable[[Any], EditPolicy]
+    denoising: type[Denoising] | None = None
+    published: Mapping[str, Published] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """Passes of the network that an edit takes where nothing is said."""
+        return next(iter(self.denoising.STEPS.values())) if self.denoising else 1
+
+
+def _sige(folder: str, name: str, md5: str) -> PublishedFile:
+    return PublishedFile(name, f"https://www.cs.cmu.edu/~sige/resources/models/{folder}", md5)
+
+
+def _spade(dataset: str) -> PublishedFile:
+    """A network of SPADE's own release: one archive of folders."""
+    place = "checkpoints.tar.gz, to which the README of https://github.com/NVlabs/SPADE links"
+    return PublishedFile(f"{dataset}_pretrained/latest_net_G.pth", place)
+
+
+def _generator(name: str, place: str, **config: Any) -> Published:
+    return Published((PublishedFile(name, place),), config, by_file=True)
+
+
+def _lsun(dataset: str, step: int, md5: str, ema_md5: str) -> tuple[PublishedFile, ...]:
+    """What Ho et al. trained on a dataset of LSUN, raw and averaged: in diffusers' layout on the hub, and in DDIM's,
+    which its code keeps in `~/.cache/diffusion_models_converted`."""
+    place = "the addresses in functions/ckpt_util.py of https://github.com/ermongroup/ddim"
+    hub = [f"google/ddpm-{ema}{dataset}-256" for ema in ("ema-", "")]
+    return (
+        *(PublishedFile(HUB + repo, f"https://huggingface.co/{repo}") for repo in hub),
+        PublishedFile(f"ema_diffusion_lsun_{dataset}_model/model-{step}.ckpt", place, ema_md5),
+        PublishedFile(f"diffusion_lsun_{dataset}_model/model-{step}.ckpt", place, md5),
+    )
+
+
+_CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
+_SQUARE = {"crop_size": 256, "aspect_ratio": 1.0, "num_upsampling_layers": "normal"}
+
+
+def _of_blocks(count: int) -> Callable[[LabelToImageConfig], EditPolicy]:
+    """That of a network of label maps whose last `count` residual blocks are computed in part."""
+
+    def policy(config: LabelToImageConfig) -> EditPolicy:
+        return EditPolicy(config.side_of_last(count), "fresh head", eps=1e-3, dilation=1, dilation_per_level=2)
+
+    return policy
+
+
+FAMILIES: Mapping[str, Family] = {
+    "ddpm": Family(
+        DDPMConfig,
+        DDPMUNet,
+        "denoising",
+        lambda config: EditPolicy(64, "fresh head", eps=0.01, dilation=5),
+        denoising=DDPMDenoising,
+        published={
+            "ddpm-church-256": Published(
+                (
+                    _sige("diffusion", "church256-ddpm-unet.pth", "8fbd43a27e98e64b56453faca9be619e"),
+                    _sige("diffusion", "church256-ddpm-fused_unet.pth", "fb3e26e5e6be812d6bed5c48e5265506"),
+                    *_lsun("church", 4432000, "eb619b8a5ab95ef80f94ce8a5488dae3", "fdc68a23938c2397caba4a260bc2445f"),
+                ),
+                by_file=True,
+            ),
+            "ddpm-bedroom-256": Published(
+                _lsun("bedroom", 2388000, "f70280ac0e08b8e696f42cb8e948ff1c", "1921fa46b66a3665e450e42f36c2720f"),
+                by_file=True,
+            ),
+            "ddpm-cat-256": Published(
+                _lsun("cat", 1761000, "bbee0e7c3d7abfb6e2539eaf2fb9987b", "646f23f4821f2459b8bafc57fd824558"),
+                by_file=True,
+            ),
+        },
+    ),
+    "pd": Family(
+        PDConfig,
+        PDUNet,
+        "denoising",
+        # 32, not 64 as released: half of this network's work is done below 64, and every edit would repeat it whole.
+        lambda config: EditPolicy(32, "fresh head", eps=0.02, dilation=2),
+        denoising=PDDenoising,
+        published={
+            "pd-church-128": Published(
+                (_sige("diffusion", "church128-pd-unet.pth", "8a2690eb25d1e2b5367e9574d7b73822"),)
+            ),
+            "pd-church-256": Published(config={"image_size": 256, "ch_mult": (1, 1, 2, 4, 6, 8)}),
+        },
+    ),
+    "spade": Family(
+        SPADEConfig,
+        SPADEGenerator,
+        "labels",
+        _of_blocks(5),
+        published={
+            "gaugan-cityscapes": Published(
+                (
+                    _sige("gaugan", "spade.pth", "21b8b5b29295b7208ba5cb48d818a367"),
+                    _sige("gaugan", "fused_spade.pth", "216677f8fe9e0c6564e3f17cbe55c695"),
+                    _spade("cityscapes"),
+                ),
+            ),
+            "gaugan-coco": Published((_spade("coco"),), {"input_nc": 183, **_SQUARE}),
+            "gaugan-ade20k": Published((_spade("ade20k"),), {"input_nc": 151, "no_instance": True, **_SQUARE}),
+        },
+    ),
+    "sub_mobile_spade": Family(
+        SubMobileSPADEConfig,
+        SubMobileSPADEGenerator,
+        "labels",
+        _of_blocks(4),
+        published={
+            "gan-compression-cityscapes": Published(
+                (
+                    _sige("gaugan", "sub_mobile_spade-32_32_32_48_32_24_24_32.pth", "2f8373ff0433badbea664da90709ca3c"),
+                    _sige(
+                        "gaugan",
+                        "fused_sub_mobile_spade-32_32_32_48_32_24_24_32.pth",
+                        "530ff557d614df1378d0613f7a0865dc",
+                    ),
+                ),
+            ),
+            "gan-compression-cityscapes-small": Published(
+                (_sige("gaugan", "sub_mobile_spade-16_40_16_8_16_16_8_16.pth", "2f3dd95928a2902d70d641ae74a9c563"),),
+                {"config_str": "16_40_16_8_16_16_8_16"},
+            ),
+        },
+    ),
+    "resnet_generator": Family(
+        ResnetGeneratorConfig,
+        ResnetGenerator,
+        "translation",
+        # What an edit leaves alone of the output is the kept picture, so what it computes is normalised as that was.
+        lambda config: EditPolicy(1, "recorded", eps=0.01, dilation=1, dilation_per_level=2),
+        published={
+            "cyclegan-horse2zebra": _generator("horse2zebra.pth", _CYCLEGAN),
+            "cyclegan-monet": _generator("style_monet.pth", _CYCLEGAN),
+            "cyclegan-vangogh": _generator("style_vangogh.pth", _CYCLEGAN),
+            "vintagify": _generator("G_A2B_epoch33.pth", "the package vintagify 0.1.2 of PyPI", affine=True),
+        },
+    ),
+}
+"""By the names that `config.json` gives."""
+
+MAX_SIDE = 1 << 16
+"""Of a picture, in pixels: more than any memory holds, and few enough to tell figures of."""
+
+
+KNOWN: Mapping[str, tuple[str, Published]] = {
+    name: (family, published) for family, of in FAMILIES.items() for name, published in of.published.items()
+}
+"""The published networks by the names they have here, and their families; their weights are converted into the cache by
+the user."""
+
+
+def named(family: str) -> Family:
+    """The family of a name. Raises `SigeError` for none."""
+    if family not in list(FAMILIES):  # a list, for JSON may name anything here
+        raise SigeError(f"the model family {family!r} is not known: it must be one of {', '.join(FAMILIES)}")
+    return FAMILIES[family]
+
+
+def of(config: Any) -> Family:
+    """The family of networks with such a configuration. Raises `SigeError` for another's."""
+    for family in FAMILIES.values():
+        if type(config) is family.config:
+            return family
+    raise SigeError(f"{type(config).__name__} is no configuration of a known family: {', '.join(FAMILIES)}")
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "a list"}
+
+
+def configured(config: Any, fields: Mapping[str, Any]) -> Any:
+    """A configuration with some fields replaced, as JSON has them; raises `SigeError` for one that there is not, or of
+    another type."""
+    known = [field.name for field in dataclasses.fields(config)]
+    named = {}
+    for name, given in fields.items():
+        if name not in known:
+            raise SigeError(f"{name!r} is no setting of such a network: it must be one of {', '.join(known)}")
+        value, usual = tuple(given) if isinstance(given, list) else given, getattr(config, name)
+        if not _is_like(value, usual):
+            kind = _KINDS[type(usual)]
+            if isinstance(usual, tuple):
+                kind += f", such as {list(usual) if isinstance(value, tuple) else [given]}"
+            raise SigeError(f"{name} is {given!r}: it should be {kind}")
+        named[name] = value
+    return dataclasses.replace(config, **named)
+
+
+def _is_like(value: Any, usual: Any) -> bool:
+    """Whether a value is of the type of another, and its parts of that of the other's parts."""
+    if isinstance(usual, tuple):
+        return isinstance(value, tuple) and all(type(part) is type(usual[0]) for part in value)
+    return type(value) is type(usual) or (type(usual) is float and type(value) is int)
+
+
+def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
+    """The network of a family with the fields of its configuration as JSON has them; its weights are MLX's lazy initial
+    ones. Raises `SigeError` for an unknown family or field."""
+    known = named(family)
+    if not isinstance(config, dict):
+        raise SigeError(f"the configuration of family {family!r} does not fit: it is {config!r}, no object of fields")
+    try:
+        described = configured(known.config(), config)
+        model = known.network(described)
+        sides = model.inputs()["x"][1:3]
+        if max(sides) > MAX_SIDE:
+            raise SigeError(f"its pictures would have more than {MAX_SIDE} pixels a side")
+        return model
+    except SigeError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:  # such as a width of 0
+        raise SigeError(f"the configuration of family {family!r} does not fit: {error}") from error
+
+
+def reconfigured(model: mlx.nn.Module, **settings: Any) -> mlx.nn.Module:
+    """The network with other settings, such as the size of a picture, and without its weights. Raises `SigeError` when
+    its parameters would be others."""
+    config = configured(model.config, settings)
+    made = of(config).network(config)
+    shapes, others = ({name: tuple(p.shape) for name, p in parameters(m).items()} for m in (model, made))
+    if shapes != others:
+        given = ", ".join(f"{name}={value}" for name, value in settings.items())
+        raise SigeError(f"the weights are those of another network than {given} asks for")
+    return made
+
+
+_RENAMED = {
+    "sparse_resolution_threshold": "tiles_from",
+    "eps": "eps",
+    "mask_dilate_radius": "dilation",
+    "downsample_dilate_radius": "dilation_per_level",
+}
+_OF_BLOCKS = "num_sparse_layers"
+_OF_HEAD = "fresh_head"
+PAPERS = (*_RENAMED, _OF_BLOCKS, _OF_HEAD)
+"""What the paper's code, and `config.json` of format 1, call what is in an `EditPolicy`."""
+
+
+def parted(family: str, fields: Any) -> tuple[Any, dict[str, Any]]:
+    """The configuration and the fields of `EditPolicy` in what `config.json` of format 1 has together, by the names
+    that the paper's code gives them."""
+    if not isinstance(fields, dict):  # which `build` refuses
+        return fields, {}
+    config = dict(fields)
+    edit = {ours: config.pop(theirs) for theirs, ours in _RENAMED.items() if theirs in config}
+    if _OF_HEAD in config:
+        edit["statistics"] = "fresh head" if config.pop(_OF_HEAD) else "recorded"
+    if _OF_BLOCKS in config:
+        count = config.pop(_OF_BLOCKS)
+        edit["tiles_from"] = build(family, config).config.side_of_last(whole(count, _OF_BLOCKS, 0))
+    return config, edit
