@@ -1,30 +1,42 @@
-"""The GPU executor: dense passes by MLX's own operations, edits by the kernels of `metal/`."""
+"""The GPU executor: programs run by the kernels of `metal/`, from lists of launches that were compiled before."""
 
 import math
 import weakref
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
-import numpy.typing as npt
 
 from sige_mlx.cache import cache_folder
-from sige_mlx.engine.gpu import kernels, twins
-from sige_mlx.engine.gpu.binding import Compute, Record, Running
-from sige_mlx.engine.gpu.calls import Call, Conv
-from sige_mlx.engine.gpu.forms import forms
+from sige_mlx.engine.gpu.compiled import Compiled, tile_arrays
 from sige_mlx.engine.gpu.launch import Device, Metal, device
 from sige_mlx.engine.gpu.parameters import Parameters
+from sige_mlx.engine.gpu.placing import substituted
+from sige_mlx.engine.gpu.sizes import Sizes
 from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.gpu.wired import wired
 from sige_mlx.engine.native.weights import Loader
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.program import Kind, Program
+from sige_mlx.graph.program import Kind
 from sige_mlx.graph.tiling import Tiling
 
 Inputs = Mapping[Any, mx.array]
+
+NOTHING: Mapping[Any, mx.array] = {}
+
+
+class Record:
+    """Arrays kept of a pass over the original, by the program's keys. Scale and shift of a norm are one array."""
+
+    def __init__(self, arrays: dict[Any, mx.array]):
+        self.arrays = arrays
+
+    @property
+    def nbytes(self) -> int:
+        return sum(a.nbytes for a in self.arrays.values())
 
 
 class GpuExecutor:
@@ -37,6 +49,8 @@ class GpuExecutor:
         self.device: Device = where or device()
         self.trust = Trust(self.device, cache_folder())
         self.parameters = Parameters(lowered.groups, lowered.dense, load, dtype)
+        self.sizes = Sizes(lowered, dtype, self.trust.allows)
+        self._edits: dict[int, Ready] = {}
         self._records: weakref.WeakSet[Record] = weakref.WeakSet()
         self._keep_wired()
 
@@ -47,34 +61,27 @@ class GpuExecutor:
 
     def run(self, inputs: Inputs) -> mx.array:
         """The dense output, lazy."""
-        return self._run(self.lowered.dense, inputs, {}, Record(), _by_mlx)
+        return self._dense(inputs)[0]
 
     def record(self, inputs: Inputs) -> tuple[mx.array, Record]:
         """The dense output, and the arrays that edits need."""
-        record = Record()
-        output = self._run(self.lowered.recording, inputs, {}, record, _by_mlx)
+        output, *arrays = self._recording(inputs)
+        record = Record(dict(zip(self._recording.compiled.kept, arrays, strict=True)))
         record.arrays["value", self.lowered.graph.output] = output.astype(self.dtype)
-        mx.eval(output, record.all())
+        mx.eval(output, *record.arrays.values())
         self._records.add(record)
         self._keep_wired()
         return output, record
 
-    def bind(self, tiling: Tiling) -> list[mx.array]:
-        """An edit's tiles. Lists are as long as their bucket, so nothing is made anew for an edit of about the size of
-        one before."""
-        return [*tile_arrays(self.lowered.edit, tiling).values()]
+    def bind(self, tiling: Tiling) -> "Bound":
+        """An edit's tiles, for the program of the smallest size that they fit into."""
+        ready = self._edit(self.sizes.of(tiling))
+        return Bound(ready, tile_arrays(ready.compiled, tiling))
 
-    def edit(self, tiles: list[mx.array], record: Record, inputs: Inputs) -> mx.array:
+    def edit(self, bound: "Bound", record: Record, inputs: Inputs) -> mx.array:
         """The output for edited inputs, as lazy as the device is."""
-        before = self.parameters.arrangements
-        output = self._step(inputs, tiles, record)
-        if self.parameters.arrangements > before:
-            self._keep_wired()
-        return output
-
-    @cached_property
-    def _step(self) -> "_Step":
-        return _Step(self, self.lowered.edit)
+        self._warm_up(record, inputs)
+        return bound.ready(inputs, bound.tiles, record.arrays)[0]
 
     @property
     def record_nbytes(self) -> int:
@@ -84,110 +91,85 @@ class GpuExecutor:
             kept += buffer.nbytes if what in ("scale", "shift", "sums") else buffer.nbytes * self.dtype.size // 4
         return kept + math.prod(graph.nodes[graph.output].shape) * self.dtype.size
 
-    def _run(
-        self, program: Program, inputs: Inputs, tiles: Mapping[int, mx.array], record: Record, compute: Compute
-    ) -> mx.array:
-        given = {}
-        for i, slot in enumerate(program.buffers):
-            if slot.kind is Kind.INPUT:
-                x = inputs[slot.key]
-                given[i] = x.astype(self.dtype) if x.ndim == 4 else x
-        fixed = self.parameters.of(program) | given | dict(tiles)
-        running = Running(program, fixed, self.parameters.affines, record, compute, self.dtype)
-        return running.run().astype(mx.float32)
+    @cached_property
+    def _dense(self) -> "Ready":
+        return self._ready(Compiled(self.lowered.dense, {}, self.dtype, self.trust.allows))
 
-    def _by_kernels(self, call: Call, key: Any) -> list[mx.array]:
-        for arrangement, form in forms(call):
-            launch = kernels.launch(form)
-            if launch is None or not self.trust.allows(launch, form):
-                continue
-            if arrangement is not None:
-                assert isinstance(call, Conv)
-                launch = launch.with_weight(self.parameters.arranged(key, call, arrangement))
-            return self.device.run(launch)
-        return twins.run(call)
+    @cached_property
+    def _recording(self) -> "Ready":
+        return self._ready(Compiled(self.lowered.recording, {}, self.dtype, self.trust.allows))
 
+    def _edit(self, size: int) -> "Ready":
+        if size not in self._edits:
+            self._edits[size] = self._ready(self.sizes.compiled(size))
+        return self._edits[size]
 
-class _Step:
-    """One edit's program as a function of arrays. Making its calls takes longer than running them, so where arrays are
-    lazy MLX keeps what the function does, for every set of shapes; the first time it runs as it is, and tries kernels.
-    """
+    def _ready(self, compiled: Compiled) -> "Ready":
+        ready = Ready(compiled, self.parameters, self.device)
+        self._keep_wired()  # weights may have been arranged
+        return ready
 
-    def __init__(self, executor: GpuExecutor, program: Program):
-        self._executor_of = weakref.ref(executor)  # which holds this: it should go with the last that uses it
-        self._program = program
-        self._tile_slots = tile_slots(program)
-        self._inputs = [b.key for b in program.buffers if b.kind is Kind.INPUT]
-        self._keys: tuple[list[Any], list[tuple[Any, Any]]] | None = None
-        self._kept = mx.compile(self._run)
-
-    @property
-    def _executor(self) -> GpuExecutor:
-        executor = self._executor_of()
-        assert executor is not None, "an edit outlives its executor"
-        return executor
-
-    def __call__(self, inputs: Inputs, tiles: list[mx.array], record: Record) -> mx.array:
-        first = self._keys is None
-        if self._keys is None:
-            needed = self._program.recorded
-            affines = [pair for pair in record.affines if pair[0] in needed]
-            self._keys = ([key for key in record.arrays if key in needed], affines)
-        of_record = [record.arrays[key] for key in self._keys[0]], [record.affines[key] for key in self._keys[1]]
-        arguments = [inputs[name] for name in self._inputs], tiles, *of_record
-        if first or not self._executor.device.lazy:
-            return self._run(*arguments)
-        try:
-            return self._kept(*arguments)
-        except IndexError:
-            # MLX fails to fuse some graphs of very many small operations (ml-explore/mlx#3165), as an edit is where its
-            # operations replace kernels.
-            self._kept = self._run
-            return self._run(*arguments)
-
-    def _run(
-        self,
-        inputs: Sequence[mx.array],
-        tiles: Sequence[mx.array],
-        arrays: Sequence[mx.array],
-        affines: Sequence[mx.array],
-    ) -> mx.array:
-        assert self._keys is not None
-        record = Record()
-        record.arrays = dict(zip(self._keys[0], arrays, strict=True))
-        record.affines = dict(zip(self._keys[1], affines, strict=True))
-        given = dict(zip(self._inputs, inputs, strict=True))
-        placed = dict(zip(self._tile_slots, tiles, strict=True))
-        return self._executor._run(self._program, given, placed, record, self._executor._by_kernels)
+    def _warm_up(self, record: Record, inputs: Inputs) -> None:
+        """Before the first edit: runs the program of every size on no tiles, so that MLX keeps what it makes of it and
+        the driver compiles every kernel. Later edits then wait for neither."""
+        if not self.device.lazy or len(self._edits) == len(self.sizes.counts):
+            return
+        none = self.lowered.tiling(np.zeros(self.lowered.image_size, np.bool_))
+        for size in range(len(self.sizes.counts)):
+            ready = self._edit(size)
+            mx.eval(ready(inputs, tile_arrays(ready.compiled, none), record.arrays))
 
 
-def _by_mlx(call: Call, key: Any) -> list[mx.array]:
-    return twins.run(call)
+@dataclass(frozen=True)
+class Bound:
+    """An edit's tiles, by their slots, for a program that is ready."""
+
+    ready: "Ready"
+    tiles: Mapping[Any, mx.array]
 
 
-def tile_slots(program: Program) -> list[int]:
-    """The slots of a program that hold an edit's tiles."""
-    return [i for i, slot in enumerate(program.buffers) if slot.kind in (Kind.ROWS, Kind.GRID)]
+class Ready:
+    """A compiled program with its parameters, on a device. Where arrays are lazy and every step is a launch, MLX keeps
+    what the steps do with arrays of their shapes, and does it again without Python."""
+
+    def __init__(self, compiled: Compiled, parameters: Parameters, where: Device):
+        self.compiled = compiled
+        placing, buffers = compiled.placing, compiled.program.buffers
+        constants = {v: parameters.array(of, compiled.arranged.get(of)) for of, v in placing.parameters.items()}
+        self._given = [(slot, buffers[slot]) for slot in placing.given]
+        # A function of its own, that holds no reference to this: MLX would keep both for good.
+        run = partial(_run, compiled, where, constants)
+        self._run = mx.compile(run) if where.lazy and compiled.by_kernels else run
+
+    def __call__(
+        self, inputs: Inputs, tiles: Mapping[Any, mx.array] = NOTHING, recorded: Mapping[Any, mx.array] = NOTHING
+    ) -> list[mx.array]:
+        """The output, float32, then what the program records, in the order of `Compiled.kept`."""
+        given = []
+        for slot, buffer in self._given:
+            if buffer.kind is Kind.INPUT:
+                given.append(inputs[buffer.key])
+            elif buffer.kind is Kind.RECORDED:
+                given.append(recorded[buffer.key])
+            else:
+                given.append(tiles[slot])
+        return self._run(given)
 
 
-def tile_arrays(program: Program, tiling: Tiling) -> dict[int, mx.array]:
-    """An edit's tiles by their slots: lists, filled up to their buckets, and grids."""
-    found = {}
-    for i in tile_slots(program):
-        buffer = program.buffers[i]
-        level = tiling.at(buffer.key)
-        found[i] = mx.array(filled(level.rows) if buffer.kind is Kind.ROWS else level.grid)
-    return found
-
-
-def filled(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """A list of tiles [N, 3] filled up to its bucket."""
-    return np.concatenate([rows, np.full((bucket(len(rows)) - len(rows), 3), -1, np.int32)])
-
-
-def bucket(tiles: int) -> int:
-    """The least 2^k or 3 * 2^k that is no less, from 4 on."""
-    size = 4
-    while size < tiles:
-        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
-    return size
+def _run(
+    compiled: Compiled, where: Device, constants: Mapping[int, mx.array], given: Sequence[mx.array]
+) -> list[mx.array]:
+    """Runs a compiled program's steps on the arrays of its given slots."""
+    placing, values = compiled.placing, dict(constants)
+    for value, array in zip(placing.given.values(), given, strict=True):
+        values[value] = array.astype(placing.dtype_of(value))
+    for step in compiled.steps:
+        if step.launch is None:
+            results = substituted(step.call, placing, values).by_mlx()
+        else:
+            read = zip(step.reads, step.launch.inputs, strict=True)
+            results = where.run(step.launch.on([array if v is None else values[v] for v, array in read]))
+        values.update(zip(step.writes, results, strict=True))
+        for value in step.last:
+            del values[value]
+    return [values[compiled.output].astype(mx.float32), *(values[v] for v in compiled.kept.values())]

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import mlx.core as mx
 
-from sige_mlx.engine.gpu.source import source
+from sige_mlx.engine.gpu.text import KernelText, kernel_text
 from sige_mlx.errors import SigeError
 
 CONSTANT_SIZE = 8
@@ -36,8 +36,8 @@ class Kernel:
     template: tuple[tuple[str, Any], ...]
 
     @functools.cached_property
-    def text(self) -> Any:
-        return source(self.name, dict(self.defines))
+    def text(self) -> KernelText:
+        return kernel_text(self.name, dict(self.defines))
 
     @property
     def specialisation(self) -> str:
@@ -61,7 +61,7 @@ class Launch:
     threads: int
     outputs: Sequence[tuple[tuple[int, ...], mx.Dtype]]
     """Shape and type of each."""
-    shape: Any = None
+    blocking: Any = None
     """How a threadgroup divides its work, where that depends on the call."""
 
     def arguments(self) -> dict[str, Any]:
@@ -76,10 +76,9 @@ class Launch:
             "output_dtypes": [dtype for _, dtype in self.outputs],
         }
 
-    def with_weight(self, weight: mx.array) -> "Launch":
-        """The launch with other weights, of the same shape."""
-        given = zip(self.kernel.inputs, self.inputs, strict=True)
-        return replace(self, inputs=[weight if name == "weight" else array for name, array in given])
+    def on(self, inputs: Sequence[mx.array]) -> "Launch":
+        """The launch on other arrays of the same shapes."""
+        return replace(self, inputs=inputs)
 
     def compiled(self) -> Any:
         """MLX's kernel. Its name is of its text: MLX finds compiled kernels by name."""

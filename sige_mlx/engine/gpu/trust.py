@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import mlx.core as mx
 
-from sige_mlx.engine.gpu import kernels, twins, verdicts
-from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
+from sige_mlx.engine.gpu import verdicts
 from sige_mlx.engine.gpu.launch import Device, Launch
-from sige_mlx.engine.gpu.sample import samples
+from sige_mlx.engine.gpu.ops import Call
+from sige_mlx.engine.gpu.ops.sampling import samples
 from sige_mlx.errors import SigeError, first_line
 
 _log = logging.getLogger(__name__)
@@ -112,8 +112,8 @@ def tried(device: Device, launch: Launch, call: Call) -> Trial:
     """The kernel of a launch, that of `call`, on small inputs. Raises `GpuLost` if the GPU does not outlive it."""
     seconds = 0.0
     try:
-        for i, small in enumerate(samples(call, launch)):
-            again = kernels.launch(small, launch)
+        for i, small in enumerate(samples(call, launch.blocking)):
+            again = small.launch(launch.blocking)
             if again is not None and again.kernel == launch.kernel:
                 trial = _tried(device, again, small)
                 if trial.wrong:
@@ -138,7 +138,7 @@ def _tried(device: Device, launch: Launch, call: Call) -> Trial:
         return Trial(f"it does not run ({first_line(raised)})", lasting=not _is_of_memory(raised))
     seconds = time.perf_counter() - start
     try:
-        error = difference(call, found, twins.run(call))
+        error = difference(call, found, call.by_mlx())
     except Exception as raised:
         _settle(launch.kernel.name, raised)
         return Trial(f"MLX's operations do not run to compare it with ({first_line(raised)})", lasting=False)
@@ -162,13 +162,9 @@ def _is_of_memory(raised: Exception) -> bool:
 
 
 def difference(call: Call, found: Sequence[mx.array], expected: Sequence[mx.array]) -> float:
-    """The largest normalised mean squared error among the arrays of a call; rows that fill up a list of tiles are
-    anything."""
-    tiles = None
-    if isinstance(call, Conv | Depthwise):
-        tiles = call.epilogue.out.list
-    elif isinstance(call, Attention):
-        tiles = call.out.list
+    """The largest normalised mean squared error among the results of a call; what was written for rows that only fill
+    a list of tiles up does not count."""
+    tiles = call.listed
     errors = []
     for a, b in zip(found, expected, strict=True):
         a, b = a.astype(mx.float32), b.astype(mx.float32)

@@ -3,7 +3,7 @@
 import mlx.core as mx
 import mlx.nn
 
-from sige_mlx.engine.gpu.calls import Affine, Domain, Modulation, Output, Plane, Source
+from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Modulation, Plane, Source
 
 
 def activate(x: mx.array, act: int) -> mx.array:
@@ -114,19 +114,6 @@ def pixels(
         found = p.blocks[mx.maximum(block, 0), y % p.tile, x % p.tile].astype(mx.float32)
         value = mx.where((block >= 0)[..., None], found, value)
     return mx.where(inside[..., None], value, 0.0)
-
-
-def outputs(value: mx.array, out: Domain, of: tuple[Output, ...], dtype: mx.Dtype) -> list[mx.array]:
-    """The outputs of an epilogue for `value` float32, shaped as `out` is written."""
-    image, y, x, inside = coordinates(out)
-    results = []
-    for o in of:
-        result = affine(value, o.affine, None if out.list is None else image)
-        if o.mod is not None:
-            result = modulated(result, o.mod, image, y, x, inside)
-        result = activate(result, o.act)
-        results.append((result if out.list is None else mx.where(inside[..., None], result, 0.0)).astype(dtype))
-    return results
 
 
 def residual(p: Plane, resample: int, out: Domain) -> mx.array:

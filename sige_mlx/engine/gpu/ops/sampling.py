@@ -1,143 +1,51 @@
-"""Small calls with random arrays that run the same kernel as another: what a kernel is tried on."""
+"""Small operands with random arrays: what a call is made of that runs the same kernel as another."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from sige_mlx.engine.gpu.calls import (
-    Affine,
-    Attention,
-    Call,
-    Conv,
-    Depthwise,
-    Domain,
-    Epilogue,
-    Modulation,
-    Norm,
-    Output,
-    Paste,
-    Plane,
-    Source,
-    Tokens,
-)
-from sige_mlx.engine.gpu.kernels import arguments, outputs
-from sige_mlx.engine.gpu.kernels.conv_shape import NarrowShape
-from sige_mlx.engine.gpu.launch import Launch
-from sige_mlx.engine.gpu.reading import tile_sums
-from sige_mlx.engine.gpu.weights import pack
-from sige_mlx.engine.gpu.winograd import transformed
+from sige_mlx.engine.gpu.ops.call import Call
+from sige_mlx.engine.gpu.ops.epilogue import Epilogue, Output
+from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Modulation, Plane, Source, Tokens
 
-CHANNELS, TOKENS = 40, 40
-"""More than one step of any loop over channels, or keys."""
+CHANNELS = 40
+"""More than one step of any loop over channels."""
 IMAGES = 2
 FIRST = 4
 """Channels that nothing uses, before those that a map or a modulation has."""
 
 
-def samples(call: Call, launch: Launch) -> Iterator[Call]:
-    """Calls on a few tiles of two images, for the kernel of `launch`, that of `call`. The first reads and writes as the
-    call does; of what a kernel is told only when it runs (is there a bias? is the plane reflected?) the second has all
-    that can be, the third nothing. They may need another kernel, where what one was compiled for hangs on that."""
+def samples(call: Call, blocking: Any) -> Iterator[Call]:
+    """Calls on a few tiles of two images, for the kernel that runs `call` in a blocking. The first reads and writes as
+    the call does; of what a kernel is told only when it runs (is there a bias? is the plane reflected?) the second has
+    all that can be, the third nothing. They may need another kernel, where what one was compiled for hangs on that."""
     for options in (None, True, False):
-        yield _Sample(launch, options).of(call)
+        yield call.sample(Sampling(blocking, options))
 
 
-class _Sample:
-    """`options`: whether there is what need not be; None: as in the call."""
+class Sampling:
+    """Makes operands like others. `options`: whether there is what need not be; None: as in the call."""
 
-    def __init__(self, launch: Launch, options: bool | None):
-        self.shape = launch.shape
+    def __init__(self, blocking: Any, options: bool | None):
+        self.blocking = blocking
         self.options = options
         self.rng = np.random.default_rng(0)
 
-    def of(self, call: Call) -> Call:
-        if isinstance(call, Conv):
-            return self.conv(call)
-        if isinstance(call, Depthwise):
-            return self.depthwise(call)
-        if isinstance(call, Norm):
-            return self.norm(call)
-        if isinstance(call, Attention):
-            return self.attention(call)
-        x = call.x
-        return Paste(self.plane(x, 2 * x.tile + 1, x.tile, channels(x.c, x.c % 4 == 0), x.dtype))
-
     def wants(self, given: bool) -> bool:
+        """Whether there is something that need not be, and that the call has or has not."""
         return given if self.options is None else self.options
 
-    # ---- ops
+    def channels(self, given: int, fours: bool) -> int:
+        """About CHANNELS, in fours or not."""
+        return CHANNELS + (0 if fours else given % 4 or 1)
 
-    def conv(self, call: Conv) -> Conv:
-        fours, e = all(map(arguments.source_in_fours, call.sources)), call.epilogue
-        narrow = isinstance(self.shape, NarrowShape)
-        epilogue = self.epilogue(e, e.c_out if narrow else channels(e.c_out, outputs.in_fours(e)), call.weight.dtype)
-        phased = call.phase_shift is not None
-        modulated = self.modulated([s.mod for s in call.sources])
-        sources = tuple(
-            self.source(s, epilogue.out, channels(s.x.c, fours), fours, mod, call.weight.dtype, phased)
-            for s, mod in zip(call.sources, modulated, strict=True)
-        )
-        packed = [self.weight(epilogue.c_out, sources, call.weight.dtype) for _ in range(4 if phased else 1)]
-        shift = call.phase_shift if self.options is not False or not phased else 0
-        small = replace(call, epilogue=epilogue, sources=sources, weight=mx.concatenate(packed), phase_shift=shift)
-        if call.transformed is None:
-            return small
-        shapes = [(s.kh, s.kw, s.x.c) for s in sources]
-        return replace(small, transformed=transformed(small.weight, epilogue.c_out, shapes))
-
-    def weight(self, c_out: int, sources: tuple[Source, ...], dtype: mx.Dtype) -> mx.array:
-        parts = [self.normal(c_out, s.kh, s.kw, s.x.c, dtype=dtype) for s in sources]
-        return pack([w * mx.array(w[0].size ** -0.5, dtype) for w in parts])
-
-    def depthwise(self, call: Depthwise) -> Depthwise:
-        e, s = call.epilogue, call.source
-        fours = outputs.in_fours(e) and arguments.source_in_fours(s)
-        epilogue = self.epilogue(e, channels(e.c_out, fours), call.dtype)
-        source = self.source(s, epilogue.out, epilogue.c_out, fours, s.mod is not None, call.dtype)
-        weight = None
-        if self.wants(call.weight is not None):
-            weight = self.normal(s.kh * s.kw, epilogue.c_out, dtype=call.dtype)
-        return replace(call, epilogue=epilogue, source=source, weight=weight)
-
-    def norm(self, call: Norm) -> Norm:
-        h, w, tile, c = 7, 11, 4, call.channels
-        planes = []
-        for s in call.sums:
-            whole, other = (
-                tile_sums(1 + self.normal(IMAGES, h, w, s.c // 2), Domain(IMAGES, h, w, tile)) for _ in "ab"
-            )
-            base, blocks, grid = whole.reshape(IMAGES, 2, 3, s.c), None, None
-            if self.wants(s.blocks is not None):
-                rows, grid = self.tiles(IMAGES, 2, 3)
-                blocks = other[mx.array((rows @ [6, 3, 1]).astype(np.int32))].reshape(-1, 1, 1, s.c)
-            planes.append(Plane(IMAGES, 2, 3, s.c, 1, base, blocks, None if grid is None else mx.array(grid)))
-        mod = None
-        if self.wants(call.mod is not None):
-            images = IMAGES if self.options or (call.mod is not None and len(call.mod) > 1) else 1
-            mod = self.normal(images, 2 * c, dtype=call.dtype)
-        return replace(
-            call,
-            n=IMAGES,
-            pixels=h * w,
-            sums=tuple(planes),
-            weight=self.normal(c) if self.wants(call.weight is not None) else None,
-            bias=self.normal(c) if self.wants(call.bias is not None) else None,
-            mod=mod,
-        )
-
-    def attention(self, call: Attention) -> Attention:
-        out = self.domain(call.out, even=False)
-        queries = (out.n, out.h * out.w) if out.list is None else (out.tiles, out.tile**2)
-        k, v = (self.tokens(t, out.n, TOKENS) for t in (call.k, call.v))
-        return replace(call, out=out, q=self.tokens(call.q, *queries), k=k, v=v)
-
-    # ---- what they read and write
-
-    def epilogue(self, e: Epilogue, c: int, dtype: mx.Dtype) -> Epilogue:
+    def epilogue(self, e: Epilogue, tile: int | None, c: int, fours: bool, dtype: mx.Dtype) -> Epilogue:
+        """Of `c` channels, in tiles of another side where one is given."""
         resample = int(self.wants(bool(e.residual_resample)) and e.residual is not None)
-        out, fours = self.domain(e.out, even=resample == 1), outputs.in_fours(e)
+        out = self.domain(e.out, tile, even=resample == 1)
         residual = vec = None
         if e.residual is not None:
             residual = self.plane(e.residual, out.h >> resample, out.w >> resample, c, dtype, base_alone=False)
@@ -202,10 +110,10 @@ class _Sample:
             return act
         return int(self.rng.integers(1, 5)) if self.options else 0
 
-    def domain(self, d: Domain, even: bool) -> Domain:
+    def domain(self, d: Domain, tile: int | None, even: bool) -> Domain:
         """A few tiles, the last of which reach beyond the image, of which a list has most, filled up."""
         listed = self.wants(d.list is not None)
-        tile = getattr(self.shape, "tile", d.tile) if listed else d.tile
+        tile = tile if tile and listed else d.tile
         side = max(tile, 4)
         h, w = (times * side - 1 - (even and times * side % 2 == 0) for times in (3, 2))
         if not listed:
@@ -259,11 +167,6 @@ class _Sample:
 
     def normal(self, *shape: int, dtype: mx.Dtype = mx.float32) -> mx.array:
         return mx.array(self.rng.standard_normal(shape).astype(np.float32)).astype(dtype)
-
-
-def channels(given: int, fours: bool) -> int:
-    """About CHANNELS, in fours or not."""
-    return CHANNELS + (0 if fours else given % 4 or 1)
 
 
 def wide(least: int, fours: bool) -> int:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from sige_mlx.engine.gpu.calls import Conv, Source
 from sige_mlx.engine.gpu.launch import THREADGROUP_MEMORY
-from sige_mlx.engine.gpu.weights import PANEL, k_groups
-from sige_mlx.engine.gpu.winograd import POINTS, TILE, can_be_transformed
+from sige_mlx.engine.gpu.ops.operands import Source
+from sige_mlx.engine.gpu.ops.weights import PANEL, k_groups
+from sige_mlx.engine.gpu.ops.winograd import POINTS, TILE, can_be_transformed
+
+if TYPE_CHECKING:
+    from sige_mlx.engine.gpu.ops.conv import Conv
 
 SIMDGROUP = 32
 """Pixels, and output channels, of a simdgroup."""
@@ -38,7 +41,7 @@ LOAD_CYCLES, BARRIER_CYCLES, THREADGROUP_CYCLES = 40, 100, 3000
 
 
 @dataclass(frozen=True)
-class Shape:
+class Blocking:
     """A threadgroup's simdgroups for pixels, output channels and taps, for `metal/conv/conv.h`."""
 
     wm: int
@@ -77,7 +80,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class NarrowShape:
+class NarrowBlocking:
     """For `metal/conv/narrow.h`, where threads have all `columns` output channels of their pixels."""
 
     columns: int
@@ -110,7 +113,7 @@ class NarrowShape:
 
 
 @dataclass(frozen=True)
-class WinogradShape:
+class WinogradBlocking:
     """For `metal/conv/winograd.h`, where all threadgroups divide their work in the same way."""
 
     threads = 256
@@ -122,32 +125,32 @@ class WinogradShape:
     template = (("PIXELS", pixels),)
 
 
-AnyShape = Shape | NarrowShape | WinogradShape
-_S = TypeVar("_S", Shape, NarrowShape)
+AnyBlocking = Blocking | NarrowBlocking | WinogradBlocking
+_S = TypeVar("_S", Blocking, NarrowBlocking)
 
 
-def shape_of(call: Conv) -> AnyShape | None:
-    """The shape that should be fastest; None when the tiles or kernels are larger than the kernels take."""
-    return min(shapes_of(call), key=lambda s: _cycles(call, s), default=None)
+def blocking_of(call: "Conv") -> AnyBlocking | None:
+    """The blocking that should be fastest; None when the tiles or kernels are larger than the kernels take."""
+    return min(blockings_of(call), key=lambda s: _cycles(call, s), default=None)
 
 
-def shapes_of(call: Conv) -> list[AnyShape]:
-    """The shapes that a call can be computed in."""
-    shapes: list[AnyShape | None] = [divided(call, division) for division in _divisions(call)]
-    shapes += [narrowed(call, tile, own) for tile in _narrow_tiles(call) for own in (1, 2)]
+def blockings_of(call: "Conv") -> list[AnyBlocking]:
+    """The blockings that a call can be computed in."""
+    blockings: list[AnyBlocking | None] = [divided(call, division) for division in _divisions(call)]
+    blockings += [narrowed(call, tile, own) for tile in _narrow_tiles(call) for own in (1, 2)]
     if call.transformed is not None:
-        shapes.append(WinogradShape())
-    return [s for s in shapes if s is not None]
+        blockings.append(WinogradBlocking())
+    return [s for s in blockings if s is not None]
 
 
-def _divisions(call: Conv) -> list[tuple[int, int, int]]:
+def _divisions(call: "Conv") -> list[tuple[int, int, int]]:
     """Ways to divide a threadgroup's simdgroups between pixels, output channels and taps."""
     if call.phase_shift is not None:
         return [(4, 1, 1), (4, 1, 2), (4, 2, 1)]
     return [(2, 2, 1), (1, 4, 1), (1, 2, 2), (2, 1, 2), (1, 1, 4)]
 
 
-def _narrow_tiles(call: Conv) -> Iterator[int]:
+def _narrow_tiles(call: "Conv") -> Iterator[int]:
     """Sides of tiles that a narrow convolution can be computed by. How a whole plane is cut shows in its sums only."""
     e = call.epilogue
     if e.c_out <= NARROW and call.phase_shift is None:
@@ -156,8 +159,8 @@ def _narrow_tiles(call: Conv) -> Iterator[int]:
             yield LARGE_TILE
 
 
-def divided(call: Conv, division: tuple[int, int, int], staged: Sequence[int] = STAGED) -> Shape | None:
-    """The shape of a division with the first number of channels staged at a time that leaves room for other
+def divided(call: "Conv", division: tuple[int, int, int], staged: Sequence[int] = STAGED) -> Blocking | None:
+    """The blocking of a division with the first number of channels staged at a time that leaves room for other
     threadgroups, else the last; None when that is too much."""
     wm, wn, wk = division
     tile, rows = call.epilogue.out.tile, wm * SIMDGROUP
@@ -165,50 +168,56 @@ def divided(call: Conv, division: tuple[int, int, int], staged: Sequence[int] = 
     if call.phase_shift is not None:
         tiles = 0 if tile % 2 else rows // 4 // (tile // 2) ** 2
     pixels = tiles * max(_window(call, s, tile) for s in call.sources)
-    return _fitting(call, [Shape(wm, wn, wk, bk, pixels, tile, tiles) for bk in staged])
+    return _fitting(call, [Blocking(wm, wn, wk, bk, pixels, tile, tiles) for bk in staged])
 
 
-def narrowed(call: Conv, tile: int, own: int, staged: Sequence[int] = STAGED) -> NarrowShape | None:
-    """The shape for tiles of a side and threads of so many pixels, with as many channels staged at a time as `divided`
-    would."""
+def narrowed(call: "Conv", tile: int, own: int, staged: Sequence[int] = STAGED) -> NarrowBlocking | None:
+    """The blocking for tiles of a side and threads of so many pixels, with as many channels staged at a time as
+    `divided` would."""
     tiles = NARROW_THREADS * own // tile**2
     pixels = tiles * max(_window(call, s, tile) for s in call.sources)
-    return _fitting(call, [NarrowShape(call.epilogue.c_out, own, bk, pixels, tile, tiles) for bk in staged])
+    return _fitting(call, [NarrowBlocking(call.epilogue.c_out, own, bk, pixels, tile, tiles) for bk in staged])
 
 
-def _fitting(call: Conv, shapes: Sequence[_S]) -> _S | None:
+def _fitting(call: "Conv", blockings: Sequence[_S]) -> _S | None:
     itemsize, channels = call.weight.dtype.size, max(s.x.c for s in call.sources)
-    shape = next((s for s in shapes if s.windows(itemsize) <= WINDOW_MEMORY and s.bk < channels + 8), shapes[-1])
-    fits = shape.tiles and all(s.kh * s.kw <= MAX_TAPS for s in call.sources)
-    return shape if fits and shape.memory(itemsize) <= THREADGROUP_MEMORY else None
+    blocking = next(
+        (s for s in blockings if s.windows(itemsize) <= WINDOW_MEMORY and s.bk < channels + 8), blockings[-1]
+    )
+    fits = blocking.tiles and all(s.kh * s.kw <= MAX_TAPS for s in call.sources)
+    return blocking if fits and blocking.memory(itemsize) <= THREADGROUP_MEMORY else None
 
 
-def _window(call: Conv, s: Source, tile: int) -> int:
+def _window(call: "Conv", s: Source, tile: int) -> int:
     """Pixels that a tile sees of a source."""
     side = (tile - 1) * s.stride if call.phase_shift is None else tile // 2 - 1 + call.phase_shift
     return (side + s.kh) * (side + s.kw)
 
 
-def groups_of(call: Conv, shape: AnyShape) -> tuple[int, int, int]:
+def groups_of(call: "Conv", blocking: AnyBlocking) -> tuple[int, int, int]:
     """Threadgroups: panels of output channels by groups of tiles."""
-    return (-(-call.epilogue.c_out // shape.columns), -(-call.epilogue.out.cut(shape.tile).tiles // shape.tiles), 1)
+    return (
+        -(-call.epilogue.c_out // blocking.columns),
+        -(-call.epilogue.out.cut(blocking.tile).tiles // blocking.tiles),
+        1,
+    )
 
 
-def transform_pays(call: Conv) -> bool:
+def transform_pays(call: "Conv") -> bool:
     """Whether a convolution should be faster by transformed weights."""
     if not can_be_transformed(call):
         return False
-    other = shape_of(replace(call, transformed=None))
-    return other is None or WORTH_ITS_MEMORY * _cycles(call, WinogradShape()) < _cycles(call, other)
+    other = blocking_of(replace(call, transformed=None))
+    return other is None or WORTH_ITS_MEMORY * _cycles(call, WinogradBlocking()) < _cycles(call, other)
 
 
-def _cycles(call: Conv, shape: AnyShape) -> float:
-    """What a call takes, roughly, in cycles of a core that runs four simdgroups: enough to choose between shapes."""
-    panels, groups, _ = groups_of(call, shape)
-    waves = -(-panels * groups // CORES) * shape.threads / 128  # threadgroups are handed out whole
-    if isinstance(shape, WinogradShape):
+def _cycles(call: "Conv", blocking: AnyBlocking) -> float:
+    """What a call takes, roughly, in cycles of a core that runs four simdgroups: enough to choose between blockings."""
+    panels, groups, _ = groups_of(call, blocking)
+    waves = -(-panels * groups // CORES) * blocking.threads / 128  # threadgroups are handed out whole
+    if isinstance(blocking, WinogradBlocking):
         return waves * (sum(k_groups(1, 1, s.x.c) for s in call.sources) * WINOGRAD_CYCLES + THREADGROUP_CYCLES)
-    loads = -(-shape.pixels * shape.bk // 4 // shape.threads)
-    steps = sum(k_groups(s.kh, s.kw, s.x.c) for s in call.sources) / shape.wk
-    chunks = sum(-(-s.x.c // shape.bk) for s in call.sources)
-    return waves * (steps * shape.step_cycles + chunks * (loads * LOAD_CYCLES + BARRIER_CYCLES) + THREADGROUP_CYCLES)
+    loads = -(-blocking.pixels * blocking.bk // 4 // blocking.threads)
+    steps = sum(k_groups(s.kh, s.kw, s.x.c) for s in call.sources) / blocking.wk
+    chunks = sum(-(-s.x.c // blocking.bk) for s in call.sources)
+    return waves * (steps * blocking.step_cycles + chunks * (loads * LOAD_CYCLES + BARRIER_CYCLES) + THREADGROUP_CYCLES)

@@ -26,7 +26,7 @@ def read(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class Source:
+class KernelText:
     """What MLX compiles, but for the signature, which it makes itself."""
 
     header: str
@@ -37,11 +37,11 @@ class Source:
         return hashlib.sha256(f"{self.header}\0{self.body}".encode()).hexdigest()[:12]
 
 
-def source(name: str, defines: Mapping[str, int]) -> Source:
+def kernel_text(name: str, defines: Mapping[str, int]) -> KernelText:
     """The kernel `name`, whose files are `name/name.h` and `name/name.metal`."""
     defined = "".join(f"#define {macro} {value}\n" for macro, value in defines.items())
     signature = f'#line 1 "signature of {name}"\n'
-    return Source(defined + expanded(f"{name}/{name}.h") + signature, expanded(f"{name}/{name}.metal"))
+    return KernelText(defined + expanded(f"{name}/{name}.h") + signature, expanded(f"{name}/{name}.metal"))
 
 
 @functools.cache

@@ -25,14 +25,12 @@ def pack(parts: Sequence[mx.array]) -> mx.array:
     return mx.contiguous(mx.concatenate(rows, axis=1))
 
 
-def unpack(packed: mx.array, o: int, shapes: Sequence[tuple[int, int, int]], backwards: bool = False) -> list[mx.array]:
-    """The weights (O, kH, kW, I) of sources of the shapes (kH, kW, I), as they were before `pack`, or with the taps of
-    each kernel from the last to the first, which takes no copy more."""
+def unpack(packed: mx.array, o: int, shapes: Sequence[tuple[int, int, int]]) -> list[mx.array]:
+    """The weights (O, kH, kW, I) of sources of the shapes (kH, kW, I), as they were before `pack`."""
     parts, first = [], 0
     for kh, kw, c in shapes:
         groups = k_groups(kh, kw, c)
         rows = packed[:, first : first + groups].reshape(-1, groups // (kh * kw), kh, kw, 4, 8, 8)
-        rows = rows[:, :, ::-1, ::-1] if backwards else rows
         part = rows.transpose(0, 4, 6, 2, 3, 1, 5).reshape(packed.shape[0] * PANEL, kh, kw, -1)
         parts.append(part[:o, :, :, :c])
         first += groups

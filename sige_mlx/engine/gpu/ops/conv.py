@@ -1,0 +1,197 @@
+"""The sparse convolution, `metal/conv`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import mlx.core as mx
+
+from sige_mlx.engine.gpu.launch import Launch
+from sige_mlx.engine.gpu.ops import reading
+from sige_mlx.engine.gpu.ops.blocking import (
+    AnyBlocking,
+    NarrowBlocking,
+    WinogradBlocking,
+    blocking_of,
+    groups_of,
+    transform_pays,
+)
+from sige_mlx.engine.gpu.ops.call import Arrangement, Call
+from sige_mlx.engine.gpu.ops.epilogue import Epilogue, Results
+from sige_mlx.engine.gpu.ops.operands import Arrays, Source, Struct, given
+from sige_mlx.engine.gpu.ops.phases import as_phased, can_be_phased, pack_phases, zeros
+from sige_mlx.engine.gpu.ops.sampling import Sampling
+from sige_mlx.engine.gpu.ops.weights import PANEL, k_groups, pack, unpack
+from sige_mlx.engine.gpu.ops.winograd import POINTS, transformed, with_taps
+from sige_mlx.engine.gpu.placing import Placing
+from sige_mlx.graph import program as p
+
+
+@dataclass(frozen=True)
+class Conv(Call):
+    """The sum of the sources' convolutions, then the epilogue. `weight` T is packed (`weights.py`).
+
+    With a `phase_shift` it is phased: the sources' planes have half the sides of the domain, and output pixel
+    (2 y + a, 2 x + b) reads, for tap (ky, kx), pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx -
+    pad_left), by weights of its phase, 2 a + b; `weight` holds the four one after the other.
+
+    `transformed` are the same weights for a kernel that convolves by F(4x4, 3x3) (`winograd.py`), where one should."""
+
+    kernel: ClassVar[str] = "conv"
+
+    epilogue: Epilogue
+    weight: mx.array
+    sources: tuple[Source, ...]
+    phase_shift: int | None = None
+    transformed: mx.array | None = None
+
+    @classmethod
+    def of(cls, op: p.Conv, placing: Placing) -> "Conv":
+        groups = sum(k_groups(s.kh, s.kw, s.x.c) for s in op.source)
+        weight = placing.weight(op.weight, -(-op.c_out // PANEL), groups, 4, 8, 8)
+        epilogue = placing.epilogue(op, op.c_out, placing.array(op.vec, -1, op.c_out))
+        return cls(epilogue, weight, tuple(map(placing.source, op.source)))
+
+    @classmethod
+    def writes(cls, op: p.Conv) -> list[p.Slot]:
+        return [*(output.dst for output in op.output), op.sums]
+
+    @property
+    def listed(self) -> mx.array | None:
+        return self.epilogue.out.list
+
+    @property
+    def results(self) -> Results:
+        return self.epilogue.results(self.weight.dtype)
+
+    @property
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """Height, width and channels of each source's kernel."""
+        return [(s.kh, s.kw, s.x.c) for s in self.sources]
+
+    # ---- forms
+
+    def arrangements(self) -> list[Arrangement | None]:
+        if can_be_phased(self):
+            return [Arrangement.PHASES, None]
+        return [Arrangement.TRANSFORMED, None] if transform_pays(self) else [None]
+
+    def form(self, arrangement: Arrangement | None) -> Call:
+        if arrangement is Arrangement.PHASES:
+            return as_phased(self, self._placeholder(4, (2, 2)))
+        if arrangement is Arrangement.TRANSFORMED:
+            return replace(self, transformed=self._placeholder(1, (1, POINTS)))
+        return self
+
+    def arranged(self, how: Arrangement) -> mx.array:
+        """Its weights in an arrangement, lazy."""
+        if how is Arrangement.PHASES:
+            return mx.contiguous(pack_phases(self.weight, self.epilogue.c_out, self.shapes, zeros(self)))
+        return transformed(self.weight, self.epilogue.c_out, self.shapes)
+
+    def _placeholder(self, times: int, taps: tuple[int, int]) -> mx.array:
+        """Zeros in the shape of packed weights, of `taps` and `times` as many panels."""
+        groups = sum(k_groups(*taps, s.x.c) for s in self.sources)
+        return mx.zeros((times * self.weight.shape[0], groups, *self.weight.shape[2:]), self.weight.dtype)
+
+    # ---- the kernel
+
+    def _launch(self, blocking: AnyBlocking | None) -> Launch | None:
+        b = blocking or blocking_of(self)
+        if b is None:
+            return None
+        weight, points, sources = self.weight, None, self.sources
+        if isinstance(b, WinogradBlocking):
+            assert self.transformed is not None
+            weight, points, sources = self.transformed, POINTS, tuple(map(with_taps, sources))
+        dtype, e = weight.dtype, replace(self.epilogue, out=self.epilogue.out.cut(b.tile))
+        cut = replace(self, epilogue=e)
+        modulated = any(s.mod is not None for s in sources)
+        arrays: Arrays = {"list": given(e.out.list, mx.int32), "weight": weight}
+        for i, s in enumerate(sources):
+            arrays |= s.arrays(f"source{i}", modulated, dtype)
+        struct: Struct = {
+            "epilogue": e.struct,
+            "panels": -(-e.c_out // PANEL),
+            "phase_shift": self.phase_shift or 0,
+            # Transformed weights are packed as those of kernels of 6x6 taps.
+            "k_groups": sum(k_groups(1, points or s.kh * s.kw, s.x.c) for s in sources),
+            "source": [s.struct for s in sources],
+        }
+        defines = (
+            ("NARROW", e.c_out if isinstance(b, NarrowBlocking) else 0),
+            ("WINOGRAD", int(isinstance(b, WinogradBlocking))),
+            ("SOURCES", len(sources)),
+            ("SOURCES_MODULATED", int(modulated)),
+            *e.defines,
+        )
+        template = (
+            ("T", dtype),
+            *b.template,
+            ("PHASED", self.phase_shift is not None),
+            ("VEC_IN", all(s.in_fours for s in sources)),
+            ("VEC_OUT", e.in_fours),
+        )
+        arrays |= e.arrays(dtype)
+        return cut._launched(("ConvParams", struct), arrays, defines, template, groups_of(self, b), b.threads, b)
+
+    # ---- MLX's operations
+
+    def by_mlx(self) -> list[mx.array]:
+        dtype, out, value = self.weight.dtype, self.epilogue.out, mx.array(0.0)
+        if self.phase_shift is not None:
+            return self.epilogue.by_mlx(self._phases(self.phase_shift), dtype)
+        parts = unpack(self.weight, self.epilogue.c_out, self.shapes)
+        for s, weight in zip(self.sources, parts, strict=True):
+            seen = reading.windows(s, out).astype(dtype)
+            value = value + mx.conv2d(seen, weight, s.stride).astype(mx.float32)
+        return self.epilogue.by_mlx(value, dtype)
+
+    def _phases(self, shift: int) -> mx.array:
+        """The value of a phased convolution: each phase is a plain one on the planes' own pixels."""
+        out, dtype = self.epilogue.out, self.weight.dtype
+        small = replace(out, h=-(-out.h // 2), w=-(-out.w // 2), tile=out.tile // 2)
+        packed = mx.split(self.weight, 4)
+        rows = []
+        for a in range(2):
+            columns = []
+            for b in range(2):
+                value = mx.array(0.0)
+                parts = unpack(packed[2 * a + b], self.epilogue.c_out, self.shapes)
+                for s, weight in zip(self.sources, parts, strict=True):
+                    moved = replace(s, pad_top=s.pad_top - a * shift, pad_left=s.pad_left - b * shift)
+                    seen = reading.windows(moved, small).astype(dtype)
+                    value = value + mx.conv2d(seen, weight).astype(mx.float32)
+                columns.append(value)
+            rows.append(mx.stack(columns, axis=3))
+        value = mx.stack(rows, axis=2)
+        n, h, _, w, _, c = value.shape
+        value = value.reshape(n, 2 * h, 2 * w, c)
+        return value[:, : out.h, : out.w] if out.list is None else value
+
+    # ---- a small one like it
+
+    def sample(self, sampling: Sampling) -> "Conv":
+        e, dtype = self.epilogue, self.weight.dtype
+        fours = all(s.in_fours for s in self.sources)
+        narrow = isinstance(sampling.blocking, NarrowBlocking)
+        c = e.c_out if narrow else sampling.channels(e.c_out, e.in_fours)
+        epilogue = sampling.epilogue(e, getattr(sampling.blocking, "tile", None), c, e.in_fours, dtype)
+        phased = self.phase_shift is not None
+        modulated = sampling.modulated([s.mod for s in self.sources])
+        sources = tuple(
+            sampling.source(s, epilogue.out, sampling.channels(s.x.c, fours), fours, mod, dtype, phased)
+            for s, mod in zip(self.sources, modulated, strict=True)
+        )
+        packed = [_random(sampling, c, sources, dtype) for _ in range(4 if phased else 1)]
+        shift = self.phase_shift if sampling.options is not False or not phased else 0
+        small = replace(self, epilogue=epilogue, sources=sources, weight=mx.concatenate(packed), phase_shift=shift)
+        if self.transformed is None:
+            return small
+        return replace(small, transformed=transformed(small.weight, c, small.shapes))
+
+
+def _random(sampling: Sampling, c_out: int, sources: Sequence[Source], dtype: mx.Dtype) -> mx.array:
+    """Packed weights that keep values of order one."""
+    parts = [sampling.normal(c_out, s.kh, s.kw, s.x.c, dtype=dtype) for s in sources]
+    return pack([w * mx.array(w[0].size ** -0.5, dtype) for w in parts])

@@ -1,0 +1,133 @@
+"""Normalisations as affine maps, `metal/norm`."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import mlx.core as mx
+import numpy as np
+
+from sige_mlx.engine.gpu.launch import Launch
+from sige_mlx.engine.gpu.ops import reading
+from sige_mlx.engine.gpu.ops.call import Call
+from sige_mlx.engine.gpu.ops.epilogue import Results
+from sige_mlx.engine.gpu.ops.operands import Arrays, Domain, Plane, given, plane_arrays
+from sige_mlx.engine.gpu.ops.sampling import IMAGES, Sampling
+from sige_mlx.engine.gpu.placing import Placing
+from sige_mlx.graph import program as p
+
+THREADS = 256
+
+
+@dataclass(frozen=True)
+class Norm(Call):
+    """A normalisation of groups of channels as the array of an `Affine`, float32 [2, n, channels], from sums over
+    tiles: float32 planes of one pixel a tile with twice a source's channels, its sums and its sums of squares. `pixels`
+    are those of an image; `mod` [n, 2 * channels] of the type `dtype`, s then t, follows the map by x * (1 + s) + t."""
+
+    kernel: ClassVar[str] = "norm"
+
+    n: int
+    pixels: int
+    groups: int
+    sums: tuple[Plane, ...]
+    weight: mx.array | None
+    bias: mx.array | None
+    mod: mx.array | None
+    eps: float
+    dtype: mx.Dtype
+
+    @classmethod
+    def of(cls, op: p.Norm, placing: Placing) -> "Norm":
+        return cls(
+            op.n,
+            op.pixels,
+            op.groups,
+            tuple(placing.sums(s, op.n, tiles, c) for s, tiles, c in zip(op.sums, op.tiles, op.c, strict=True)),
+            placing.array(op.weight),
+            placing.array(op.bias),
+            placing.array(op.mod, op.n, 2 * sum(op.c)),
+            op.eps,
+            placing.dtype,
+        )
+
+    @classmethod
+    def writes(cls, op: p.Norm) -> list[p.Slot]:
+        return [op.scale]  # and the shift with it: they are one array
+
+    @property
+    def channels(self) -> int:
+        return sum(s.c for s in self.sums) // 2
+
+    @property
+    def results(self) -> Results:
+        return {"affine": ((2, self.n, self.channels), mx.float32)}
+
+    def _launch(self, blocking: None) -> Launch:
+        struct = {
+            "n": self.n,
+            "pixels": self.pixels,
+            "groups": self.groups,
+            "channels": self.channels,
+            "has_weight": self.weight is not None,
+            "has_bias": self.bias is not None,
+            "has_mod": self.mod is not None,
+            "mod_image": 2 * self.channels if self.mod is not None and self.mod.shape[0] > 1 else 0,
+            "eps": self.eps,
+            "sums": [s.struct for s in self.sums],
+        }
+        arrays: Arrays = {
+            "weight": given(self.weight, mx.float32),
+            "bias": given(self.bias, mx.float32),
+            "mod": given(self.mod, self.dtype),
+        }
+        for i, s in enumerate(self.sums):
+            arrays |= plane_arrays(f"sums{i}", s, mx.float32)
+        defines, template = (("SOURCES", len(self.sums)),), (("T", self.dtype),)
+        groups = (self.n * self.groups, 1, 1)
+        return self._launched(("NormParams", struct), arrays, defines, template, groups, THREADS)
+
+    def by_mlx(self) -> list[mx.array]:
+        n, c = self.n, self.channels
+        sums, squares = [], []
+        for plane in self.sums:
+            both = reading.pasted(plane).reshape(n, -1, plane.c)
+            sums.append(both[..., : plane.c // 2])
+            squares.append(both[..., plane.c // 2 :])
+        by_group = (n, -1, self.groups, c // self.groups)
+        count = self.pixels * (c // self.groups)
+        sum_ = mx.concatenate(sums, -1).reshape(by_group)
+        square = mx.concatenate(squares, -1).reshape(by_group)
+        # In two passes: the difference of two large numbers would lose the variance's digits.
+        mean = sum_.sum((1, 3), keepdims=True) / count
+        of_tile = self.pixels / sum_.shape[1]
+        variance = (square - mean * (2 * sum_ - mean * of_tile)).sum((1, 3), keepdims=True) / count
+        inverse = mx.rsqrt(mx.maximum(variance, 0.0) + self.eps)
+        inverse, mean = (
+            mx.broadcast_to(v[:, 0], (n, self.groups, c // self.groups)).reshape(n, c) for v in (inverse, mean)
+        )
+        scale = inverse if self.weight is None else inverse * self.weight
+        shift = (0.0 if self.bias is None else self.bias) - mean * scale
+        if self.mod is not None:
+            s, t = mx.split(self.mod.astype(mx.float32), 2, axis=-1)
+            scale, shift = scale * (1 + s), shift * (1 + s) + t
+        return [mx.stack([scale, shift])]
+
+    def sample(self, sampling: Sampling) -> "Norm":
+        h, w, tile, c = 7, 11, 4, self.channels
+        planes = []
+        for s in self.sums:
+            whole, other = (
+                reading.tile_sums(1 + sampling.normal(IMAGES, h, w, s.c // 2), Domain(IMAGES, h, w, tile)) for _ in "ab"
+            )
+            base, blocks, grid = whole.reshape(IMAGES, 2, 3, s.c), None, None
+            if sampling.wants(s.blocks is not None):
+                rows, grid = sampling.tiles(IMAGES, 2, 3)
+                blocks = other[mx.array((rows @ [6, 3, 1]).astype(np.int32))].reshape(-1, 1, 1, s.c)
+            planes.append(Plane(IMAGES, 2, 3, s.c, 1, base, blocks, None if grid is None else mx.array(grid)))
+        mod = None
+        if sampling.wants(self.mod is not None):
+            several = sampling.options or (self.mod is not None and len(self.mod) > 1)
+            mod = sampling.normal(IMAGES if several else 1, 2 * c, dtype=self.dtype)
+        weight = sampling.normal(c) if sampling.wants(self.weight is not None) else None
+        bias = sampling.normal(c) if sampling.wants(self.bias is not None) else None
+        return Norm(IMAGES, h * w, self.groups, tuple(planes), weight, bias, mod, self.eps, self.dtype)
