@@ -21,14 +21,11 @@ what the one before wrote, where DRAM here counts it.
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from sige_mlx.benchmark.prediction import limits, traffic
+from benchmarks.prediction import limits, traffic
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
 from sige_mlx.engine.gpu.twins import by_winograd
-
-if TYPE_CHECKING:
-    from sige_mlx.metal.sim import Counters
+from sige_mlx.metal.sim import Counters
 
 MATRIX_LANES = 32
 """Lanes that compute a product of 8x8 matrices together."""
@@ -56,7 +53,7 @@ class Bounds:
         return max(names, key=lambda name: names[name])
 
 
-def of_kernel(nbytes: int, counters: "Counters", threadgroups: int) -> Bounds:
+def of_kernel(nbytes: int, counters: Counters, threadgroups: int) -> Bounds:
     """Of a call that moves so many bytes and that a kernel runs in so many threadgroups; `counters` are of a sample of
     them."""
     busiest = -(-threadgroups // limits.CORES) / counters.threadgroups

@@ -4,16 +4,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import mlx.core as mx
-
+from benchmarks.prediction import bounds, plan, traffic
+from benchmarks.prediction.bounds import Bounds
+from benchmarks.prediction.counting import Counting
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
-from sige_mlx.benchmark.prediction import bounds, traffic
-from sige_mlx.benchmark.prediction.bounds import Bounds
-from sige_mlx.benchmark.prediction.counting import Counting
 from sige_mlx.benchmark.protocol import Progress
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
-from sige_mlx.engine.gpu.planned import PlannedCall, planned, planned_dense
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
@@ -92,16 +89,16 @@ def predict(
     network = zoo.network(model)
     outputs: tuple[Output, ...] = ("everywhere", "tiles")
     lowered = {o: Lowered.of(network.model, network.policy(threshold, o)) for o in outputs}
-    passes = [_pass("dense", None, planned_dense(lowered["tiles"], mx.float16), counting)]
+    passes = [_pass("dense", None, plan.dense(lowered["tiles"]), counting)]
     for percent in percents:
         for output, of in lowered.items():
             tiling = of.tiling(blob_mask(of.image_size, percent, network.edit.dilation, seed))
             name = f"edit of {tiling.edited:.2%}" + ("" if output == "everywhere" else ", output in its tiles only")
-            passes.append(_pass(name, percent, planned(of, tiling, mx.float16), counting))
-    return Predicted(model, lowered["tiles"].image_size, "float16", tuple(passes))
+            passes.append(_pass(name, percent, plan.edit(of, tiling), counting))
+    return Predicted(model, lowered["tiles"].image_size, plan.PRECISION, tuple(passes))
 
 
-def _pass(what: str, percent: float | None, calls: Sequence[PlannedCall], counting: Counting) -> PredictedPass:
+def _pass(what: str, percent: float | None, calls: Sequence[plan.PlannedCall], counting: Counting) -> PredictedPass:
     counters = iter(counting.of([c.launch for c in calls if c.launch is not None]))
     predicted = []
     for c in calls:

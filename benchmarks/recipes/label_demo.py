@@ -1,7 +1,7 @@
 """The label maps of `sige-mlx demo labels`: coasts of the held-out band, and the same with an island and a
 lake painted.
 
-    python -m converters.recipes.label_demo sige_mlx/assets/demo
+    python -m benchmarks.recipes.label_demo sige_mlx/assets/demo
 
 writes them, from the root of a checkout.
 """

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.torch_models.label_to_image import SPADEGenerator
 from sige_mlx.models.spade import SPADEConfig
-from tests.torch_models.label_to_image import SPADEGenerator
 
 from . import picture_losses
 from .patch_discriminator import MultiscaleDiscriminator

@@ -20,11 +20,20 @@ Modulator = Callable[[int, int], nn.Module]
 class Settings(Protocol):
     """What the networks have in common, under the names of the published configuration files."""
 
-    semantic_nc: int
-    output_nc: int
-    num_upsampling_layers: str
-    crop_size: int
-    aspect_ratio: float
+    @property
+    def semantic_nc(self) -> int: ...
+
+    @property
+    def output_nc(self) -> int: ...
+
+    @property
+    def num_upsampling_layers(self) -> str: ...
+
+    @property
+    def crop_size(self) -> int: ...
+
+    @property
+    def aspect_ratio(self) -> float: ...
 
 
 class Separable(nn.Module):

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.torch_models.ddpm_unet import FromFile, UNet, group_norm, timestep_embedding
+from benchmarks.torch_models.ddpm_unet import FromFile, UNet, group_norm, timestep_embedding
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from PIL import ImageDraw, ImageFont
 
-from sige_mlx.plain_text import spelled
+from sige_mlx.cli.plain_text import spelled
 
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

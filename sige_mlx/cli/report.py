@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from sige_mlx.cli.figures import HEAD, Figure, difference, figures, headline
+from sige_mlx.cli.lettering import write
+from sige_mlx.cli.overlay import Colour, overlay, plane_colours
 from sige_mlx.editing.colour import Picture
-from sige_mlx.editing.figures import HEAD, Figure, difference, figures, headline
-from sige_mlx.editing.lettering import write
-from sige_mlx.editing.overlay import Colour, overlay, plane_colours
 from sige_mlx.editing.result import DenseResult, EditResult
 from sige_mlx.graph.tiling import Size
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.openblas import preload_openblas
+from benchmarks.openblas import preload_openblas
 
 
 def test_mlx_can_be_left_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

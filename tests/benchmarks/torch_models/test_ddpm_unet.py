@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from benchmarks.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
 from tests.reference import load_case, load_config, load_manifest, load_weights, require_reference
-from tests.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
 
 
 @pytest.fixture(scope="module")
