@@ -1,1 +1,1 @@
-"""The suite; `tests.reference` and `tests.openblas` are what its files share."""
+"""The suite; `tests.reference` is what its files share."""

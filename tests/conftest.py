@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.openblas import preload_openblas
+from benchmarks.openblas import preload_openblas
 from tests.reference import ABSENT, reference_dir, require_reference
 
 pytest_plugins = ["tests.skips"]

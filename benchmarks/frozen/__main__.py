@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tests.openblas import preload_openblas
+from benchmarks.openblas import preload_openblas
 
 
 def main(

@@ -12,9 +12,9 @@ from benchmarks.trained.compare import Compared, Likeness, compare_all
 from benchmarks.trained.sources import PHOTOGRAPHS, checkpoint, photograph
 from sige_mlx import zoo
 from sige_mlx.cli import options, terminal
+from sige_mlx.cli.report import report
 from sige_mlx.converters import convert
 from sige_mlx.editing import save_image
-from sige_mlx.editing.report import report
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 

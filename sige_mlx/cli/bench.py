@@ -45,13 +45,6 @@ def bench(
     profile: Annotated[
         bool, typer.Option("--profile", help="Show where the time goes, op by op and plane by plane.")
     ] = False,
-    predict: Annotated[
-        bool,
-        typer.Option(
-            "--predict", help="Predict the times on an M1 Pro's GPU instead; with --device gpu, on any machine."
-        ),
-    ] = False,
-    layers: Annotated[bool, typer.Option("--layers", help="With --predict: every layer, not only kinds.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the edit's shape and place, the inputs and random weights.")] = 0,
     json: options.AsJson = False,
 ) -> None:
@@ -65,17 +58,9 @@ def bench(
 
         sige-mlx bench -m ddpm-church-256 --weights random --edit 1.2 --edit 15 --quick
         sige-mlx bench -m ddpm-church-256 --weights random --quick --profile
-
-    What an M1 Pro should make of it, from counters of the kernels on a model of Metal (in a checkout, with clang; the
-    first time kernels are compiled, which can take minutes):
-
-        sige-mlx bench -m ddpm-church-256 --device gpu --predict
     """
     from sige_mlx import benchmark, zoo
 
-    if predict:
-        _predict(str(model or zoo.DEFAULT), edit or [1.2], device, threshold, layers, seed, json)
-        return
     with terminal.progress_bars({"measure": "measuring"}) as tell:
         figures = benchmark.run(
             str(model or zoo.DEFAULT),
@@ -93,23 +78,6 @@ def bench(
         terminal.print_json(_as_json(figures, weights))
     else:
         _print(figures, weights)
-
-
-def _predict(
-    model: str, edits: list[float], device: str, threshold: int | None, layers: bool, seed: int, json: bool
-) -> None:
-    from sige_mlx.benchmark import prediction
-    from sige_mlx.cli import predicted
-    from sige_mlx.errors import SigeError
-
-    if device != "gpu":
-        raise SigeError(f"device {device!r} cannot be predicted: --predict needs --device gpu")
-    with terminal.progress_bars({"compile": "compiling kernels"}) as tell:
-        found = prediction.predict(model, edits, threshold=threshold, seed=seed, progress=tell)
-    if json:
-        terminal.print_json(predicted.as_json(found))
-    else:
-        predicted.print_predicted(found, layers)
 
 
 def _print(figures: "Figures", weights: Weights) -> None:

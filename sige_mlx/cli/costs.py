@@ -7,8 +7,8 @@ from typing import Any
 
 from sige_mlx import families
 from sige_mlx.cli import terminal
+from sige_mlx.cli.figures import steps_in_words
 from sige_mlx.cli.mask_picture import mask_picture
-from sige_mlx.editing.figures import steps_in_words
 from sige_mlx.graph.cost import Cost, OpCost, dense_cost, edit_cost
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.tiling import Size, Tiling

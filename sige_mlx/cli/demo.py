@@ -51,9 +51,9 @@ def demo(
         sige-mlx demo labels
     """
     from sige_mlx import zoo
+    from sige_mlx.cli.figures import as_json, figures, headline
     from sige_mlx.editing import save_image
     from sige_mlx.editing.destination import check_picture, own_or_new, signed
-    from sige_mlx.editing.figures import as_json, figures, headline
 
     scene = _scene(what)
     stray = [name for name in options.OF_DIFFUSION if name in options.named(context)]

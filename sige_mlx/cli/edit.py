@@ -74,9 +74,9 @@ def edit(
         sige-mlx edit -m vintagify --original a.png --edited b.png --out c.png
     """
     from sige_mlx import zoo
+    from sige_mlx.cli.figures import as_json, figures
     from sige_mlx.editing import save_image
     from sige_mlx.editing.destination import check_apart, check_picture, losses
-    from sige_mlx.editing.figures import as_json, figures
     from sige_mlx.pictures import check_is_picture
 
     named = options.named(context)

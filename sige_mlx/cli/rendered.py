@@ -28,7 +28,7 @@ class Rendered(NamedTuple):
 
     def page(self, model: str, device: str, title: str) -> "Image":
         """The report of the edit as one picture."""
-        from sige_mlx.editing.report import report
+        from sige_mlx.cli.report import report
 
         subtitle = f"{model} · {self.settings} · {device}"
         return report(self.before, self.painted, self.result, self.dense, title=title, subtitle=subtitle)

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sige_mlx.cli.plain_text import spelled
 from sige_mlx.errors import printable
-from sige_mlx.plain_text import spelled
 
 if TYPE_CHECKING:
-    from sige_mlx.editing.figures import Figure
+    from sige_mlx.cli.figures import Figure
     from sige_mlx.editing.recording import Progress
 
 
@@ -97,7 +97,7 @@ def pairs(rows: Sequence[tuple[str, str]]) -> None:
 
 def print_figures(rows: "Sequence[Figure]") -> None:
     """The table of an edit."""
-    from sige_mlx.editing.figures import HEAD
+    from sige_mlx.cli.figures import HEAD
 
     table(["", *HEAD], [row[:4] for row in rows])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import astuple, fields, replace
 
@@ -13,11 +12,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import sige_mlx.metal
-from sige_mlx.benchmark import prediction
-from sige_mlx.benchmark.prediction import bounds, counting, limits, traffic
-from sige_mlx.benchmark.prediction.counting import Counting
-from sige_mlx.cli.bench import bench
+from benchmarks import prediction
+from benchmarks.prediction import __main__ as command
+from benchmarks.prediction import bounds, counting, limits, plan, traffic
+from benchmarks.prediction.counting import Counting
 from sige_mlx.engine.gpu import kernels
 from sige_mlx.engine.gpu.calls import (
     Affine,
@@ -34,7 +32,6 @@ from sige_mlx.engine.gpu.calls import (
     Tokens,
 )
 from sige_mlx.engine.gpu.launch import Launch
-from sige_mlx.engine.gpu.planned import planned, planned_dense
 from sige_mlx.engine.gpu.weights import pack
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
@@ -42,6 +39,9 @@ from sige_mlx.metal import sim
 from sige_mlx.metal.sim import Counters
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.tiny import CONFIG, policy_of, write_tiny_model
+
+APP = typer.Typer()
+APP.command()(command.main)
 
 LINE, C = 128, 64  # 64 channels of float16 are one line
 ROWS = np.array([(0, 1, 1), (0, 1, 2), (0, 3, 3), (-1, -1, -1)], np.int32)
@@ -158,9 +158,9 @@ def test_calls_have_the_multiplications_of_the_program() -> None:
     lowered = Lowered.of(DDPMUNet(CONFIG), policy_of(CONFIG))
     mask = np.zeros(lowered.image_size, np.bool_)
     mask[3:9, 6:13] = True
-    assert sum(bounds.multiplications(c.call) for c in planned_dense(lowered, mx.float16)) == lowered.dense_macs
+    assert sum(bounds.multiplications(c.call) for c in plan.dense(lowered)) == lowered.dense_macs
     tiling = lowered.tiling(mask)
-    calls = [c.call for c in planned(lowered, tiling, mx.float16)]
+    calls = [c.call for c in plan.edit(lowered, tiling)]
     phased = sum(5 * bounds.multiplications(c) // 4 for c in calls if isinstance(c, Conv) and c.phase_shift is not None)
     assert phased and sum(map(bounds.multiplications, calls)) + phased == lowered.macs(tiling)
 
@@ -182,10 +182,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.usefixtures("counted")
 def test_the_command(tiny: str) -> None:
-    app = typer.Typer()
-    app.command()(bench)
-    arguments = ["-m", tiny, "--device", "gpu", "--predict", "--edit", "5", "--edit", "30"]
-    ran = CliRunner().invoke(app, [*arguments, "--json"])
+    arguments = ["-m", tiny, "--edit", "5", "--edit", "30"]
+    ran = CliRunner().invoke(APP, [*arguments, "--json"])
     assert ran.exit_code == 0, ran.output
     found = json.loads(ran.stdout)
     assert found["predicted_not_measured"] and [taken["percent"] for taken in found["passes"]] == [None, 5, 5, 30, 30]
@@ -196,7 +194,7 @@ def test_the_command(tiny: str) -> None:
             wait = call["bounds"].pop("launch")
             assert call["ms"] == max(call["bounds"].values()) + wait
         assert taken["dispatches"] == (0 if taken["percent"] is None else len(taken["calls"]))
-    table, layers = (CliRunner().invoke(app, [*arguments, *more]).stdout for more in ([], ["--layers"]))
+    table, layers = (CliRunner().invoke(APP, [*arguments, *more]).stdout for more in ([], ["--layers"]))
     assert table.startswith("PREDICTED, NOT MEASURED") and "conv 32x32 tiles" in table and "bound" in table
     totals = [line.split() for line in table.splitlines() if line.startswith("total")]
     assert [total[-2] for total in totals] == [f"{taken['ms']:.2f}" for taken in found["passes"]]
@@ -206,33 +204,29 @@ def test_the_command(tiny: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--device", "cpu"], "--predict needs --device gpu"),
-        (["--device", "gpu", "--edit", "0"], "above 0 and at most 100"),
+        (["--edit", "0"], "an edit of 0 % of the pixels was asked for: it must be above 0 and at most 100"),
+        (["--threshold", "-5"], "the threshold of planes is -5: it must be 1 or more"),
+        (["-m", "no-such-model"], "'no-such-model' is neither a model's name"),
     ],
 )
 def test_what_cannot_be_predicted(tiny: str, arguments: list[str], sentence: str) -> None:
-    app = typer.Typer()
-    app.command()(bench)
-    raised = CliRunner().invoke(app, ["-m", tiny, "--predict", *arguments]).exception
-    assert isinstance(raised, SigeError) and sentence in str(raised)
+    ended = CliRunner().invoke(APP, ["-m", tiny, *arguments])
+    assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (1, "", 1), ended.output
+    assert ended.stderr.startswith(f"benchmarks.prediction: {sentence}")
 
 
-def test_a_compiler_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_is_needed(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sim, "compiler", lambda: None)
-    with pytest.raises(SigeError, match="install clang"):
-        Counting()
+    ended = CliRunner().invoke(APP, ["-m", tiny])
+    assert ended.exit_code == 1
+    assert ended.stderr == (
+        "benchmarks.prediction: a prediction compiles the kernels: install clang 17 or newer, or the package ziglang\n"
+    )
+
+
+def test_an_edit_is_needed() -> None:
     with pytest.raises(SigeError, match="no edit to predict"):
         prediction.predict("ddpm-church-256", [])
-
-
-def test_the_model_of_metal_is_needed(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wheels have not got it."""
-    monkeypatch.delattr(sige_mlx.metal, "sim")
-    monkeypatch.setitem(sys.modules, "sige_mlx.metal.sim", None)
-    app = typer.Typer()
-    app.command()(bench)
-    raised = CliRunner().invoke(app, ["-m", tiny, "--predict", "--device", "gpu"]).exception
-    assert isinstance(raised, SigeError) and "only a checkout of the repository has" in str(raised)
 
 
 @pytest.mark.slow

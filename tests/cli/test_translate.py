@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sige_mlx.cli.figures import difference
 from sige_mlx.editing import TranslationSession
-from sige_mlx.editing.figures import difference
 from sige_mlx.engine import Engine
 from tests.cli.conftest import Ended, Run
 from tests.converters.networks import resnet_generator

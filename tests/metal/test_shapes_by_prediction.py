@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import mlx.core as mx
 import pytest
 
+from benchmarks.prediction import bounds, traffic
+from benchmarks.prediction.counting import Counting
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
-from sige_mlx.benchmark.prediction import bounds, traffic
-from sige_mlx.benchmark.prediction.counting import Counting
 from sige_mlx.engine.gpu.calls import Conv
 from sige_mlx.engine.gpu.kernels import conv
 from sige_mlx.engine.gpu.kernels.conv_shape import AnyShape, shape_of, shapes_of

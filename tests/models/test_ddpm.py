@@ -56,7 +56,7 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
 @given(configs(), st.sampled_from([1, 2]))
 def test_output_is_that_of_pytorch(config: dict[str, Any], batch: int) -> None:
     torch = pytest.importorskip("torch")
-    from tests.torch_models import ddpm_unet
+    from benchmarks.torch_models import ddpm_unet
 
     torch.manual_seed(0)
     twin = ddpm_unet.DDPMUNet(ddpm_unet.DDPMConfig(**config)).eval()

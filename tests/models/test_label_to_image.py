@@ -107,7 +107,7 @@ def test_output_is_that_of_the_original_network(name: str, which: str) -> None:
 @given(spades() | sub_mobiles(), st.sampled_from([1, 2]))
 def test_output_is_that_of_pytorch(config: SPADEConfig | SubMobileSPADEConfig, batch: int) -> None:
     torch = pytest.importorskip("torch")
-    from tests.torch_models import label_to_image as twins
+    from benchmarks.torch_models import label_to_image as twins
 
     torch.manual_seed(0)
     if isinstance(config, SPADEConfig):

@@ -90,7 +90,7 @@ def draw(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("scale", [1, 2, 0.5])
 def test_residual_blocks(in_ch: int, out_ch: int, scale: float) -> None:
     pytest.importorskip("torch")
-    from tests.torch_models import pd_unet
+    from benchmarks.torch_models import pd_unet
 
     resample = {1: None, 2: nn.upsample_nearest, 0.5: nn.avg_pool2d}[scale]
     model, twin = ours.ResnetBlock(in_ch, out_ch, 24, resample), pd_unet.ResBlock(in_ch, out_ch, 24, scale)
@@ -100,14 +100,14 @@ def test_residual_blocks(in_ch: int, out_ch: int, scale: float) -> None:
 @pytest.mark.parametrize("head_dim", [32, 48, 96])
 def test_attention(head_dim: int) -> None:
     pytest.importorskip("torch")
-    from tests.torch_models import pd_unet
+    from benchmarks.torch_models import pd_unet
 
     against_torch(AttnBlock(96, head_dim), pd_unet.AttentionBlock(96, head_dim), draw(2, 5, 4, 96))
 
 
 def test_time_embedding() -> None:
     pytest.importorskip("torch")
-    from tests.torch_models import pd_unet
+    from benchmarks.torch_models import pd_unet
 
     log_snr = np.array([-30, -20, -3.5, 0, 2, 19, 50], np.float32)
     against_torch(ours.TimeEmbedding(32, 48), pd_unet.LogSNRMLP(32, 48), log_snr)
@@ -135,7 +135,7 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
 @given(configs(), st.sampled_from([1, 2]))
 def test_output_is_that_of_pytorch(config: dict[str, Any], batch: int) -> None:
     torch = pytest.importorskip("torch")
-    from tests.torch_models import pd_unet
+    from benchmarks.torch_models import pd_unet
 
     torch.manual_seed(0)
     model, twin = PDUNet(PDConfig(**config)), pd_unet.PDUNet(pd_unet.PDConfig(**config)).eval()

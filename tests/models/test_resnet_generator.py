@@ -51,7 +51,7 @@ def with_state(model: ResnetGenerator, state: Mapping[str, np.ndarray]) -> Resne
 @given(configs(), st.booleans(), st.sampled_from(["conv_block", "block"]), st.sampled_from([1, 2]))
 def test_output_is_that_of_pytorch(config: ResnetGeneratorConfig, dropout: bool, block: str, batch: int) -> None:
     torch = pytest.importorskip("torch")
-    from tests.torch_models import resnet_generator as twins
+    from benchmarks.torch_models import resnet_generator as twins
 
     torch.manual_seed(0)
     twin = twins.ResnetGenerator(
@@ -74,7 +74,7 @@ def test_output_is_that_of_pytorch(config: ResnetGeneratorConfig, dropout: bool,
 @pytest.mark.parametrize("name", ["astronaut", "coffee"])
 def test_trained_weights_give_pytorchs_picture(name: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from tests.torch_models import resnet_generator as twins
+    from benchmarks.torch_models import resnet_generator as twins
 
     path, x = vintagify(), to_model(photographed(name, 256))
     tensors = checkpoint.state_dict(checkpoint.read(path)).tensors

@@ -1,13 +1,13 @@
-"""PyTorch, dense: the network of our tests, in both memory layouts."""
+"""PyTorch, dense: our own networks, in both memory layouts."""
 
 import numpy as np
 import torch
 
 from benchmarks.against.task import Call, Calls, Floats, Task
-from tests.torch_models import pd_unet
-from tests.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
-from tests.torch_models.label_to_image import SPADEGenerator, SubMobileSPADEGenerator
-from tests.torch_models.resnet_generator import ResnetGenerator
+from benchmarks.torch_models import pd_unet
+from benchmarks.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
+from benchmarks.torch_models.label_to_image import SPADEGenerator, SubMobileSPADEGenerator
+from benchmarks.torch_models.resnet_generator import ResnetGenerator
 
 
 def network(task: Task) -> torch.nn.Module:

@@ -1,0 +1,119 @@
+"""How long a call takes at least, by what limits it.
+
+Four things take time, each at the peak rate of limits.py:
+
+    ALU           what the busiest core issues: matrix products, and all other operations, one per lane and cycle, for
+                  integers and floats share the lanes; those that take several count as several
+    DRAM          bytes that must come from memory or go there (traffic.py)
+    threadgroup   bytes that the busiest core moves through threadgroup memory
+    launch        the wait for the call before
+
+A GPU overlaps the first three while there are enough simdgroups to switch between, and a perfect one entirely; the wait
+comes before all of them, for a call reads what the one before wrote. So the time of a call is the largest of the three
+and the wait, and that of a pass the sum over its calls.
+Threadgroups are handed out whole: the busiest of the cores has one of every 16, rounded up.
+
+The model is a lower bound on what kernels of these counts take: latencies, waits at barriers, bank conflicts, caches
+and the time to fill and drain the cores only add to it. In two ways the counts themselves are too high. Integer
+operations are those of clang's optimised text; Metal's compiler may need fewer. And a call may find in the 24 MB cache
+what the one before wrote, where DRAM here counts it.
+"""
+
+import math
+from dataclasses import dataclass
+
+from benchmarks.prediction import limits, traffic
+from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
+from sige_mlx.engine.gpu.twins import by_winograd
+from sige_mlx.metal.sim import Counters
+
+MATRIX_LANES = 32
+"""Lanes that compute a product of 8x8 matrices together."""
+MATRIX_FMAS = 8 * 8 * 8
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Milliseconds."""
+
+    alu: float
+    dram: float
+    threadgroup: float
+    launch: float
+
+    @property
+    def ms(self) -> float:
+        """What a call takes."""
+        return max(self.alu, self.dram, self.threadgroup) + self.launch
+
+    @property
+    def by(self) -> str:
+        """The name of the largest of the four."""
+        names = {"ALU": self.alu, "DRAM": self.dram, "threadgroup": self.threadgroup, "launch": self.launch}
+        return max(names, key=lambda name: names[name])
+
+
+def of_kernel(nbytes: int, counters: Counters, threadgroups: int) -> Bounds:
+    """Of a call that moves so many bytes and that a kernel runs in so many threadgroups; `counters` are of a sample of
+    them."""
+    busiest = -(-threadgroups // limits.CORES) / counters.threadgroups
+    others = (
+        counters.fmas
+        - MATRIX_FMAS * counters.simdgroup_multiplies
+        + counters.float_operations
+        + counters.integer_operations
+        + counters.divisions * limits.DIVISION
+        + counters.special_functions * limits.SPECIAL
+    )
+    products = counters.simdgroup_multiplies * limits.MATRIX_CYCLES * MATRIX_LANES
+    moved = counters.threadgroup_bytes_read + counters.threadgroup_bytes_written
+    return Bounds(
+        alu=_cycles(busiest * (products + others) / limits.LANES),
+        dram=_dram(nbytes),
+        threadgroup=_cycles(busiest * moved / limits.THREADGROUP_BYTES),
+        launch=1e3 * limits.LAUNCH,
+    )
+
+
+def of_mlx(call: Call, nbytes: int) -> Bounds:
+    """Of a call that moves so many bytes and that MLX's operations run, if they were one perfect kernel:
+    multiplications at the rate of matrix products spread evenly over all cores, and the bytes. Where MLX would convolve
+    by Winograd's F(6x6, 3x3), 64 multiplications do for 36 pixels, but transformed planes and filters are written and
+    read again; in half precision our own dense pass keeps out of that (`twins.py`). And MLX runs several kernels, so a
+    dense pass is the more flattered of the two."""
+    macs = 0
+    if isinstance(call, Conv):
+        out, o = call.epilogue.out, call.epilogue.c_out
+        tiles = out.n * math.ceil(out.h / 6) * math.ceil(out.w / 6)
+        for s in call.sources:
+            c = s.x.c
+            if by_winograd((out.n, out.h + s.kh - 1, out.w + s.kw - 1, c), o, s):
+                macs += 64 * tiles * c * o
+                nbytes += 2 * 64 * (tiles * (c + o) + c * o) * call.weight.dtype.size
+            else:
+                macs += traffic.pixels(out) * o * s.kh * s.kw * c
+    else:
+        macs = multiplications(call)
+    rate = limits.CORES * limits.LANES * MATRIX_FMAS / (limits.MATRIX_CYCLES * MATRIX_LANES)
+    return Bounds(_cycles(macs / rate), _dram(nbytes), 0.0, 1e3 * limits.LAUNCH)
+
+
+def multiplications(call: Call) -> int:
+    """Multiply-accumulates of a call: those that its pixels need, whatever a kernel computes besides."""
+    if isinstance(call, Conv):
+        taps = sum(s.kh * s.kw * s.x.c for s in call.sources)
+        return traffic.pixels(call.epilogue.out) * call.epilogue.c_out * taps
+    if isinstance(call, Depthwise):
+        taps = 0 if call.weight is None else call.source.kh * call.source.kw
+        return traffic.pixels(call.epilogue.out) * call.epilogue.c_out * taps
+    if isinstance(call, Attention):
+        return 2 * traffic.pixels(call.out) * call.k.array.shape[1] * call.channels
+    return 0
+
+
+def _cycles(cycles: float) -> float:
+    return 1e3 * cycles / limits.CLOCK
+
+
+def _dram(nbytes: int) -> float:
+    return 1e3 * nbytes / limits.DRAM

@@ -1,0 +1,135 @@
+"""The time of dense passes and edits on an M1 Pro, predicted call by call."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.prediction import bounds, plan, traffic
+from benchmarks.prediction.bounds import Bounds
+from benchmarks.prediction.counting import Counting
+from sige_mlx import zoo
+from sige_mlx.benchmark.blob import blob_mask
+from sige_mlx.benchmark.protocol import Progress
+from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
+from sige_mlx.errors import SigeError
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import Output
+from sige_mlx.graph.tiling import Size
+
+
+@dataclass(frozen=True)
+class PredictedCall:
+    """One call. `kernel` is "mlx" where MLX's operations run it."""
+
+    layer: str
+    kind: str
+    """What it computes, and on which plane: "conv 64x64 tiles"."""
+    kernel: str
+    threadgroups: int
+    macs: int
+    nbytes: int
+    """Moved from and to memory."""
+    bounds: Bounds
+
+
+@dataclass(frozen=True)
+class PredictedPass:
+    """A pass over the network, in order."""
+
+    what: str
+    percent: float | None
+    """Of the pixels that the edit was to have; None for a dense pass."""
+    calls: tuple[PredictedCall, ...]
+
+    @property
+    def ms(self) -> float:
+        return sum(call.bounds.ms for call in self.calls)
+
+    @property
+    def macs(self) -> int:
+        return sum(call.macs for call in self.calls)
+
+    @property
+    def dispatches(self) -> int:
+        """Launches of kernels."""
+        return sum(call.kernel != "mlx" for call in self.calls)
+
+    def by_kind(self) -> dict[str, list[PredictedCall]]:
+        """Calls alike, the longest in all first."""
+        groups: dict[str, list[PredictedCall]] = {}
+        for call in self.calls:
+            groups.setdefault(call.kind, []).append(call)
+        return dict(sorted(groups.items(), key=lambda item: -sum(c.bounds.ms for c in item[1])))
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A model's dense pass, then for each edit one that computes the output everywhere, and one in its tiles only."""
+
+    model: str
+    image_size: Size
+    precision: str
+    passes: tuple[PredictedPass, ...]
+
+
+def predict(
+    model: str,
+    percents: Sequence[float],
+    *,
+    threshold: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Predicted:
+    """Predicts a named model, or that of a folder, on edits of each size, in float16, batch 1. Shapes are all that
+    matters: weights are neither read nor drawn. Raises `SigeError` for a model or a size that is not there, and where
+    kernels cannot be compiled."""
+    if not percents:
+        raise SigeError("there is no edit to predict: give at least one size, such as 1.2")
+    counting = Counting(progress)
+    network = zoo.network(model)
+    outputs: tuple[Output, ...] = ("everywhere", "tiles")
+    lowered = {o: Lowered.of(network.model, network.policy(threshold, o)) for o in outputs}
+    passes = [_pass("dense", None, plan.dense(lowered["tiles"]), counting)]
+    for percent in percents:
+        for output, of in lowered.items():
+            tiling = of.tiling(blob_mask(of.image_size, percent, network.edit.dilation, seed))
+            name = f"edit of {tiling.edited:.2%}" + ("" if output == "everywhere" else ", output in its tiles only")
+            passes.append(_pass(name, percent, plan.edit(of, tiling), counting))
+    return Predicted(model, lowered["tiles"].image_size, plan.PRECISION, tuple(passes))
+
+
+def _pass(what: str, percent: float | None, calls: Sequence[plan.PlannedCall], counting: Counting) -> PredictedPass:
+    counters = iter(counting.of([c.launch for c in calls if c.launch is not None]))
+    predicted = []
+    for c in calls:
+        groups = 0 if c.launch is None else math.prod(c.launch.groups)
+        nbytes = traffic.moved(c.call)
+        found = bounds.of_mlx(c.call, nbytes) if c.launch is None else bounds.of_kernel(nbytes, next(counters), groups)
+        predicted.append(
+            PredictedCall(
+                layer=c.layer,
+                kind=_kind(c.call),
+                kernel="mlx" if c.launch is None else c.launch.kernel.name,
+                threadgroups=groups,
+                macs=bounds.multiplications(c.call),
+                nbytes=nbytes,
+                bounds=found,
+            )
+        )
+    return PredictedPass(what, percent, tuple(predicted))
+
+
+def _kind(call: Call) -> str:
+    name = type(call).__name__.lower()
+    if isinstance(call, Conv | Depthwise | Attention):
+        out = call.out if isinstance(call, Attention) else call.epilogue.out
+        return f"{name} {out.h}x{out.w} {'dense' if out.list is None else 'tiles'}"
+    return name
+
+
+def slowest(calls: Iterable[PredictedCall]) -> str:
+    """The bound that most of the time of calls is spent at."""
+    spent: dict[str, float] = {}
+    for call in calls:
+        spent[call.bounds.by] = spent.get(call.bounds.by, 0.0) + call.bounds.ms
+    return max(spent, key=lambda name: spent[name])
