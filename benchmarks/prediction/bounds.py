@@ -19,12 +19,9 @@ operations are those of clang's optimised text; Metal's compiler may need fewer.
 what the one before wrote, where DRAM here counts it.
 """
 
-import math
 from dataclasses import dataclass
 
-from benchmarks.prediction import limits, traffic
-from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
-from sige_mlx.engine.gpu.twins import by_winograd
+from benchmarks.prediction import limits
 from sige_mlx.metal.sim import Counters
 
 MATRIX_LANES = 32
@@ -73,42 +70,6 @@ def of_kernel(nbytes: int, counters: Counters, threadgroups: int) -> Bounds:
         threadgroup=_cycles(busiest * moved / limits.THREADGROUP_BYTES),
         launch=1e3 * limits.LAUNCH,
     )
-
-
-def of_mlx(call: Call, nbytes: int) -> Bounds:
-    """Of a call that moves so many bytes and that MLX's operations run, if they were one perfect kernel:
-    multiplications at the rate of matrix products spread evenly over all cores, and the bytes. Where MLX would convolve
-    by Winograd's F(6x6, 3x3), 64 multiplications do for 36 pixels, but transformed planes and filters are written and
-    read again; in half precision our own dense pass keeps out of that (`twins.py`). And MLX runs several kernels, so a
-    dense pass is the more flattered of the two."""
-    macs = 0
-    if isinstance(call, Conv):
-        out, o = call.epilogue.out, call.epilogue.c_out
-        tiles = out.n * math.ceil(out.h / 6) * math.ceil(out.w / 6)
-        for s in call.sources:
-            c = s.x.c
-            if by_winograd((out.n, out.h + s.kh - 1, out.w + s.kw - 1, c), o, s):
-                macs += 64 * tiles * c * o
-                nbytes += 2 * 64 * (tiles * (c + o) + c * o) * call.weight.dtype.size
-            else:
-                macs += traffic.pixels(out) * o * s.kh * s.kw * c
-    else:
-        macs = multiplications(call)
-    rate = limits.CORES * limits.LANES * MATRIX_FMAS / (limits.MATRIX_CYCLES * MATRIX_LANES)
-    return Bounds(_cycles(macs / rate), _dram(nbytes), 0.0, 1e3 * limits.LAUNCH)
-
-
-def multiplications(call: Call) -> int:
-    """Multiply-accumulates of a call: those that its pixels need, whatever a kernel computes besides."""
-    if isinstance(call, Conv):
-        taps = sum(s.kh * s.kw * s.x.c for s in call.sources)
-        return traffic.pixels(call.epilogue.out) * call.epilogue.c_out * taps
-    if isinstance(call, Depthwise):
-        taps = 0 if call.weight is None else call.source.kh * call.source.kw
-        return traffic.pixels(call.epilogue.out) * call.epilogue.c_out * taps
-    if isinstance(call, Attention):
-        return 2 * traffic.pixels(call.out) * call.k.array.shape[1] * call.channels
-    return 0
 
 
 def _cycles(cycles: float) -> float:

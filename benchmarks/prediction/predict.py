@@ -10,16 +10,18 @@ from benchmarks.prediction.counting import Counting
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.protocol import Progress
-from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
+from sige_mlx.engine.gpu.compiled import Step
+from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
+from sige_mlx.graph.program import NONE, Counts, Multiplying
 from sige_mlx.graph.tiling import Size
 
 
 @dataclass(frozen=True)
 class PredictedCall:
-    """One call. `kernel` is "mlx" where MLX's operations run it."""
+    """One call of a kernel."""
 
     layer: str
     kind: str
@@ -52,7 +54,7 @@ class PredictedPass:
     @property
     def dispatches(self) -> int:
         """Launches of kernels."""
-        return sum(call.kernel != "mlx" for call in self.calls)
+        return len(self.calls)
 
     def by_kind(self) -> dict[str, list[PredictedCall]]:
         """Calls alike, the longest in all first."""
@@ -89,41 +91,46 @@ def predict(
     network = zoo.network(model)
     outputs: tuple[Output, ...] = ("everywhere", "tiles")
     lowered = {o: Lowered.of(network.model, network.policy(threshold, o)) for o in outputs}
-    passes = [_pass("dense", None, plan.dense(lowered["tiles"]), counting)]
+    passes = [_pass("dense", None, plan.dense(lowered["tiles"]), {}, counting)]
     for percent in percents:
         for output, of in lowered.items():
             tiling = of.tiling(blob_mask(of.image_size, percent, network.edit.dilation, seed))
             name = f"edit of {tiling.edited:.2%}" + ("" if output == "everywhere" else ", output in its tiles only")
-            passes.append(_pass(name, percent, plan.edit(of, tiling), counting))
+            passes.append(_pass(name, percent, plan.edit(of, tiling), tiling.counts, counting))
     return Predicted(model, lowered["tiles"].image_size, plan.PRECISION, tuple(passes))
 
 
-def _pass(what: str, percent: float | None, calls: Sequence[plan.PlannedCall], counting: Counting) -> PredictedPass:
-    counters = iter(counting.of([c.launch for c in calls if c.launch is not None]))
+def _pass(what: str, percent: float | None, steps: Sequence[Step], counts: Counts, counting: Counting) -> PredictedPass:
+    launches = [_launch(step) for step in steps]
     predicted = []
-    for c in calls:
-        groups = 0 if c.launch is None else math.prod(c.launch.groups)
-        nbytes = traffic.moved(c.call)
-        found = bounds.of_mlx(c.call, nbytes) if c.launch is None else bounds.of_kernel(nbytes, next(counters), groups)
+    for step, launch, counters in zip(steps, launches, counting.of(launches), strict=True):
+        groups, nbytes = math.prod(launch.groups), traffic.moved(step.call)
         predicted.append(
             PredictedCall(
-                layer=c.layer,
-                kind=_kind(c.call),
-                kernel="mlx" if c.launch is None else c.launch.kernel.name,
+                layer=step.layer,
+                kind=_kind(step),
+                kernel=launch.kernel.name,
                 threadgroups=groups,
-                macs=bounds.multiplications(c.call),
+                macs=step.op.macs(counts) if isinstance(step.op, Multiplying) else 0,
                 nbytes=nbytes,
-                bounds=found,
+                bounds=bounds.of_kernel(nbytes, counters, groups),
             )
         )
     return PredictedPass(what, percent, tuple(predicted))
 
 
-def _kind(call: Call) -> str:
-    name = type(call).__name__.lower()
-    if isinstance(call, Conv | Depthwise | Attention):
-        out = call.out if isinstance(call, Attention) else call.epilogue.out
-        return f"{name} {out.h}x{out.w} {'dense' if out.list is None else 'tiles'}"
+def _launch(step: Step) -> Launch:
+    if step.launch is None:
+        raise SigeError(f"{step.layer} is more than any kernel takes, so nothing can be predicted of it")
+    return step.launch
+
+
+def _kind(step: Step) -> str:
+    """What an op computes, and where it computes a plane, on which."""
+    name = type(step.op).__name__.lower()
+    if isinstance(step.op, Multiplying):
+        out = step.op.out
+        return f"{name} {out.h}x{out.w} {'dense' if out.list == NONE else 'tiles'}"
     return name
 
 

@@ -17,9 +17,7 @@ def print_predicted(predicted: Predicted, layers: bool) -> None:
     terminal.say("PREDICTED, NOT MEASURED: the least times that an M1 Pro's limits allow, in ms")
     terminal.say(f"{predicted.model}, {h} x {w}, {predicted.precision}, batch 1, {limits.CORES} GPU cores")
     for taken in predicted.passes:
-        terminal.say(
-            f"\n{taken.what}{', as if each op were one perfect kernel of MLX' if taken.percent is None else ''}"
-        )
+        terminal.say(f"\n{taken.what}")
         groups = [(c.layer, [c]) for c in taken.calls] if layers else taken.by_kind().items()
         rows = [(name, *_row(calls)) for name, calls in groups]
         terminal.table(["", *COLUMNS], [*rows, ("total", *_row(taken.calls, digits=2))])
@@ -56,11 +54,10 @@ def _pass(taken: PredictedPass) -> dict[str, Any]:
 
 
 def _row(calls: Sequence[PredictedCall], digits: int = 3) -> tuple[str, ...]:
-    dispatches = sum(c.kernel != "mlx" for c in calls)
     bounds = (f"{_spent(calls, name):.{digits}f}" for name in BOUNDS)
     spent = sum(c.bounds.ms for c in calls)
     macs = sum(c.macs for c in calls) / 1e9
-    return (f"{dispatches or ''}", f"{macs:.2f}", *bounds, f"{spent:.{digits}f}", slowest(calls))
+    return (f"{len(calls)}", f"{macs:.2f}", *bounds, f"{spent:.{digits}f}", slowest(calls))
 
 
 def _spent(calls: Sequence[PredictedCall], name: str) -> float:

@@ -4,23 +4,17 @@ Within a call every cache is perfect: a pixel that several tiles see, or several
 `tests/benchmarks/test_prediction.py` holds this against the lines that kernels touch on the model of Metal.
 """
 
+from dataclasses import fields
+from math import prod
+from typing import Any
+
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.gpu.calls import (
-    Affine,
-    Attention,
-    Call,
-    Conv,
-    Depthwise,
-    Domain,
-    Epilogue,
-    Modulation,
-    Norm,
-    Plane,
-    Source,
-)
+from sige_mlx.engine.gpu.ops import Attention, Call, Conv
+from sige_mlx.engine.gpu.ops.epilogue import Epilogue
+from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Modulation, Plane, Source
 
 
 def moved(call: Call) -> int:
@@ -30,45 +24,42 @@ def moved(call: Call) -> int:
 
 def read(call: Call) -> int:
     """Bytes read."""
-    if isinstance(call, Conv):
-        sources = sum(_source(s, call.epilogue.out, call.phase_shift) for s in call.sources)
-        weight = call.weight if call.transformed is None else call.transformed
-        return sources + weight.nbytes + _epilogue(call.epilogue)
-    if isinstance(call, Depthwise):
-        return _source(call.source, call.epilogue.out, None) + _size(call.weight) + _epilogue(call.epilogue)
     if isinstance(call, Attention):
         keys = call.out.n * call.k.array.shape[1]
         return (pixels(call.out) + 2 * keys) * call.channels * call.q.array.dtype.size
-    if isinstance(call, Norm):
-        return sum(map(_whole, call.sums)) + _size(call.weight) + _size(call.bias) + _size(call.mod)
-    return _whole(call.x)
+    operands: dict[str, Any] = {f.name: getattr(call, f.name) for f in fields(call)}  # type: ignore[arg-type]
+    if isinstance(call, Conv) and call.transformed is not None:
+        del operands["weight"]  # which are the same in another arrangement
+    e: Any = operands.get("epilogue")
+    phase_shift = operands.get("phase_shift")
+    nbytes = 0
+    for operand in operands.values():
+        for one in operand if isinstance(operand, tuple) else (operand,):
+            if isinstance(one, Source):
+                nbytes += _source(one, e.out, phase_shift)
+            elif isinstance(one, Epilogue):
+                nbytes += _epilogue(one)
+            elif isinstance(one, Plane):
+                nbytes += _whole(one)
+            elif isinstance(one, mx.array):
+                nbytes += one.nbytes
+    return nbytes
 
 
 def written(call: Call) -> int:
-    """Bytes written; not those of the rows that fill up a list of tiles."""
-    if isinstance(call, Conv | Depthwise):
-        e = call.epilogue
-        itemsize = (call.weight.dtype if isinstance(call, Conv) else call.dtype).size
-        return len(e.outputs) * pixels(e.out) * e.c_out * itemsize + e.sums * 8 * e.c_out * _tiles(e.out)
-    if isinstance(call, Attention):
-        return pixels(call.out) * call.channels * call.q.array.dtype.size
-    if isinstance(call, Norm):
-        return 8 * call.n * call.channels
-    return _whole(call.x)
+    """Bytes written, without those of rows that fill a list of tiles up."""
+    nbytes = sum(prod(shape) * dtype.size for shape, dtype in call.results.values())
+    return nbytes if call.listed is None else nbytes * len(_rows(call.listed)) // len(call.listed)
 
 
 def pixels(out: Domain) -> int:
     """How many are computed; tiles that reach beyond the plane count as whole ones."""
-    return out.n * out.h * out.w if out.list is None else len(_rows(out)) * out.tile**2
+    return out.n * out.h * out.w if out.list is None else len(_rows(out.list)) * out.tile**2
 
 
-def _tiles(out: Domain) -> int:
-    return out.tiles if out.list is None else len(_rows(out))
-
-
-def _rows(out: Domain) -> npt.NDArray[np.int32]:
+def _rows(listed: mx.array) -> npt.NDArray[np.int32]:
     """The tiles of a list that are there."""
-    rows = np.asarray(out.list)
+    rows = np.asarray(listed)
     return rows[rows[:, 0] >= 0]
 
 
@@ -103,7 +94,7 @@ def _seen(s: Source, out: Domain, phase_shift: int | None) -> npt.NDArray[np.boo
     seen = np.zeros((s.x.n, h, w), np.bool_)
     step = out.tile * s.stride if phase_shift is None else out.tile // 2
     beyond = -s.stride if phase_shift is None else phase_shift - 1
-    for image, row, column in _rows(out).tolist():
+    for image, row, column in _rows(out.list).tolist():
         top, left = row * step - s.pad_top, column * step - s.pad_left
         below, right = top + step + beyond + s.kh, left + step + beyond + s.kw
         seen[image, max(top, 0) : max(below, 0), max(left, 0) : max(right, 0)] = True

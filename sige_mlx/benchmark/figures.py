@@ -181,11 +181,10 @@ def _figures(engine: Engine, edit: _Edit, dense: Timing, took: Timing) -> EditFi
 def dispatches(engine: Engine, prepared: PreparedEdit) -> int | None:
     """Kernels that an edit launches on the GPU; None on another device."""
     from sige_mlx.engine.gpu.executor import GpuExecutor
-    from sige_mlx.engine.gpu.planned import planned
 
     if not isinstance(engine.executor, GpuExecutor):
         return None
-    return sum(c.launch is not None for c in planned(engine.lowered, prepared.tiling, engine.executor.dtype))
+    return 0 if prepared.bound is None else prepared.bound.launches
 
 
 def _profiles(engine: Engine, edits: Sequence[_Edit]) -> tuple[Profile, ...]:

@@ -8,16 +8,15 @@ import os
 import mlx.core as mx
 import pytest
 
-from sige_mlx.engine.gpu import kernels, twins
-from sige_mlx.engine.gpu.calls import Call
 from sige_mlx.engine.gpu.launch import Launch, Simulated, device, virtual_gpu
+from sige_mlx.engine.gpu.ops import Call
 from sige_mlx.engine.gpu.trust import difference
 
 
 def assert_same(call: Call, bound: float, launch: Launch | None = None, order: int = 0) -> None:
     """The kernel, in the shape of `launch`, writes what the twin computes: every array has the normalised mean squared
     error `bound` at most. `order` picks one of threads, on the model."""
-    launch = launch or kernels.launch(call)
+    launch = launch or call.launch()
     assert launch is not None
     on_gpu = os.environ.get("SIGE_METAL") == "gpu"
     if on_gpu and (virtual := virtual_gpu()):
@@ -25,7 +24,7 @@ def assert_same(call: Call, bound: float, launch: Launch | None = None, order: i
     where = device() if on_gpu else Simulated(seed=order)
     found = where.run(launch)
     with mx.stream(mx.cpu):
-        expected = twins.run(call)
+        expected = call.by_mlx()
     assert [(a.shape, a.dtype) for a in found] == [(a.shape, a.dtype) for a in expected]
     error = difference(call, found, expected)
     assert error <= bound, f"{error:.2e}"

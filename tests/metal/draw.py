@@ -12,28 +12,14 @@ from dataclasses import dataclass, replace
 import mlx.core as mx
 import numpy as np
 
-from sige_mlx.engine.gpu.calls import (
-    Affine,
-    Attention,
-    Call,
-    Conv,
-    Depthwise,
-    Domain,
-    Epilogue,
-    Modulation,
-    Norm,
-    Output,
-    Paste,
-    Plane,
-    Source,
-    Tokens,
-)
-from sige_mlx.engine.gpu.kernels import conv, depthwise
-from sige_mlx.engine.gpu.kernels.conv_shape import AnyShape, WinogradShape, divided, narrowed
 from sige_mlx.engine.gpu.launch import Launch
-from sige_mlx.engine.gpu.reading import tile_sums
-from sige_mlx.engine.gpu.weights import pack
-from sige_mlx.engine.gpu.winograd import transformed
+from sige_mlx.engine.gpu.ops import Attention, Call, Conv, Depthwise, Norm, Paste
+from sige_mlx.engine.gpu.ops.blocking import AnyBlocking, WinogradBlocking, divided, narrowed
+from sige_mlx.engine.gpu.ops.epilogue import Epilogue, Output
+from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Modulation, Plane, Source, Tokens
+from sige_mlx.engine.gpu.ops.reading import tile_sums
+from sige_mlx.engine.gpu.ops.weights import pack
+from sige_mlx.engine.gpu.ops.winograd import transformed
 
 
 @dataclass(frozen=True)
@@ -119,9 +105,9 @@ def depthwise_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Depthwise,
     source = d.source(s.reads[0], out)
     weight = d.normal(source.kh * source.kw, source.x.c) if d.maybe() else None
     call = Depthwise(d.epilogue(out, source.x.c), weight, source, dtype)
-    shape = depthwise.shape_of(call)
-    assert shape is not None
-    launch = depthwise.launch(call, depthwise.Shape(shape.bm, s.bk, shape.pixels))
+    blocking = call.blocking()
+    assert blocking is not None
+    launch = call.launch(replace(blocking, bc=s.bk))
     assert launch is not None
     return call, launch
 
@@ -189,11 +175,11 @@ MAKERS: dict[str, Maker] = {
 
 
 def _launch(call: Conv, s: Structure) -> Launch:
-    shape: AnyShape | None = divided(call, s.division, (s.bk,))
+    blocking: AnyBlocking | None = divided(call, s.division, (s.bk,))
     if s.narrow or s.winograd:
-        shape = narrowed(call, s.tile, 1, (s.bk,)) if s.narrow else WinogradShape()
-    assert shape is not None
-    launch = conv.launch(call, shape)
+        blocking = narrowed(call, s.tile, 1, (s.bk,)) if s.narrow else WinogradBlocking()
+    assert blocking is not None
+    launch = call.launch(blocking)
     assert launch is not None
     return launch
 

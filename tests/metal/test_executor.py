@@ -14,17 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx.utils import tree_flatten, tree_map
 
-from sige_mlx import zoo
 from sige_mlx.engine import Engine
-from sige_mlx.engine.gpu import executor, kernels
-from sige_mlx.engine.gpu.executor import bucket, filled
+from sige_mlx.engine.gpu import executor
+from sige_mlx.engine.gpu.compiled import tile_arrays
 from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.ops import Call
+from sige_mlx.engine.gpu.sizes import SIDES, Sizes
 from sige_mlx.errors import SigeError
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.program import Kind
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image, nmse
 from tests.engine.frozen import assert_within_bounds, cases, network_of
 from tests.engine.rounding import FLOAT32, assert_exact, exact
 from tests.graph.networks import Net, RandomUNet, Spec, conv, masks, specs
+from tests.metal.by_mlx import ByMlx, use
 from tests.models.networks import frozen_network
 from tests.policies import OUTPUTS, policy
 from tests.tiny import CONFIG
@@ -46,7 +50,7 @@ def model_of_metal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def by_mlx(call: Any, like: Any = None) -> None:
-    """In place of `kernels.launch`: no call has a kernel."""
+    """In place of `Call.launch`: no call has a kernel."""
 
 
 def assert_agree(model: Any, mask: np.ndarray, precision: str = "float32", tiles_from: int = 8, **options: Any) -> None:
@@ -60,7 +64,7 @@ def assert_agree(model: Any, mask: np.ndarray, precision: str = "float32", tiles
 def test_programs_as_calls(data: st.DataObject, spec: Spec, batch: int, tiles_from: int, tile: int) -> None:
     mask = data.draw(masks(spec.height, spec.width))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "launch", by_mlx)
+        patch.setattr(Call, "launch", by_mlx)
         assert_agree(RandomUNet(spec), mask, batch=batch, tiles_from=tiles_from, tile=tile)
 
 
@@ -99,15 +103,6 @@ def test_frozen_in_half_precision(name: str) -> None:
         assert_within_bounds(engine, name, ROUNDING)
 
 
-def test_the_dense_pass_needs_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Simulated, "run", lambda self, launch: pytest.fail("a kernel was launched"))
-    model = DDPMUNet(CONFIG)
-    load = zoo.random_weights(model)
-    gpu, reference = Engine(model, "gpu", load=load), Engine(model, "reference", load=load)
-    unit, times = BOUND["float16"].values()
-    exact(reference, image(gpu), unit=unit)[0].assert_near(gpu(**image(gpu)), times=times)
-
-
 def kept(function: Callable[..., mx.array]) -> Callable[..., mx.array]:
     """Like `mx.compile`, which on Linux keeps nothing where there is no g++: what the function did with arrays of these
     shapes is done again, with the values that it had from elsewhere."""
@@ -127,34 +122,36 @@ def kept(function: Callable[..., mx.array]) -> Callable[..., mx.array]:
     return call
 
 
-def test_an_edit_that_mlx_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a Mac the second edit and all later ones are what MLX kept of the first, for other tiles, too."""
-    monkeypatch.setattr(kernels, "launch", by_mlx)
+def test_edits_that_mlx_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first edit traces the programs of all sizes; no later one runs them in Python, whatever its tiles."""
     monkeypatch.setattr(mx, "compile", kept)
+    use(monkeypatch, ByMlx())
     runs = []
-    running = executor.Running.run
-    monkeypatch.setattr(executor.Running, "run", lambda self: runs.append(1) or running(self))
+    run = executor._run
+    monkeypatch.setattr(executor, "_run", lambda *arguments: runs.append(1) or run(*arguments))
     model = Net((16, 16, 3), lambda m, x: m.b(m.a(x)), a=conv(3, 4), b=conv(4, 3))
     of = policy(8, "tiles")
     gpu, reference = Engine(model, "gpu", of, precision="float32"), Engine(model, "reference", of)
-    gpu.executor.device.lazy = True
     inputs = image(gpu)
     gpu.record(**inputs)
     runs.clear()
-    for top in (0, 4, 8, 9):  # all within one bucket
+    for seed, (top, side) in enumerate([(0, 3), (4, 3), (9, 2), (0, 16), (2, 9), (0, 6)]):
         mask = np.zeros((16, 16), np.bool_)
-        mask[top : top + 3, 5:7] = True
-        changed = edited(inputs, mask, top)
+        mask[top : top + side, 5 : 5 + side] = True
+        changed = edited(inputs, mask, seed)
         _, expected = exact(reference, inputs, changed, mask)
         expected.assert_near(gpu.edit(gpu.prepare(mask), **changed))
-    assert len(runs) <= 3  # as it is, then once for each bucket
+        assert len(runs) == len(SIDES) + 1
 
 
-def test_an_edit_that_mlx_fails_to_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_that_mlx_cannot_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLX fails to fuse some graphs of very many small operations (ml-explore/mlx#3165), such as those that replace a
+    kernel: where a kernel is refused, nothing is compiled."""
+
     def fails(*arguments: Any) -> mx.array:
         raise IndexError("unordered_map::at: key not found")
 
-    monkeypatch.setattr(kernels, "launch", by_mlx)
+    monkeypatch.setattr(Call, "launch", by_mlx)
     monkeypatch.setattr(mx, "compile", lambda function: fails)
     monkeypatch.setattr(executor, "device", lambda: Simulated(lazy=True))
     engine = Engine(DDPMUNet(CONFIG), "gpu", policy(32), precision="float32")
@@ -198,11 +195,12 @@ def test_precision(device: str, precision: str) -> None:
         Engine(DDPMUNet(CONFIG), device, precision=precision)
 
 
-def test_buckets() -> None:
-    sizes = {bucket(n) for n in range(1, 4097)}
-    assert all(bucket(n) >= n for n in range(4097))
-    assert max(bucket(n) / n for n in range(4, 4097)) < 1.5
-    assert len(sizes) < 24
-    rows = filled(np.array([[0, 1, 2]] * 5, np.int32))
-    assert rows.shape == (6, 3) and rows.dtype == np.int32
-    assert (rows[5] == -1).all()
+def test_lists_are_filled_up() -> None:
+    lowered = Lowered.of(RandomUNet(Spec(16, 16, 3, (("block", 8),))), policy(8))
+    compiled = Sizes(lowered, mx.float32).compiled(2)
+    tiling = lowered.tiling(np.eye(16, dtype=np.bool_) & (np.arange(16) < 2))
+    filled = {compiled.program.buffers[slot].kind: a for slot, a in tile_arrays(compiled, tiling).items()}
+    rows, expected = np.asarray(filled[Kind.ROWS]), tiling.at((16, 16))
+    assert rows.dtype == np.int32 and rows.shape == (compiled.counts[16, 16], 3)
+    assert (rows[: len(expected)] == expected.rows).all() and (rows[len(expected) :] == -1).all()
+    assert (np.asarray(filled[Kind.GRID]) == expected.grid).all()

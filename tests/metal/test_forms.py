@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from sige_mlx.engine import Engine
-from sige_mlx.engine.gpu import executor, parameters
-from sige_mlx.engine.gpu.forms import Arrangement, arranged, forms
-from sige_mlx.engine.gpu.kernels import conv_shape
+from sige_mlx.engine.gpu import executor
 from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.ops import Arrangement, Conv, blocking
 from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec
 from tests.metal.draw import MAKERS
@@ -42,28 +41,30 @@ def order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Kernels that ran, and weights that were arranged, in order. Transforms pay here, small as the network is."""
     told: list[str] = []
 
-    def telling(of: object, how: Arrangement) -> mx.array:
+    arranged = Conv.arranged
+
+    def telling(self: Conv, how: Arrangement) -> mx.array:
         told.append(how.name)
-        return arranged(of, how)
+        return arranged(self, how)
 
     monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
-    monkeypatch.setattr(parameters, "arranged", telling)
+    monkeypatch.setattr(Conv, "arranged", telling)
     for cycles in ("WINOGRAD_CYCLES", "THREADGROUP_CYCLES"):
-        monkeypatch.setattr(conv_shape, cycles, 0)
+        monkeypatch.setattr(blocking, cycles, 0)
     return told
 
 
 def error(device: Simulated, monkeypatch: pytest.MonkeyPatch) -> tuple[float, int]:
-    """Of an edit, and the bytes that it adds to the parameters."""
+    """Of an edit, and the bytes that all passes add to the parameters."""
     monkeypatch.setattr(executor, "device", lambda: device)
     model = RandomUNet(NETWORK)
     gpu, reference = (Engine(model, name, policy()) for name in ("gpu", "reference"))
     mask = np.zeros(gpu.image_size, np.bool_)
     mask[3:7, 6:13] = True
     inputs = image(gpu)
+    before = gpu.executor.parameters.nbytes
     for engine in (gpu, reference):
         engine.record(**inputs)
-    before = gpu.executor.parameters.nbytes
     results = [engine.edit(engine.prepare(mask), **edited(inputs, mask)) for engine in (gpu, reference)]
     return nmse(*results), gpu.executor.parameters.nbytes - before
 
@@ -88,15 +89,16 @@ def test_trust_comes_first(order: list[str], monkeypatch: pytest.MonkeyPatch) ->
         assert any(marked in name for name in order[: order.index(how)])
 
 
-def test_forms_end_with_the_call_itself() -> None:
+def test_the_last_form_is_the_call_itself() -> None:
     for maker in MAKERS.values():
         given, _ = maker(3, mx.float32)
-        assert [*forms(given)][-1] == (None, given)
+        assert given.arrangements()[-1] is None and given.form(None) is given
 
 
 def test_weights_that_stand_for_others_are_shaped_like_them() -> None:
     transformable = call()
-    (how, form), _ = forms(transformable)
+    how, _ = transformable.arrangements()
     assert how is Arrangement.TRANSFORMED
-    assert form.transformed.shape == arranged(transformable, how).shape
+    form = transformable.form(how)
+    assert form.transformed.shape == transformable.arranged(how).shape
     assert form.transformed.dtype == transformable.weight.dtype

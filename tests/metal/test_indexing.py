@@ -6,7 +6,6 @@ from __future__ import annotations
 import mlx.core as mx
 import pytest
 
-from sige_mlx.engine.gpu import kernels
 from sige_mlx.metal.sim.compile import compiled
 from sige_mlx.metal.sim.ir import Place
 from tests.metal.draw import MAKERS
@@ -25,7 +24,7 @@ ROLLED = [
 
 def indexed(probe: str, dtype: mx.Dtype = mx.float32) -> tuple[Place, ...]:
     call, launch = MAKERS[probe](3, dtype)
-    launch = launch or kernels.launch(call)
+    launch = launch or call.launch()
     assert launch is not None
     return compiled(captured(launch), count=False).indexed
 

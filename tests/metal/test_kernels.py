@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sige_mlx.engine.gpu import kernels
 from tests.metal.compare import assert_same
 from tests.metal.draw import CONVS, DEPTHWISES, MAKERS, NARROW, PHASED, WINOGRAD
 
@@ -66,6 +65,6 @@ def test_float16(name: str, seed: int) -> None:
 def test_the_usual_shape_of_a_threadgroup(name: str) -> None:
     for seed in range(3):
         call, _ = MAKERS[name](seed, mx.float32)
-        launch = kernels.launch(call)
+        launch = call.launch()
         if launch is not None:
             assert_same(call, FLOAT32, launch)

@@ -10,7 +10,7 @@ import pytest
 
 from sige_mlx.editing import EditSession
 from sige_mlx.engine import Engine
-from sige_mlx.engine.gpu import kernels
+from tests.metal.by_mlx import ByMlx, use
 from tests.tiny import original, painted, tiny_engine
 
 STEPS = 3
@@ -20,13 +20,10 @@ compile_by_mlx = mx.compile
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """Lazy as on a Mac. MLX's operations stand for all kernels; to compile those for this processor takes a minute."""
-    monkeypatch.setenv("SIGE_METAL", "sim")
-    monkeypatch.setattr(kernels, "launch", lambda call, like=None: None)
+    """Lazy as on a Mac. To compile what MLX's operations do for this processor takes a minute."""
     monkeypatch.setattr(mx, "compile", lambda function: function)
-    engine = tiny_engine("gpu")
-    engine.executor.device.lazy = True
-    return engine
+    use(monkeypatch, ByMlx())
+    return tiny_engine("gpu")
 
 
 @pytest.fixture
@@ -48,7 +45,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_step_waits_once(sampler: str, engine: Engine, waits: list[str]) -> None:
     session = EditSession(engine, original(), steps=STEPS, sampler=sampler)
     session.record()
-    session.edit(painted())  # tries kernels, and makes MLX keep the edit
+    session.edit(painted())  # compiles kernels, and makes MLX keep the edits of all sizes
     for run in (session.edit, session.dense):
         waits.clear()
         run(painted())
@@ -59,6 +56,7 @@ def test_an_edit_waits_for_nothing(engine: Engine) -> None:
     """MLX refuses to compute an array of a function that it traces."""
     session = EditSession(engine, original(), steps=1)
     session.record()
+    session.edit(painted())
     prepared = engine.prepare(session.mask(painted()))
     key = session._recording.key(session.denoising.levels[0])
     given = session.denoising.condition(session.denoising.levels[0])

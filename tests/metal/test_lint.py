@@ -7,7 +7,6 @@ from typing import NamedTuple
 import mlx.core as mx
 import pytest
 
-from sige_mlx.engine.gpu import kernels
 from sige_mlx.metal.sim import SimError
 from sige_mlx.metal.sim.lint import MAX_BUFFERS, findings, lint
 from sige_mlx.metal.sim.rules import RULES
@@ -59,7 +58,7 @@ MUTANTS = [
 
 def text_of(probe: str) -> str:
     call, launch = MAKERS[probe](3, mx.float16)
-    launch = launch or kernels.launch(call)
+    launch = launch or call.launch()
     assert launch is not None
     return captured(launch).source
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import mlx.core as mx
 import pytest
 
-from sige_mlx.engine.gpu import kernels, source
+from sige_mlx.engine.gpu import text as metal_text
 from sige_mlx.engine.gpu.launch import Simulated
 from sige_mlx.engine.gpu.trust import tried
 from sige_mlx.metal.sim import SimError
@@ -23,13 +23,13 @@ SEEDS = range(30)
 @contextmanager
 def made(mutant: Mutant) -> Iterator[None]:
     """With the mistake in the kernels."""
-    original = source.read
+    original = metal_text.read
     mutated = mutant.made_in(original(mutant.file))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "read", lambda path: mutated if path == mutant.file else original(path))
-        source.expanded.cache_clear()
+        patch.setattr(metal_text, "read", lambda path: mutated if path == mutant.file else original(path))
+        metal_text.expanded.cache_clear()
         yield
-    source.expanded.cache_clear()
+    metal_text.expanded.cache_clear()
 
 
 def survives(mutant: Mutant) -> bool:
@@ -46,7 +46,7 @@ def survives(mutant: Mutant) -> bool:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_every_mutant_is_a_text_of_its_kernel(mutant: Mutant) -> None:
-    original = source.read(mutant.file)
+    original = metal_text.read(mutant.file)
     assert mutant.made_in(original) != original
 
 
@@ -63,7 +63,7 @@ def test_no_mutant_is_trusted(mutant: Mutant) -> None:
     with made(mutant):
         for seed in range(4):
             call, launch = MAKERS[mutant.probe](seed, mx.float16)
-            launch = launch or kernels.launch(call)
+            launch = launch or call.launch()
             if getattr(call, "phase_shift", None) == 0 and "shift" in mutant.old:
                 continue  # no call of this kernel shifts a phase
             assert launch is not None
@@ -77,7 +77,7 @@ def test_no_mutant_is_trusted(mutant: Mutant) -> None:
 def test_the_kernels_themselves_are_trusted(name: str, dtype: mx.Dtype) -> None:
     for seed in range(8):
         call, launch = MAKERS[name](seed, dtype)
-        launch = launch or kernels.launch(call)
+        launch = launch or call.launch()
         assert launch is not None
         assert not tried(Simulated(), launch, call).wrong
 

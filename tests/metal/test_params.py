@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sige_mlx.engine.gpu.params import layouts, pack
+from sige_mlx.engine.gpu.structs import layouts, pack
 
 
 def test_members_follow_one_another() -> None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import mlx.core as mx
 import pytest
 
-from sige_mlx.engine.gpu import kernels, source
+from sige_mlx.engine.gpu import text as metal_text
 from sige_mlx.engine.gpu.launch import Launch
-from sige_mlx.engine.gpu.source import expanded, without_comments
+from sige_mlx.engine.gpu.text import expanded, without_comments
 from sige_mlx.errors import SigeError
 from sige_mlx.metal.sim.capture import Captured, capture
 from sige_mlx.metal.sim.tokens import place
@@ -27,8 +27,8 @@ FILES = [
 def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Texts in place of those of files, by path."""
     texts: dict[str, str] = {}
-    original = source.read
-    monkeypatch.setattr(source, "read", lambda path: texts[path] if path in texts else original(path))
+    original = metal_text.read
+    monkeypatch.setattr(metal_text, "read", lambda path: texts[path] if path in texts else original(path))
     expanded.cache_clear()
     yield texts
     expanded.cache_clear()
@@ -58,7 +58,7 @@ def test_every_line_is_one_of_a_file(path: str) -> None:
     for number, line in enumerate(lines, 1):
         if line and not line.startswith("#line"):
             file, at = re.fullmatch(r"(\S+), line (\d+)", place(text, number)).groups()
-            original = source.read(file).splitlines()[int(at) - 1]
+            original = metal_text.read(file).splitlines()[int(at) - 1]
             assert original.strip().startswith(line.split(" ")[0]) and line in re.sub(" +", " ", original)
             assert "//" not in line and line == line.strip()
     assert len(text) < 1.05 * len("\n".join(filter(None, lines)))
@@ -73,7 +73,7 @@ def test_what_is_not_ascii_is_refused(text: str, changed: dict[str, str]) -> Non
 
 def test_a_comment_changes_no_line(changed: dict[str, str]) -> None:
     before = expanded("paste/paste.h")
-    changed["paste/paste.h"] = source.read("paste/paste.h").replace("const int c =", "/* – */ const int c =", 1)
+    changed["paste/paste.h"] = metal_text.read("paste/paste.h").replace("const int c =", "/* – */ const int c =", 1)
     expanded.cache_clear()
     assert expanded("paste/paste.h") == before
 
@@ -91,7 +91,7 @@ def test_kernels_have_names_of_their_own() -> None:
         for seed in range(8):
             for dtype in (mx.float16, mx.float32):
                 call, launch = maker(seed, dtype)
-                launch = launch or kernels.launch(call)
+                launch = launch or call.launch()
                 assert launch is not None
                 kernel = captured(launch)
                 assert re.fullmatch(r"custom_kernel_sige_[a-z0-9_]+", kernel.name, re.ASCII)

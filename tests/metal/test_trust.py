@@ -14,10 +14,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx.engine.gpu import kernels, source, trust, twins, verdicts
-from sige_mlx.engine.gpu.calls import Call
+from sige_mlx.engine.gpu import text as metal_text
+from sige_mlx.engine.gpu import trust, verdicts
 from sige_mlx.engine.gpu.launch import Launch, Simulated
-from sige_mlx.engine.gpu.sample import samples
+from sige_mlx.engine.gpu.ops import Call, Depthwise, Paste
+from sige_mlx.engine.gpu.ops.epilogue import Epilogue
+from sige_mlx.engine.gpu.ops.sampling import samples
 from sige_mlx.engine.gpu.trust import GpuLost, Trial, Trust
 from tests.metal.draw import MAKERS, paste_call
 
@@ -40,16 +42,16 @@ class Counting(Simulated):
 def broken(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """The paste kernel with one text in place of another."""
     old, new = request.param
-    original = source.read
+    original = metal_text.read
     assert old in original("paste/paste.h")
-    monkeypatch.setattr(source, "read", lambda path: original(path).replace(old, new))
-    source.expanded.cache_clear()
+    monkeypatch.setattr(metal_text, "read", lambda path: original(path).replace(old, new))
+    metal_text.expanded.cache_clear()
     yield
-    source.expanded.cache_clear()
+    metal_text.expanded.cache_clear()
 
 
 def allows(trust: Trust, call: Call = CALL) -> bool:
-    launch = kernels.launch(call)
+    launch = call.launch()
     assert launch is not None
     return trust.allows(launch, call)
 
@@ -105,13 +107,13 @@ def test_every_specialisation_that_is_replaced_is_logged_once(
 
 
 def test_a_kernel_that_was_repaired_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    original = source.read
-    monkeypatch.setattr(source, "read", lambda path: original(path).replace("widened<T>(", "1.01f * widened<T>("))
-    source.expanded.cache_clear()
+    original = metal_text.read
+    monkeypatch.setattr(metal_text, "read", lambda path: original(path).replace("widened<T>(", "1.01f * widened<T>("))
+    metal_text.expanded.cache_clear()
     with pytest.warns(UserWarning, match="replaced"):
         assert not allows(Trust(Counting(), tmp_path))
     monkeypatch.undo()
-    source.expanded.cache_clear()
+    metal_text.expanded.cache_clear()
     assert allows(Trust(Counting(), tmp_path))
 
 
@@ -195,7 +197,7 @@ MEMORY = RuntimeError("[malloc] Unable to allocate 1073741824 bytes.")
 def test_an_error_that_is_reported_again_disturbs_nothing(failing: Failing, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="paste is replaced by .*: it does not run"):
         assert not allows(Trust(failing, tmp_path))
-    assert not mx.isnan(mx.array(twins.run(CALL)[0]).sum()).item()
+    assert not mx.isnan(mx.array(CALL.by_mlx()[0]).sum()).item()
     with pytest.warns(UserWarning, match="it does not run"):
         assert not allows(Trust(other := Counting(), tmp_path))
     assert other.runs == 0
@@ -224,14 +226,14 @@ def test_want_of_memory_is_held_against_no_kernel_for_long(failing: Failing, tmp
     assert allows(Trust(Counting(), tmp_path))
 
 
-@pytest.mark.parametrize("name", ["run", "epilogue"])
+@pytest.mark.parametrize("name", ["by_mlx", "epilogue"])
 @pytest.mark.parametrize("raised", [FAULT, MEMORY, ValueError("a mistake"), MemoryError()], ids=str)
-def test_the_twin_may_fail_too(name: str, raised: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_mlx_may_fail_too(name: str, raised: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fails(*arguments: Any) -> list[mx.array]:
         raise raised
 
     call = MAKERS["pooling"](3, mx.float32)[0]
-    monkeypatch.setattr(trust.twins, name, fails)
+    monkeypatch.setattr(Depthwise if name == "by_mlx" else Epilogue, "by_mlx", fails)
     judge = Trust(Counting(), tmp_path)
     with pytest.warns(UserWarning, match="MLX's operations do not run to compare it with"):
         assert not allows(judge, call) and not allows(judge, call)
@@ -239,16 +241,16 @@ def test_the_twin_may_fail_too(name: str, raised: Exception, monkeypatch: pytest
     assert allows(Trust(Counting(), tmp_path), call)  # of which the kernel knew nothing
 
 
-@pytest.mark.parametrize("module", ["samples", "kernels"])
+@pytest.mark.parametrize("module", ["samples", "launch"])
 def test_a_kernel_that_cannot_be_tried_is_left_out(
     module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fails(*arguments: Any) -> Any:
         raise KeyError("a mistake")
 
-    launch = kernels.launch(CALL)
+    launch = CALL.launch()
     assert launch is not None
-    monkeypatch.setattr(*((trust, "samples") if module == "samples" else (trust.kernels, "launch")), fails)
+    monkeypatch.setattr(*((trust, "samples") if module == "samples" else (Paste, "launch")), fails)
     with pytest.warns(UserWarning, match=r"it cannot be tried \('a mistake'\)"):
         assert not Trust(Counting(), tmp_path).allows(launch, CALL)
 
@@ -271,7 +273,7 @@ def test_kernels_of_other_arrays_have_other_verdicts() -> None:
         for seed in range(8):
             for dtype in (mx.float16, mx.float32):
                 call, launch = maker(seed, dtype)
-                launch = launch or kernels.launch(call)
+                launch = launch or call.launch()
                 assert launch is not None
                 signature = tuple(a.dtype for a in launch.inputs) + tuple(of for _, of in launch.outputs)
                 types.setdefault(launch.kernel.specialisation, set()).add(signature)
@@ -282,10 +284,10 @@ def test_kernels_of_other_arrays_have_other_verdicts() -> None:
 def test_small_calls_are_for_the_same_kernel(name: str) -> None:
     for seed in range(8):
         call, launch = MAKERS[name](seed, mx.float16)
-        launch = launch or kernels.launch(call)
+        launch = launch or call.launch()
         assert launch is not None
-        for small in samples(call, launch):
-            again = kernels.launch(small, launch)
+        for small in samples(call, launch.blocking):
+            again = small.launch(launch.blocking)
             assert again is not None and again.kernel == launch.kernel
-            results = [np.asarray(a.astype(mx.float32)) for a in twins.run(small)]
+            results = [np.asarray(a.astype(mx.float32)) for a in small.by_mlx()]
             assert all(np.isfinite(a).all() and np.ptp(a) > 0 for a in results)

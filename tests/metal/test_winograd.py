@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from sige_mlx.engine import Engine
-from sige_mlx.engine.gpu.calls import Conv, Domain, Epilogue, Plane, Source
-from sige_mlx.engine.gpu.kernels import conv, conv_shape
-from sige_mlx.engine.gpu.kernels.conv_shape import WinogradShape, shape_of, transform_pays
 from sige_mlx.engine.gpu.launch import Dispatch
+from sige_mlx.engine.gpu.ops import Conv, blocking
+from sige_mlx.engine.gpu.ops.blocking import WinogradBlocking, blocking_of, transform_pays
+from sige_mlx.engine.gpu.ops.epilogue import Epilogue
+from sige_mlx.engine.gpu.ops.operands import Domain, Plane, Source
+from sige_mlx.engine.gpu.ops.weights import pack, unpack
+from sige_mlx.engine.gpu.ops.winograd import can_be_transformed, transformed
 from sige_mlx.engine.gpu.trust import Trust
-from sige_mlx.engine.gpu.weights import pack, unpack
-from sige_mlx.engine.gpu.winograd import can_be_transformed, transformed
 from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec
 from tests.policies import policy
@@ -78,8 +79,8 @@ def test_it_pays_where_there_is_enough_to_multiply() -> None:
 def test_a_launch_by_transformed_weights() -> None:
     plain = call()
     given = replace(plain, transformed=transformed(plain.weight, 256, [(3, 3, 256)]))
-    assert isinstance(shape_of(given), WinogradShape) and not isinstance(shape_of(plain), WinogradShape)
-    launch = conv.launch(given)
+    assert isinstance(blocking_of(given), WinogradBlocking) and not isinstance(blocking_of(plain), WinogradBlocking)
+    launch = given.launch()
     assert launch is not None and launch.groups == (256 // 32, 32 * 32 // 16 // 16, 1)
     assert dict(launch.kernel.defines)["WINOGRAD"] == 1
     assert launch.inputs[launch.kernel.inputs.index("weight")] is given.transformed
@@ -112,7 +113,7 @@ class Edits:
 def edits(monkeypatch: pytest.MonkeyPatch) -> Edits:
     monkeypatch.setenv("SIGE_METAL", "sim")
     for cycles in ("WINOGRAD_CYCLES", "THREADGROUP_CYCLES"):
-        monkeypatch.setattr(conv_shape, cycles, 0)
+        monkeypatch.setattr(blocking, cycles, 0)
     model = RandomUNet(Spec(16, 16, 3, (("block", 24), ("down", 24)), norm_out=True, time=True))
     return Edits(Engine(model, "gpu", policy(16)), Engine(model, "reference", policy(16)))
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from sige_mlx.engine import Engine
-from sige_mlx.engine.gpu import executor, kernels, wired
+from sige_mlx.engine.gpu import executor, wired
 from sige_mlx.engine.gpu.launch import Metal, Simulated
+from sige_mlx.engine.gpu.ops import Call
 from sige_mlx.engine.gpu.wired import Wired
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image
@@ -45,7 +46,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
     monkeypatch.setattr(wired, "MARGIN", MARGIN)
     monkeypatch.setattr(executor, "wired", wired.wired)
     monkeypatch.setattr(executor, "device", Metal)
-    monkeypatch.setattr(kernels, "launch", lambda call, like=None: None)
+    monkeypatch.setattr(Call, "launch", lambda self, blocking=None: None)
     monkeypatch.setattr(mx, "compile", lambda function: function)
     yield fake
 

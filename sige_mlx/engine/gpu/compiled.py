@@ -31,6 +31,7 @@ class Step:
     given, None for an array that is always the same; `last` those that nobody reads afterwards."""
 
     layer: str
+    op: p.ProgramOp
     call: Call
     launch: Launch | None
     arrangement: Arrangement | None
@@ -58,6 +59,7 @@ class Compiled:
         self.steps: list[Step] = []
         self.arranged: dict[Parameter, Conv] = {}
         """For weights in an arrangement, the convolution whose weights they are."""
+        self._pending: dict[Slot, tuple[str, p.Paste]] = {}
         self._allows = allows
         self._like = like
         for layer, op in zip(program.names, program.ops, strict=True):
@@ -88,25 +90,26 @@ class Compiled:
 
     def _compile(self, layer: str, op: p.ProgramOp) -> None:
         if isinstance(op, p.Paste):
+            self._pending[op.dst] = layer, op
             self.placing.pending[op.dst] = self.placing.plane(op.x)
             if self.program.buffers[op.dst].kind is Kind.OUTPUT:
-                self._paste(layer, op.dst)
+                self._paste(op.dst)
             return
         for slot in self._whole_slots(op):
             if slot in self.placing.pending:
-                self._paste(layer, slot)
+                self._paste(slot)
         kind = CALLS[type(op)]
-        self._add(layer, kind.of(op, self.placing), kind.writes(op))
+        self._add(layer, op, kind.of(op, self.placing), kind.writes(op))
 
     def _whole_slots(self, op: p.ProgramOp) -> list[Slot]:
         """The slots that an op reads as arrays: norms read sums tile by tile, so these need not be pasted for them."""
         tile_by_tile = op.sums if isinstance(op, p.Norm) else ()
         return [owner for slot in slots_of(op) if (owner := self.placing.owner(slot)) not in tile_by_tile]
 
-    def _paste(self, layer: str, slot: Slot) -> None:
-        self._add(layer, Paste(self.placing.pending.pop(slot)), [slot])
+    def _paste(self, slot: Slot) -> None:
+        self._add(*self._pending[slot], Paste(self.placing.pending.pop(slot)), [slot])
 
-    def _add(self, layer: str, call: Call, slots: list[Slot]) -> None:
+    def _add(self, layer: str, op: p.ProgramOp, call: Call, slots: list[Slot]) -> None:
         arrangement, form, launch = self._chosen(call)
         reads: tuple[int | None, ...] = ()
         if launch is not None:
@@ -115,7 +118,7 @@ class Compiled:
                 assert isinstance(call, Conv)
                 self.arranged[self.placing.arranged(weight, call.weight, arrangement)] = call
             reads = tuple(map(self.placing.value_of, launch.inputs))
-        self.steps.append(Step(layer, form, launch, arrangement, reads, self.placing.write(slots, call.results)))
+        self.steps.append(Step(layer, op, form, launch, arrangement, reads, self.placing.write(slots, call.results)))
 
     def _chosen(self, call: Call) -> tuple[Arrangement | None, Call, Launch | None]:
         """The form of a call that is to be computed, and its launch."""

@@ -127,6 +127,11 @@ class Bound:
     ready: "Ready"
     tiles: Mapping[Any, mx.array]
 
+    @property
+    def launches(self) -> int:
+        """How many kernels one run launches."""
+        return sum(step.launch is not None for step in self.ready.compiled.steps)
+
 
 class Ready:
     """A compiled program with its parameters, on a device. Where arrays are lazy and every step is a launch, MLX keeps

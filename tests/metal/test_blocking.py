@@ -6,10 +6,11 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx.engine.gpu.calls import Conv, Domain, Epilogue, Plane, Source
-from sige_mlx.engine.gpu.kernels import conv
-from sige_mlx.engine.gpu.kernels.conv_shape import NarrowShape, Shape, shape_of
 from sige_mlx.engine.gpu.launch import THREADGROUP_MEMORY
+from sige_mlx.engine.gpu.ops import Conv
+from sige_mlx.engine.gpu.ops.blocking import Blocking, NarrowBlocking, blocking_of
+from sige_mlx.engine.gpu.ops.epilogue import Epilogue
+from sige_mlx.engine.gpu.ops.operands import Domain, Plane, Source
 
 
 def call(c_out: int, listed: bool = False, sums: bool = False, phase_shift: int | None = None, k: int = 3) -> Conv:
@@ -24,31 +25,31 @@ def call(c_out: int, listed: bool = False, sums: bool = False, phase_shift: int 
 
 @pytest.mark.parametrize("c_out", [1, 3, 4])
 def test_few_channels_of_a_whole_plane_come_in_large_tiles(c_out: int) -> None:
-    shape = shape_of(call(c_out))
-    assert isinstance(shape, NarrowShape) and (shape.columns, shape.tile, shape.tiles) == (c_out, 16, 1)
-    launch = conv.launch(call(c_out))
+    blocking = blocking_of(call(c_out))
+    assert isinstance(blocking, NarrowBlocking) and (blocking.columns, blocking.tile, blocking.tiles) == (c_out, 16, 1)
+    launch = call(c_out).launch()
     assert launch is not None and launch.groups == (1, 3 * 4, 1)
     assert dict(launch.kernel.defines)["NARROW"] == c_out
 
 
 @pytest.mark.parametrize("options", [{"listed": True}, {"sums": True}])
 def test_tiles_that_are_seen_stay_what_they_are(options: dict[str, bool]) -> None:
-    shape = shape_of(call(3, **options))
-    assert isinstance(shape, NarrowShape) and shape.tile == 4
+    blocking = blocking_of(call(3, **options))
+    assert isinstance(blocking, NarrowBlocking) and blocking.tile == 4
 
 
 def test_matrices_multiply_all_else() -> None:
     for other in (call(5), call(64), call(3, phase_shift=1, k=2)):
-        assert isinstance(shape_of(other), Shape)
+        assert isinstance(blocking_of(other), Blocking)
 
 
 def test_windows_that_do_not_fit_are_refused() -> None:
-    assert isinstance(shape_of(call(3, k=7)), Shape | NarrowShape)
-    assert shape_of(call(3, k=8)) is None  # more taps than the kernels have a table for
+    assert isinstance(blocking_of(call(3, k=7)), Blocking | NarrowBlocking)
+    assert blocking_of(call(3, k=8)) is None  # more taps than the kernels have a table for
 
 
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("k", [1, 3, 5, 7])
-def test_every_shape_fits_into_threadgroup_memory(k: int, listed: bool) -> None:
-    shape = shape_of(call(3, listed, k=k))
-    assert shape is not None and shape.memory(2) <= THREADGROUP_MEMORY
+def test_every_blocking_fits_into_threadgroup_memory(k: int, listed: bool) -> None:
+    blocking = blocking_of(call(3, listed, k=k))
+    assert blocking is not None and blocking.memory(2) <= THREADGROUP_MEMORY

@@ -1,4 +1,4 @@
-"""Which shape of a threadgroup is fastest is found by a rough sum (`conv_shape`), for it must be found in microseconds;
+"""Which blocking is fastest is found by a rough sum (`ops/blocking.py`), for it must be found in microseconds;
 here the time model, which counts what kernels do, is asked too."""
 
 from __future__ import annotations
@@ -6,17 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import mlx.core as mx
 import pytest
 
-from benchmarks.prediction import bounds, traffic
+from benchmarks.prediction import bounds, plan, traffic
 from benchmarks.prediction.counting import Counting
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
-from sige_mlx.engine.gpu.calls import Conv
-from sige_mlx.engine.gpu.kernels import conv
-from sige_mlx.engine.gpu.kernels.conv_shape import AnyShape, shape_of, shapes_of
-from sige_mlx.engine.gpu.planned import planned
+from sige_mlx.engine.gpu.ops import Conv
+from sige_mlx.engine.gpu.ops.blocking import AnyBlocking, blocking_of, blockings_of
 from sige_mlx.graph.lowered import Lowered
 
 EVERY = 7
@@ -29,7 +26,7 @@ def convolutions(model: str) -> Iterator[Conv]:
     lowered = Lowered.of(network.model, network.edit)
     tiling = lowered.tiling(blob_mask(lowered.image_size, 1.2, network.edit.dilation, 0))
     seen = set()
-    for c in planned(lowered, tiling, mx.float16):
+    for c in plan.edit(lowered, tiling):
         if isinstance(c.call, Conv):
             out = c.call.epilogue.out
             key = (out.h, out.list is None, c.call.epilogue.c_out, tuple((s.kh, s.x.c) for s in c.call.sources))
@@ -40,20 +37,20 @@ def convolutions(model: str) -> Iterator[Conv]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["ddpm-church-256", "gaugan-cityscapes"])
-def test_chosen_shapes_are_nearly_the_best(model: str) -> None:
+def test_chosen_blockings_are_nearly_the_best(model: str) -> None:
     counting = Counting()
 
-    def milliseconds(call: Conv, shape: AnyShape) -> float:
-        launch = conv.launch(call, shape)
+    def milliseconds(call: Conv, blocking: AnyBlocking) -> float:
+        launch = call.launch(blocking)
         assert launch is not None
         (counters,) = counting.of([launch])
         return bounds.of_kernel(traffic.moved(call), counters, math.prod(launch.groups)).ms
 
     chosen, best = 0.0, 0.0
     for call in [*convolutions(model)][::EVERY]:
-        usual = shape_of(call)
+        usual = blocking_of(call)
         assert usual is not None
-        times = {shape: milliseconds(call, shape) for shape in shapes_of(call)}
+        times = {blocking: milliseconds(call, blocking) for blocking in blockings_of(call)}
         assert times[usual] <= 1.5 * min(times.values()), (call.epilogue, times)
         chosen, best = chosen + times[usual], best + min(times.values())
     assert chosen <= 1.1 * best

@@ -1,0 +1,104 @@
+"""Strokes of random size and place, each timed from its mask to an output that is computed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.host.device import Counting
+from sige_mlx import zoo
+from sige_mlx.benchmark.blob import blob_mask
+from sige_mlx.benchmark.figures import dispatches
+from sige_mlx.benchmark.protocol import Progress
+from sige_mlx.benchmark.workload import workload
+from sige_mlx.engine.gpu.launch import use
+from sige_mlx.masks.difference import Mask
+
+Milliseconds = npt.NDArray[np.float64]
+"""One number for each stroke."""
+
+SMALLEST, LARGEST = 0.1, 30.0
+"""Percent of the pixels: sizes are drawn evenly in their logarithm."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What strokes took on the host, in milliseconds; the first one is aside, for in it programs are compiled for edits
+    of all sizes."""
+
+    model: str
+    device: str
+    first_ms: float
+    prepare_ms: Milliseconds
+    """From a mask to an edit that is ready to run: its tiles are found, then bound."""
+    bind_ms: Milliseconds
+    """Of that, from tiles to arrays that a program is given."""
+    edit_ms: Milliseconds | None = None
+    """One sampler step on the GPU, its launches counted and not run; None on the CPU, which runs its own."""
+    kernels: int = 0
+    """Kernels that the recording and the first stroke needed."""
+    kernels_later: int = 0
+    """Other kernels that later strokes needed."""
+    launches: float = 0.0
+    """Launches of a stroke, on average."""
+
+    @property
+    def total_ms(self) -> Milliseconds:
+        """All of a stroke that is not the device's."""
+        return self.prepare_ms if self.edit_ms is None else self.prepare_ms + self.edit_ms
+
+
+def strokes(size: tuple[int, int], count: int, dilation: int, seed: int = 0) -> list[Mask]:
+    """Masks of edits of random size and place."""
+    rng = np.random.default_rng(seed)
+    percents = np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST), count))
+    return [blob_mask(size, p, dilation, int(rng.integers(2**31))) for p in percents]
+
+
+def measure(model: str, count: int, device: str, progress: Progress | None = None) -> Host:
+    """Times `count` strokes on a named model with random weights, after one that is timed apart."""
+    counting = Counting()
+    with use(lambda: counting):
+        pretrained = zoo.random(model)
+        engine = pretrained.engine(device, pretrained.policy())
+    masks = strokes(engine.image_size, count + 1, pretrained.edit.dilation)
+    work = workload(engine)
+    if device == "gpu":
+        engine.record(**work.original)
+    seconds: dict[str, list[float]] = {"prepare": [], "bind": [], "edit": []}
+    launches, kernels = [], 0
+    for i, mask in enumerate(masks):
+        prepared = _timed(seconds["prepare"], lambda m=mask: engine.prepare(m))
+        _timed(seconds["bind"], lambda t=prepared.tiling: engine.executor.bind(t))
+        if device == "gpu":
+            changed = work.edited(mask)
+            mx.eval(changed)
+            _timed(seconds["edit"], lambda p=prepared, c=changed: mx.eval(engine.edit(p, **c)))
+            kernels = kernels or len(counting.kernels)
+            launches.append(dispatches(engine, prepared) or 0)
+        if progress:
+            progress(model, i + 1, len(masks))
+    first = sum(taken[0] for taken in seconds.values() if taken)
+    later = {name: 1e3 * np.array(taken[1:]) for name, taken in seconds.items() if taken}
+    return Host(
+        model,
+        device,
+        1e3 * first,
+        later["prepare"],
+        later["bind"],
+        later.get("edit"),
+        kernels,
+        len(counting.kernels) - kernels,
+        float(np.mean(launches)) if launches else 0.0,
+    )
+
+
+def _timed(into: list[float], run: Callable[[], Any]) -> Any:
+    start = time.perf_counter()
+    result = run()
+    into.append(time.perf_counter() - start)
+    return result
