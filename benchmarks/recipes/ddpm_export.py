@@ -1,24 +1,24 @@
-"""The last checkpoint of a DDPM's run as a published one: weights, configuration and model card."""
+"""The last checkpoint of a DDPM's run as a published one, and as a model of the package with its card."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
+
+from sige_mlx.converters import convert
 
 from .ddpm_training import STEPS, DDPMTrainer
 from .model_card import recent_loss, write_card
 
 NAME = "blue-marble-128"
-EDIT_SETTINGS = {"eps": 0.01, "mask_dilate_radius": 5}  # the family's
-SPARSE_RESOLUTION_THRESHOLD = 32  # half the work of this network is below 64
+TILES_FROM = 32  # half the work of this network is below 64
 RECENT = 1000  # steps
 
 
 def export_ddpm(trainer: DDPMTrainer, folder: Path) -> None:
-    """`blue-marble-128.pth` (`{"model", "ema"}`, for `sige-mlx convert`), its configuration, and `README.md`."""
+    """`blue-marble-128.pth` (`{"model", "ema"}`), and the new folder `blue-marble-128`: what it converts to, and
+    `README.md`."""
     if not trainer.history:
         raise ValueError("nothing to export: the run has no checkpoint with a reported loss")
     folder.mkdir(parents=True, exist_ok=True)
@@ -26,17 +26,14 @@ def export_ddpm(trainer: DDPMTrainer, folder: Path) -> None:
     contiguous = {key: {name: value.contiguous() for name, value in state.items()} for key, state in weights.items()}
     torch.save(contiguous, folder / f"{NAME}.pth")
 
-    net = trainer.plan.net
-    described = asdict(net)
-    image_size = described.pop("image_size")
-    model = {**described, "sparse_resolution_threshold": SPARSE_RESOLUTION_THRESHOLD}
-    config = {"model": model, "image_size": image_size, **EDIT_SETTINGS}
-    (folder / f"{NAME}.config.json").write_text(json.dumps(config, indent=1) + "\n")
+    net, settings = trainer.plan.net, {"tiles_from": TILES_FROM}
+    checkpoint, model = folder / f"{NAME}.pth", folder / NAME
+    convert(checkpoint, model, dtype="float16", image_size=net.image_size, settings=settings)
 
     write_card(
         trainer,
         NAME,
-        folder,
+        model,
         ch=net.ch,
         ch_mult=net.ch_mult,
         num_res_blocks=net.num_res_blocks,

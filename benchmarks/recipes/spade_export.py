@@ -1,4 +1,4 @@
-"""The last checkpoint of a SPADE generator's run as a published one: weights, configuration and model card."""
+"""The last checkpoint of a SPADE generator's run as a published one, and as a model of the package with its card."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from sige_mlx.converters import convert
+
 from .model_card import recent_loss, write_card
 from .spade_training import SPADETrainer
 
@@ -17,8 +19,8 @@ RECENT = 200  # steps
 
 
 def export_spade(trainer: SPADETrainer, labels: Mapping[str, tuple[int, int, int]], folder: Path) -> None:
-    """`blue-marble-labels-256.pth` (a bare state dict like GauGAN's, for `sige-mlx convert`), its configuration, and
-    what is put beside the converted weights: names and colours of the `labels` in `labels.json`, and `README.md`."""
+    """`blue-marble-labels-256.pth` (a bare state dict like GauGAN's), and the new folder `blue-marble-labels-256`: what
+    it converts to, names and colours of the `labels` in `labels.json`, and `README.md`."""
     if not trainer.history:
         raise ValueError("nothing to export: the run has no checkpoint with a reported loss")
     folder.mkdir(parents=True, exist_ok=True)
@@ -26,14 +28,15 @@ def export_spade(trainer: SPADETrainer, labels: Mapping[str, tuple[int, int, int
     torch.save({name: value.contiguous() for name, value in weights.items()}, folder / f"{NAME}.pth")
 
     plan, net = trainer.plan, trainer.plan.net
-    (folder / f"{NAME}.config.json").write_text(json.dumps({"model": asdict(net)}, indent=1) + "\n")
+    model = folder / NAME
+    convert(folder / f"{NAME}.pth", model, dtype="float16", settings=asdict(net))
     colours = ",\n".join(f" {json.dumps(name)}: {json.dumps(colour)}" for name, colour in labels.items())
-    (folder / "labels.json").write_text(f"{{\n{colours}\n}}\n")
+    (model / "labels.json").write_text(f"{{\n{colours}\n}}\n")
 
     write_card(
         trainer,
         NAME,
-        folder,
+        model,
         ngf=net.ngf,
         nhidden=net.nhidden,
         labels="\n".join(f"| {i} | {name} | {_hex(c)} |" for i, (name, c) in enumerate(labels.items())),

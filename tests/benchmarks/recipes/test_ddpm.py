@@ -24,6 +24,7 @@ from benchmarks.recipes.ddpm_training import DDPMPlan, DDPMTrainer
 from benchmarks.recipes.training import Phase
 from benchmarks.recipes.training_report import write_losses
 from benchmarks.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
+from sige_mlx import zoo
 
 TINY = DDPMPlan(
     net=DDPMConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), image_size=16),
@@ -107,11 +108,23 @@ def test_loss_curve_samples_and_export(marble: BlueMarble, tmp_path: Path) -> No
         assert [row["step"] for row in csv.DictReader(file)] == ["2", "4", "6"]
     published = torch.load(tmp_path / "export" / "blue-marble-128.pth", weights_only=True)
     assert torch.equal(published["ema"]["conv_out.bias"], tiny.ema["conv_out.bias"])
-    config = json.loads((tmp_path / "export" / "blue-marble-128.config.json").read_text())
-    assert DDPMConfig.from_dict(config) == TINY.net
-    card = (tmp_path / "export" / "README.md").read_text()
+    card = (tmp_path / "export" / "blue-marble-128" / "README.md").read_text()
     assert "3 steps of 2 crops of 8 x 8, then 3 steps of 2 crops of 16 x 16" in card
     assert not re.search(r"\$\w", card)
+
+
+def test_the_export_is_a_model_that_the_package_loads(marble: BlueMarble, tmp_path: Path) -> None:
+    tiny = run(trainer(marble), tmp_path / "run")
+    export_ddpm(tiny, tmp_path / "export")
+    folder = tmp_path / "export" / "blue-marble-128"
+    shipped = json.loads((zoo.ASSETS / "blue-marble-128" / "config.json").read_text())
+    described = json.loads((folder / "config.json").read_text())
+    assert (described["format"], described["edit"]) == (zoo.FORMAT, shipped["edit"])
+    assert described.keys() == shipped.keys() and described["config"].keys() == shipped["config"].keys()
+
+    model = zoo.load(folder)
+    assert DDPMConfig(**vars(model.model.config)) == TINY.net
+    np.testing.assert_allclose(model.load("conv_out.bias"), tiny.ema["conv_out.bias"].numpy(), rtol=1e-3)
 
 
 def test_nothing_trained_is_nothing_to_export(marble: BlueMarble, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from benchmarks.recipes.training import Phase
 from benchmarks.recipes.training_report import write_losses
 from sige_mlx import zoo
 from sige_mlx.converters import convert
-from sige_mlx.models.spade import SPADEConfig
+from sige_mlx.nn.module import parameters
 from tests.labels import one_hot
 
 TINY = SPADEPlan(
@@ -175,24 +175,30 @@ def test_losses_samples_and_export(tmp_path: Path) -> None:
         assert [row["step"] for row in csv.DictReader(file)] == ["2", "4", "6"]
     with Image.open(tmp_path / "samples.png") as image:
         assert image.size == (3 * 96, 2 * 96)
-    config = json.loads((tmp_path / "export" / "blue-marble-labels-256.config.json").read_text())
-    assert SPADEConfig(**config["model"]) == TINY.net
-    colours = json.loads((tmp_path / "export" / "labels.json").read_text())
+    folder = tmp_path / "export" / "blue-marble-labels-256"
+    colours = json.loads((folder / "labels.json").read_text())
     assert {name: tuple(colour) for name, colour in colours.items()} == LABELS
-    card = (tmp_path / "export" / "README.md").read_text()
+    card = (folder / "README.md").read_text()
     assert "3 steps of 2 crops of 64 x 64, then 3 steps of 1 crops of 96 x 96" in card
     assert "| 3 | lake | #5cdcf0 |" in card
     assert not re.search(r"\$\w", card)
 
 
-def test_the_export_converts_to_the_network_that_was_trained(tmp_path: Path) -> None:
+def test_the_export_is_the_network_that_was_trained(tmp_path: Path) -> None:
     tiny = run(trainer(), tmp_path / "run")
     export_spade(tiny, LABELS, tmp_path / "export")
+    exported = zoo.load(tmp_path / "export" / "blue-marble-labels-256")
+    assert exported.model.config == TINY.net
+    assert {c.name: c.colour for c in exported.classes} == LABELS
+
     made = convert(tmp_path / "export" / "blue-marble-labels-256.pth", tmp_path / "model", image_size=96)
     assert made.config == TINY.net
+    exact = zoo.load(tmp_path / "model")
+    rounded = {name: exact.load(name).astype(np.float16) for name in parameters(exact.model)}
+    assert all((exported.load(name) == value).all() for name, value in rounded.items())
 
     labels = draw(np.random.default_rng(5), 1, 96)[1]
-    ours = np.array(zoo.load(tmp_path / "model").module()(one_hot(labels[0], classes=12)))
+    ours = np.array(exact.module()(one_hot(labels[0], classes=12)))
     with torch.no_grad():
         expected = render(tiny.ema_net(), tiny.one_hot(labels)).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(ours, expected, atol=1e-4)
