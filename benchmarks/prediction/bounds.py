@@ -23,9 +23,9 @@ import math
 from dataclasses import dataclass
 
 from benchmarks.prediction import limits, traffic
+from metal.sim import Counters
 from sige_mlx.engine.gpu.calls import Attention, Call, Conv, Depthwise
 from sige_mlx.engine.gpu.twins import by_winograd
-from sige_mlx.metal.sim import Counters
 
 MATRIX_LANES = 32
 """Lanes that compute a product of 8x8 matrices together."""

@@ -1,4 +1,4 @@
-"""The GPU against plain MLX and the CPU: what `sige-mlx doctor` runs where there is a GPU, or the model of one."""
+"""The GPU against plain MLX and the CPU: what `sige-mlx doctor` runs where there is a GPU."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace

@@ -16,6 +16,8 @@ from benchmarks import prediction
 from benchmarks.prediction import __main__ as command
 from benchmarks.prediction import bounds, counting, limits, plan, traffic
 from benchmarks.prediction.counting import Counting
+from metal import sim
+from metal.sim import Counters
 from sige_mlx.engine.gpu import kernels
 from sige_mlx.engine.gpu.calls import (
     Affine,
@@ -35,8 +37,6 @@ from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.weights import pack
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.metal import sim
-from sige_mlx.metal.sim import Counters
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.tiny import CONFIG, policy_of, write_tiny_model
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import mlx.core as mx
 import pytest
 
+from benchmarks.simulated.device import Simulated
 from sige_mlx.cli import gpu_check
 from sige_mlx.cli.gpu_check import SMALL, calls_of, kernel_checks, masks_of, network, network_checks, tile_shapes
 from sige_mlx.cli.self_check import Check
-from sige_mlx.engine.gpu import executor, kernels, source
+from sige_mlx.engine.gpu import kernels, source
 from sige_mlx.engine.gpu.calls import Call, Conv
-from sige_mlx.engine.gpu.launch import Simulated
+from sige_mlx.engine.gpu.launch import use
 from sige_mlx.engine.gpu.trust import GpuLost, Trial
 from sige_mlx.families import FAMILIES
 from sige_mlx.graph.lowered import Lowered
@@ -22,9 +24,7 @@ from tests.metal.draw import norm_call, paste_call
 CALLS = [paste_call(True, 1, mx.float16), paste_call(True, 2, mx.float16), norm_call(1, 0, mx.float32)]
 
 
-@pytest.fixture(autouse=True)
-def model_of_metal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGE_METAL", "sim")
+pytestmark = pytest.mark.usefixtures("model_of_metal")
 
 
 def test_small_networks_are_of_all_families_and_use_all_kernels() -> None:
@@ -91,11 +91,12 @@ def test_an_edit_elsewhere_is_of_the_same_bucket_and_a_larger_one_is_not(family:
 
 
 @pytest.fixture
-def by_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
+def by_mlx(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No call has a kernel. Edits are kept as on a Mac, but not compiled: for this processor that takes a minute."""
     monkeypatch.setattr(kernels, "launch", lambda call, like=None: None)
     monkeypatch.setattr(mx, "compile", lambda function: function)
-    monkeypatch.setattr(executor, "device", lambda: Simulated(lazy=True))
+    with use(lambda: Simulated(lazy=True)):
+        yield
 
 
 @pytest.mark.parametrize("family", SMALL)

@@ -8,9 +8,10 @@ import os
 import mlx.core as mx
 import pytest
 
+from benchmarks.simulated.device import Simulated
 from sige_mlx.engine.gpu import kernels, twins
 from sige_mlx.engine.gpu.calls import Call
-from sige_mlx.engine.gpu.launch import Launch, Simulated, device, virtual_gpu
+from sige_mlx.engine.gpu.launch import Launch, device, virtual_gpu
 from sige_mlx.engine.gpu.trust import difference
 
 

@@ -28,9 +28,7 @@ READ = Source(PLANE, 3, 3, 1, 1, 1)
 Told = list[dict[str, Any]]
 
 
-@pytest.fixture(autouse=True)
-def model_of_metal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGE_METAL", "sim")
+pytestmark = pytest.mark.usefixtures("model_of_metal")
 
 
 @pytest.mark.parametrize(

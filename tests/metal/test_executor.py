@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx.utils import tree_flatten, tree_map
 
+from benchmarks.simulated.device import Simulated
 from sige_mlx import zoo
 from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu import executor, kernels
 from sige_mlx.engine.gpu.executor import bucket, filled
-from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.launch import Launch, use
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image, nmse
@@ -40,9 +41,7 @@ BOUND: dict[str, dict[str, Any]] = {"float32": {"unit": FLOAT32}, "float16": {"u
 """Of roundoff. In float16, values are rounded once, when they are stored: they are added up in float32."""
 
 
-@pytest.fixture(autouse=True)
-def model_of_metal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SIGE_METAL", "sim")
+pytestmark = pytest.mark.usefixtures("model_of_metal")
 
 
 def by_mlx(call: Any, like: Any = None) -> None:
@@ -156,8 +155,8 @@ def test_an_edit_that_mlx_fails_to_keep(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(kernels, "launch", by_mlx)
     monkeypatch.setattr(mx, "compile", lambda function: fails)
-    monkeypatch.setattr(executor, "device", lambda: Simulated(lazy=True))
-    engine = Engine(DDPMUNet(CONFIG), "gpu", policy(32), precision="float32")
+    with use(lambda: Simulated(lazy=True)):
+        engine = Engine(DDPMUNet(CONFIG), "gpu", policy(32), precision="float32")
     inputs, mask = image(engine), np.eye(*engine.image_size, dtype=np.bool_)
     engine.record(**inputs)
     first, again = (engine.edit(engine.prepare(mask), **edited(inputs, mask)) for _ in range(2))
@@ -172,24 +171,16 @@ def test_broken_kernels_never_make_a_wrong_picture(monkeypatch: pytest.MonkeyPat
             return [mx.full(shape, 0.5, dtype) for shape, dtype in launch.outputs]
 
     monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
-    monkeypatch.setattr(executor, "device", lambda: Broken(identity="a chip"))
     spec = Spec(16, 24, 3, (("block", 8), ("down", 12), ("block", 12), ("up", 8)), True, True)
     mask = np.zeros((16, 24), np.bool_)
     mask[3:7, 10:20] = True
-    with pytest.warns(UserWarning) as caught:
+    with use(lambda: Broken(identity="a chip")), pytest.warns(UserWarning) as caught:
         assert_agree(RandomUNet(spec), mask, tiles_from=16)
     messages = [str(w.message) for w in caught]
     kernels = {m.split(" is replaced")[0] for m in messages}
     assert len(messages) <= len(OUTPUTS) * len(kernels)  # an engine says so once for each kernel
     assert any("kernel norm" in m and "Unable to build metal library" in m for m in messages)
     assert any("kernel conv" in m and "its error is" in m for m in messages)
-
-
-def test_without_metal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SIGE_METAL")
-    monkeypatch.setattr(mx.metal, "is_available", lambda: False)
-    with pytest.raises(SigeError, match=r"^the device gpu needs Metal, which this machine lacks: choose cpu$"):
-        Engine(DDPMUNet(CONFIG), "gpu")
 
 
 @pytest.mark.parametrize(("device", "precision"), [("gpu", "float64"), ("cpu", "float16")])

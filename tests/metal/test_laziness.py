@@ -19,9 +19,8 @@ compile_by_mlx = mx.compile
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+def engine(model_of_metal: None, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Lazy as on a Mac. MLX's operations stand for all kernels; to compile those for this processor takes a minute."""
-    monkeypatch.setenv("SIGE_METAL", "sim")
     monkeypatch.setattr(kernels, "launch", lambda call, like=None: None)
     monkeypatch.setattr(mx, "compile", lambda function: function)
     engine = tiny_engine("gpu")

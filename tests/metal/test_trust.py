@@ -14,9 +14,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from benchmarks.simulated.device import Simulated
 from sige_mlx.engine.gpu import kernels, source, trust, twins, verdicts
 from sige_mlx.engine.gpu.calls import Call
-from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.sample import samples
 from sige_mlx.engine.gpu.trust import GpuLost, Trial, Trust
 from tests.metal.draw import MAKERS, paste_call
