@@ -16,7 +16,7 @@ from sige_mlx import arguments, families
 from sige_mlx.cache import cache_folder, cached_folders
 from sige_mlx.described import read_json
 from sige_mlx.engine import Engine
-from sige_mlx.engine.native.weights import Loader
+from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.policy import EditPolicy, Output
 from sige_mlx.label_classes import Classes, Palette, classes_of, palette_of

@@ -15,7 +15,7 @@ from sige_mlx import families, zoo
 from sige_mlx.converters.checkpoint import CheckpointError
 from sige_mlx.converters.families import LAYOUTS, Match, recognise
 from sige_mlx.converters.families.family import Layout, Shapes
-from sige_mlx.engine.native.weights import Loader
+from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.families import build, configured
 from sige_mlx.graph.policy import EditPolicy

@@ -19,7 +19,7 @@ from sige_mlx.engine.gpu.launch import Device, Metal, device
 from sige_mlx.engine.gpu.parameters import Parameters
 from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.gpu.wired import wired
-from sige_mlx.engine.native.weights import Loader
+from sige_mlx.engine.weights import Loader
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.program import Kind, Program
 from sige_mlx.graph.tiling import Tiling

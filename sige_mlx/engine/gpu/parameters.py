@@ -10,7 +10,7 @@ from sige_mlx.engine.gpu.calls import Conv
 from sige_mlx.engine.gpu.forms import Arrangement, arranged
 from sige_mlx.engine.gpu.launch import in_device_memory
 from sige_mlx.engine.gpu.weights import pack
-from sige_mlx.engine.native.weights import Loader, folded
+from sige_mlx.engine.weights import Loader, bias, floats, folded, kernel_by_channel, kernels
 from sige_mlx.graph import program as p
 from sige_mlx.graph.fusion import FusedDepthwise, Groups, Written
 from sige_mlx.graph.program import Kind, Program
@@ -33,13 +33,12 @@ class Parameters:
                 self._arrays[Kind.WEIGHT, key] = self._weight(op, written[key])
         for slot in dense.buffers:
             if slot.kind is Kind.PARAM:
-                self._arrays[slot.kind, slot.key] = self._floats(slot.key)
+                self._arrays[slot.kind, slot.key] = mx.array(floats(load, slot.key))
             elif slot.kind is Kind.BIAS:
-                sums = [mx.stack([self._floats(name) for name in names]).sum(0) for names in slot.key]
-                self._arrays[slot.kind, slot.key] = in_device_memory(mx.concatenate(sums))
+                self._arrays[slot.kind, slot.key] = in_device_memory(mx.array(bias(slot, load)))
             elif slot.kind is Kind.FOLDED and slot.key[0] == "scale":
                 both = [replace(slot, key=(what, *slot.key[1:])) for what in ("scale", "shift")]
-                maps = [folded(one, lambda name: np.asarray(self._floats(name))) for one in both]
+                maps = [folded(one, load) for one in both]
                 self.affines[both[0].key, both[1].key] = mx.array(np.stack(maps)[:, None])
         mx.eval([*self._arrays.values()])
 
@@ -65,21 +64,13 @@ class Parameters:
         kept = (self._arrays, self._arranged, self.affines)
         return sum(a.nbytes for arrays in kept for a in arrays.values())
 
-    def _floats(self, name: str) -> mx.array:
-        return mx.array(self._load(name)).astype(mx.float32)
-
     def _weight(self, op: p.Conv | p.Depthwise, written: Written) -> mx.array:
         if isinstance(written, FusedDepthwise):
-            assert written.source.weight is not None
-            by_channel = self._floats(written.source.weight)
-            return mx.contiguous(by_channel.reshape(by_channel.shape[0], -1).T.astype(self._dtype))
+            return mx.array(kernel_by_channel(written, self._load)).astype(self._dtype)
         assert isinstance(op, p.Conv)
         parts, read = [], iter(op.source)
-        for at, source in enumerate(written.sources):
-            rows = mx.concatenate([self._floats(name) for name in written.weights(at)])
-            weight = rows.reshape(-1, *source.weight_shape[1:]).astype(self._dtype)
-            if source.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
-                weight = weight[:, ::-1, ::-1]
+        for source, kernel in zip(written.sources, kernels(written, self._load), strict=True):
+            weight = mx.array(kernel).astype(self._dtype)
             first = 0
             for _ in source.reads:
                 c = next(read).x.c
