@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import mlx.nn
 
-from sige_mlx.arguments import whole
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
@@ -275,30 +274,3 @@ def reconfigured(model: mlx.nn.Module, **settings: Any) -> mlx.nn.Module:
         given = ", ".join(f"{name}={value}" for name, value in settings.items())
         raise SigeError(f"the weights are those of another network than {given} asks for")
     return made
-
-
-_RENAMED = {
-    "sparse_resolution_threshold": "tiles_from",
-    "eps": "eps",
-    "mask_dilate_radius": "dilation",
-    "downsample_dilate_radius": "dilation_per_level",
-}
-_OF_BLOCKS = "num_sparse_layers"
-_OF_HEAD = "fresh_head"
-PAPERS = (*_RENAMED, _OF_BLOCKS, _OF_HEAD)
-"""What the paper's code, and `config.json` of format 1, call what is in an `EditPolicy`."""
-
-
-def parted(family: str, fields: Any) -> tuple[Any, dict[str, Any]]:
-    """The configuration and the fields of `EditPolicy` in what `config.json` of format 1 has together, by the names
-    that the paper's code gives them."""
-    if not isinstance(fields, dict):  # which `build` refuses
-        return fields, {}
-    config = dict(fields)
-    edit = {ours: config.pop(theirs) for theirs, ours in _RENAMED.items() if theirs in config}
-    if _OF_HEAD in config:
-        edit["statistics"] = "fresh head" if config.pop(_OF_HEAD) else "recorded"
-    if _OF_BLOCKS in config:
-        count = config.pop(_OF_BLOCKS)
-        edit["tiles_from"] = build(family, config).config.side_of_last(whole(count, _OF_BLOCKS, 0))
-    return config, edit

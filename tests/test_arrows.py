@@ -30,7 +30,8 @@ ARROWS: dict[str, set[str]] = {
     "engine": {"engine.gpu", "engine.native", "engine.weights", "graph", "nn", "base"},
     "families": {"graph", "models", "nn", "samplers", "base"},
     "label_classes": {"families", "base"},
-    "zoo": {"engine", "engine.weights", "families", "graph", "label_classes", "nn", "base"},
+    "paper_settings": {"families", "base"},
+    "zoo": {"engine", "engine.weights", "families", "graph", "label_classes", "nn", "paper_settings", "base"},
     "converters": {"families", "graph", "metrics", "models", "nn", "zoo", "base"},
     "editing": {"engine", "families", "graph", "label_classes", "masks", "models", "zoo", "base"},
 }

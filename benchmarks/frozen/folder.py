@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx import families, zoo
+from sige_mlx import families, paper_settings, zoo
 from sige_mlx.converters.checkpoint import CheckpointError
 from sige_mlx.converters.families import LAYOUTS, Match, recognise
 from sige_mlx.converters.families.family import Layout, Shapes
@@ -82,10 +82,10 @@ class Folder:
 
 def _configured(match: Match, settings: Mapping[str, Any], path: Path) -> tuple[Any, EditPolicy]:
     """What the settings say of a configuration and of edits; what they leave out stays as the tensors told."""
-    names = {*families.PAPERS, *(field.name for field in dataclasses.fields(match.config))}
+    names = {*paper_settings.NAMES, *(field.name for field in dataclasses.fields(match.config))}
     told = {name: value for name, value in settings.items() if name in names and value is not None}
     try:
-        fields, edit = families.parted(match.family, {**dataclasses.asdict(match.config), **told})
+        fields, edit = paper_settings.parted(match.family, {**dataclasses.asdict(match.config), **told})
         config = configured(match.config, fields)
         return config, configured(families.FAMILIES[match.family].policy(config), edit)
     except SigeError as error:
