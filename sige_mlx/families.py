@@ -41,13 +41,15 @@ class Published:
 @dataclass(frozen=True)
 class Family:
     """A family of networks. `policy` says how edits of one with a configuration are computed, `denoising` by which
-    steps pictures are, where that is the task. `published` are networks by the names they have here. How checkpoints
+    steps pictures are, where that is the task. `published` are networks by the names they have here; `small` are the
+    fields of one that is quick to try, and the side of the planes from which on it is to have tiles. How checkpoints
     lay out its parameters is in `converters/families`, in a module of the family's name."""
 
     config: type
     network: Callable[[Any], mlx.nn.Module]
     task: Task
     policy: Callable[[Any], EditPolicy]
+    small: tuple[Mapping[str, Any], int]
     denoising: type[Denoising] | None = None
     published: Mapping[str, Published] = field(default_factory=dict)
 
@@ -83,6 +85,9 @@ def _lsun(dataset: str, step: int, md5: str, ema_md5: str) -> tuple[PublishedFil
     )
 
 
+_SMALL_UNET = {"image_size": 32, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (16,)}
+_SMALL_LABELS = {"crop_size": 64, "num_upsampling_layers": "normal"}
+
 _CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 _SQUARE = {"crop_size": 256, "aspect_ratio": 1.0, "num_upsampling_layers": "normal"}
 
@@ -102,6 +107,7 @@ FAMILIES: Mapping[str, Family] = {
         DDPMUNet,
         "denoising",
         lambda config: EditPolicy(64, "fresh head", eps=0.01, dilation=5),
+        small=(_SMALL_UNET, 32),
         denoising=DDPMDenoising,
         published={
             "ddpm-church-256": Published(
@@ -128,6 +134,7 @@ FAMILIES: Mapping[str, Family] = {
         "denoising",
         # 32, not 64 as released: half of this network's work is done below 64, and every edit would repeat it whole.
         lambda config: EditPolicy(32, "fresh head", eps=0.02, dilation=2),
+        small=({**_SMALL_UNET, "head_dim": 32, "temb_ch": 48}, 16),
         denoising=PDDenoising,
         published={
             "pd-church-128": Published(
@@ -141,6 +148,7 @@ FAMILIES: Mapping[str, Family] = {
         SPADEGenerator,
         "labels",
         _of_blocks(5),
+        small=({**_SMALL_LABELS, "ngf": 4, "nhidden": 8}, 16),
         published={
             "gaugan-cityscapes": Published(
                 (
@@ -158,6 +166,7 @@ FAMILIES: Mapping[str, Family] = {
         SubMobileSPADEGenerator,
         "labels",
         _of_blocks(4),
+        small=({**_SMALL_LABELS, "config_str": "8_8_8_8_8_8_8_8"}, 16),
         published={
             "gan-compression-cityscapes": Published(
                 (
@@ -181,6 +190,7 @@ FAMILIES: Mapping[str, Family] = {
         "translation",
         # What an edit leaves alone of the output is the kept picture, so what it computes is normalised as that was.
         lambda config: EditPolicy(1, "recorded", eps=0.01, dilation=1, dilation_per_level=2),
+        small=({"image_size": (32, 48), "ngf": 8, "n_blocks": 1}, 1),
         published={
             "cyclegan-horse2zebra": _generator("horse2zebra.pth", _CYCLEGAN),
             "cyclegan-monet": _generator("style_monet.pth", _CYCLEGAN),
