@@ -7,14 +7,16 @@ SIGE_TEST_BLAS=mlx leaves MLX its own, as on a machine without OpenBLAS.
 
 import ctypes
 import ctypes.util
+import functools
 import os
 import sys
 
 
+@functools.cache
 def preload_openblas() -> str | None:
     """Loads the system's OpenBLAS and returns its name; or None where MLX keeps its own, or there is none.
 
-    Raises RuntimeError when MLX is already imported: it is then bound to its own BLAS for good.
+    Raises RuntimeError the first time if MLX is already imported: it is then bound to its own BLAS for good.
     """
     if sys.platform != "linux" or os.environ.get("SIGE_TEST_BLAS") == "mlx":
         return None

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import mlx.nn
 
-from sige_mlx.arguments import whole
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
@@ -42,13 +41,15 @@ class Published:
 @dataclass(frozen=True)
 class Family:
     """A family of networks. `policy` says how edits of one with a configuration are computed, `denoising` by which
-    steps pictures are, where that is the task. `published` are networks by the names they have here. How checkpoints
+    steps pictures are, where that is the task. `published` are networks by the names they have here; `small` are the
+    fields of one that is quick to try, and the side of the planes from which on it is to have tiles. How checkpoints
     lay out its parameters is in `converters/families`, in a module of the family's name."""
 
     config: type
     network: Callable[[Any], mlx.nn.Module]
     task: Task
     policy: Callable[[Any], EditPolicy]
+    small: tuple[Mapping[str, Any], int]
     denoising: type[Denoising] | None = None
     published: Mapping[str, Published] = field(default_factory=dict)
 
@@ -84,6 +85,9 @@ def _lsun(dataset: str, step: int, md5: str, ema_md5: str) -> tuple[PublishedFil
     )
 
 
+_SMALL_UNET = {"image_size": 32, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (16,)}
+_SMALL_LABELS = {"crop_size": 64, "num_upsampling_layers": "normal"}
+
 _CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 _SQUARE = {"crop_size": 256, "aspect_ratio": 1.0, "num_upsampling_layers": "normal"}
 
@@ -103,6 +107,7 @@ FAMILIES: Mapping[str, Family] = {
         DDPMUNet,
         "denoising",
         lambda config: EditPolicy(64, "fresh head", eps=0.01, dilation=5),
+        small=(_SMALL_UNET, 32),
         denoising=DDPMDenoising,
         published={
             "ddpm-church-256": Published(
@@ -129,6 +134,7 @@ FAMILIES: Mapping[str, Family] = {
         "denoising",
         # 32, not 64 as released: half of this network's work is done below 64, and every edit would repeat it whole.
         lambda config: EditPolicy(32, "fresh head", eps=0.02, dilation=2),
+        small=({**_SMALL_UNET, "head_dim": 32, "temb_ch": 48}, 16),
         denoising=PDDenoising,
         published={
             "pd-church-128": Published(
@@ -142,6 +148,7 @@ FAMILIES: Mapping[str, Family] = {
         SPADEGenerator,
         "labels",
         _of_blocks(5),
+        small=({**_SMALL_LABELS, "ngf": 4, "nhidden": 8}, 16),
         published={
             "gaugan-cityscapes": Published(
                 (
@@ -159,6 +166,7 @@ FAMILIES: Mapping[str, Family] = {
         SubMobileSPADEGenerator,
         "labels",
         _of_blocks(4),
+        small=({**_SMALL_LABELS, "config_str": "8_8_8_8_8_8_8_8"}, 16),
         published={
             "gan-compression-cityscapes": Published(
                 (
@@ -182,6 +190,7 @@ FAMILIES: Mapping[str, Family] = {
         "translation",
         # What an edit leaves alone of the output is the kept picture, so what it computes is normalised as that was.
         lambda config: EditPolicy(1, "recorded", eps=0.01, dilation=1, dilation_per_level=2),
+        small=({"image_size": (32, 48), "ngf": 8, "n_blocks": 1}, 1),
         published={
             "cyclegan-horse2zebra": _generator("horse2zebra.pth", _CYCLEGAN),
             "cyclegan-monet": _generator("style_monet.pth", _CYCLEGAN),
@@ -275,30 +284,3 @@ def reconfigured(model: mlx.nn.Module, **settings: Any) -> mlx.nn.Module:
         given = ", ".join(f"{name}={value}" for name, value in settings.items())
         raise SigeError(f"the weights are those of another network than {given} asks for")
     return made
-
-
-_RENAMED = {
-    "sparse_resolution_threshold": "tiles_from",
-    "eps": "eps",
-    "mask_dilate_radius": "dilation",
-    "downsample_dilate_radius": "dilation_per_level",
-}
-_OF_BLOCKS = "num_sparse_layers"
-_OF_HEAD = "fresh_head"
-PAPERS = (*_RENAMED, _OF_BLOCKS, _OF_HEAD)
-"""What the paper's code, and `config.json` of format 1, call what is in an `EditPolicy`."""
-
-
-def parted(family: str, fields: Any) -> tuple[Any, dict[str, Any]]:
-    """The configuration and the fields of `EditPolicy` in what `config.json` of format 1 has together, by the names
-    that the paper's code gives them."""
-    if not isinstance(fields, dict):  # which `build` refuses
-        return fields, {}
-    config = dict(fields)
-    edit = {ours: config.pop(theirs) for theirs, ours in _RENAMED.items() if theirs in config}
-    if _OF_HEAD in config:
-        edit["statistics"] = "fresh head" if config.pop(_OF_HEAD) else "recorded"
-    if _OF_BLOCKS in config:
-        count = config.pop(_OF_BLOCKS)
-        edit["tiles_from"] = build(family, config).config.side_of_last(whole(count, _OF_BLOCKS, 0))
-    return config, edit

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from sige_mlx import arguments, families
+from sige_mlx import arguments, families, paper_settings
 from sige_mlx.cache import cache_folder, cached_folders
 from sige_mlx.described import read_json
 from sige_mlx.engine import Engine
-from sige_mlx.engine.native.weights import Loader
+from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.policy import EditPolicy, Output
 from sige_mlx.label_classes import Classes, Palette, classes_of, palette_of
@@ -220,7 +220,7 @@ def _described(name: str, folder: Path) -> Network:
         )
     try:
         if version == 1:
-            config, edit = families.parted(family, config)
+            config, edit = paper_settings.parted(family, config)
         model = families.build(family, config)
         policy = families.configured(families.FAMILIES[family].policy(model.config), edit)
         return Network(name, family, model, policy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,14 @@ pytest_plugins = ["tests.skips"]
 BLAS = preload_openblas()
 
 # Kernels that were compiled stay in the checkout: tests neither see nor change what the user has.
-os.environ["SIGE_MLX_CACHE"] = str(Path(__file__).parents[1] / "build" / "cache")
+CACHE = Path(__file__).parents[1] / "build" / "cache"
+os.environ["SIGE_MLX_CACHE"] = str(CACHE)
+os.environ["SIGE_SIM_CACHE"] = str(CACHE / "metal-sim")
 
 import mlx.core as mx
 
-from sige_mlx.engine.gpu.launch import virtual_gpu
+from benchmarks.simulated.device import Simulated
+from sige_mlx.engine.gpu.launch import use, virtual_gpu
 
 if virtual_gpu():  # as on the runners that GitHub lends: what MLX computes there is the oracle of most tests
     mx.set_default_device(mx.cpu)
@@ -50,6 +54,13 @@ def seeded() -> None:
     evaluating them makes it so long that the first gradient overflows the stack walking it.
     """
     mx.random.seed(0)
+
+
+@pytest.fixture
+def model_of_metal() -> Iterator[None]:
+    """Engines on the device "gpu" run on the model of Metal."""
+    with use(Simulated):
+        yield
 
 
 @pytest.fixture(scope="session")

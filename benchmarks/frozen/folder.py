@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx import families, zoo
+from sige_mlx import families, paper_settings, zoo
 from sige_mlx.converters.checkpoint import CheckpointError
 from sige_mlx.converters.families import LAYOUTS, Match, recognise
 from sige_mlx.converters.families.family import Layout, Shapes
-from sige_mlx.engine.native.weights import Loader
+from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.families import build, configured
 from sige_mlx.graph.policy import EditPolicy
@@ -82,10 +82,10 @@ class Folder:
 
 def _configured(match: Match, settings: Mapping[str, Any], path: Path) -> tuple[Any, EditPolicy]:
     """What the settings say of a configuration and of edits; what they leave out stays as the tensors told."""
-    names = {*families.PAPERS, *(field.name for field in dataclasses.fields(match.config))}
+    names = {*paper_settings.NAMES, *(field.name for field in dataclasses.fields(match.config))}
     told = {name: value for name, value in settings.items() if name in names and value is not None}
     try:
-        fields, edit = families.parted(match.family, {**dataclasses.asdict(match.config), **told})
+        fields, edit = paper_settings.parted(match.family, {**dataclasses.asdict(match.config), **told})
         config = configured(match.config, fields)
         return config, configured(families.FAMILIES[match.family].policy(config), edit)
     except SigeError as error:

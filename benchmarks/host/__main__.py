@@ -20,7 +20,7 @@ def main(
 ) -> None:
     """Time what Python and MLX do for edits, with random weights, on any machine: launches are counted, not run.
 
-    A dense pass of the GPU is listed with the operations that MLX runs for it and the bytes of their inputs and outputs.
+    A dense pass of the GPU is listed with the operations that MLX runs for it, and the bytes that go in and out.
     """
     models = model or MODELS
     try:
@@ -68,9 +68,7 @@ def _print(hosts: list[Host], passes: list[Traffic]) -> None:
         rows.append((f"{h.model}, {h.device}", f"{h.first_ms:.0f}", *times, *counted))
     terminal.table(columns, rows)
     terminal.say("\nA dense pass on the GPU in float16: what MLX runs, and the bytes that go in and out of it")
-    terminal.table(
-        ["", "operations", "GB"], [(t.model, str(t.operations), f"{t.nbytes / 1e9:.2f}") for t in passes]
-    )
+    terminal.table(["", "operations", "GB"], [(t.model, str(t.operations), f"{t.nbytes / 1e9:.2f}") for t in passes])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""A device that launches nothing: every launch is counted, and an operation of MLX with its inputs stands for it, so that
-MLX traces, keeps and schedules as many operations as on a Mac."""
+"""A device that launches nothing: every launch is counted, and an operation of MLX with its inputs stands for it, so
+that MLX traces, keeps and schedules as many operations as on a Mac."""
 
 import mlx.core as mx
 
@@ -10,11 +10,13 @@ class Counting:
     """`kernels` holds the specialisation of every kernel that was launched; those of launches that MLX repeats by
     itself are there from the first time."""
 
-    dispatches: list[Dispatch] | None = None
-    lazy = True
-    identity = unfit = None  # nothing is tried
+    identity: str | None = None
+    """Nothing is tried on it."""
+    unfit: str | None = None
 
     def __init__(self) -> None:
+        self.dispatches: list[Dispatch] | None = None
+        self.lazy = True
         self.kernels: set[str] = set()
         self.launches = 0
         self._nothing: dict[mx.Dtype, mx.array] = {}
@@ -33,4 +35,3 @@ class Counting:
             self._nothing[dtype] = mx.zeros((1,), dtype)
             mx.eval(self._nothing[dtype])
         return self._nothing[dtype]
-

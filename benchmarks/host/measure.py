@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -14,7 +15,9 @@ from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.figures import dispatches
 from sige_mlx.benchmark.protocol import Progress
-from sige_mlx.benchmark.workload import workload
+from sige_mlx.benchmark.workload import Inputs, workload
+from sige_mlx.engine import Engine
+from sige_mlx.engine.engine import PreparedEdit
 from sige_mlx.engine.gpu.launch import use
 from sige_mlx.masks.difference import Mask
 
@@ -72,12 +75,12 @@ def measure(model: str, count: int, device: str, progress: Progress | None = Non
     seconds: dict[str, list[float]] = {"prepare": [], "bind": [], "edit": []}
     launches, kernels = [], 0
     for i, mask in enumerate(masks):
-        prepared = _timed(seconds["prepare"], lambda m=mask: engine.prepare(m))
-        _timed(seconds["bind"], lambda t=prepared.tiling: engine.executor.bind(t))
+        prepared = _timed(seconds["prepare"], partial(engine.prepare, mask))
+        _timed(seconds["bind"], partial(engine.executor.bind, prepared.tiling))
         if device == "gpu":
             changed = work.edited(mask)
             mx.eval(changed)
-            _timed(seconds["edit"], lambda p=prepared, c=changed: mx.eval(engine.edit(p, **c)))
+            _timed(seconds["edit"], partial(_edit, engine, prepared, changed))
             kernels = kernels or len(counting.kernels)
             launches.append(dispatches(engine, prepared) or 0)
         if progress:
@@ -95,6 +98,10 @@ def measure(model: str, count: int, device: str, progress: Progress | None = Non
         len(counting.kernels) - kernels,
         float(np.mean(launches)) if launches else 0.0,
     )
+
+
+def _edit(engine: Engine, prepared: PreparedEdit, inputs: Inputs) -> None:
+    mx.eval(engine.edit(prepared, **inputs))
 
 
 def _timed(into: list[float], run: Callable[[], Any]) -> Any:

@@ -8,11 +8,9 @@ import mlx.core as mx
 
 from sige_mlx import zoo
 from sige_mlx.benchmark.workload import workload
-from sige_mlx.engine.gpu.launch import Launch, use
+from sige_mlx.engine.gpu.launch import Dispatch, Launch, use
 
-VIEWS = frozenset(
-    ("Broadcast", "ExpandDims", "Flatten", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unflatten", "AsStrided")
-)
+VIEWS = {"Broadcast", "ExpandDims", "Flatten", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unflatten"}
 """Operations that move nothing where their input is contiguous."""
 
 
@@ -28,9 +26,12 @@ class Traffic:
 class Exporting:
     """MLX's kernels where there is no Metal: `mx.export_function` takes them, if MLX does not keep them compiled."""
 
-    dispatches = None
-    lazy = False
-    identity = unfit = None
+    identity: str | None = None
+    unfit: str | None = None
+
+    def __init__(self) -> None:
+        self.dispatches: list[Dispatch] | None = None
+        self.lazy = False
 
     def run(self, launch: Launch) -> list[mx.array]:
         outputs: list[mx.array] = launch.compiled()(**launch.arguments())

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.prediction import predict, report
+from metal.sim import SimError
 from sige_mlx import zoo
 from sige_mlx.cli import options, terminal
 from sige_mlx.errors import SigeError
@@ -33,7 +34,7 @@ def main(
     try:
         with terminal.progress_bars({"compile": "compiling kernels"}) as tell:
             found = predict(str(model or zoo.DEFAULT), edit or [1.2], threshold=threshold, seed=seed, progress=tell)
-    except SigeError as error:
+    except (SigeError, SimError) as error:
         terminal.say(f"benchmarks.prediction: {error}", err=True)
         raise typer.Exit(1) from error
     if as_json:

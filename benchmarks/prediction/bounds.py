@@ -22,7 +22,7 @@ what the one before wrote, where DRAM here counts it.
 from dataclasses import dataclass
 
 from benchmarks.prediction import limits
-from sige_mlx.metal.sim import Counters
+from metal.sim import Counters
 
 MATRIX_LANES = 32
 """Lanes that compute a product of 8x8 matrices together."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from metal import sim
+from metal.sim import Counters
 from sige_mlx.benchmark.protocol import Progress
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.errors import SigeError
-from sige_mlx.metal import sim
-from sige_mlx.metal.sim import Counters
 
 SAMPLED = 2
 """Threadgroups of a launch that are run. They differ in the edges and recorded pixels that they see, and in little

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from sige_mlx.cache import cache_folder
-
 from .errors import SimError
 from .rewrite import rewrite_header
 
@@ -139,9 +137,17 @@ def mlx_include() -> Path:
 
 
 def folder() -> Path:
-    """Where compiled kernels are kept."""
-    path = cache_folder() / "metal-sim"
-    path.mkdir(parents=True, exist_ok=True)
+    """Where compiled kernels are kept: SIGE_SIM_CACHE, or `metal-sim` among the user's caches. Raises `SimError` where
+    that is nowhere, or may not be written."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
+    path = Path(os.path.expanduser(os.environ.get("SIGE_SIM_CACHE") or os.path.join(caches, "metal-sim")))
+    wanted = "SIGE_SIM_CACHE may name a folder for compiled kernels"
+    if path.parts[0].startswith("~"):
+        raise SimError(f"{path}: it cannot be told whose home that is; {wanted}")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SimError(f"{path} cannot be made a folder ({error.strerror}); {wanted}") from error
     return path
 
 

@@ -6,6 +6,9 @@ import subprocess
 import sys
 from typing import Any
 
+RUN = (sys.executable, "-m")
+"""What runs a module."""
+
 BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -25,6 +28,6 @@ def sgemm_gflops(threads: int) -> float:
 
 
 def _run(module: str, arguments: list[Any], environment: dict[str, str]) -> str:
-    command = [sys.executable, "-m", f"sige_mlx.benchmark.processes.{module}", *arguments]
+    command = [*RUN, f"sige_mlx.benchmark.processes.{module}", *arguments]
     environment = {**os.environ, **environment}
     return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout

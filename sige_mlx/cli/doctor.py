@@ -23,11 +23,8 @@ NOT_CHECKED = (
     "tiles handed out over fast and slow cores",
     "the reference executor on MLX's GPU",
 )
-GPU_NOT_CHECKED = (
-    "the GPU, its kernels, each family of networks on it, and its speed: this machine has no Metal; SIGE_METAL=sim"
-    " models all but speed"
-)
-GPU_MODELLED = "a real GPU, and its speed: kernels and networks ran on the model of Metal"
+GPU_NOT_CHECKED = "the GPU, its kernels, each family of networks on it, and its speed: this machine has no Metal"
+GPU_MODELLED = "a real GPU, and its speed: kernels and networks ran on a model of one"
 GPU_VIRTUAL = "the GPU, its kernels, each family of networks on it, and its speed: {}, so kernels were skipped"
 
 
@@ -35,10 +32,10 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
     """Report the environment and check the engine: to be pasted into an issue.
 
     A small random network is run by the native engine and by plain MLX, densely and for several edits, and the results
-    are compared. Where there is a GPU, or with SIGE_METAL=sim the model of one, every kernel is tried on small inputs,
-    and how long the first contact with them takes is told; a small network of each family, and one with many channels,
-    runs on the GPU and on the CPU. Last comes a benchmark of a few seconds, of dense passes and edits on the CPU and on
-    a real GPU, there also of edits after a pause. Exit status 1 if a check fails.
+    are compared. Where there is a GPU, every kernel is tried on small inputs, and how long the first contact with them
+    takes is told; a small network of each family, and one with many channels, runs on the GPU and on the CPU. Last
+    comes a benchmark of a few seconds, of dense passes and edits on the CPU and on the GPU, there also of edits after a
+    pause. Exit status 1 if a check fails.
     """
     import mlx.core as mx
 
@@ -90,18 +87,15 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
 
 def _gpu() -> "tuple[Device | None, str]":
     """What kernels are tried on, or why none are."""
-    import os
-
     from sige_mlx.engine.gpu.launch import device, virtual_gpu
     from sige_mlx.errors import SigeError
 
-    virtual = virtual_gpu()
-    if virtual and os.environ.get("SIGE_METAL") != "sim":
-        return None, GPU_VIRTUAL.format(virtual)
     try:
-        return device(), ""
+        found = device()
     except SigeError:
-        return None, GPU_NOT_CHECKED
+        virtual = virtual_gpu()
+        return None, GPU_VIRTUAL.format(virtual) if virtual else GPU_NOT_CHECKED
+    return (None, GPU_VIRTUAL.format(found.unfit)) if found.unfit else (found, "")
 
 
 def _print_contacts(contacts: "Sequence[Contact]") -> None:

@@ -1,6 +1,6 @@
-"""The GPU against plain MLX and the CPU: what `sige-mlx doctor` runs where there is a GPU, or the model of one."""
+"""The GPU against plain MLX and the CPU: what `sige-mlx doctor` runs where there is a GPU."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,15 +24,7 @@ from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
 from sige_mlx.masks.difference import Mask
 
-UNET = {"image_size": 32, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (16,)}
-LABELS = {"crop_size": 64, "num_upsampling_layers": "normal"}
-SMALL: dict[str, tuple[dict[str, Any], int]] = {
-    "ddpm": (UNET, 32),
-    "pd": ({**UNET, "head_dim": 32, "temb_ch": 48}, 16),
-    "resnet_generator": ({"image_size": (32, 48), "ngf": 8, "n_blocks": 1}, 1),
-    "spade": ({**LABELS, "ngf": 4, "nhidden": 8}, 16),
-    "sub_mobile_spade": ({**LABELS, "config_str": "8_8_8_8_8_8_8_8"}, 16),
-}
+SMALL = {name: family.small for name, family in families.FAMILIES.items()}
 """A small network of each family: its configuration, and the side of the planes from which on it has tiles."""
 
 EDITED = 10  # % of the pixels
@@ -62,9 +54,9 @@ def gpu_checks(device: Device, threads: int = 0, progress: Progress | None = Non
     return checks, contacts
 
 
-def network(family: str, config: dict[str, Any], tiles_from: int) -> zoo.Network:
+def network(family: str, config: Mapping[str, Any], tiles_from: int) -> zoo.Network:
     """One that has no name of its own."""
-    model = families.build(family, config)
+    model = families.build(family, dict(config))
     policy = replace(families.FAMILIES[family].policy(model.config), tiles_from=tiles_from)
     return zoo.Network(family, family, model, policy)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.arguments import whole
-from sige_mlx.engine.native.weights import Loader
+from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import EditPolicy

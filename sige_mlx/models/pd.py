@@ -8,7 +8,7 @@ import mlx.nn
 
 from sige_mlx import nn
 from sige_mlx.errors import SigeError
-from sige_mlx.models.unet import AttnBlock, Blocks, UNet, UNetConfig, group_norm
+from sige_mlx.models.unet import AttnBlock, Blocks, Norm, UNet, UNetConfig, group_norm
 from sige_mlx.nn import Tensor
 
 
@@ -50,12 +50,13 @@ class ResnetBlock(mlx.nn.Module):
         out_channels: int,
         temb_channels: int,
         resample: Callable[[Tensor], Tensor] | None = None,
+        norm: Norm = group_norm,
     ):
         super().__init__()
-        self.norm1 = group_norm(in_channels)
+        self.norm1 = norm(in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.temb_proj = nn.Linear(temb_channels, 2 * out_channels)
-        self.norm2 = group_norm(out_channels)
+        self.norm2 = norm(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         if in_channels != out_channels:
             self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)

@@ -47,6 +47,15 @@ class UNetConfig:
             )
 
 
+Norm = Callable[[int], nn.GroupNorm]
+"""Makes the normalisation of so many channels."""
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """That of the networks after Ho et al. 2020."""
+    return nn.GroupNorm(GROUPS, channels, eps=1e-6)
+
+
 @dataclass(frozen=True)
 class Blocks:
     """How a family makes its blocks, from channels in and out, or channels alone. Attention is called with x, the
@@ -56,19 +65,16 @@ class Blocks:
     attention: Callable[[int], mlx.nn.Module]
     downsample: Callable[[int], mlx.nn.Module]
     upsample: Callable[[int], mlx.nn.Module]
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """The normalisation of all these networks."""
-    return nn.GroupNorm(GROUPS, channels, eps=1e-6)
+    norm: Norm = group_norm
+    """Of what comes out of the last block."""
 
 
 class AttnBlock(mlx.nn.Module):
     """Self-attention over all pixels, in heads of `head_dim` channels, or in one head."""
 
-    def __init__(self, channels: int, head_dim: int | None = None):
+    def __init__(self, channels: int, head_dim: int | None = None, norm: Norm = group_norm):
         super().__init__()
-        self.norm = group_norm(channels)
+        self.norm = norm(channels)
         self.q = nn.Conv2d(channels, channels, 1)
         self.k = nn.Conv2d(channels, channels, 1)
         self.v = nn.Conv2d(channels, channels, 1)
@@ -140,7 +146,7 @@ class UNet(mlx.nn.Module):
                 level.upsample = blocks.upsample(outs[i])
             up.append(level)
         self.up = up[::-1]
-        self.norm_out = group_norm(outs[0])
+        self.norm_out = blocks.norm(outs[0])
         self.conv_out = nn.Conv2d(outs[0], config.out_ch, 3, padding=1)
 
     def run(self, x: Tensor, temb: Tensor) -> Tensor:

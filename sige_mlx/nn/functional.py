@@ -134,9 +134,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, heads: int = 1) -> Tensor:
     return apply(ops.Attention(heads), [q, k, v])
 
 
-def timestep_embedding(t: Tensor, dim: int) -> Tensor:
-    """The sinusoidal embedding of `(B,)` time steps, `(B, 1, 1, dim)`."""
-    return apply(ops.TimestepEmbedding(dim), [t])
+def timestep_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
+    """The sinusoidal embedding of `(B,)` time steps, `(B, 1, 1, dim)` (see `ops.TimestepEmbedding`)."""
+    return apply(ops.TimestepEmbedding(dim, max_period), [t])
 
 
 def log_snr_embedding(log_snr: Tensor, dim: int) -> Tensor:

@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from sige_mlx import benchmark
+from sige_mlx.benchmark import isolated
 from sige_mlx.benchmark.profile import kind, profile
 from sige_mlx.benchmark.workload import engine_for, workload
 from sige_mlx.cli.bench import Weights, _print, bench
@@ -50,10 +51,11 @@ def test_peak_memory_is_that_of_a_process_with_an_interpreter_and_a_record(figur
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("model_of_metal")
 def test_on_the_gpu_launches_and_what_mlx_allocated_are_told(
     tiny: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SIGE_METAL", "sim")
+    monkeypatch.setattr(isolated, "RUN", (*isolated.RUN, "benchmarks.simulated"))
     once = benchmark.Protocol(warmup=0, runs=1, repeats=1)
     figures = benchmark.run(tiny, [5], device="gpu", random=True, protocol=once)
     (edit,) = figures.edits

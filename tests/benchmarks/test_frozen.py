@@ -67,10 +67,8 @@ def test_a_good_case_passes_and_is_measured(folder: Path, one_pass: dict[str, An
 
 
 @pytest.mark.slow
-def test_the_gpu_is_held_to_the_bounds_in_float32(
-    folder: Path, one_pass: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SIGE_METAL", "sim")
+@pytest.mark.usefixtures("model_of_metal")
+def test_the_gpu_is_held_to_the_bounds_in_float32(folder: Path, one_pass: dict[str, Any]) -> None:
     write(folder, "wee-corner", one_pass)
     report = run(folder, "gpu")
     assert report.within_bounds, as_json(report)

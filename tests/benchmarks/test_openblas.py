@@ -12,6 +12,11 @@ import pytest
 from benchmarks.openblas import preload_openblas
 
 
+@pytest.fixture(autouse=True)
+def asked_for_the_first_time() -> None:
+    preload_openblas.cache_clear()
+
+
 def test_mlx_can_be_left_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGE_TEST_BLAS", "mlx")
     assert preload_openblas() is None

@@ -16,6 +16,8 @@ from benchmarks import prediction
 from benchmarks.prediction import __main__ as command
 from benchmarks.prediction import bounds, counting, limits, traffic
 from benchmarks.prediction.counting import Counting
+from metal import sim
+from metal.sim import Counters
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.ops import Attention, Call, Conv, Depthwise, Norm, Paste
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue
@@ -23,8 +25,6 @@ from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Plane, Source, Toke
 from sige_mlx.engine.gpu.ops.weights import pack
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.metal import sim
-from sige_mlx.metal.sim import Counters
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.tiny import CONFIG, policy_of, write_tiny_model
 

@@ -85,9 +85,9 @@ def test_an_edit_on_a_gpu_is_timed_after_a_pause(monkeypatch: pytest.MonkeyPatch
     assert waited == [PAUSE] * PAUSES
 
 
+@pytest.mark.usefixtures("model_of_metal")
 def test_first_contact_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     contacts = [Contact("conv", 150, 20.0, 0.5), Contact("norm", 4, 0.3, 0.2)]
-    monkeypatch.setenv("SIGE_METAL", "sim")
     monkeypatch.setattr(gpu_check, "gpu_checks", lambda *_: ([], contacts))
     out = run("doctor").out
     told = [line.split() for line in out.splitlines() if line.startswith(("conv ", "norm ", "all "))]
@@ -100,8 +100,9 @@ def test_first_contact_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     }
 
 
-def test_kernels_are_skipped_on_a_virtual_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SIGE_METAL", raising=False)
+@pytest.mark.parametrize("computes", [True, False])
+def test_kernels_are_skipped_on_a_virtual_gpu(computes: bool, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_computes", lambda: computes)
     told = {"device_name": "Apple Paravirtual device", "architecture": ""}
     monkeypatch.setattr(launch, "has_gpu", lambda: True)
     monkeypatch.setattr(mx, "device_info", lambda device: told)

@@ -7,31 +7,27 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from benchmarks.simulated.device import Simulated
 from sige_mlx.cli import gpu_check
 from sige_mlx.cli.gpu_check import SMALL, kernel_checks, masks_of, network, network_checks, steps_of
 from sige_mlx.engine.gpu import text as metal_text
 from sige_mlx.engine.gpu.compiled import Step
-from sige_mlx.engine.gpu.launch import Simulated
 from sige_mlx.engine.gpu.ops import Conv
 from sige_mlx.engine.gpu.sizes import Sizes
 from sige_mlx.engine.gpu.trust import GpuLost, Trial
-from sige_mlx.families import FAMILIES
 from sige_mlx.graph.lowered import Lowered
 from tests.cli.conftest import Run
-from tests.metal.by_mlx import ByMlx, use
+from tests.metal.by_mlx import use_by_mlx
 from tests.metal.draw import norm_call, paste_call
 
 CALLS = [paste_call(True, 1, mx.float16), paste_call(True, 2, mx.float16), norm_call(1, 0, mx.float32)]
 STEPS = [Step("a layer", None, call, call.launch(), None, (), []) for call in CALLS]
 
 
-@pytest.fixture(autouse=True)
-def model_of_metal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGE_METAL", "sim")
+pytestmark = pytest.mark.usefixtures("model_of_metal")
 
 
-def test_small_networks_are_of_all_families_and_use_all_kernels() -> None:
-    assert SMALL.keys() == FAMILIES.keys()
+def test_small_networks_use_all_kernels() -> None:
     steps = [step for family, of in SMALL.items() for step in steps_of(network(family, *of), mx.float16)]
     launches = [step.launch for step in steps if step.launch is not None]
     assert {launch.kernel.name for launch in launches} == {"attention", "conv", "depthwise", "norm", "paste"}
@@ -89,7 +85,7 @@ def test_an_edit_elsewhere_is_of_the_same_size_and_a_larger_one_is_not(family: s
 def by_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edits are kept as on a Mac, but not compiled: for this processor that takes a minute."""
     monkeypatch.setattr(mx, "compile", lambda function: function)
-    use(monkeypatch, ByMlx())
+    use_by_mlx(monkeypatch)
 
 
 @pytest.mark.parametrize("family", SMALL)

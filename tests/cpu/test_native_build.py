@@ -13,7 +13,7 @@ from platform import machine
 import pytest
 from ziglang import __file__ as ziglang
 
-from sige_mlx.metal.sim import toolchain
+from metal.sim import toolchain
 
 CPU = Path(__file__).parents[2] / "cpu"
 COMPILERS = [compiler for compiler in ("gcc", "clang", "clang-19") if shutil.which(compiler)] or ["cc"]

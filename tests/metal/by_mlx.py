@@ -7,9 +7,10 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from sige_mlx.engine.gpu import executor
+from benchmarks.simulated.device import Simulated
+from sige_mlx.engine.gpu import executor, launch
 from sige_mlx.engine.gpu.compiled import Compiled, Step
-from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.placing import substituted
 
 
@@ -23,15 +24,16 @@ class ByMlx(Simulated):
     def know(self, compiled: Compiled) -> None:
         self.steps |= {id(step.launch.inputs[0]): (compiled, step) for step in compiled.steps if step.launch}
 
-    def run(self, launch: Launch) -> list[mx.array]:
-        assert launch.kernel.inputs[0] == "params"
-        compiled, step = self.steps[id(launch.inputs[0])]
-        arrays = {v: a for v, a in zip(step.reads, launch.inputs, strict=True) if v is not None}
+    def run(self, of: Launch) -> list[mx.array]:
+        assert of.kernel.inputs[0] == "params"
+        compiled, step = self.steps[id(of.inputs[0])]
+        arrays = {v: a for v, a in zip(step.reads, of.inputs, strict=True) if v is not None}
         return substituted(step.call, compiled.placing, arrays).by_mlx()
 
 
-def use(monkeypatch: pytest.MonkeyPatch, device: ByMlx) -> None:
-    """Engines on the GPU run on the device from now on."""
+def use_by_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines on the GPU run on such a device from now on."""
+    device = ByMlx()
 
     class Ready(executor.Ready):
         def __init__(self, compiled: Compiled, *arguments: Any):
@@ -39,4 +41,4 @@ def use(monkeypatch: pytest.MonkeyPatch, device: ByMlx) -> None:
             super().__init__(compiled, *arguments)
 
     monkeypatch.setattr(executor, "Ready", Ready)
-    monkeypatch.setattr(executor, "device", lambda: device)
+    monkeypatch.setattr(launch, "_in_place_of_the_gpu", lambda: device)

@@ -8,7 +8,8 @@ import os
 import mlx.core as mx
 import pytest
 
-from sige_mlx.engine.gpu.launch import Launch, Simulated, device, virtual_gpu
+from benchmarks.simulated.device import Simulated
+from sige_mlx.engine.gpu.launch import Launch, device, virtual_gpu
 from sige_mlx.engine.gpu.ops import Call
 from sige_mlx.engine.gpu.trust import difference
 

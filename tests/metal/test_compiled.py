@@ -9,14 +9,15 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from benchmarks.host.traffic import Exporting
+from benchmarks.simulated.device import Simulated
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.cli.gpu_check import SMALL, network
 from sige_mlx.engine import Engine
-from sige_mlx.engine.gpu import executor
 from sige_mlx.engine.gpu.compiled import Compiled
 from sige_mlx.engine.gpu.executor import Record
-from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.launch import Launch, use
 from sige_mlx.engine.gpu.sizes import SIDES, Sizes
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
@@ -45,9 +46,9 @@ def test_launches(model: Any, output: Output, monkeypatch: pytest.MonkeyPatch) -
         launched.append(launch)
         return [mx.zeros(shape, dtype) for shape, dtype in launch.outputs]
 
-    monkeypatch.setenv("SIGE_METAL", "sim")
     monkeypatch.setattr(Simulated, "run", run)
-    engine = Engine(model(), "gpu", policy(16, output))
+    with use(Simulated):
+        engine = Engine(model(), "gpu", policy(16, output))
     mask = np.zeros(engine.image_size, np.bool_)
     mask[3:7, 6:13] = True
     inputs = image(engine)
@@ -61,28 +62,16 @@ def test_launches(model: Any, output: Output, monkeypatch: pytest.MonkeyPatch) -
     assert [described(a) for a in launched] == [described(s.launch) for s in prepared.bound.ready.compiled.steps]
 
 
-class Recording:
-    """MLX's own kernels, which only `mx.export_function` takes where there is no Metal. It takes no function that MLX
-    keeps compiled."""
-
-    dispatches = None
-    lazy = False
-    identity = unfit = None
-
-    def run(self, launch: Launch) -> list[mx.array]:
-        return launch.compiled()(**launch.arguments())
-
-
 NETWORKS = {**SMALL, "resnet_generator": ({**SMALL["resnet_generator"][0], "image_size": (64, 64)}, 1)}
 """In real ones no grid of tiles has less than eight numbers."""
 
 
 @pytest.mark.parametrize("family", NETWORKS)
-def test_a_pass_is_its_launches_and_two_conversions(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_is_its_launches_and_two_conversions(family: str) -> None:
     """MLX has nothing else to run: no array is put together or made longer for a launch."""
     of = network(family, *NETWORKS[family])
-    monkeypatch.setattr(executor, "device", Recording)
-    engine = Engine(of.model, "gpu", of.edit, load=zoo.random_weights(of.model))
+    with use(Exporting):
+        engine = Engine(of.model, "gpu", of.edit, load=zoo.random_weights(of.model))
     inputs = image(engine)
     mask = np.zeros(engine.image_size, np.bool_)
     mask[3:7, 6:13] = True

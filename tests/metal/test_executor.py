@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx.utils import tree_flatten, tree_map
 
+from benchmarks.simulated.device import Simulated
 from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu import executor
 from sige_mlx.engine.gpu.compiled import tile_arrays
-from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.launch import Launch, use
 from sige_mlx.engine.gpu.ops import Call
 from sige_mlx.engine.gpu.sizes import SIDES, Sizes
 from sige_mlx.errors import SigeError
@@ -28,7 +29,7 @@ from tests.engine.compare import edited, image, nmse
 from tests.engine.frozen import assert_within_bounds, cases, network_of
 from tests.engine.rounding import FLOAT32, assert_exact, exact
 from tests.graph.networks import Net, RandomUNet, Spec, conv, masks, specs
-from tests.metal.by_mlx import ByMlx, use
+from tests.metal.by_mlx import use_by_mlx
 from tests.models.networks import frozen_network
 from tests.policies import OUTPUTS, policy
 from tests.tiny import CONFIG
@@ -44,9 +45,7 @@ BOUND: dict[str, dict[str, Any]] = {"float32": {"unit": FLOAT32}, "float16": {"u
 """Of roundoff. In float16, values are rounded once, when they are stored: they are added up in float32."""
 
 
-@pytest.fixture(autouse=True)
-def model_of_metal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SIGE_METAL", "sim")
+pytestmark = pytest.mark.usefixtures("model_of_metal")
 
 
 def by_mlx(call: Any, like: Any = None) -> None:
@@ -125,7 +124,7 @@ def kept(function: Callable[..., mx.array]) -> Callable[..., mx.array]:
 def test_edits_that_mlx_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first edit traces the programs of all sizes; no later one runs them in Python, whatever its tiles."""
     monkeypatch.setattr(mx, "compile", kept)
-    use(monkeypatch, ByMlx())
+    use_by_mlx(monkeypatch)
     runs = []
     run = executor._run
     monkeypatch.setattr(executor, "_run", lambda *arguments: runs.append(1) or run(*arguments))
@@ -153,8 +152,8 @@ def test_an_edit_that_mlx_cannot_keep(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Call, "launch", by_mlx)
     monkeypatch.setattr(mx, "compile", lambda function: fails)
-    monkeypatch.setattr(executor, "device", lambda: Simulated(lazy=True))
-    engine = Engine(DDPMUNet(CONFIG), "gpu", policy(32), precision="float32")
+    with use(lambda: Simulated(lazy=True)):
+        engine = Engine(DDPMUNet(CONFIG), "gpu", policy(32), precision="float32")
     inputs, mask = image(engine), np.eye(*engine.image_size, dtype=np.bool_)
     engine.record(**inputs)
     first, again = (engine.edit(engine.prepare(mask), **edited(inputs, mask)) for _ in range(2))
@@ -169,24 +168,16 @@ def test_broken_kernels_never_make_a_wrong_picture(monkeypatch: pytest.MonkeyPat
             return [mx.full(shape, 0.5, dtype) for shape, dtype in launch.outputs]
 
     monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
-    monkeypatch.setattr(executor, "device", lambda: Broken(identity="a chip"))
     spec = Spec(16, 24, 3, (("block", 8), ("down", 12), ("block", 12), ("up", 8)), True, True)
     mask = np.zeros((16, 24), np.bool_)
     mask[3:7, 10:20] = True
-    with pytest.warns(UserWarning) as caught:
+    with use(lambda: Broken(identity="a chip")), pytest.warns(UserWarning) as caught:
         assert_agree(RandomUNet(spec), mask, tiles_from=16)
     messages = [str(w.message) for w in caught]
     kernels = {m.split(" is replaced")[0] for m in messages}
     assert len(messages) <= len(OUTPUTS) * len(kernels)  # an engine says so once for each kernel
     assert any("kernel norm" in m and "Unable to build metal library" in m for m in messages)
     assert any("kernel conv" in m and "its error is" in m for m in messages)
-
-
-def test_without_metal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SIGE_METAL")
-    monkeypatch.setattr(mx.metal, "is_available", lambda: False)
-    with pytest.raises(SigeError, match=r"^the device gpu needs Metal, which this machine lacks: choose cpu$"):
-        Engine(DDPMUNet(CONFIG), "gpu")
 
 
 @pytest.mark.parametrize(("device", "precision"), [("gpu", "float64"), ("cpu", "float16")])

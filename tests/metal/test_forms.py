@@ -8,9 +8,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from benchmarks.simulated.device import Simulated
 from sige_mlx.engine import Engine
-from sige_mlx.engine.gpu import executor
-from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.launch import Launch, use
 from sige_mlx.engine.gpu.ops import Arrangement, Conv, blocking
 from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec
@@ -54,11 +54,11 @@ def order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return told
 
 
-def error(device: Simulated, monkeypatch: pytest.MonkeyPatch) -> tuple[float, int]:
+def error(device: Simulated) -> tuple[float, int]:
     """Of an edit, and the bytes that all passes add to the parameters."""
-    monkeypatch.setattr(executor, "device", lambda: device)
     model = RandomUNet(NETWORK)
-    gpu, reference = (Engine(model, name, policy()) for name in ("gpu", "reference"))
+    with use(lambda: device):
+        gpu, reference = (Engine(model, name, policy()) for name in ("gpu", "reference"))
     mask = np.zeros(gpu.image_size, np.bool_)
     mask[3:7, 6:13] = True
     inputs = image(gpu)
@@ -69,21 +69,21 @@ def error(device: Simulated, monkeypatch: pytest.MonkeyPatch) -> tuple[float, in
     return nmse(*results), gpu.executor.parameters.nbytes - before
 
 
-def test_nothing_is_arranged_for_a_refused_kernel(order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_arranged_for_a_refused_kernel(order: list[str]) -> None:
     with pytest.warns(UserWarning, match="the Metal kernel conv is replaced"):
-        found, more = error(Refusing(order), monkeypatch)
+        found, more = error(Refusing(order))
     assert found < 1e-4
     assert more == 0 and not {how.name for how in Arrangement} & set(order)
     assert any("WINOGRAD=1" in name for name in order) and any("PHASED=True" in name for name in order)
 
 
-def test_trust_comes_first(order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trust_comes_first(order: list[str]) -> None:
     class Telling(Refusing):
         def run(self, launch: Launch) -> list[mx.array]:
             self.order.append(launch.kernel.specialisation)
             return Simulated.run(self, launch)
 
-    found, more = error(Telling(order), monkeypatch)
+    found, more = error(Telling(order))
     assert found < 1e-4 and more > 0
     for how, marked in (("PHASES", "PHASED=True"), ("TRANSFORMED", "WINOGRAD=1")):
         assert any(marked in name for name in order[: order.index(how)])

@@ -6,8 +6,8 @@ from __future__ import annotations
 import mlx.core as mx
 import pytest
 
-from sige_mlx.metal.sim.compile import compiled
-from sige_mlx.metal.sim.ir import Place
+from metal.sim.compile import compiled
+from metal.sim.ir import Place
 from tests.metal.draw import MAKERS
 from tests.metal.mutants import Mutant
 from tests.metal.test_mutants import made

@@ -10,7 +10,7 @@ import pytest
 
 from sige_mlx.editing import EditSession
 from sige_mlx.engine import Engine
-from tests.metal.by_mlx import ByMlx, use
+from tests.metal.by_mlx import use_by_mlx
 from tests.tiny import original, painted, tiny_engine
 
 STEPS = 3
@@ -22,7 +22,7 @@ compile_by_mlx = mx.compile
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Lazy as on a Mac. To compile what MLX's operations do for this processor takes a minute."""
     monkeypatch.setattr(mx, "compile", lambda function: function)
-    use(monkeypatch, ByMlx())
+    use_by_mlx(monkeypatch)
     return tiny_engine("gpu")
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import mlx.core as mx
 import pytest
 
-from sige_mlx.metal.sim import SimError
-from sige_mlx.metal.sim.lint import MAX_BUFFERS, findings, lint
-from sige_mlx.metal.sim.rules import RULES
+from metal.sim import SimError
+from metal.sim.lint import MAX_BUFFERS, findings, lint
+from metal.sim.rules import RULES
 from tests.metal.draw import MAKERS
 from tests.metal.test_source import captured
 

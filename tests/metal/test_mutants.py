@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import mlx.core as mx
 import pytest
 
+from benchmarks.simulated.device import Simulated
+from metal.sim import SimError
 from sige_mlx.engine.gpu import text as metal_text
-from sige_mlx.engine.gpu.launch import Simulated
 from sige_mlx.engine.gpu.trust import tried
-from sige_mlx.metal.sim import SimError
 from tests.metal.compare import assert_same
 from tests.metal.draw import MAKERS
 from tests.metal.mutants import BARRIER, MUTANTS, Mutant

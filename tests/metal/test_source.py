@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import mlx.core as mx
 import pytest
 
+from metal.sim.capture import Captured, capture
+from metal.sim.tokens import place
 from sige_mlx.engine.gpu import text as metal_text
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.text import expanded, without_comments
 from sige_mlx.errors import SigeError
-from sige_mlx.metal.sim.capture import Captured, capture
-from sige_mlx.metal.sim.tokens import place
 from tests.metal.draw import MAKERS
 
 FILES = [

@@ -14,9 +14,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from benchmarks.simulated.device import Simulated
 from sige_mlx.engine.gpu import text as metal_text
 from sige_mlx.engine.gpu import trust, verdicts
-from sige_mlx.engine.gpu.launch import Launch, Simulated
+from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.ops import Call, Depthwise, Paste
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue
 from sige_mlx.engine.gpu.ops.sampling import samples

@@ -1,4 +1,5 @@
-"""The GPU of a virtual machine: no kernel runs there, and none is called wrong."""
+"""Machines without a GPU, what takes its place, and the GPU of a virtual machine: no kernel runs there, and none is
+called wrong."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from benchmarks.simulated.device import Simulated
 from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu import launch, wired
 from sige_mlx.engine.gpu.launch import Metal
@@ -22,7 +24,6 @@ SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("block", 12), ("up", 8)), T
 @pytest.fixture(autouse=True)
 def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine such as GitHub lends."""
-    monkeypatch.delenv("SIGE_METAL", raising=False)
     monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
     monkeypatch.setattr(mx.metal, "is_available", lambda: True)
     monkeypatch.setattr(mx, "is_available", lambda device: True)
@@ -63,6 +64,28 @@ def test_edits_run_by_plain_mlx_with_one_warning(monkeypatch: pytest.MonkeyPatch
     ]
     assert not [*tmp_path.iterdir()]  # no verdict on any kernel
     assert wired.wired._ours is None
+
+
+def test_without_metal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx.metal, "is_available", lambda: False)
+    with pytest.raises(SigeError, match=r"^the device gpu needs Metal, which this machine lacks: choose cpu$"):
+        Engine(RandomUNet(SPEC), "gpu")
+
+
+def test_another_device_takes_the_place_of_the_gpu_for_a_while() -> None:
+    lent: list[Simulated] = []
+
+    def lend() -> Simulated:
+        lent.append(Simulated())
+        return lent[-1]
+
+    with launch.use(lend):
+        with launch.use(Metal):
+            assert isinstance(launch.device(), Metal)
+        engines = [Engine(RandomUNet(SPEC), "gpu") for _ in range(2)]
+    assert [engine.executor.device for engine in engines] == lent and len(lent) == 2
+    with pytest.raises(SigeError, match="choose the device cpu"):
+        launch.device()
 
 
 def test_a_mac_without_a_gpu_to_give(monkeypatch: pytest.MonkeyPatch) -> None:

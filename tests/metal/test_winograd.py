@@ -110,8 +110,7 @@ class Edits:
 
 
 @pytest.fixture
-def edits(monkeypatch: pytest.MonkeyPatch) -> Edits:
-    monkeypatch.setenv("SIGE_METAL", "sim")
+def edits(model_of_metal: None, monkeypatch: pytest.MonkeyPatch) -> Edits:
     for cycles in ("WINOGRAD_CYCLES", "THREADGROUP_CYCLES"):
         monkeypatch.setattr(blocking, cycles, 0)
     model = RandomUNet(Spec(16, 16, 3, (("block", 24), ("down", 24)), norm_out=True, time=True))

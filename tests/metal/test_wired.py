@@ -8,9 +8,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from benchmarks.simulated.device import Simulated
 from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu import executor, wired
-from sige_mlx.engine.gpu.launch import Metal, Simulated
+from sige_mlx.engine.gpu.launch import Metal, use
 from sige_mlx.engine.gpu.ops import Call
 from sige_mlx.engine.gpu.wired import Wired
 from sige_mlx.models.ddpm import DDPMUNet
@@ -45,10 +46,10 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
     monkeypatch.setattr(wired, "wired", Wired())
     monkeypatch.setattr(wired, "MARGIN", MARGIN)
     monkeypatch.setattr(executor, "wired", wired.wired)
-    monkeypatch.setattr(executor, "device", Metal)
     monkeypatch.setattr(Call, "launch", lambda self, blocking=None: None)
     monkeypatch.setattr(mx, "compile", lambda function: function)
-    yield fake
+    with use(Metal):
+        yield fake
 
 
 class Owner:
@@ -148,7 +149,7 @@ def test_a_limit_that_is_refused_is_no_obstacle(
     engine.record(**image(engine))
 
 
-def test_the_model_of_metal_wires_nothing(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "device", Simulated)
-    engine = Engine(DDPMUNet(CONFIG), "gpu")
+def test_another_device_wires_nothing(memory: Memory) -> None:
+    with use(Simulated):
+        engine = Engine(DDPMUNet(CONFIG), "gpu")
     assert memory.limit == 0 and engine.executor.parameters.nbytes

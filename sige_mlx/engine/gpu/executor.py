@@ -18,7 +18,7 @@ from sige_mlx.engine.gpu.placing import substituted
 from sige_mlx.engine.gpu.sizes import Sizes
 from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.gpu.wired import wired
-from sige_mlx.engine.native.weights import Loader
+from sige_mlx.engine.weights import Loader
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.program import Kind
 from sige_mlx.graph.tiling import Tiling

@@ -1,10 +1,9 @@
-"""The one place where kernels are launched: on a Mac by MLX, elsewhere, if SIGE_METAL=sim, by the model of Metal in
-`metal/sim`."""
+"""The one place where kernels are launched: on a Mac's GPU by MLX, or on the device that takes its place."""
 
+import contextlib
 import functools
-import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -144,27 +143,6 @@ class Metal:
         return outputs
 
 
-@dataclass
-class Simulated:
-    """The model of Metal: the kernel's text compiled for this processor and run thread by thread, in the order of
-    `seed`; `count` asks it for counters, which takes longer."""
-
-    dispatches: list[Dispatch] | None = field(default=None)
-    seed: int = 0
-    count: bool = False
-    identity: str | None = None
-    unfit: str | None = None
-    lazy: bool = False
-
-    def run(self, launch: Launch) -> list[mx.array]:
-        from sige_mlx.metal.sim import simulate
-
-        run = simulate(launch.compiled(), **launch.arguments(), seed=self.seed, count=self.count)
-        if self.dispatches is not None:
-            self.dispatches.append(Dispatch(launch.kernel.specialisation, launch.groups, launch.threads, run.counted))
-        return run.outputs
-
-
 def has_gpu() -> bool:
     """Whether MLX knows Metal and finds a GPU: without a screen, or in a sandbox, a Mac may have none to give."""
     return mx.metal.is_available() and mx.is_available(mx.gpu)
@@ -179,11 +157,25 @@ def virtual_gpu() -> str | None:
     return f"{name} is not a real GPU" if "paravirt" in name.lower() else None
 
 
+_in_place_of_the_gpu: Callable[[], Device] | None = None
+
+
+@contextlib.contextmanager
+def use(make: Callable[[], Device]) -> Iterator[None]:
+    """Gives whoever asks for `device()` in the block what `make` gives, a model of a GPU for instance."""
+    global _in_place_of_the_gpu
+    before, _in_place_of_the_gpu = _in_place_of_the_gpu, make
+    try:
+        yield
+    finally:
+        _in_place_of_the_gpu = before
+
+
 def device() -> Device:
-    """The GPU of this machine, or with SIGE_METAL=sim the model of one; raises `SigeError` where there is none that
+    """The GPU of this machine, or what is in `use` in its place; raises `SigeError` where there is none that
     computes."""
-    if os.environ.get("SIGE_METAL") == "sim":
-        return Simulated()
+    if _in_place_of_the_gpu is not None:
+        return _in_place_of_the_gpu()
     if not has_gpu():
         raise SigeError("the device gpu needs Metal, which this machine lacks: choose cpu")
     metal = Metal()

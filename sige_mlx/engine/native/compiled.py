@@ -14,7 +14,8 @@ from sige_mlx.engine.native.arena import Lifetime, plan
 from sige_mlx.engine.native.library import header, library
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.engine.native.pool import Pool
-from sige_mlx.engine.native.weights import Floats, PackedWeights
+from sige_mlx.engine.native.weights import PackedWeights
+from sige_mlx.engine.weights import Floats
 from sige_mlx.graph.program import Kind, Program, slots_of
 from sige_mlx.graph.tiling import Size, Tiling
 

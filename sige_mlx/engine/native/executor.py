@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from sige_mlx.engine.native.compiled import Bound, Compiled, NativeRecord
 from sige_mlx.engine.native.pool import Pool
-from sige_mlx.engine.native.weights import Floats, Loader, PackedWeights
+from sige_mlx.engine.native.weights import PackedWeights
+from sige_mlx.engine.weights import Floats, Loader
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.tiling import Tiling
 

@@ -1,21 +1,16 @@
 """Packed weights: every convolution's in the native layout, once, shared by the dense pass and all edits."""
 
 import ctypes
-from collections.abc import Callable
 
-import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.engine.native.library import header, library
 from sige_mlx.engine.native.marshal import marshal
+from sige_mlx.engine.weights import Loader, bias, floats, folded, kernel_by_channel, kernels
 from sige_mlx.graph import program as p
 from sige_mlx.graph.fusion import FusedConv, FusedDepthwise, Groups, Written
 from sige_mlx.graph.program import Buffer, Kind, Program
-
-Floats = npt.NDArray[np.float32]
-Loader = Callable[[str], npt.NDArray[np.generic]]
-"""Gives a parameter by name, in MLX's layout; asked for each name about once, so that it may read a file lazily."""
 
 
 def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
@@ -38,12 +33,11 @@ class PackedWeights:
                 self._arrays[Kind.WEIGHT, value] = self._pack(op, written[value])
         for b in dense.buffers:
             if b.kind is Kind.PARAM:
-                self._arrays[b.kind, b.key] = self._floats(b.key)
+                self._arrays[b.kind, b.key] = floats(load, b.key)
             elif b.kind is Kind.BIAS:
-                sums = [np.sum([self._floats(name) for name in names], axis=0) for names in b.key]
-                self._arrays[b.kind, b.key] = np.concatenate(sums)
+                self._arrays[b.kind, b.key] = bias(b, load)
             elif b.kind is Kind.FOLDED:
-                self._arrays[b.kind, b.key] = folded(b, self._floats)
+                self._arrays[b.kind, b.key] = folded(b, load)
 
     def array(self, buffer: Buffer) -> npt.NDArray[np.generic]:
         """The array that belongs into a slot of one of these kinds."""
@@ -53,27 +47,18 @@ class PackedWeights:
     def nbytes(self) -> int:
         return sum(a.nbytes for a in self._arrays.values())
 
-    def _floats(self, name: str) -> Floats:
-        return np.ascontiguousarray(self._load(name), np.float32)
-
     def _pack(self, op: p.Conv | p.Depthwise, written: Written) -> npt.NDArray[np.generic]:
         if isinstance(written, FusedDepthwise):
-            assert written.source.weight is not None
-            by_channel = self._floats(written.source.weight)
-            return np.ascontiguousarray(by_channel.reshape(len(by_channel), -1).T)
+            return kernel_by_channel(written, self._load)
         assert isinstance(op, p.Conv)
         return self._pack_conv(op, written)
 
     def _pack_conv(self, op: p.Conv, conv: FusedConv) -> npt.NDArray[np.uint8]:
         lib, structs = library(), header().structs
         weights = (structs["sige_weights"] * len(op.source))()
-        alive = []
+        arrays = [*kernels(conv, self._load)]  # alive until they are packed
         i = 0
-        for at, source in enumerate(conv.sources):
-            array = np.concatenate([self._floats(name) for name in conv.weights(at)])
-            if source.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
-                array = np.ascontiguousarray(array[:, ::-1, ::-1])
-            alive.append(array)
+        for source, array in zip(conv.sources, arrays, strict=True):
             first = 0
             for _ in source.reads:
                 data = array.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
@@ -84,11 +69,3 @@ class PackedWeights:
         packed = aligned(4 * lib.sige_pack_size(ctypes.byref(struct)))
         lib.sige_pack(ctypes.byref(struct), weights, packed.ctypes.data)
         return packed
-
-
-def folded(buffer: Buffer, load: Callable[[str], Floats]) -> Floats:
-    """The scale or the shift of a FOLDED slot."""
-    what, norm, names = buffer.key
-    params = {name: mx.array(load(path)) for name, path in names}
-    scale, shift = norm.affine(mx.zeros((1, 1, 1, *buffer.shape)), params)
-    return np.ascontiguousarray(np.asarray(scale if what == "scale" else shift).reshape(-1), np.float32)

@@ -27,6 +27,8 @@ from benchmarks.recipes.spade_training import Crops, SPADEPlan, SPADETrainer, ge
 from benchmarks.recipes.training import Phase
 from benchmarks.recipes.training_report import write_losses
 from sige_mlx import zoo
+from sige_mlx.converters import convert
+from sige_mlx.nn.module import parameters
 from tests.labels import one_hot
 
 TINY = SPADEPlan(
@@ -185,12 +187,18 @@ def test_losses_samples_and_export(tmp_path: Path) -> None:
 def test_the_export_is_the_network_that_was_trained(tmp_path: Path) -> None:
     tiny = run(trainer(), tmp_path / "run")
     export_spade(tiny, LABELS, tmp_path / "export")
-    model = zoo.load(tmp_path / "export" / "blue-marble-labels-256")
-    assert model.model.config == TINY.net
-    assert [name for name, _ in model.classes] == [*LABELS]
+    exported = zoo.load(tmp_path / "export" / "blue-marble-labels-256")
+    assert exported.model.config == TINY.net
+    assert {c.name: c.colour for c in exported.classes} == LABELS
+
+    made = convert(tmp_path / "export" / "blue-marble-labels-256.pth", tmp_path / "model", image_size=96)
+    assert made.config == TINY.net
+    exact = zoo.load(tmp_path / "model")
+    rounded = {name: exact.load(name).astype(np.float16) for name in parameters(exact.model)}
+    assert all((exported.load(name) == value).all() for name, value in rounded.items())
 
     labels = draw(np.random.default_rng(5), 1, 96)[1]
-    ours = np.array(model.module()(one_hot(labels[0], classes=12)))
+    ours = np.array(exact.module()(one_hot(labels[0], classes=12)))
     with torch.no_grad():
         shipped = tiny.ema_net().half().float()
         expected = render(shipped, tiny.one_hot(labels)).permute(0, 2, 3, 1).numpy()

@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx.metal.sim import Run, SimError, simulate
+from metal.sim import Run, SimError, simulate
 
 MATRICES = "#include <metal_simdgroup_matrix>\nusing namespace metal;\n"
 

@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from sige_mlx.metal.sim import Counters, SimError, simulate
+from metal.sim import Counters, SimError, simulate
 from tests.metal.sim.kernels import run
 from tests.metal.sim.test_programs import gemm
 

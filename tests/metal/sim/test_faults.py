@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx.metal.sim import SimError
+from metal.sim import SimError
 from tests.metal.sim.kernels import MATRICES, refused, result, run
 
 X = mx.arange(32, dtype=mx.float32)

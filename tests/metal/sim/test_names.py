@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sige_mlx.metal.sim import SimError
-from sige_mlx.metal.sim.identifiers import names, preamble_names
-from sige_mlx.metal.sim.reserved import KEYWORDS, LIBRARY, reserved
-from sige_mlx.metal.sim.tokens import tokens
+from metal.sim import SimError
+from metal.sim.identifiers import names, preamble_names
+from metal.sim.reserved import KEYWORDS, LIBRARY, reserved
+from metal.sim.tokens import tokens
 from tests.metal.sim.test_refusals import linted
 
 FORMS = {

@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx.metal.sim import simulate
+from metal.sim import simulate
 from tests.metal.sim.kernels import MATRICES, result, run
 
 GEMM = """

@@ -8,9 +8,9 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from sige_mlx.metal.sim import SimError, simulate
-from sige_mlx.metal.sim.capture import capture
-from sige_mlx.metal.sim.lint import lint
+from metal.sim import SimError, simulate
+from metal.sim.capture import capture
+from metal.sim.lint import lint
 from tests.metal.sim.kernels import MATRICES, refused, result
 
 X = mx.arange(32, dtype=mx.float32)

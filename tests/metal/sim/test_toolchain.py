@@ -3,13 +3,15 @@ compiler: that of the package ziglang."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import pytest
 
-from sige_mlx.metal.sim import toolchain
+from metal.sim import SimError, toolchain
 from tests.metal.sim.kernels import result
 
 
@@ -99,3 +101,34 @@ def test_a_kernel_on_such_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     fused = (a.astype(np.float64) * b + c).astype(np.float16)
     rounded = np.array(mx.array(a.astype(np.float32)).astype(mx.bfloat16).astype(mx.float32))
     np.testing.assert_array_equal(found, np.stack([a * b, a + b, fused, rounded]).astype(np.float32))
+
+
+def test_compiled_kernels_are_kept_where_one_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for setting, expected in (
+        (str(tmp_path / "here"), tmp_path / "here"),
+        ("~/there", tmp_path / "home" / "there"),
+        ("", tmp_path / "caches" / "metal-sim"),
+    ):
+        monkeypatch.setenv("SIGE_SIM_CACHE", setting)
+        assert toolchain.folder() == expected and expected.is_dir()
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert toolchain.folder() == tmp_path / "home" / ".cache" / "metal-sim"
+
+
+def test_where_they_cannot_be_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for setting, sentence in (
+        ("~nobody-of-this-name/x", "it cannot be told whose home that is; SIGE_SIM_CACHE may name a folder"),
+        (str(tmp_path / "file" / "x"), r"x cannot be made a folder \(Not a directory\); SIGE_SIM_CACHE may name"),
+    ):
+        monkeypatch.setenv("SIGE_SIM_CACHE", setting)
+        with pytest.raises(SimError, match=sentence):
+            toolchain.folder()
+
+
+def test_it_knows_nothing_of_the_package() -> None:
+    program = "import sys, metal.sim; print([name for name in sys.modules if name.startswith('sige_mlx')])"
+    root = Path(__file__).parents[3]
+    assert subprocess.check_output([sys.executable, "-c", program], cwd=root, text=True) == "[]\n"

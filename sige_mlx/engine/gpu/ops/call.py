@@ -11,6 +11,7 @@ from sige_mlx.engine.gpu.launch import MAX_BUFFERS, Kernel, Launch
 from sige_mlx.engine.gpu.ops.epilogue import Results
 from sige_mlx.engine.gpu.ops.operands import Arrays, Struct
 from sige_mlx.engine.gpu.structs import pack
+from sige_mlx.engine.weights import Loader
 from sige_mlx.graph.program import Slot
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class Call(ABC):
     def writes(cls, op: Any) -> list[Slot]:
         """The slots that an op writes its results into, in their order; those behind the last result are NONE."""
         return [op.dst]
+
+    @classmethod
+    def packed(cls, op: Any, written: Any, load: Loader, dtype: mx.Dtype) -> mx.array:
+        """The weights of an op as its kernel takes them; `written` is the fused operation that the op is part of."""
+        raise TypeError(f"{cls.__name__} has no weights")
 
     @property
     @abstractmethod

@@ -24,7 +24,9 @@ from sige_mlx.engine.gpu.ops.sampling import Sampling
 from sige_mlx.engine.gpu.ops.weights import PANEL, k_groups, pack, unpack
 from sige_mlx.engine.gpu.ops.winograd import POINTS, transformed, with_taps
 from sige_mlx.engine.gpu.placing import Placing
+from sige_mlx.engine.weights import Loader, kernels
 from sige_mlx.graph import program as p
+from sige_mlx.graph.fusion import FusedConv
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,17 @@ class Conv(Call):
     @classmethod
     def writes(cls, op: p.Conv) -> list[p.Slot]:
         return [*(output.dst for output in op.output), op.sums]
+
+    @classmethod
+    def packed(cls, op: p.Conv, written: FusedConv, load: Loader, dtype: mx.Dtype) -> mx.array:
+        parts, read = [], iter(op.source)
+        for source, kernel in zip(written.sources, kernels(written, load), strict=True):
+            weight, first = mx.array(kernel).astype(dtype), 0
+            for _ in source.reads:
+                c = next(read).x.c
+                parts.append(weight[..., first : first + c])
+                first += c
+        return pack(parts)
 
     @property
     def listed(self) -> mx.array | None:

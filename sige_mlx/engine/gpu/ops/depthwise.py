@@ -12,7 +12,9 @@ from sige_mlx.engine.gpu.ops.epilogue import Epilogue, Results
 from sige_mlx.engine.gpu.ops.operands import Source, given
 from sige_mlx.engine.gpu.ops.sampling import Sampling
 from sige_mlx.engine.gpu.placing import Placing
+from sige_mlx.engine.weights import Loader, kernel_by_channel
 from sige_mlx.graph import program as p
+from sige_mlx.graph.fusion import FusedDepthwise
 
 THREADS = 256
 
@@ -46,6 +48,10 @@ class Depthwise(Call):
     @classmethod
     def writes(cls, op: p.Depthwise) -> list[p.Slot]:
         return [*(output.dst for output in op.output), op.sums]
+
+    @classmethod
+    def packed(cls, op: p.Depthwise, written: FusedDepthwise, load: Loader, dtype: mx.Dtype) -> mx.array:
+        return mx.array(kernel_by_channel(written, load)).astype(dtype)
 
     @property
     def listed(self) -> mx.array | None:
