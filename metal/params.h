@@ -32,7 +32,7 @@ struct Modulation {
 };
 
 /// What an op computes: every pixel of [n][h][w], written as such, or the tiles of a list of (image, row, column),
-/// written as [tiles][tile][tile]. Rows of the list with a negative image fill it up and compute nothing.
+/// written as [tiles][tile][tile]. Rows with a negative image fill a list up at its end and compute nothing.
 struct Domain {
     int n, h, w;
     int tile, grid_h, grid_w;

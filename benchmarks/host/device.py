@@ -18,13 +18,11 @@ class Counting:
         self.dispatches: list[Dispatch] | None = None
         self.lazy = True
         self.kernels: set[str] = set()
-        self.launches = 0
         self._nothing: dict[mx.Dtype, mx.array] = {}
 
     def run(self, launch: Launch) -> list[mx.array]:
         """Arrays without memory of their own that depend on the launch's inputs."""
         self.kernels.add(launch.kernel.specialisation)
-        self.launches += 1
         inputs = launch.arguments()["inputs"]
         outputs = [mx.as_strided(self._zero(dtype), shape, [0] * len(shape)) for shape, dtype in launch.outputs]
         depending: list[mx.array] = mx.depends(outputs, inputs)

@@ -77,8 +77,8 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
         return phase() * p->panels + metal::min((first_channel + column) / PANEL, p->panels - 1);
     }
 
-    /// Whether no tile of the list is this threadgroup's.
-    METAL_FUNC bool idle() const { return first_tile >= out->tiles; }
+    /// Whether no tile is this threadgroup's: what fills a list up stands at its end.
+    METAL_FUNC bool idle() const { return tile_of(*out, list, first_tile).absent(); }
 
     /// Adds a source's convolution.
     METAL_FUNC void accumulate(const device Source &s, SourceArrays<T> arrays) {

@@ -51,8 +51,8 @@ template <typename T, int OUT, int OWN, int BK, int PIXELS, bool VEC_IN, bool VE
         }
     }
 
-    /// Whether no tile of the list is this threadgroup's.
-    METAL_FUNC bool idle() const { return first_tile >= out->tiles; }
+    /// Whether no tile is this threadgroup's: what fills a list up stands at its end.
+    METAL_FUNC bool idle() const { return tile_of(*out, list, first_tile).absent(); }
 
     /// This thread's i-th row: the pixel that the epilogue, too, leaves to it.
     METAL_FUNC int row(int i) const { return thread_index + i * THREADS; }

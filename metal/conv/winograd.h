@@ -99,8 +99,8 @@ template <typename T, int PIXELS, bool VEC_IN, bool VEC_OUT> struct WinogradConv
         }
     }
 
-    /// Whether no tile of the list is this threadgroup's.
-    METAL_FUNC bool idle() const { return first_tile >= out->tiles; }
+    /// Whether no tile is this threadgroup's: what fills a list up stands at its end.
+    METAL_FUNC bool idle() const { return tile_of(*out, list, first_tile).absent(); }
 
     /// Adds a source's convolution.
     METAL_FUNC void accumulate(const device Source &s, SourceArrays<T> arrays) {

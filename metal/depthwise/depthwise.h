@@ -30,8 +30,10 @@ template <typename T, int BM, int BC, int PIXELS, bool VEC> struct Depthwise {
         : p(&p_), first_tile(group.y * Rows(p_.epilogue.out.tile).tiles()), first_channel(group.x * BC),
           thread_index(thread_index_) {}
 
-    /// Whether no tile of the list is this threadgroup's.
-    METAL_FUNC bool idle() const { return first_tile >= p->epilogue.out.tiles; }
+    /// Whether no tile is this threadgroup's: what fills a list up stands at its end.
+    METAL_FUNC bool idle(const device int *list) const {
+        return tile_of(p->epilogue.out, list, first_tile).absent();
+    }
 
     /// Loads the windows, sums the taps, and gives the epilogue.
     METAL_FUNC Finish run(const device int *list, SourceArrays<T> arrays, const device T *weight,

@@ -15,7 +15,7 @@ threadgroup int4 pixels[BM];
 
 const device sige::DepthwiseParams *p = reinterpret_cast<const device sige::DepthwiseParams *>(params);
 const Kernel depthwise(*p, threadgroup_position_in_grid, thread_index_in_threadgroup);
-if (depthwise.idle()) {
+if (depthwise.idle(list)) {
     return;
 }
 
