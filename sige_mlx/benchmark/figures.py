@@ -141,7 +141,7 @@ def run(
         cores=cores,
         macs=engine.macs,
         edits=tuple(_figures(engine, edit, times["dense"], times[f"edit {i}"]) for i, edit in enumerate(edits)),
-        recorded_nbytes=engine.recorded_nbytes,
+        recorded_nbytes=engine.recordings.nbytes,
         peak_nbytes=resident,
         gpu_peak_nbytes=allocated,
         sgemm_gflops=sgemm_gflops(count) if profiled else None,

@@ -1,6 +1,5 @@
 """What an engine keeps for one session."""
 
-import os
 import statistics
 import time
 import weakref
@@ -10,7 +9,6 @@ from typing import Any
 import mlx.core as mx
 
 from sige_mlx.engine import Engine
-from sige_mlx.errors import SigeError
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, steps done, steps in all); what is "record", "edit" or "dense"."""
@@ -22,7 +20,7 @@ class Recording:
     memory."""
 
     def __init__(self, engine: Engine, steps: Sequence[float]):
-        _check_memory(len(steps), engine)
+        engine.recordings.check(len(steps))
         self._engine = engine
         self._name = object()
         self._steps = steps
@@ -56,18 +54,4 @@ class Recording:
 
 def _forget(engine: Engine, keys: Iterable[Hashable]) -> None:
     for key in keys:
-        engine.forget(key)
-
-
-def _check_memory(steps: int, engine: Engine) -> None:
-    each, memory = engine.record_nbytes, _physical_memory()
-    left = int(0.7 * memory) - engine.recorded_nbytes
-    if steps * each > left:
-        raise SigeError(
-            f"{steps} steps of this model keep {steps * each / 2**30:.1f} GiB of activations, and of this machine's"
-            f" {memory / 2**30:.0f} GiB {max(left, 0) / 2**30:.1f} may be used: take at most {max(left, 0) // each}"
-        )
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        engine.recordings.forget(key)

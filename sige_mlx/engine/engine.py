@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.arguments import whole
+from sige_mlx.engine.recordings import Holder, Record, RecordedStep, Recordings
 from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
@@ -24,25 +25,13 @@ PRECISIONS = {"float32": mx.float32, "float16": mx.float16}
 """What the GPU stores activations and weights as."""
 
 
-class Record(Protocol):
-    """What an executor keeps of one pass over the original."""
-
-    @property
-    def nbytes(self) -> int: ...
-
-
-class Executor(Protocol):
+class Executor(Holder, Protocol):
     """One way to run a network. Inputs are those of its graph by name, and embeddings by themselves; `bind` makes the
     tiles of an edit ready, `edit` takes what it gives."""
 
-    @property
-    def record_nbytes(self) -> int:
-        """Bytes that recording one step keeps."""
-        ...
-
     def run(self, inputs: Mapping[Any, mx.array]) -> mx.array: ...
 
-    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Any]: ...
+    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Record]: ...
 
     def bind(self, tiling: Tiling) -> Any: ...
 
@@ -61,16 +50,6 @@ class PreparedEdit:
     """Whether it is the dense pass, for tiles would take no less time."""
     bound: Any
     """What the executor made of the tiles; None for an edit that is empty or dense."""
-
-
-@dataclass(frozen=True)
-class _Step:
-    """What is kept of one step: the executor's record, the output, and the inputs that are no images."""
-
-    record: Any
-    output: mx.array
-    conditions: Mapping[str, npt.NDArray[np.float32]]
-    """On the host, where comparing them waits for nothing that the GPU still computes."""
 
 
 class Engine:
@@ -105,7 +84,7 @@ class Engine:
         self.config: Any = getattr(model, "config", None)
         self.lowered = Lowered.of(model, policy or EditPolicy(), batch, tile)
         self.executor = _executor(self.lowered, model, device, load, threads, precision)
-        self._records: dict[Hashable, _Step] = {}
+        self.recordings = Recordings(self.executor)
 
     @property
     def policy(self) -> EditPolicy:
@@ -122,16 +101,6 @@ class Engine:
         """Multiply-accumulates of the dense pass."""
         return self.lowered.dense_macs
 
-    @property
-    def record_nbytes(self) -> int:
-        """Bytes that recording one step keeps on this device."""
-        return self.executor.record_nbytes
-
-    @property
-    def recorded_nbytes(self) -> int:
-        """Bytes held for all recorded steps."""
-        return sum(step.record.nbytes for step in self._records.values())
-
     def __call__(self, **inputs: Any) -> mx.array:
         """The dense output; nothing is kept."""
         return self.executor.run(self._with_embeddings(self._checked(inputs)))
@@ -139,10 +108,10 @@ class Engine:
     def record(self, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The dense output on the original; what edits need is kept under `step`, in place of what was there."""
         given = self._checked(inputs)
-        self._records.pop(step, None)  # before, not after: two recordings of a step need not fit
+        self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
         output, record = self.executor.record(self._with_embeddings(given))
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
-        self._records[step] = _Step(record, output, conditions)
+        self.recordings.keep(step, RecordedStep(record, output, conditions))
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
 
     def prepare(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
@@ -189,22 +158,13 @@ class Engine:
         given = self._with_embeddings(self._checked(inputs))
         if prepared is None:
             return self.lowered.dense, self.executor.profile(given)
-        record = self._recorded(prepared, step).record
+        record: Any = self._recorded(prepared, step).record
         return self.lowered.edit, self.executor.profile_edit(prepared.bound, record, given)
 
-    def forget(self, step: Hashable | None = None) -> None:
-        """Drops what was recorded under `step`, or everything."""
-        if step is None:
-            self._records.clear()
-        else:
-            self._records.pop(step, None)
-
-    def _recorded(self, prepared: PreparedEdit, step: Hashable) -> _Step:
+    def _recorded(self, prepared: PreparedEdit, step: Hashable) -> RecordedStep:
         if prepared.lowered is not self.lowered:
             raise SigeError("the edit was prepared by another engine: prepare it with this one")
-        if step not in self._records:
-            raise SigeError(f"step {step!r} was not recorded: call record({step!r}, …) on the original first")
-        return self._records[step]
+        return self.recordings.of(step)
 
     def _with_embeddings(self, given: Mapping[str, mx.array]) -> Mapping[Any, mx.array]:
         """The inputs, and what the host makes of them: a few numbers, on the processor that made the inputs."""

@@ -6,11 +6,11 @@ so it runs what nothing else can run.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 
+from sige_mlx.engine.recordings import Record
 from sige_mlx.graph.ir import Input
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.regions import Region
@@ -18,18 +18,6 @@ from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.ops import Norm
 
 Arrays = Mapping[str, mx.array]
-
-
-@dataclass(frozen=True)
-class ReferenceRecord:
-    """Every node's value on the original."""
-
-    values: list[mx.array]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all values."""
-        return sum(v.nbytes for v in self.values)
 
 
 class ReferenceExecutor:
@@ -49,17 +37,20 @@ class ReferenceExecutor:
         """The dense output."""
         return self.graph.run(inputs, self.params)[self.graph.output]
 
-    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, ReferenceRecord]:
-        """The dense output, and the values an edit needs."""
+    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Record]:
+        """The dense output, and every node's value on the original, by its index."""
         values = self.graph.run(inputs, self.params)
         mx.eval(values)
-        return values[self.graph.output], ReferenceRecord(values)
+        return values[self.graph.output], Record(dict(enumerate(values)))
+
+    def holds(self, nbytes: int) -> None:
+        """Recordings are where MLX puts them."""
 
     def bind(self, tiling: Tiling) -> Tiling:
         """Nothing to bind: an edit is run as it is described."""
         return tiling
 
-    def edit(self, tiling: Tiling, record: ReferenceRecord, inputs: Mapping[Any, mx.array]) -> mx.array:
+    def edit(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> mx.array:
         """The output for edited inputs: active tiles anew, all other pixels as recorded.
 
         Operations that only say how a value is read, such as norms and concatenations, follow from the pixels below
@@ -68,7 +59,7 @@ class ReferenceExecutor:
         regions, fixed = self.lowered.regions, [not seen for seen in self.graph.sees_image()]
         values: list[mx.array] = []
         for node in self.graph.nodes:
-            recorded = record.values[node.index]
+            recorded = record.arrays[node.index]
             if isinstance(node.op, Input):
                 values.append(inputs[node.op.name])
                 continue
@@ -78,7 +69,7 @@ class ReferenceExecutor:
             read = [values[i] for i in node.inputs]
             given = {name: self.params[path] for name, path in node.params.items()}
             if isinstance(node.op, Norm) and node.index not in regions.fresh:
-                scale, shift = node.op.affine(record.values[node.inputs[0]], given)
+                scale, shift = node.op.affine(record.arrays[node.inputs[0]], given)
                 value = read[0] * scale + shift
             else:
                 value = node.op(read, given)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from sige_mlx import zoo
-from sige_mlx.editing import EditSession, recording
-from sige_mlx.engine import Engine
+from sige_mlx.editing import EditSession
+from sige_mlx.engine import Engine, recordings
 from tests.cli.conftest import Edit, names
 from tests.privileges import as_an_owner
 from tests.tiny import SIZE, original, painted, tiny_engine
@@ -178,7 +178,7 @@ def test_a_model_folder_with_weights_of_another_network(edit: Edit, model: Path,
 
 
 def test_steps_that_do_not_fit_in_memory(edit: Edit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "_physical_memory", lambda: 1 << 20)
+    monkeypatch.setattr(recordings, "_physical_memory", lambda: 1 << 20)
     assert "take at most" in edit(steps=20).sentence
     assert names(tmp_path) == {"pictures"}
 

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sige_mlx.editing import LabelSession, TranslationSession, recording
+from sige_mlx.editing import LabelSession, TranslationSession
 from sige_mlx.editing.one_pass import OnePassSession
-from sige_mlx.engine import Engine
+from sige_mlx.engine import Engine, recordings
 from sige_mlx.errors import SigeError
 from tests.tiny import (
     TRANSLATION_CONFIG,
@@ -83,14 +83,14 @@ def test_commit_and_the_sessions_end_drop_what_was_recorded(kind: Kind) -> None:
     engine = kind.engine()
     opened = kind.open(engine)
     opened.edit(kind.edited())
-    assert engine.recorded_nbytes > 0
+    assert engine.recordings.nbytes > 0
     opened.commit()
-    assert engine.recorded_nbytes == 0
+    assert engine.recordings.nbytes == 0
     opened.record()
-    assert engine.recorded_nbytes > 0
+    assert engine.recordings.nbytes > 0
     del opened
     gc.collect()
-    assert engine.recorded_nbytes == 0
+    assert engine.recordings.nbytes == 0
 
 
 def test_commit_needs_a_result(kind: Kind, engine: Engine) -> None:
@@ -123,6 +123,6 @@ def test_progress_is_told(kind: Kind, engine: Engine) -> None:
 
 
 def test_a_recording_that_does_not_fit_in_memory(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "_physical_memory", lambda: 1000)
+    monkeypatch.setattr(recordings, "_physical_memory", lambda: 1000)
     with pytest.raises(SigeError, match=r"1 steps of this model keep .* take at most 0$"):
         kind.open(kind.engine())

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sige_mlx.editing import EditSession, recording
-from sige_mlx.engine import Engine
+from sige_mlx.editing import EditSession
+from sige_mlx.engine import Engine, recordings
 from sige_mlx.errors import SigeError
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.tiny import CONFIG, SIZE, original, painted, tiny_engine
@@ -93,9 +93,9 @@ def test_commit_drops_what_was_recorded() -> None:
     engine = tiny_engine()
     opened = open_session(engine)
     opened.edit(painted())
-    assert engine.recorded_nbytes > 0
+    assert engine.recordings.nbytes > 0
     opened.commit()
-    assert engine.recorded_nbytes == 0
+    assert engine.recordings.nbytes == 0
 
 
 def test_commit_needs_a_result(engine: Engine) -> None:
@@ -187,10 +187,10 @@ def test_a_session_takes_its_recording_with_it() -> None:
     engine = tiny_engine()
     opened = open_session(engine)
     opened.record()
-    assert engine.recorded_nbytes >= STEPS * engine.record_nbytes > 0
+    assert engine.recordings.nbytes >= STEPS * engine.recordings.step_nbytes > 0
     del opened
     gc.collect()
-    assert engine.recorded_nbytes == 0
+    assert engine.recordings.nbytes == 0
 
 
 def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
@@ -206,8 +206,8 @@ def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
 
 
 def test_too_many_steps_for_the_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    each = engine.record_nbytes
-    monkeypatch.setattr(recording, "_physical_memory", lambda: 10 * each)
+    each = engine.recordings.step_nbytes
+    monkeypatch.setattr(recordings, "_physical_memory", lambda: 10 * each)
     engine = tiny_engine()
     EditSession(engine, original(), steps=7).record()
     with pytest.raises(SigeError, match=r"8 steps of this model keep .* take at most 7$"):
@@ -218,7 +218,7 @@ def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.Monkey
     engine = tiny_engine()
     first = EditSession(engine, original(), steps=4)
     first.record()
-    monkeypatch.setattr(recording, "_physical_memory", lambda: 10 * engine.record_nbytes)
+    monkeypatch.setattr(recordings, "_physical_memory", lambda: 10 * engine.recordings.step_nbytes)
     with pytest.raises(SigeError, match=r"take at most [23]$"):
         EditSession(engine, original(), steps=5)
 

@@ -57,4 +57,4 @@ def assert_within_bounds(engine: Engine, name: str, rounding: float = 0.0) -> No
         assert relative(found, expected) <= MARGIN * float(case["peer_error"]) + rounding
     assert relative(found[:, mask], expected[:, mask]) <= MARGIN * float(case["peer_error_in_mask"]) + rounding
     assert prepared.macs < 0.9 * engine.macs
-    engine.forget()
+    engine.recordings.forget()

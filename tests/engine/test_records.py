@@ -45,7 +45,7 @@ def test_edits_write_nothing_recorded(device: str, data: st.DataObject, spec: Sp
     engine = Engine(RandomUNet(spec), device, policy(8, output))
     inputs = image(engine)
     engine.record(**inputs)
-    record = engine._records[0].record
+    record = engine.recordings.of(0).record
     before = digest(record)
     mask = data.draw(masks(spec.height, spec.width))
     engine.edit(engine.prepare(mask), **edited(inputs, mask))
@@ -112,20 +112,20 @@ def test_steps_are_recorded_apart(device: str) -> None:
     prepared = engine.prepare(SPOT)
     results = [engine.edit(prepared, s, **edited(image(engine, seed=len(s)), SPOT)) for s in ("first", "second")]
     assert not mx.array_equal(*results)
-    both = engine.recorded_nbytes
-    engine.forget("first")
-    assert 0 < engine.recorded_nbytes == both / 2
+    both = engine.recordings.nbytes
+    engine.recordings.forget("first")
+    assert 0 < engine.recordings.nbytes == both / 2
     with pytest.raises(SigeError, match=r"^step 'first' was not recorded: call record\('first', …\) on the original"):
         engine.edit(prepared, "first", **image(engine))
     engine.record("second", **image(engine, seed=5))
     assert mx.array_equal(engine.edit(prepared, "second", **edited(image(engine, seed=5), SPOT)), results[0])
-    engine.forget()
-    assert engine.recorded_nbytes == 0
+    engine.recordings.forget()
+    assert engine.recordings.nbytes == 0
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_recorded_bytes_are_known_beforehand(device: str) -> None:
     engine = Engine(RandomUNet(SPEC), device, policy())
-    expected = engine.record_nbytes
+    expected = engine.recordings.step_nbytes
     engine.record(**image(engine))
-    assert engine.recorded_nbytes == expected
+    assert engine.recordings.nbytes == expected

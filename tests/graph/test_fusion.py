@@ -319,7 +319,7 @@ def test_an_operation_that_nobody_fused(op: Op, last: bool) -> None:
     assert (found != np.asarray(engine(**inputs))).any() and 0 < prepared.macs < engine.macs
     dense, edit = dense_cost(engine.lowered), edit_cost(engine.lowered, prepared.tiling)
     assert (dense.macs, edit.macs) == (engine.macs, prepared.macs)
-    assert dense.nbytes > 0 and dense.recorded_nbytes == engine.record_nbytes
+    assert dense.nbytes > 0 and dense.recorded_nbytes == engine.recordings.step_nbytes
     assert type(op).__name__ in str(engine.lowered.graph)
 
 

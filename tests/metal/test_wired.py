@@ -63,7 +63,7 @@ def test_an_engine_wires_its_weights_and_recordings(memory: Memory) -> None:
     inputs = image(engine)
     for step in range(20):
         engine.record(step, **inputs)
-        kept = weights + engine.recorded_nbytes
+        kept = weights + engine.recordings.nbytes
         assert kept + MARGIN // 2 <= memory.limit <= 2 * (kept + kept // 4 + MARGIN)
     assert memory.changes < 12
     mask = np.eye(*engine.image_size, dtype=np.bool_)

@@ -1,7 +1,6 @@
 """The GPU executor: programs run by the kernels of `metal/`, from lists of launches that were compiled before."""
 
 import math
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,6 +17,7 @@ from sige_mlx.engine.gpu.placing import substituted
 from sige_mlx.engine.gpu.sizes import Sizes
 from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.gpu.wired import wired
+from sige_mlx.engine.recordings import Record
 from sige_mlx.engine.weights import Loader
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.program import Kind
@@ -26,17 +26,6 @@ from sige_mlx.graph.tiling import Tiling
 Inputs = Mapping[Any, mx.array]
 
 NOTHING: Mapping[Any, mx.array] = {}
-
-
-class Record:
-    """Arrays kept of a pass over the original, by the program's keys. Scale and shift of a norm are one array."""
-
-    def __init__(self, arrays: dict[Any, mx.array]):
-        self.arrays = arrays
-
-    @property
-    def nbytes(self) -> int:
-        return sum(a.nbytes for a in self.arrays.values())
 
 
 class GpuExecutor:
@@ -51,13 +40,14 @@ class GpuExecutor:
         self.parameters = Parameters(lowered.groups, lowered.dense, load, dtype)
         self.sizes = Sizes(lowered, dtype, self.trust.allows)
         self._edits: dict[int, Ready] = {}
-        self._records: weakref.WeakSet[Record] = weakref.WeakSet()
-        self._keep_wired()
+        self._recorded = 0
+        self.holds(0)
 
-    def _keep_wired(self) -> None:
-        """Weights and recordings, which every edit reads."""
+    def holds(self, nbytes: int) -> None:
+        """Keeps weights and recordings, of so many bytes, wired: every edit reads them."""
+        self._recorded = nbytes
         if isinstance(self.device, Metal) and not self.device.unfit:
-            wired.keep(self, self.parameters.nbytes + sum(record.nbytes for record in self._records))
+            wired.keep(self, self.parameters.nbytes + nbytes)
 
     def run(self, inputs: Inputs) -> mx.array:
         """The dense output, lazy."""
@@ -66,12 +56,10 @@ class GpuExecutor:
     def record(self, inputs: Inputs) -> tuple[mx.array, Record]:
         """The dense output, and the arrays that edits need."""
         output, *arrays = self._recording(inputs)
-        record = Record(dict(zip(self._recording.compiled.kept, arrays, strict=True)))
-        record.arrays["value", self.lowered.graph.output] = output.astype(self.dtype)
-        mx.eval(output, *record.arrays.values())
-        self._records.add(record)
-        self._keep_wired()
-        return output, record
+        kept = dict(zip(self._recording.compiled.kept, arrays, strict=True))
+        kept["value", self.lowered.graph.output] = output.astype(self.dtype)
+        mx.eval(output, *kept.values())
+        return output, Record(kept)
 
     def bind(self, tiling: Tiling) -> "Bound":
         """An edit's tiles, for the program of the smallest size that they fit into."""
@@ -106,7 +94,7 @@ class GpuExecutor:
 
     def _ready(self, compiled: Compiled) -> "Ready":
         ready = Ready(compiled, self.parameters, self.device)
-        self._keep_wired()  # weights may have been arranged
+        self.holds(self._recorded)  # and weights, of which some may have been arranged
         return ready
 
     def _warm_up(self, record: Record, inputs: Inputs) -> None:

@@ -15,7 +15,7 @@ from sige_mlx.engine.native.library import header, library
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.engine.native.pool import Pool
 from sige_mlx.engine.native.weights import PackedWeights
-from sige_mlx.engine.weights import Floats
+from sige_mlx.engine.recordings import Record
 from sige_mlx.graph.program import Kind, Program, slots_of
 from sige_mlx.graph.tiling import Size, Tiling
 
@@ -23,16 +23,8 @@ Array = npt.NDArray[np.generic]
 Addresses = npt.NDArray[np.uintp]
 
 
-class NativeRecord:
-    """The arrays of the original that edits read, by key; the output is one of them."""
-
-    def __init__(self, arrays: Mapping[Any, Floats]):
-        self.arrays = arrays
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(a.nbytes for a in self.arrays.values())
+class NativeRecord(Record):
+    """Arrays of the original that edits read; the output is one of them."""
 
     @cached_property
     def address(self) -> dict[Any, int]:

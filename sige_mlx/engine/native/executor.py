@@ -49,6 +49,9 @@ class NativeExecutor:
         arrays["value", self.lowered.graph.output] = output
         return mx.array(output), NativeRecord(arrays)
 
+    def holds(self, nbytes: int) -> None:
+        """Recordings are the process's own memory."""
+
     def bind(self, tiling: Tiling) -> Bound:
         """The edit's program on the tiles of an edit."""
         return self._edit.bind(tiling)
