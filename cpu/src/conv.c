@@ -113,6 +113,31 @@ static void run_thread(void *context, int64_t item, int thread) {
             run_chunk(j, chunk, index);
 }
 
+static sige_finish finish_of(const sige_conv *op) {
+    return (sige_finish){.out = &op->out,
+                         .c = op->c_out,
+                         .bias = op->bias,
+                         .vec = op->vec,
+                         .vec_stride = op->vec_stride,
+                         .sums = op->sums,
+                         .residual = op->has_residual ? &op->residual : NULL,
+                         .residual_resample = op->residual_resample,
+                         .n_outputs = op->n_outputs,
+                         .output = op->output};
+}
+
+static const char *check(const sige_op *of, const sige_checker *k) {
+    const sige_conv *op = &of->u.conv;
+    REQUIRE(sige_within(op->c_out, 1, SIGE_MAX_CHANNELS), "c_out must be positive and of a size that can exist");
+    PASS(sige_check_domain(k, &op->out, op->c_out));
+    REQUIRE(sige_within(op->n_sources, 1, SIGE_MAX_SOURCES), "n_sources must be 1 ... SIGE_MAX_SOURCES");
+    for (int i = 0; i < op->n_sources; i++)
+        PASS(sige_check_source(k, &op->source[i], &op->out));
+    REQUIRE(sige_has(k, op->weight), "weight must be a slot");
+    const sige_finish finish = finish_of(op);
+    return sige_check_finish(k, &finish);
+}
+
 static size_t counters_bytes(const sige_conv_job *j) {
     return sige_line(sizeof(atomic_llong)) + sige_line((size_t)j->chunks * sizeof(atomic_int));
 }
@@ -131,7 +156,8 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     j.weight = slots[op->weight];
     for (int i = 0; i < op->n_sources; i++)
         sige_conv_bind(&j.source[i], slots);
-    j.epilogue = sige_epilogue_of_conv(op, slots);
+    const sige_finish finish = finish_of(op);
+    j.epilogue = sige_epilogue_of(&finish, slots);
     j.pool = pool;
 
     char *shared = sige_pool_shared(pool);
@@ -148,4 +174,4 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
         sige_add_unit_sums(&j.units, unit_sums, slots[op->sums], op->c_out, pool);
 }
 
-const sige_op_type SIGE_OP_TYPE(conv) = {sizeof(sige_conv_job), plan, run};
+const sige_op_type SIGE_OP_TYPE(conv) = {offsetof(sige_op, u.conv.out), sizeof(sige_conv_job), check, plan, run};
