@@ -14,7 +14,6 @@ from sige_mlx.benchmark.workload import workload
 from sige_mlx.cli.self_check import Check, nmse
 from sige_mlx.editing.recording import Progress
 from sige_mlx.engine import Engine
-from sige_mlx.engine.engine import PRECISIONS
 from sige_mlx.engine.gpu import kernels
 from sige_mlx.engine.gpu.calls import Call
 from sige_mlx.engine.gpu.executor import tile_arrays
@@ -25,6 +24,7 @@ from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
 from sige_mlx.masks.difference import Mask
+from sige_mlx.nn.precisions import PRECISIONS
 
 UNET = {"image_size": 32, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (16,)}
 LABELS = {"crop_size": 64, "num_upsampling_layers": "normal"}

@@ -17,11 +17,9 @@ from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.module import parameters
+from sige_mlx.nn.precisions import PRECISIONS
 
 DEVICES = ("cpu", "gpu", "reference")
-
-PRECISIONS = {"float32": mx.float32, "float16": mx.float16}
-"""What the GPU stores activations and weights as."""
 
 
 class Record(Protocol):
@@ -97,8 +95,11 @@ class Engine:
         if device not in DEVICES:
             raise SigeError(f"device {device!r} is none: choose {', '.join(DEVICES[:-1])} or {DEVICES[-1]}")
         precision = precision or ("float16" if device == "gpu" else "float32")
-        if precision not in (PRECISIONS if device == "gpu" else ("float32",)):
-            raise SigeError(f"precision {precision!r} is not what device {device!r} computes in")
+        offered = [*PRECISIONS] if device == "gpu" else ["float32"]
+        if precision not in offered:
+            raise SigeError(
+                f"precision {precision!r} is not what device {device!r} computes in: choose {' or '.join(offered)}"
+            )
         for option, value, least in (("batch", batch, 1), ("tile", tile, 1), ("threads", threads, 0)):
             whole(value, option, least)
         self.device = device
