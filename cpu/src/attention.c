@@ -6,7 +6,7 @@
 
 /* First every head's keys and values are packed into panels (keys transposed: a panel is as many keys; of values:
  * features). Then blocks of queries are handed out: scores = q k^T, softmax along the keys, times the values. */
-enum { QUERIES = 24, MAX_HEADS = 1 << 10 };
+enum { QUERIES = 24 };
 
 typedef struct attention_job {
     const sige_attention *op;
@@ -23,7 +23,7 @@ typedef struct attention_job {
 static const char *check(const sige_op *of, const sige_checker *k) {
     const sige_attention *op = &of->u.attention;
     REQUIRE(sige_within(op->keys, 1, SIGE_MAX_SIZE), "keys must be positive");
-    REQUIRE(sige_within(op->heads, 1, MAX_HEADS) && sige_within(op->head_dim, 1, SIGE_MAX_SIZE),
+    REQUIRE(sige_within(op->heads, 1, SIGE_MAX_HEADS) && sige_within(op->head_dim, 1, SIGE_MAX_SIZE),
             "heads and head_dim must be positive");
     const int64_t width = (int64_t)op->heads * op->head_dim;
     REQUIRE(width <= SIGE_MAX_CHANNELS, "heads * head_dim is too large");

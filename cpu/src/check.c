@@ -1,6 +1,6 @@
 #include "check.h"
 
-enum { MAX_KERNEL = 7, MAX_STRIDE = 8, MAX_DOWN = 15 };
+enum { MAX_DOWN = 15 };
 
 bool sige_has(const sige_checker *k, int32_t slot) {
     if (!sige_within(slot, 0, k->n_slots - 1) || k->used->n == SIGE_MAX_USED)
@@ -93,9 +93,9 @@ static const char *check_outputs(const sige_checker *k, const sige_output *outpu
 const char *sige_check_source(const sige_checker *k, const sige_source *s, const sige_domain *out) {
     PASS(sige_check_tensor(k, &s->x));
     REQUIRE(s->x.n == out->n, "a source must have as many images as the output");
-    REQUIRE(sige_within(s->kh, 1, MAX_KERNEL) && sige_within(s->kw, 1, MAX_KERNEL),
+    REQUIRE(sige_within(s->kh, 1, SIGE_MAX_KERNEL) && sige_within(s->kw, 1, SIGE_MAX_KERNEL),
             "a kernel must be 1 ... 7 pixels high and wide");
-    REQUIRE(sige_within(s->stride, 1, MAX_STRIDE), "a stride must be 1 ... 8");
+    REQUIRE(sige_within(s->stride, 1, SIGE_MAX_STRIDE), "a stride must be 1 ... 8");
     REQUIRE(sige_within(s->pad_top, 0, s->kh) && sige_within(s->pad_left, 0, s->kw),
             "a padding must be 0 ... the kernel's size");
     REQUIRE(sige_within(s->pad_mode, 0, SIGE_PAD_MODES - 1), "pad_mode is not a sige_pad_mode");

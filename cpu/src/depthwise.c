@@ -6,7 +6,7 @@
 /* Units are computed a few at a time: neighbours in a row when all pixels are computed, listed ones otherwise. Their
  * input is gathered into a window, or one for each listed unit; then every panel of channels is computed and finished.
  */
-enum { STRIP = 4, MAX_TAPS = 49 };
+enum { STRIP = 4, MAX_TAPS = SIGE_MAX_KERNEL * SIGE_MAX_KERNEL };
 
 typedef struct depthwise_job {
     const sige_depthwise *op;

@@ -63,14 +63,14 @@ class Cost:
 
 def dense_cost(lowered: Lowered) -> Cost:
     """The dense pass."""
-    if lowered.groups.unfused:
+    if lowered.refused:
         return _unfused(lowered, None)
     return _cost(lowered.dense, {}, _recorded(lowered))
 
 
 def edit_cost(lowered: Lowered, tiling: Tiling) -> Cost:
     """One step of an edit. An empty edit runs nothing and costs nothing."""
-    if lowered.groups.unfused:
+    if lowered.refused:
         return _unfused(lowered, tiling)
     return _cost(Program() if tiling.empty else lowered.edit, tiling.counts, _recorded(lowered))
 

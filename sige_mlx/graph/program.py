@@ -20,8 +20,12 @@ class Slot(int):
 NONE = Slot(-1)
 """The slot that is not there."""
 
+# What an op takes at most.
 MAX_SOURCES = 4
 MAX_OUTPUTS = 4
+MAX_KERNEL = 7
+MAX_STRIDE = 8
+MAX_HEADS = 1024
 
 Counts = Mapping[Size, int]
 """The number of active tiles by the size of a plane."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +182,11 @@ def test_a_missing_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_
         library.library.cache_clear()
 
 
-def test_a_malformed_program_names_its_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine(Net((16, 16, 3), lambda m, x: m.wide(x), wide=conv(3, 4, 9)))
-    with pytest.raises(RuntimeError, match=r"^wide: op 0: a kernel must be"):
+def test_a_malformed_program_names_its_layer() -> None:
+    engine = Engine(Net((16, 16, 3), lambda m, x: m.wide(x), wide=conv(3, 4)))
+    ops = engine.lowered.dense.ops
+    ops[0] = dataclasses.replace(ops[0], vec_stride=-1)
+    with pytest.raises(RuntimeError, match=r"^wide: op 0: vec must be"):
         engine(**image(engine))
 
 

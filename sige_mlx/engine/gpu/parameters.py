@@ -12,7 +12,7 @@ from sige_mlx.engine.gpu.launch import in_device_memory
 from sige_mlx.engine.gpu.weights import pack
 from sige_mlx.engine.native.weights import Loader, folded
 from sige_mlx.graph import program as p
-from sige_mlx.graph.fusion import FusedDepthwise, Groups, Written
+from sige_mlx.graph.fusion import FusedConv, Groups
 from sige_mlx.graph.program import Kind, Program
 
 
@@ -26,7 +26,7 @@ class Parameters:
         self._arranged: dict[tuple[Any, Arrangement], mx.array] = {}
         self.affines: dict[tuple[Any, Any], mx.array] = {}
         """Of norms that are the same every time, by the keys of their FOLDED slots: scale and shift are one array."""
-        written = {op.value: op for op in groups.ops if isinstance(op, Written)}
+        written = {op.value: op for op in groups.ops if isinstance(op, FusedConv)}
         for op in dense.ops:
             if isinstance(op, p.Conv | p.Depthwise) and op.weight != p.NONE:
                 key = dense.buffers[op.weight].key
@@ -68,14 +68,13 @@ class Parameters:
     def _floats(self, name: str) -> mx.array:
         return mx.array(self._load(name)).astype(mx.float32)
 
-    def _weight(self, op: p.Conv | p.Depthwise, written: Written) -> mx.array:
-        if isinstance(written, FusedDepthwise):
-            assert written.source.weight is not None
-            by_channel = self._floats(written.source.weight)
+    def _weight(self, op: p.Conv | p.Depthwise, written: FusedConv) -> mx.array:
+        if written.by_channel:
+            by_channel = self._floats(*written.weights(0))
             return mx.contiguous(by_channel.reshape(by_channel.shape[0], -1).T.astype(self._dtype))
         assert isinstance(op, p.Conv)
         parts, read = [], iter(op.source)
-        for at, source in enumerate(written.sources):
+        for at, source in enumerate(written.terms):
             rows = mx.concatenate([self._floats(name) for name in written.weights(at)])
             weight = rows.reshape(-1, *source.weight_shape[1:]).astype(self._dtype)
             if source.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards

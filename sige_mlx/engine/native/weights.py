@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sige_mlx.engine.native.library import header, library
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.graph import program as p
-from sige_mlx.graph.fusion import FusedConv, FusedDepthwise, Groups, Written
+from sige_mlx.graph.fusion import FusedConv, Groups
 from sige_mlx.graph.program import Buffer, Kind, Program
 
 Floats = npt.NDArray[np.float32]
@@ -31,13 +31,15 @@ class PackedWeights:
     def __init__(self, groups: Groups, dense: Program, load: Loader):
         self._load = load
         self._arrays: dict[tuple[Kind, object], npt.NDArray[np.generic]] = {}
-        written = {op.value: op for op in groups.ops if isinstance(op, Written)}
-        for op in dense.ops:
-            if isinstance(op, p.Conv | p.Depthwise) and op.weight != p.NONE:
-                value = dense.buffers[op.weight].key
-                self._arrays[Kind.WEIGHT, value] = self._pack(op, written[value])
+        written = {op.value: op for op in groups.ops if isinstance(op, FusedConv)}
+        convs = {dense.buffers[op.weight].key: op for op in dense.ops if isinstance(op, p.Conv)}
         for b in dense.buffers:
-            if b.kind is Kind.PARAM:
+            if b.kind is Kind.WEIGHT:
+                conv = written[b.key]
+                self._arrays[b.kind, b.key] = (
+                    self._by_channel(conv) if conv.by_channel else self._pack(convs[b.key], conv)
+                )
+            elif b.kind is Kind.PARAM:
                 self._arrays[b.kind, b.key] = self._floats(b.key)
             elif b.kind is Kind.BIAS:
                 sums = [np.sum([self._floats(name) for name in names], axis=0) for names in b.key]
@@ -56,28 +58,25 @@ class PackedWeights:
     def _floats(self, name: str) -> Floats:
         return np.ascontiguousarray(self._load(name), np.float32)
 
-    def _pack(self, op: p.Conv | p.Depthwise, written: Written) -> npt.NDArray[np.generic]:
-        if isinstance(written, FusedDepthwise):
-            assert written.source.weight is not None
-            by_channel = self._floats(written.source.weight)
-            return np.ascontiguousarray(by_channel.reshape(len(by_channel), -1).T)
-        assert isinstance(op, p.Conv)
-        return self._pack_conv(op, written)
+    def _by_channel(self, conv: FusedConv) -> Floats:
+        (name,) = conv.weights(0)
+        weight = self._floats(name)
+        return np.ascontiguousarray(weight.reshape(len(weight), -1).T)
 
-    def _pack_conv(self, op: p.Conv, conv: FusedConv) -> npt.NDArray[np.uint8]:
+    def _pack(self, op: p.Conv, conv: FusedConv) -> npt.NDArray[np.uint8]:
         lib, structs = library(), header().structs
         weights = (structs["sige_weights"] * len(op.source))()
         alive = []
         i = 0
-        for at, source in enumerate(conv.sources):
+        for at, term in enumerate(conv.terms):
             array = np.concatenate([self._floats(name) for name in conv.weights(at)])
-            if source.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
+            if term.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
                 array = np.ascontiguousarray(array[:, ::-1, ::-1])
             alive.append(array)
             first = 0
-            for _ in source.reads:
+            for _ in term.reads:
                 data = array.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-                weights[i] = structs["sige_weights"](data, source.weight_shape[-1], first)
+                weights[i] = structs["sige_weights"](data, term.weight_shape[-1], first)
                 first += op.source[i].x.c
                 i += 1
         struct = marshal([op])[0].u.conv
