@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.program import Counts, Kind, Program, ProgramOp
+from sige_mlx.graph.program import Kind, Program
 from sige_mlx.graph.tiling import Size, Tiling
 
 FLOAT = 4
@@ -62,28 +62,26 @@ class Cost:
 
 def dense_cost(lowered: Lowered) -> Cost:
     """The dense pass."""
-    if lowered.refused:
-        return _unfused(lowered, None)
-    return _cost(lowered.dense, {}, _recorded(lowered))
+    return _cost(lowered, None)
 
 
 def edit_cost(lowered: Lowered, tiling: Tiling) -> Cost:
     """One step of an edit. An empty edit runs nothing and costs nothing."""
+    return _cost(lowered, tiling)
+
+
+def _cost(lowered: Lowered, tiling: Tiling | None) -> Cost:
     if lowered.refused:
         return _unfused(lowered, tiling)
-    return _cost(Program() if tiling.empty else lowered.edit, tiling.counts, _recorded(lowered))
-
-
-def _recorded(lowered: Lowered) -> int:
-    return sum(buffer.nbytes for buffer in lowered.recorded.values())
-
-
-def _cost(program: Program, counts: Counts, recorded_nbytes: int) -> Cost:
-    ops = tuple(_op_cost(op, layer, counts) for op, layer in zip(program.ops, program.names, strict=True))
-    weights = sum(op.work(counts).weights for op in program.ops)
+    program = lowered.dense if tiling is None else Program() if tiling.empty else lowered.edit
+    counts, ops, weights = {} if tiling is None else tiling.counts, [], 0
+    for op, layer in zip(program.ops, program.names, strict=True):
+        work, kind = op.work(counts), type(op).__name__.lower()
+        ops.append(OpCost(layer, kind, work.plane, work.channels, work.tiles, work.macs, FLOAT * work.floats))
+        weights += work.weights
     vectors = sum(b.nbytes for b in program.buffers if b.kind in (Kind.BIAS, Kind.PARAM, Kind.FOLDED))
-    tiles = {size: counts[size] for size in program.planes}
-    return Cost(ops, FLOAT * weights + vectors, recorded_nbytes, tiles)
+    recorded = sum(b.nbytes for b in lowered.recorded.values())
+    return Cost(tuple(ops), FLOAT * weights + vectors, recorded, {size: counts[size] for size in program.planes})
 
 
 def _unfused(lowered: Lowered, tiling: Tiling | None) -> Cost:
@@ -100,9 +98,3 @@ def _unfused(lowered: Lowered, tiling: Tiling | None) -> Cost:
     weights = {path: math.prod(n.param_shapes[name]) for n in graph.nodes for name, path in n.params.items()}
     kept = sum(math.prod(node.shape) for node in graph.nodes)
     return Cost(tuple(ops), FLOAT * sum(weights.values()), FLOAT * kept, {})
-
-
-def _op_cost(op: ProgramOp, layer: str, counts: Counts) -> OpCost:
-    work = op.work(counts)
-    kind = type(op).__name__.lower()
-    return OpCost(layer, kind, work.plane, work.channels, work.tiles, work.macs, FLOAT * work.floats)
