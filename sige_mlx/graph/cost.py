@@ -17,6 +17,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.program import Kind, Program
 from sige_mlx.graph.tiling import Size, Tiling
@@ -71,16 +72,17 @@ def edit_cost(lowered: Lowered, tiling: Tiling) -> Cost:
 
 
 def _cost(lowered: Lowered, tiling: Tiling | None) -> Cost:
-    if lowered.refused:
+    try:
+        recorded = sum(b.nbytes for b in lowered.recorded.values())
+        program = lowered.dense if tiling is None else Program() if tiling.empty else lowered.edit
+    except SigeError:
         return _unfused(lowered, tiling)
-    program = lowered.dense if tiling is None else Program() if tiling.empty else lowered.edit
     counts, ops, weights = {} if tiling is None else tiling.counts, [], 0
     for op, layer in zip(program.ops, program.names, strict=True):
         work, kind = op.work(counts), type(op).__name__.lower()
         ops.append(OpCost(layer, kind, work.plane, work.channels, work.tiles, work.macs, FLOAT * work.floats))
         weights += work.weights
     vectors = sum(b.nbytes for b in program.buffers if b.kind in (Kind.BIAS, Kind.PARAM, Kind.FOLDED))
-    recorded = sum(b.nbytes for b in lowered.recorded.values())
     return Cost(tuple(ops), FLOAT * weights + vectors, recorded, {size: counts[size] for size in program.planes})
 
 

@@ -67,15 +67,6 @@ class Lowered:
         """The program of every edit."""
         return lower(self.graph, self.groups, self.regions, self.tile)
 
-    @cached_property
-    def refused(self) -> str | None:
-        """Why nothing but the reference executor runs the network, if so."""
-        try:
-            _ = self.dense, self.recording
-        except SigeError as error:
-            return str(error)
-        return None
-
     @property
     def planes(self) -> list[Size]:
         """The planes that edits compute in tiles, the largest first."""

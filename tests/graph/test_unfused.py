@@ -35,6 +35,10 @@ def one_tile() -> Mask:
     return mask
 
 
+def in_five_forms(m: Any, h: Tensor) -> Tensor:
+    return m.a(h) + m.b(nn.silu(h)) + m.c(nn.relu(h)) + m.s(nn.tanh(h)) + m.z1(nn.leaky_relu(h))
+
+
 REFUSED: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
     "an addition of a concatenation": (lambda m, x: m.b(m.w(nn.concat([m.a(x), x]) + nn.concat([x, x]))), "Add"),
     "a vector added to what is no convolution": (lambda m, x: m.b(x + m.v(m.d(m.d(x)))), "Add"),
@@ -87,12 +91,8 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
         lambda m, x: m.five(m.n5(nn.concat([m.a(x), m.b(x), m.c(x), m.s(x), m.z1(x)]))),
         "n5",
     ),
-    "a value read in five forms": (
-        lambda m, x: (lambda h: m.a(h) + m.b(nn.silu(h)) + m.c(nn.relu(h)) + m.s(nn.tanh(h)) + m.z1(nn.leaky_relu(h)))(
-            m.g8(x)
-        ),
-        "g8",
-    ),
+    "a value read in five forms": (lambda m, x: in_five_forms(m, m.g8(x)), "g8"),
+    "a norm read in five forms": (lambda m, x: in_five_forms(m, m.n(m.g8(x))), "g8"),
 }
 
 MORE = {

@@ -1,6 +1,6 @@
 """The last pass: every group becomes ops over slots."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sige_mlx.errors import SigeError
@@ -95,22 +95,13 @@ class _Emitting:
         (top, _), (left, _) = term.padding
         reach = kh > 1 or kw > 1 or term.stride > 1
         halo = reach or read.resample != 0 or term.transposed
-        form, tensor = Form.of(read), self.storage.tensor
-        shape = (kh, kw, term.stride, top, left, PAD_MODES.index(term.pad_mode))
-        if self.forms.ready(read):
-            return p.Source(tensor(read.value, form, domain, halo), *shape, read.resample)
-        scale, shift, stride = self.affine(form)
-        return p.Source(
-            tensor(read.value, RAW if read.mod else form, domain, halo),
-            *shape,
-            resample=1 if term.transposed else read.resample,
-            zeros=int(term.transposed),
-            scale=scale,
-            shift=shift,
-            stride_affine=stride,
-            act=ACTIVATIONS.index(form.act),
-            mod=self.storage.modulation(read.mod, domain, reach) if read.mod else None,
-        )
+        resample, zeros = (1, 1) if term.transposed else (read.resample, 0)
+        form = Form.of(read)
+        done = RAW if self.forms.ready(read) else form  # as it is read
+        x = self.storage.tensor(read.value, RAW if done.mod else form, domain, halo)
+        mod = self.storage.modulation(done.mod, domain, reach) if done.mod else None
+        shape = kh, kw, term.stride, top, left, PAD_MODES.index(term.pad_mode), resample, zeros
+        return p.Source(x, *shape, *self.affine(done), ACTIVATIONS.index(done.act), mod)
 
     def residual(self, op: FusedConv, domain: p.Domain) -> tuple[p.Tensor | None, int]:
         """What an epilogue adds, and how it is resampled."""
@@ -130,15 +121,19 @@ class _Emitting:
             # With fresh statistics blocks can be normalised only when these are known, from raw ones: see `norm`.
             raw_first = [RAW if f.norm in self.fresh else f for f in self.forms.of(op.value)]
             arrays = self.storage.new_blocks(op.value, raw_first)
-        if len(arrays) > p.MAX_OUTPUTS:
-            raise unsupported(self.graph.nodes[op.value], f"is read in more than {p.MAX_OUTPUTS} forms")
-        return tuple(self.output(dst, form, domain, op.act) for form, dst in arrays.items())
+        return self.outputs(op.value, arrays, domain, op.act)
 
-    def output(self, dst: Slot, form: Form, domain: p.Domain, act: Activation | None = None) -> p.Output:
-        """A form as an epilogue writes it; `act` is the op's own activation."""
-        scale, shift, stride = self.affine(form)
-        mod = self.storage.modulation(form.mod, domain, halo=False) if form.mod else None
-        return p.Output(dst, scale, shift, stride, ACTIVATIONS.index(form.act or act), mod)
+    def outputs(
+        self, value: int, arrays: Mapping[Form, Slot], domain: p.Domain, act: Activation | None = None
+    ) -> tuple[p.Output, ...]:
+        """A value's forms as an epilogue writes them; `act` is the op's own activation."""
+        if len(arrays) > p.MAX_OUTPUTS:
+            raise unsupported(self.graph.nodes[value], f"is read in more than {p.MAX_OUTPUTS} forms")
+        made = []
+        for form, dst in arrays.items():
+            mod = self.storage.modulation(form.mod, domain, halo=False) if form.mod else None
+            made.append(p.Output(dst, *self.affine(form), ACTIVATIONS.index(form.act or act), mod))
+        return tuple(made)
 
     def affine(self, form: Form) -> tuple[Slot, Slot, int]:
         """A form's scale and shift, and the floats from one image's to the next."""
@@ -170,33 +165,25 @@ class _Emitting:
             return NONE
         n, h, w, c = op.shape
         if domain.list == NONE:
-            self.sums[op.value] = self.storage.new("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c))
+            sums = self.storage.new("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c))
         else:
             self.partial.add(op.value)
-            self.sums[op.value] = self.build.blocks((h, w), 2, c)
-        return self.sums[op.value]
+            sums = self.build.blocks((h, w), 2, c)
+        self.sums[op.value] = sums
+        return sums
 
     def norm(self, norm: FusedNorm) -> None:
         """Statistics, then the blocks in the forms that waited for them."""
         for value in norm.parts:
             self.complete_sums(value)
         n, h, w, _ = self.graph.nodes[norm.parts[0]].shape
-        c = self.graph.nodes[norm.value].shape[-1]
-        scale, shift = self.norm_slots(norm.value)
-        op = p.Norm(
-            n=n,
-            pixels=h * w,
-            groups=norm.groups,
-            sums=tuple(self.sums[v] for v in norm.parts),
-            tiles=(self.storage.tiles_in((h, w)),) * len(norm.parts),
-            c=tuple(self.graph.nodes[v].shape[-1] for v in norm.parts),
-            weight=NONE if norm.weight is None else self.build.slot(Kind.PARAM, norm.weight, (c,)),
-            bias=NONE if norm.bias is None else self.build.slot(Kind.PARAM, norm.bias, (c,)),
-            mod=NONE if norm.film is None else self.whole(norm.film),
-            scale=scale,
-            shift=shift,
-            eps=norm.eps,
+        c = tuple(self.graph.nodes[v].shape[-1] for v in norm.parts)
+        sums, tiles = tuple(self.sums[v] for v in norm.parts), (self.storage.tiles_in((h, w)),) * len(c)
+        weight, bias = (
+            NONE if name is None else self.build.slot(Kind.PARAM, name, (sum(c),)) for name in (norm.weight, norm.bias)
         )
+        film, affine = NONE if norm.film is None else self.whole(norm.film), self.norm_slots(norm.value)
+        op = p.Norm(n, h * w, norm.groups, sums, tiles, c, weight, bias, film, *affine, norm.eps)
         self.build.emit(op, self.name(norm.norm))
         for value in norm.parts:
             self.rewrite_blocks(value, [f for f in self.forms.of(value) if f.norm == norm.value], norm.value)
@@ -220,8 +207,7 @@ class _Emitting:
             return
         c, domain = self.graph.nodes[value].shape[-1], self.storage.active(value)
         source = p.Source(self.storage.tensor(value, RAW, domain, halo=False), 1, 1, 1, 0, 0)
-        made = self.storage.new_blocks(value, forms)
-        outputs = tuple(self.output(dst, form, domain) for form, dst in made.items())
+        outputs = self.outputs(value, self.storage.new_blocks(value, forms), domain)
         self.build.emit(p.Depthwise(domain, c, NONE, NONE, NONE, None, 0, source, outputs), self.name(node))
 
     # ---- attention
