@@ -189,9 +189,8 @@ class Engine:
             raise SigeError("only the dense pass and edits in tiles can be profiled, on device 'cpu'")
         given = self._with_embeddings(self._checked(inputs))
         if prepared is None:
-            return self.lowered.dense, self.executor.profile(given)
-        record = self._recorded(prepared, step).record
-        return self.lowered.edit, self.executor.profile_edit(prepared.bound, record, given)
+            return self.executor.profile(given)
+        return self.executor.profile(given, prepared.bound, self._recorded(prepared, step).record)
 
     def forget(self, step: Hashable | None = None) -> None:
         """Drops what was recorded under `step`, or everything."""

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -30,15 +31,14 @@ class PackedWeights:
 
     def __init__(self, groups: Groups, dense: Program, load: Loader):
         self._load = load
-        self._arrays: dict[tuple[Kind, object], npt.NDArray[np.generic]] = {}
+        self._arrays: dict[tuple[Kind, object], npt.NDArray[np.float32] | npt.NDArray[np.uint8]] = {}
         written = {op.value: op for op in groups.ops if isinstance(op, FusedConv)}
         convs = {dense.buffers[op.weight].key: op for op in dense.ops if isinstance(op, p.Conv)}
         for b in dense.buffers:
             if b.kind is Kind.WEIGHT:
                 conv = written[b.key]
-                self._arrays[b.kind, b.key] = (
-                    self._by_channel(conv) if conv.by_channel else self._pack(convs[b.key], conv)
-                )
+                packed = self._by_channel(conv) if conv.by_channel else self._pack(convs[b.key], conv)
+                self._arrays[b.kind, b.key] = packed
             elif b.kind is Kind.PARAM:
                 self._arrays[b.kind, b.key] = self._floats(b.key)
             elif b.kind is Kind.BIAS:
@@ -51,37 +51,29 @@ class PackedWeights:
         """The array that belongs into a slot of one of these kinds."""
         return self._arrays[buffer.kind, buffer.key]
 
-    @property
-    def nbytes(self) -> int:
-        return sum(a.nbytes for a in self._arrays.values())
-
     def _floats(self, name: str) -> Floats:
         return np.ascontiguousarray(self._load(name), np.float32)
 
     def _by_channel(self, conv: FusedConv) -> Floats:
-        (name,) = conv.weights(0)
-        weight = self._floats(name)
+        weight = self._floats(*conv.weights(0))
         return np.ascontiguousarray(weight.reshape(len(weight), -1).T)
 
     def _pack(self, op: p.Conv, conv: FusedConv) -> npt.NDArray[np.uint8]:
-        lib, structs = library(), header().structs
-        weights = (structs["sige_weights"] * len(op.source))()
+        lib, struct_of = library(), header().structs["sige_weights"]
+        weights: list[Any] = []
         alive = []
-        i = 0
         for at, term in enumerate(conv.terms):
             array = np.concatenate([self._floats(name) for name in conv.weights(at)])
             if term.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
                 array = np.ascontiguousarray(array[:, ::-1, ::-1])
             alive.append(array)
-            first = 0
+            data, first = array.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), 0
             for _ in term.reads:
-                data = array.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-                weights[i] = structs["sige_weights"](data, term.weight_shape[-1], first)
-                first += op.source[i].x.c
-                i += 1
+                weights.append(struct_of(data, term.weight_shape[-1], first))
+                first += op.source[len(weights) - 1].x.c
         struct = marshal([op])[0].u.conv
         packed = aligned(4 * lib.sige_pack_size(ctypes.byref(struct)))
-        lib.sige_pack(ctypes.byref(struct), weights, packed.ctypes.data)
+        lib.sige_pack(ctypes.byref(struct), (struct_of * len(weights))(*weights), packed.ctypes.data)
         return packed
 
 
