@@ -184,5 +184,8 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     sige_pool_for(pool, (j.list ? op->heads : heads) * blocks, run_queries, &j);
 }
 
-const sige_op_type SIGE_OP_TYPE(attention) = {offsetof(sige_op, u.attention.out), sizeof(attention_job), check, plan,
-                                              run};
+const sige_op_type SIGE_OP_TYPE(attention) = {.domain = offsetof(sige_op, u.attention.out),
+                                              .plan_bytes = sizeof(attention_job),
+                                              .check = check,
+                                              .plan = plan,
+                                              .run = run};

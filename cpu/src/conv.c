@@ -9,8 +9,8 @@ enum { BLOCK_K = 256 };
 
 /* acc of all pixels = those sources of a panel that are computed by Winograd. */
 static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const float *w, int width) {
-    const sige_method method = j->plan.winograd;
-    const int c = j->plan.winograd_c, parts = sige_winograd_parts(method), rows = chunk->n_units * parts;
+    const sige_method method = j->layout.winograd;
+    const int c = j->layout.winograd_c, parts = sige_winograd_parts(method), rows = chunk->n_units * parts;
     const float *x = sige_chunk_at(chunk, j->transformed);
     float *products = sige_chunk_at(chunk, j->products);
     uint32_t off[SIGE_CHUNK_UNITS * 4], row[SIGE_CHUNK_UNITS * 4];
@@ -62,9 +62,9 @@ static void multiply_direct(const sige_conv_source *s, const sige_pixels *pixels
 }
 
 static void multiply(const sige_conv_job *j, sige_chunk *chunk, int panel) {
-    const float *w = j->weight + panel * j->plan.panel_k * SIGE_PANEL;
+    const float *w = j->weight + panel * j->layout.panel_k * SIGE_PANEL;
     const int width = sige_panel_width(panel * SIGE_PANEL, j->op->c_out);
-    bool fresh = j->plan.winograd == SIGE_DIRECT;
+    bool fresh = j->layout.winograd == SIGE_DIRECT;
     if (!fresh)
         multiply_winograd(j, chunk, w, width);
     for (int i = 0; i < j->op->n_sources; i++) {
@@ -174,4 +174,8 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
         sige_add_unit_sums(&j.units, unit_sums, slots[op->sums], op->c_out, pool);
 }
 
-const sige_op_type SIGE_OP_TYPE(conv) = {offsetof(sige_op, u.conv.out), sizeof(sige_conv_job), check, plan, run};
+const sige_op_type SIGE_OP_TYPE(conv) = {.domain = offsetof(sige_op, u.conv.out),
+                                         .plan_bytes = sizeof(sige_conv_job),
+                                         .check = check,
+                                         .plan = plan,
+                                         .run = run};

@@ -189,5 +189,8 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
         sige_add_unit_sums(&j.units, unit_sums, slots[op->sums], op->c, pool);
 }
 
-const sige_op_type SIGE_OP_TYPE(depthwise) = {offsetof(sige_op, u.depthwise.out), sizeof(depthwise_job), check, plan,
-                                              run};
+const sige_op_type SIGE_OP_TYPE(depthwise) = {.domain = offsetof(sige_op, u.depthwise.out),
+                                              .plan_bytes = sizeof(depthwise_job),
+                                              .check = check,
+                                              .plan = plan,
+                                              .run = run};

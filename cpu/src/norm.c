@@ -112,4 +112,4 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
             finish_group(&j, image, g * width, width);
 }
 
-const sige_op_type SIGE_OP_TYPE(norm) = {0, 0, check, plan, run};
+const sige_op_type SIGE_OP_TYPE(norm) = {.check = check, .plan = plan, .run = run};

@@ -33,4 +33,4 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     sige_pool_for(pool, (int64_t)op->x.n * op->x.h, paste_row, &j);
 }
 
-const sige_op_type SIGE_OP_TYPE(paste) = {0, 0, check, plan, run};
+const sige_op_type SIGE_OP_TYPE(paste) = {.check = check, .plan = plan, .run = run};
