@@ -28,8 +28,9 @@ from sige_mlx.converters.network import VERSION, Recognised, recognised
 from sige_mlx.converters.source import find
 from sige_mlx.errors import SigeError
 from sige_mlx.families import FAMILIES
+from sige_mlx.nn.precisions import PRECISIONS
 
-DTYPES = ("float32", "float16")
+DTYPES = tuple(PRECISIONS)
 _CHUNK = 1 << 23
 
 Progress = Callable[[str, int, int], object]

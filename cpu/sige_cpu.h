@@ -38,6 +38,9 @@ extern "C" {
 enum { SIGE_NONE = -1 };       /* a slot that is not there */
 enum { SIGE_MAX_SOURCES = 4 }; /* sources of one convolution or normalisation */
 enum { SIGE_MAX_OUTPUTS = 4 }; /* outputs written by one epilogue */
+enum { SIGE_MAX_KERNEL = 7 };  /* a kernel's height and width */
+enum { SIGE_MAX_STRIDE = 8 };
+enum { SIGE_MAX_HEADS = 1024 };
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
@@ -99,7 +102,7 @@ typedef enum sige_pad_mode { SIGE_PAD_ZERO = 0, SIGE_PAD_REFLECT = 1, SIGE_PAD_M
 /* One input of a convolution. Output pixel (y, x) reads, for tap (ky, kx), pixel
  *   (y * stride + ky - pad_top, x * stride + kx - pad_left)
  * of x as it looks resampled. Outside of that image it reads zero, or, reflected, the pixel as far inside of the border
- * pixel, which is not repeated (and zero as soon as that is outside, too). Kernels are up to 7 x 7, strides up to 8, a
+ * pixel, which is not repeated (and zero as soon as that is outside, too). A
  * padding is at most the kernel's size. */
 typedef struct sige_source {
     sige_tensor x;

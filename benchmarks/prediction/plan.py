@@ -1,10 +1,10 @@
 """The steps of a pass, which is all that a prediction asks of the GPU engine: what they compute and launch."""
 
-from sige_mlx.engine.engine import PRECISIONS
 from sige_mlx.engine.gpu.compiled import Compiled, Step
 from sige_mlx.engine.gpu.sizes import Sizes
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.tiling import Tiling
+from sige_mlx.nn.precisions import PRECISIONS
 
 PRECISION = "float16"
 """What values and weights are stored as."""

@@ -15,7 +15,7 @@ from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
-from sige_mlx.graph.program import NONE, Counts, Multiplying
+from sige_mlx.graph.program import NONE, Counts
 from sige_mlx.graph.tiling import Size
 
 
@@ -111,7 +111,7 @@ def _pass(what: str, percent: float | None, steps: Sequence[Step], counts: Count
                 kind=_kind(step),
                 kernel=launch.kernel.name,
                 threadgroups=groups,
-                macs=step.op.macs(counts) if isinstance(step.op, Multiplying) else 0,
+                macs=step.op.work(counts).macs,
                 nbytes=nbytes,
                 bounds=bounds.of_kernel(nbytes, counters, groups),
             )
@@ -128,10 +128,8 @@ def _launch(step: Step) -> Launch:
 def _kind(step: Step) -> str:
     """What an op computes, and where it computes a plane, on which."""
     name = type(step.op).__name__.lower()
-    if isinstance(step.op, Multiplying):
-        out = step.op.out
-        return f"{name} {out.h}x{out.w} {'dense' if out.list == NONE else 'tiles'}"
-    return name
+    out = getattr(step.op, "out", None)
+    return f"{name} {out.h}x{out.w} {'dense' if out.list == NONE else 'tiles'}" if out else name
 
 
 def slowest(calls: Iterable[PredictedCall]) -> str:

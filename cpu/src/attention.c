@@ -20,6 +20,25 @@ typedef struct attention_job {
     sige_pool *pool;
 } attention_job;
 
+static const char *check(const sige_op *of, const sige_checker *k) {
+    const sige_attention *op = &of->u.attention;
+    REQUIRE(sige_within(op->keys, 1, SIGE_MAX_SIZE), "keys must be positive");
+    REQUIRE(sige_within(op->heads, 1, SIGE_MAX_HEADS) && sige_within(op->head_dim, 1, SIGE_MAX_SIZE),
+            "heads and head_dim must be positive");
+    const int64_t width = (int64_t)op->heads * op->head_dim;
+    REQUIRE(width <= SIGE_MAX_CHANNELS, "heads * head_dim is too large");
+    PASS(sige_check_domain(k, &op->out, (int32_t)width));
+    const int32_t strides[3] = {op->q_stride, op->k_stride, op->v_stride};
+    for (int i = 0; i < 3; i++)
+        REQUIRE(sige_within(strides[i], (int32_t)width, SIGE_MAX_SIZE), "a stride must be at least heads * head_dim");
+    REQUIRE(sige_bounded(sige_bounded(op->out.n, op->keys), 2 * width + 32) <= SIGE_MAX_FLOATS,
+            "keys * heads * head_dim is too large");
+    REQUIRE(sige_has(k, op->q) && sige_has(k, op->k) && sige_has(k, op->v) && sige_has(k, op->dst),
+            "q, k, v and dst must be slots");
+    REQUIRE(op->scale >= 0, "scale must not be negative");
+    return NULL;
+}
+
 /* A thread's scores: key panels of [QUERIES][SIGE_PANEL]. The rows of a query are gathered from them for the softmax
  * and for the second product, so they are followed by [QUERIES][keys], and by the product's [QUERIES][SIGE_PANEL]. */
 static size_t score_floats(const attention_job *j) { return (size_t)QUERIES * SIGE_PANEL * (size_t)j->key_panels; }
@@ -165,4 +184,8 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     sige_pool_for(pool, (j.list ? op->heads : heads) * blocks, run_queries, &j);
 }
 
-const sige_op_type SIGE_OP_TYPE(attention) = {sizeof(attention_job), plan, run};
+const sige_op_type SIGE_OP_TYPE(attention) = {.domain = offsetof(sige_op, u.attention.out),
+                                              .plan_bytes = sizeof(attention_job),
+                                              .check = check,
+                                              .plan = plan,
+                                              .run = run};

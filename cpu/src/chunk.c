@@ -78,7 +78,7 @@ static void list_pixels(const sige_conv_source *s, const sige_chunk *chunk, bool
 
 /* To [point][unit, part][channel], for all sources together. */
 static void transform(const sige_conv_job *j, const sige_conv_source *s, sige_chunk *chunk) {
-    const size_t c = (size_t)s->op->x.c, all_c = (size_t)j->plan.winograd_c;
+    const size_t c = (size_t)s->op->x.c, all_c = (size_t)j->layout.winograd_c;
     const size_t parts = (size_t)sige_winograd_parts(s->method);
     float *out = sige_chunk_at(chunk, j->transformed) + s->first_c;
     for (int u = 0; u < chunk->n_units; u++, out += parts * all_c) {

@@ -19,6 +19,17 @@ static inline int sige_resampled(int length, int resample) {
     return resample < 0 ? length >> -resample : length << resample;
 }
 
+/* What an op says of its epilogue: the arrays still are slots. */
+typedef struct sige_finish {
+    const sige_domain *out;
+    int32_t c; /* channels */
+    int32_t bias, vec, vec_stride, sums;
+    const sige_tensor *residual; /* NULL: none */
+    int32_t residual_resample;
+    int32_t n_outputs;
+    const sige_output *output;
+} sige_finish;
+
 /* Bytes, rounded up so that what follows in scratch memory starts on a cache line of its own. */
 static inline size_t sige_line(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 

@@ -9,8 +9,8 @@ enum { BLOCK_K = 256 };
 
 /* acc of all pixels = those sources of a panel that are computed by Winograd. */
 static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const float *w, int width) {
-    const sige_method method = j->plan.winograd;
-    const int c = j->plan.winograd_c, parts = sige_winograd_parts(method), rows = chunk->n_units * parts;
+    const sige_method method = j->layout.winograd;
+    const int c = j->layout.winograd_c, parts = sige_winograd_parts(method), rows = chunk->n_units * parts;
     const float *x = sige_chunk_at(chunk, j->transformed);
     float *products = sige_chunk_at(chunk, j->products);
     uint32_t off[SIGE_CHUNK_UNITS * 4], row[SIGE_CHUNK_UNITS * 4];
@@ -62,9 +62,9 @@ static void multiply_direct(const sige_conv_source *s, const sige_pixels *pixels
 }
 
 static void multiply(const sige_conv_job *j, sige_chunk *chunk, int panel) {
-    const float *w = j->weight + panel * j->plan.panel_k * SIGE_PANEL;
+    const float *w = j->weight + panel * j->layout.panel_k * SIGE_PANEL;
     const int width = sige_panel_width(panel * SIGE_PANEL, j->op->c_out);
-    bool fresh = j->plan.winograd == SIGE_DIRECT;
+    bool fresh = j->layout.winograd == SIGE_DIRECT;
     if (!fresh)
         multiply_winograd(j, chunk, w, width);
     for (int i = 0; i < j->op->n_sources; i++) {
@@ -113,6 +113,31 @@ static void run_thread(void *context, int64_t item, int thread) {
             run_chunk(j, chunk, index);
 }
 
+static sige_finish finish_of(const sige_conv *op) {
+    return (sige_finish){.out = &op->out,
+                         .c = op->c_out,
+                         .bias = op->bias,
+                         .vec = op->vec,
+                         .vec_stride = op->vec_stride,
+                         .sums = op->sums,
+                         .residual = op->has_residual ? &op->residual : NULL,
+                         .residual_resample = op->residual_resample,
+                         .n_outputs = op->n_outputs,
+                         .output = op->output};
+}
+
+static const char *check(const sige_op *of, const sige_checker *k) {
+    const sige_conv *op = &of->u.conv;
+    REQUIRE(sige_within(op->c_out, 1, SIGE_MAX_CHANNELS), "c_out must be positive and of a size that can exist");
+    PASS(sige_check_domain(k, &op->out, op->c_out));
+    REQUIRE(sige_within(op->n_sources, 1, SIGE_MAX_SOURCES), "n_sources must be 1 ... SIGE_MAX_SOURCES");
+    for (int i = 0; i < op->n_sources; i++)
+        PASS(sige_check_source(k, &op->source[i], &op->out));
+    REQUIRE(sige_has(k, op->weight), "weight must be a slot");
+    const sige_finish finish = finish_of(op);
+    return sige_check_finish(k, &finish);
+}
+
 static size_t counters_bytes(const sige_conv_job *j) {
     return sige_line(sizeof(atomic_llong)) + sige_line((size_t)j->chunks * sizeof(atomic_int));
 }
@@ -131,7 +156,8 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     j.weight = slots[op->weight];
     for (int i = 0; i < op->n_sources; i++)
         sige_conv_bind(&j.source[i], slots);
-    j.epilogue = sige_epilogue_of_conv(op, slots);
+    const sige_finish finish = finish_of(op);
+    j.epilogue = sige_epilogue_of(&finish, slots);
     j.pool = pool;
 
     char *shared = sige_pool_shared(pool);
@@ -148,4 +174,8 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
         sige_add_unit_sums(&j.units, unit_sums, slots[op->sums], op->c_out, pool);
 }
 
-const sige_op_type SIGE_OP_TYPE(conv) = {sizeof(sige_conv_job), plan, run};
+const sige_op_type SIGE_OP_TYPE(conv) = {.domain = offsetof(sige_op, u.conv.out),
+                                         .plan_bytes = sizeof(sige_conv_job),
+                                         .check = check,
+                                         .plan = plan,
+                                         .run = run};

@@ -34,7 +34,7 @@ typedef struct sige_conv_source {
 
 typedef struct sige_conv_job {
     const sige_conv *op;
-    sige_plan plan;
+    sige_layout layout;
     int panels;
     sige_units units;
     int chunk_h, chunk_w; /* units; listed ones: 1 x chunk_w */

@@ -31,7 +31,7 @@ static int window_size(const sige_conv_source *s, int units, int side, int kerne
 /* Bytes of a thread's memory for chunks of h x w units, or listed ones; describes the windows. */
 static void plan_chunk(sige_conv_job *j, int h, int w, int64_t *windows, int64_t *transformed) {
     const int listed = j->units.listed ? h * w : 1;
-    const sige_method method = j->plan.winograd;
+    const sige_method method = j->layout.winograd;
     *windows = 0;
     for (int i = 0; i < j->op->n_sources; i++) {
         sige_conv_source *s = &j->source[i];
@@ -41,7 +41,7 @@ static void plan_chunk(sige_conv_job *j, int h, int w, int64_t *windows, int64_t
         s->window = s->in_place ? 0 : s->window_h * s->row;
         *windows += s->window * listed * (int64_t)sizeof(float);
     }
-    j->point = (size_t)(h * w * sige_winograd_parts(method)) * (size_t)j->plan.winograd_c + SKEW;
+    j->point = (size_t)(h * w * sige_winograd_parts(method)) * (size_t)j->layout.winograd_c + SKEW;
     *transformed = sige_winograd_points(method) * (int64_t)(j->point * sizeof(float));
     j->chunk_h = h, j->chunk_w = w;
 }
@@ -76,7 +76,7 @@ static void plan_memory(sige_conv_job *j, int64_t transformed) {
         j->source[i].windows = at;
         at += sige_line((size_t)j->source[i].window * (j->units.listed ? units : 1) * sizeof(float));
     }
-    const sige_method method = j->plan.winograd;
+    const sige_method method = j->layout.winograd;
     const size_t points = (size_t)(sige_winograd_points(method) * sige_winograd_parts(method));
     j->transformed = at, at += sige_line((size_t)transformed);
     j->products = at, at += sige_line(units * points * SIGE_PANEL * sizeof(float));
@@ -84,13 +84,14 @@ static void plan_memory(sige_conv_job *j, int64_t transformed) {
 }
 
 sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows) {
-    sige_conv_job j = {.op = op, .plan = sige_plan_of(op)};
+    sige_conv_job j = {.op = op, .layout = sige_layout_of(op)};
     j.panels = (int)sige_ceil_div(op->c_out, SIGE_PANEL);
     j.units = sige_units_of(&op->out, rows, op->sums != SIGE_NONE);
-    int64_t row = (int64_t)sige_winograd_points(j.plan.winograd) * j.plan.winograd_c;
+    int64_t row = (int64_t)sige_winograd_points(j.layout.winograd) * j.layout.winograd_c;
     for (int i = 0, first = 0; i < op->n_sources; i++) {
         sige_conv_source *s = &j.source[i];
-        *s = (sige_conv_source){.op = &op->source[i], .method = j.plan.method[i], .k = j.plan.k[i], .first_row = row};
+        *s = (sige_conv_source){
+            .op = &op->source[i], .method = j.layout.method[i], .k = j.layout.k[i], .first_row = row};
         s->in_place = in_place(op, s->op);
         row += s->k;
         if (by_winograd(s->method))

@@ -6,7 +6,7 @@
 /* Units are computed a few at a time: neighbours in a row when all pixels are computed, listed ones otherwise. Their
  * input is gathered into a window, or one for each listed unit; then every panel of channels is computed and finished.
  */
-enum { STRIP = 4, MAX_TAPS = 49 };
+enum { STRIP = 4, MAX_TAPS = SIGE_MAX_KERNEL * SIGE_MAX_KERNEL };
 
 typedef struct depthwise_job {
     const sige_depthwise *op;
@@ -29,6 +29,30 @@ typedef struct strip {
     sige_unit unit[STRIP];
     sige_reads reads[STRIP];
 } strip;
+
+static sige_finish finish_of(const sige_depthwise *op) {
+    return (sige_finish){.out = &op->out,
+                         .c = op->c,
+                         .bias = op->bias,
+                         .vec = SIGE_NONE,
+                         .sums = op->sums,
+                         .residual = op->has_residual ? &op->residual : NULL,
+                         .residual_resample = op->residual_resample,
+                         .n_outputs = op->n_outputs,
+                         .output = op->output};
+}
+
+static const char *check(const sige_op *of, const sige_checker *k) {
+    const sige_depthwise *op = &of->u.depthwise;
+    REQUIRE(sige_within(op->c, 1, SIGE_MAX_CHANNELS), "c must be positive and of a size that can exist");
+    PASS(sige_check_domain(k, &op->out, op->c));
+    PASS(sige_check_source(k, &op->source, &op->out));
+    REQUIRE(op->source.x.c == op->c && !op->source.zeros,
+            "the source must have c channels, and no zeros between pixels");
+    REQUIRE(sige_has_or_none(k, op->weight), "weight must be a slot or SIGE_NONE");
+    const sige_finish finish = finish_of(op);
+    return sige_check_finish(k, &finish);
+}
 
 static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
     const sige_depthwise *op = &of->u.depthwise;
@@ -153,7 +177,8 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     const sige_depthwise *op = &of->u.depthwise;
     depthwise_job j = *(const depthwise_job *)planned;
     j.input = sige_input_of(&op->source, slots);
-    j.epilogue = sige_epilogue_of_depthwise(op, slots);
+    const sige_finish finish = finish_of(op);
+    j.epilogue = sige_epilogue_of(&finish, slots);
     j.weight = sige_slot(slots, op->weight);
     j.pool = pool;
     const bool reduce = sige_unit_sums_bytes(&j.units, op->sums, op->c) > 0;
@@ -164,4 +189,8 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
         sige_add_unit_sums(&j.units, unit_sums, slots[op->sums], op->c, pool);
 }
 
-const sige_op_type SIGE_OP_TYPE(depthwise) = {sizeof(depthwise_job), plan, run};
+const sige_op_type SIGE_OP_TYPE(depthwise) = {.domain = offsetof(sige_op, u.depthwise.out),
+                                              .plan_bytes = sizeof(depthwise_job),
+                                              .check = check,
+                                              .plan = plan,
+                                              .run = run};

@@ -3,40 +3,26 @@
 #include "activation.h"
 #include "panel.h"
 
-static void look_up(sige_epilogue *e, const sige_output *outputs, int n, void *const *slots) {
-    e->n_targets = n;
-    for (int i = 0; i < n; i++) {
-        const sige_output *o = &outputs[i];
-        e->target[i] = (sige_target){.dst = slots[o->dst],
-                                     .scale = sige_slot(slots, o->scale),
-                                     .shift = sige_slot(slots, o->shift),
-                                     .stride = o->stride,
-                                     .act = o->act,
-                                     .modulated = o->has_mod};
+sige_epilogue sige_epilogue_of(const sige_finish *f, void *const *slots) {
+    sige_epilogue e = {.c = f->c, .n_targets = f->n_outputs, .tiled = f->out->list != SIGE_NONE};
+    e.bias = sige_slot(slots, f->bias);
+    e.vec = sige_slot(slots, f->vec);
+    e.vec_stride = f->vec_stride;
+    e.has_residual = f->residual != NULL;
+    e.residual_resample = f->residual_resample;
+    if (f->residual)
+        e.residual = sige_view_of(f->residual, slots);
+    for (int i = 0; i < f->n_outputs; i++) {
+        const sige_output *o = &f->output[i];
+        e.target[i] = (sige_target){.dst = slots[o->dst],
+                                    .scale = sige_slot(slots, o->scale),
+                                    .shift = sige_slot(slots, o->shift),
+                                    .stride = o->stride,
+                                    .act = o->act,
+                                    .modulated = o->has_mod};
         if (o->has_mod)
-            e->target[i].mod = sige_mod_of(&o->mod, slots);
+            e.target[i].mod = sige_mod_of(&o->mod, slots);
     }
-}
-
-sige_epilogue sige_epilogue_of_conv(const sige_conv *conv, void *const *slots) {
-    sige_epilogue e = {.c = conv->c_out, .tiled = conv->out.list != SIGE_NONE, .has_residual = conv->has_residual};
-    e.bias = sige_slot(slots, conv->bias);
-    e.vec = sige_slot(slots, conv->vec);
-    e.vec_stride = conv->vec_stride;
-    e.residual_resample = conv->residual_resample;
-    if (e.has_residual)
-        e.residual = sige_view_of(&conv->residual, slots);
-    look_up(&e, conv->output, conv->n_outputs, slots);
-    return e;
-}
-
-sige_epilogue sige_epilogue_of_depthwise(const sige_depthwise *op, void *const *slots) {
-    sige_epilogue e = {.c = op->c, .tiled = op->out.list != SIGE_NONE, .has_residual = op->has_residual};
-    e.bias = sige_slot(slots, op->bias);
-    e.residual_resample = op->residual_resample;
-    if (e.has_residual)
-        e.residual = sige_view_of(&op->residual, slots);
-    look_up(&e, op->output, op->n_outputs, slots);
     return e;
 }
 

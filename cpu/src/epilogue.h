@@ -32,10 +32,9 @@ typedef struct sige_reads {
     const float *gamma[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS], *beta[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS];
 } sige_reads;
 
-#define sige_epilogue_of_conv SIGE_ISA(sige_epilogue_of_conv)
-#define sige_epilogue_of_depthwise SIGE_ISA(sige_epilogue_of_depthwise)
-sige_epilogue sige_epilogue_of_conv(const sige_conv *conv, void *const *slots);
-sige_epilogue sige_epilogue_of_depthwise(const sige_depthwise *depthwise, void *const *slots);
+/* Looks up the slots. */
+#define sige_epilogue_of SIGE_ISA(sige_epilogue_of)
+sige_epilogue sige_epilogue_of(const sige_finish *finish, void *const *slots);
 
 /* Finds what an epilogue reads; the rest of `reads` stays as it is. */
 #define sige_find_reads SIGE_ISA(sige_find_reads)

@@ -5,6 +5,7 @@
 #ifndef SIGE_ISA_H
 #define SIGE_ISA_H
 
+#include "check.h"
 #include "pool.h"
 
 #define SIGE_JOIN_NAMES(name, isa) name##_##isa
@@ -15,10 +16,12 @@ typedef struct sige_scratch {
     size_t shared, own; /* bytes, for all threads together and for each */
 } sige_scratch;
 
-/* A kind of op. `plan` decides how an op is computed, in `plan_bytes` of its own; `rows` are the tiles that its domain
- * lists, NULL for every pixel. It is asked for no op without tiles. */
+/* A kind of op. `domain` is where in a sige_op its domain lies; 0: it has none, for a norm has no pixels and a paste
+ * has all. `check` is that of sige_compile. `plan` decides how an op is computed, in `plan_bytes` of its own; `rows`
+ * are the tiles that its domain lists, NULL for every pixel. It is asked for no op without tiles. */
 typedef struct sige_op_type {
-    size_t plan_bytes;
+    size_t domain, plan_bytes;
+    const char *(*check)(const sige_op *op, const sige_checker *checker);
     sige_scratch (*plan)(const sige_op *op, const int32_t *rows, void *plan);
     void (*run)(const sige_op *op, const void *plan, void *const *slots, sige_pool *pool);
 } sige_op_type;

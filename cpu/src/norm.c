@@ -27,6 +27,26 @@ static int slices_of(const sige_norm *op) {
     return (int)sige_ceil_div(tiles, SLICE);
 }
 
+static const char *check(const sige_op *of, const sige_checker *k) {
+    const sige_norm *op = &of->u.norm;
+    REQUIRE(sige_within(op->n, 1, SIGE_MAX_SIZE) && op->pixels >= 1 && op->groups >= 1,
+            "n, pixels and groups must be positive");
+    REQUIRE(sige_within(op->n_sources, 1, SIGE_MAX_SOURCES), "n_sources must be 1 ... SIGE_MAX_SOURCES");
+    int64_t channels = 0;
+    for (int i = 0; i < op->n_sources; i++) {
+        REQUIRE(sige_within(op->c[i], 1, SIGE_MAX_CHANNELS) && sige_within(op->tiles[i], 1, SIGE_MAX_SIZE),
+                "c and tiles must be positive");
+        REQUIRE(sige_has(k, op->sums[i]), "sums must be a slot");
+        channels += op->c[i];
+    }
+    REQUIRE(channels % op->groups == 0, "groups must divide the number of channels");
+    REQUIRE(sige_has_or_none(k, op->weight) && sige_has_or_none(k, op->bias) && sige_has_or_none(k, op->mod),
+            "weight, bias and mod must be slots or SIGE_NONE");
+    REQUIRE(sige_has(k, op->scale) && sige_has(k, op->shift), "scale and shift must be slots");
+    REQUIRE(op->eps >= 0, "eps must not be negative");
+    return NULL;
+}
+
 static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
     (void)rows, (void)made;
     const sige_norm *op = &of->u.norm;
@@ -92,4 +112,4 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
             finish_group(&j, image, g * width, width);
 }
 
-const sige_op_type SIGE_OP_TYPE(norm) = {0, plan, run};
+const sige_op_type SIGE_OP_TYPE(norm) = {.check = check, .plan = plan, .run = run};

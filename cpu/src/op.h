@@ -10,18 +10,4 @@
 
 #define SIGE_OP_TYPE(name) SIGE_ISA(sige_type_of_##name)
 
-/* The pixels that an op computes, or NULL: a norm has none, and a paste has all. */
-static inline sige_domain *sige_domain_of(sige_op *op) {
-    switch (op->kind) {
-    case SIGE_CONV:
-        return &op->u.conv.out;
-    case SIGE_DEPTHWISE:
-        return &op->u.depthwise.out;
-    case SIGE_ATTENTION:
-        return &op->u.attention.out;
-    default:
-        return NULL;
-    }
-}
-
 #endif

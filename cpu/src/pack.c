@@ -35,32 +35,32 @@ static sige_method winograd_of(int64_t c, int64_t c_out, int64_t pixels) {
     return SIGE_DIRECT;
 }
 
-sige_plan sige_plan_of(const sige_conv *conv) {
-    sige_plan p = {.winograd = SIGE_DIRECT};
+sige_layout sige_layout_of(const sige_conv *conv) {
+    sige_layout layout = {.winograd = SIGE_DIRECT};
     for (int i = 0; i < conv->n_sources; i++) {
-        p.method[i] = method_of(&conv->source[i]);
-        if (p.method[i] == SIGE_WINOGRAD_4)
-            p.winograd_c += conv->source[i].x.c;
+        layout.method[i] = method_of(&conv->source[i]);
+        if (layout.method[i] == SIGE_WINOGRAD_4)
+            layout.winograd_c += conv->source[i].x.c;
     }
-    p.winograd = winograd_of(p.winograd_c, conv->c_out, (int64_t)conv->out.h * conv->out.w);
-    if (p.winograd == SIGE_DIRECT)
-        p.winograd_c = 0;
-    p.panel_k = (int64_t)sige_winograd_points(p.winograd) * p.winograd_c;
+    layout.winograd = winograd_of(layout.winograd_c, conv->c_out, (int64_t)conv->out.h * conv->out.w);
+    if (layout.winograd == SIGE_DIRECT)
+        layout.winograd_c = 0;
+    layout.panel_k = (int64_t)sige_winograd_points(layout.winograd) * layout.winograd_c;
     for (int i = 0; i < conv->n_sources; i++) {
         const sige_source *s = &conv->source[i];
-        if (p.method[i] == SIGE_WINOGRAD_4)
-            p.method[i] = p.winograd;
-        if (p.method[i] == SIGE_DIRECT)
-            p.k[i] = (int64_t)s->kh * s->kw * s->x.c;
-        if (p.method[i] == SIGE_PHASES)
-            p.k[i] = (s->zeros ? 9 : 16) * (int64_t)s->x.c;
-        p.panel_k += p.k[i];
+        if (layout.method[i] == SIGE_WINOGRAD_4)
+            layout.method[i] = layout.winograd;
+        if (layout.method[i] == SIGE_DIRECT)
+            layout.k[i] = (int64_t)s->kh * s->kw * s->x.c;
+        if (layout.method[i] == SIGE_PHASES)
+            layout.k[i] = (s->zeros ? 9 : 16) * (int64_t)s->x.c;
+        layout.panel_k += layout.k[i];
     }
-    return p;
+    return layout;
 }
 
 size_t sige_packed_size(const sige_conv *conv) {
-    return (size_t)(sige_panels_width(conv->c_out) * sige_plan_of(conv).panel_k);
+    return (size_t)(sige_panels_width(conv->c_out) * sige_layout_of(conv).panel_k);
 }
 
 /* Where weight (o, ky, kx, channel 0) of a source lies. */
@@ -98,41 +98,41 @@ static void phases_column(const sige_source *s, const sige_weights *w, int o, in
 }
 
 /* `first`: the source's first channel among all that are computed so. */
-static void winograd_column(const sige_plan *p, const sige_source *s, const sige_weights *w, int first, int o,
+static void winograd_column(const sige_layout *layout, const sige_source *s, const sige_weights *w, int first, int o,
                             int width, float *out) {
     float filter[9], points[SIGE_WINOGRAD_POINTS];
     for (int c = 0; c < s->x.c; c++) {
         for (int i = 0; i < 9; i++)
             filter[i] = row_of(s, w, o, i / 3, i % 3)[c];
-        sige_winograd_filter(p->winograd, filter, points);
-        for (int i = 0; i < sige_winograd_points(p->winograd); i++)
-            out[((int64_t)i * p->winograd_c + first + c) * width] = points[i];
+        sige_winograd_filter(layout->winograd, filter, points);
+        for (int i = 0; i < sige_winograd_points(layout->winograd); i++)
+            out[((int64_t)i * layout->winograd_c + first + c) * width] = points[i];
     }
 }
 
 void sige_pack_panels(const sige_conv *conv, const sige_weights *weights, float *packed) {
-    const sige_plan p = sige_plan_of(conv);
+    const sige_layout layout = sige_layout_of(conv);
     const int channels = (int)sige_panels_width(conv->c_out);
     for (int o = 0; o < channels; o++) {
         const int channel = o % SIGE_PANEL, width = sige_panel_width(o - channel, conv->c_out);
-        float *column = packed + (o - channel) * p.panel_k + channel;
+        float *column = packed + (o - channel) * layout.panel_k + channel;
         if (o >= conv->c_out) {
-            for (int64_t k = 0; k < p.panel_k; k++)
+            for (int64_t k = 0; k < layout.panel_k; k++)
                 column[k * width] = 0;
             continue;
         }
-        float *out = column + (int64_t)sige_winograd_points(p.winograd) * p.winograd_c * width;
+        float *out = column + (int64_t)sige_winograd_points(layout.winograd) * layout.winograd_c * width;
         for (int i = 0, first = 0; i < conv->n_sources; i++) {
             const sige_source *s = &conv->source[i];
-            if (p.method[i] == SIGE_DIRECT)
+            if (layout.method[i] == SIGE_DIRECT)
                 direct_column(s, &weights[i], o, width, out);
-            if (p.method[i] == SIGE_PHASES)
+            if (layout.method[i] == SIGE_PHASES)
                 phases_column(s, &weights[i], o, width, out);
-            if (p.method[i] == SIGE_WINOGRAD_2 || p.method[i] == SIGE_WINOGRAD_4) {
-                winograd_column(&p, s, &weights[i], first, o, width, column);
+            if (layout.method[i] == SIGE_WINOGRAD_2 || layout.method[i] == SIGE_WINOGRAD_4) {
+                winograd_column(&layout, s, &weights[i], first, o, width, column);
                 first += s->x.c;
             }
-            out += p.k[i] * width;
+            out += layout.k[i] * width;
         }
     }
 }

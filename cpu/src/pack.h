@@ -13,13 +13,13 @@
 
 typedef enum sige_method { SIGE_DIRECT, SIGE_PHASES, SIGE_WINOGRAD_2, SIGE_WINOGRAD_4 } sige_method;
 
-typedef struct sige_plan {
+typedef struct sige_layout {
     sige_method method[SIGE_MAX_SOURCES];
     sige_method winograd;        /* SIGE_DIRECT: no source is computed so */
     int winograd_c;              /* channels of the sources that are */
     int64_t k[SIGE_MAX_SOURCES]; /* rows of a panel, of a source that is not */
     int64_t panel_k;             /* rows of a panel */
-} sige_plan;
+} sige_layout;
 
 /* Depends on what sige_pack_size may depend on, only.
  *
@@ -33,8 +33,8 @@ typedef struct sige_plan {
  * multiplications and four times the memory, F(2x2, 3x3) 4/9 and 16/9. Memory is what a recorded network is short of,
  * so a convolution gets F(4x4, 3x3) only up to a size, F(2x2, 3x3) up to another, and is left direct beyond: large
  * filters belong to the layers of low resolution, which have few pixels to gain from it. */
-#define sige_plan_of SIGE_ISA(sige_plan_of)
-sige_plan sige_plan_of(const sige_conv *conv);
+#define sige_layout_of SIGE_ISA(sige_layout_of)
+sige_layout sige_layout_of(const sige_conv *conv);
 
 /* The taps that a phase of a source reads, of those that its window has: y rows of x, from (first_y, first_x) on. A
  * source that is not computed in phases has one, of the whole kernel. */

@@ -16,6 +16,11 @@ static void paste_row(void *context, int64_t item, int thread) {
     sige_window(&j->x, (int)(item / x->h), (int)(item % x->h), 0, 1, x->w, j->dst + (size_t)item * row, row);
 }
 
+static const char *check(const sige_op *of, const sige_checker *k) {
+    REQUIRE(sige_has(k, of->u.paste.dst), "dst must be a slot");
+    return sige_check_tensor(k, &of->u.paste.x);
+}
+
 static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
     (void)of, (void)rows, (void)made;
     return (sige_scratch){0, 0};
@@ -28,4 +33,4 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     sige_pool_for(pool, (int64_t)op->x.n * op->x.h, paste_row, &j);
 }
 
-const sige_op_type SIGE_OP_TYPE(paste) = {0, plan, run};
+const sige_op_type SIGE_OP_TYPE(paste) = {.check = check, .plan = plan, .run = run};

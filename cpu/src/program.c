@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "check.h"
 #include "op.h"
 
 static _Thread_local char last_error[256];
@@ -88,7 +87,9 @@ sige_program *sige_compile(const sige_op *ops, int n_ops, int n_slots, int *wron
         return NULL;
     }
     for (int i = 0; i < n_ops; i++) {
-        const char *sentence = sige_check(&ops[i], n_slots, &p->used[i]);
+        const sige_checker checker = {n_slots, &p->used[i]};
+        const bool known = sige_within(ops[i].kind, 0, SIGE_KINDS - 1);
+        const char *sentence = known ? isa->types[ops[i].kind]->check(&ops[i], &checker) : "kind is not a sige_kind";
         if (sentence) {
             sige_set_error("op %d: %s", i, sentence);
             *wrong = i;
@@ -98,6 +99,14 @@ sige_program *sige_compile(const sige_op *ops, int n_ops, int n_slots, int *wron
         p->ops[i] = ops[i];
     }
     return p;
+}
+
+static const sige_op_type *type_of(const sige_program *p, int i) { return p->isa->types[p->ops[i].kind]; }
+
+/* The pixels that op i of a program computes, in one of its copies of the ops; NULL if its type has no domain. */
+static sige_domain *domain_of(const sige_program *p, sige_op *ops, int i) {
+    const size_t at = type_of(p, i)->domain;
+    return at ? (sige_domain *)(void *)((char *)&ops[i] + at) : NULL;
 }
 
 /* The tiles that an op's domain lists, if they were given. */
@@ -110,8 +119,7 @@ static const sige_tiles *tiles_of(const sige_domain *domain, const sige_tiles *t
 
 /* Fills in the number of tiles; where there are none, there is nothing to plan. */
 static const char *bind_op(sige_bound *b, int i, const sige_tiles *tiles, int n, size_t *first_row) {
-    sige_op *op = &b->ops[i];
-    sige_domain *domain = sige_domain_of(op);
+    sige_domain *domain = domain_of(b->program, b->ops, i);
     const int32_t *rows = NULL;
     if (domain && domain->list != SIGE_NONE) {
         const sige_tiles *found = tiles_of(domain, tiles, n);
@@ -128,7 +136,7 @@ static const char *bind_op(sige_bound *b, int i, const sige_tiles *tiles, int n,
     const sige_used *used = &b->program->used[i];
     for (int s = 0; s < used->n; s++)
         b->needed[used->slots[s]] = 1;
-    const sige_scratch scratch = b->program->isa->types[op->kind]->plan(op, rows, b->plans + b->plan[i]);
+    const sige_scratch scratch = type_of(b->program, i)->plan(&b->ops[i], rows, b->plans + b->plan[i]);
     b->scratch.shared = scratch.shared > b->scratch.shared ? scratch.shared : b->scratch.shared;
     b->scratch.own = scratch.own > b->scratch.own ? scratch.own : b->scratch.own;
     return NULL;
@@ -143,7 +151,7 @@ static bool allocate_bound(sige_bound *b, const sige_tiles *tiles, int n) {
     if (!b->plan)
         return false;
     for (int i = 0; i < p->n_ops; i++)
-        b->plan[i] = bytes, bytes += sige_line(p->isa->types[p->ops[i].kind]->plan_bytes);
+        b->plan[i] = bytes, bytes += sige_line(type_of(p, i)->plan_bytes);
     b->ops = allocate((size_t)p->n_ops, sizeof *b->ops);
     b->rows = allocate(3 * rows, sizeof *b->rows);
     b->plans = allocate(bytes, 1);
@@ -199,11 +207,10 @@ int sige_run(sige_pool *pool, const sige_bound *bound, void *const *slots, doubl
         return ENOMEM;
     }
     for (int i = 0; i < p->n_ops; i++) {
-        const sige_op *op = &bound->ops[i];
-        const sige_domain *domain = sige_domain_of(&bound->ops[i]);
+        const sige_domain *domain = domain_of(p, bound->ops, i);
         const double start = seconds ? now() : 0;
         if (!domain || domain->list == SIGE_NONE || domain->tiles)
-            p->isa->types[op->kind]->run(op, bound->plans + bound->plan[i], slots, pool);
+            type_of(p, i)->run(&bound->ops[i], bound->plans + bound->plan[i], slots, pool);
         if (seconds)
             seconds[i] = now() - start;
     }

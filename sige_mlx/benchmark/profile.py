@@ -48,12 +48,11 @@ def profile(what: str, program: p.Program, counts: p.Counts, seconds: npt.NDArra
 
 def kind(op: p.ProgramOp) -> str:
     """What an op is called in a profile: "conv 3x3 tiles", "linear", "norm" …"""
-    if not isinstance(op, p.Conv | p.Depthwise):
+    if not isinstance(op, p.Convolution):
         return type(op).__name__.lower()
     if op.out.h == op.out.w == 1:
         return "linear"
-    sources = op.source if isinstance(op, p.Conv) else (op.source,)
-    main = max(sources, key=lambda s: s.kh * s.kw)  # a residual block's 1x1 shortcut is a source of its convolution
+    main = max(op.sources, key=lambda s: s.kh * s.kw)  # a residual block's 1x1 shortcut is a source of its convolution
     geometry = f"{main.kh}x{main.kw}" + ("/2" if main.stride == 2 else "")
     geometry += " transposed" if main.zeros else " after x2" if main.resample > 0 else ""
     return f"{type(op).__name__.lower()} {geometry} {'dense' if op.out.list == p.NONE else 'tiles'}"
@@ -72,7 +71,7 @@ def _rows(
     rows = []
     for name, indices in members.items():
         spent = float(seconds[indices].sum())
-        macs = sum(op.macs(counts) for i in indices if isinstance(op := program.ops[i], p.Multiplying))
+        macs = sum(program.ops[i].work(counts).macs for i in indices)
         rows.append(ProfileRow(name, len(indices), 1e3 * spent, spent / float(seconds.sum()), macs))
     return tuple(sorted(rows, key=lambda row: -row.ms))
 

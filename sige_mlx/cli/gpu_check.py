@@ -14,7 +14,6 @@ from sige_mlx.benchmark.workload import workload
 from sige_mlx.cli.self_check import Check, nmse
 from sige_mlx.editing.recording import Progress
 from sige_mlx.engine import Engine
-from sige_mlx.engine.engine import PRECISIONS
 from sige_mlx.engine.gpu.compiled import Compiled, Step
 from sige_mlx.engine.gpu.launch import Device
 from sige_mlx.engine.gpu.sizes import TYPICAL, Sizes
@@ -23,6 +22,7 @@ from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
 from sige_mlx.masks.difference import Mask
+from sige_mlx.nn.precisions import PRECISIONS
 
 SMALL = {name: family.small for name, family in families.FAMILIES.items()}
 """A small network of each family: its configuration, and the side of the planes from which on it has tiles."""

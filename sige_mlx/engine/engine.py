@@ -18,11 +18,9 @@ from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.module import parameters
+from sige_mlx.nn.precisions import PRECISIONS
 
 DEVICES = ("cpu", "gpu", "reference")
-
-PRECISIONS = {"float32": mx.float32, "float16": mx.float16}
-"""What the GPU stores activations and weights as."""
 
 
 class Executor(Holder, Protocol):
@@ -76,8 +74,11 @@ class Engine:
         if device not in DEVICES:
             raise SigeError(f"device {device!r} is none: choose {', '.join(DEVICES[:-1])} or {DEVICES[-1]}")
         precision = precision or ("float16" if device == "gpu" else "float32")
-        if precision not in (PRECISIONS if device == "gpu" else ("float32",)):
-            raise SigeError(f"precision {precision!r} is not what device {device!r} computes in")
+        offered = [*PRECISIONS] if device == "gpu" else ["float32"]
+        if precision not in offered:
+            raise SigeError(
+                f"precision {precision!r} is not what device {device!r} computes in: choose {' or '.join(offered)}"
+            )
         for option, value, least in (("batch", batch, 1), ("tile", tile, 1), ("threads", threads, 0)):
             whole(value, option, least)
         self.device = device
@@ -157,9 +158,9 @@ class Engine:
             raise SigeError("only the dense pass and edits in tiles can be profiled, on device 'cpu'")
         given = self._with_embeddings(self._checked(inputs))
         if prepared is None:
-            return self.lowered.dense, self.executor.profile(given)
+            return self.executor.profile(given)
         record: Any = self._recorded(prepared, step).record
-        return self.lowered.edit, self.executor.profile_edit(prepared.bound, record, given)
+        return self.executor.profile(given, prepared.bound, record)
 
     def _recorded(self, prepared: PreparedEdit, step: Hashable) -> RecordedStep:
         if prepared.lowered is not self.lowered:

@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.graph.fusion import FusedConv, FusedDepthwise
+from sige_mlx.graph.fusion import FusedConv
 from sige_mlx.graph.program import Buffer
 
 Floats = npt.NDArray[np.float32]
@@ -22,16 +22,15 @@ def floats(load: Loader, name: str) -> Floats:
 def kernels(conv: FusedConv, load: Loader) -> Iterator[Floats]:
     """The weights of each source of a convolution, (O, kH, kW, I): those of all its parts, one after the other, and as
     its kernel meets the pixels. A transposed convolution, as one of pixels and zeros, reads its kernel backwards."""
-    for at, source in enumerate(conv.sources):
+    for at, source in enumerate(conv.terms):
         array = np.concatenate([floats(load, name) for name in conv.weights(at)])
         array = array.reshape(-1, *source.weight_shape[1:])
         yield np.ascontiguousarray(array[:, ::-1, ::-1]) if source.transposed else array
 
 
-def kernel_by_channel(conv: FusedDepthwise, load: Loader) -> Floats:
+def kernel_by_channel(conv: FusedConv, load: Loader) -> Floats:
     """The weight of a convolution that is one of each channel by itself, (kH · kW, C)."""
-    assert conv.source.weight is not None, "a mean has no weight"
-    by_channel = floats(load, conv.source.weight)
+    by_channel = floats(load, *conv.weights(0))
     return np.ascontiguousarray(by_channel.reshape(len(by_channel), -1).T)
 
 

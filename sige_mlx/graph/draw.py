@@ -5,20 +5,16 @@ from dataclasses import dataclass
 from sige_mlx.graph.ir import Graph, Input, Node
 from sige_mlx.nn import ops
 
-KIND_COLOURS = {
-    "Conv2d": "#cfe2f3",
-    "ConvTranspose2d": "#cfe2f3",
-    "Linear": "#cfe2f3",
-    "GroupNorm": "#d9ead3",
-    "InstanceNorm": "#d9ead3",
-    "BatchNorm": "#d9ead3",
-    "Modulate": "#d9ead3",
-    "Attention": "#f4cccc",
-    "Add": "#fff2cc",
-    "Concat": "#fff2cc",
-    "Input": "#d9d9d9",
+COLOURS: dict[type[ops.Op], str] = {
+    ops.Convolution: "#cfe2f3",
+    ops.Norm: "#d9ead3",
+    ops.Modulate: "#d9ead3",
+    ops.Attention: "#f4cccc",
+    ops.Add: "#fff2cc",
+    ops.Concat: "#fff2cc",
+    Input: "#d9d9d9",
 }
-"""Fill colours by kind of operation; white for others."""
+"""Fill colours by class of operation; white for others."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ def scopes(graph: Graph) -> list[str]:
     layer's module, others to that of their latest input. Inputs have none."""
     readers = graph.consumers()
     of = [_module(node.name) if node.params else "" for node in graph.nodes]
-    gathers = [isinstance(node.op, ops.Concat | ops.UpsampleNearest | ops.DownsampleNearest) for node in graph.nodes]
+    gathers = [isinstance(node.op, ops.Rearrangement) for node in graph.nodes]
     for node in reversed(graph.nodes):
         if gathers[node.index]:
             of[node.index] = next((of[i] for i in readers[node.index] if of[i]), "")
@@ -130,7 +126,8 @@ def _box(graph: Graph, nodes: list[Node], scope_of: list[str], collapse: bool) -
     kind = type(last.op).__name__
     name = last.op.name if isinstance(last.op, Input) else last.name.removeprefix(f"{scope}.")
     lines = (name, shape) if name == kind else (f"{name}: {kind}", shape)
-    return Box((*lines, *cost), scope, KIND_COLOURS.get(kind, "#ffffff"), output)
+    colour = next((colour for of, colour in COLOURS.items() if isinstance(last.op, of)), "#ffffff")
+    return Box((*lines, *cost), scope, colour, output)
 
 
 def _by_scope(picture: Picture, collapse: bool) -> dict[str, list[int]]:

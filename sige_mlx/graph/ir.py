@@ -70,13 +70,6 @@ class Graph:
         """Multiply-accumulates of a node's dense evaluation."""
         return node.op.macs([self.nodes[i].shape for i in node.inputs], node.param_shapes, node.shape)
 
-    def depends_on(self, name: str) -> list[bool]:
-        """For each node, whether it is computed from the input `name`."""
-        reached = [False] * len(self.nodes)
-        for node in self.nodes:
-            reached[node.index] = node.index == self.inputs[name] or any(reached[i] for i in node.inputs)
-        return reached
-
     def sees_image(self) -> list[bool]:
         """For each node, whether it is computed from an image: an input with height and width."""
         images = {i for i in self.inputs.values() if len(self.nodes[i].shape) == 4}

@@ -1,14 +1,14 @@
 """The lowered form: what an executor runs. Field for field the structs of `cpu/sige_cpu.h`, where they are explained.
 
 Ops name their arrays by `Slot`; `Program.buffers` says what belongs there, and the executor puts it there. A program
-serves every edit under one policy: how many tiles an edit has is not in it.
+serves every edit under one policy: how many tiles an edit has is not in it. What it costs to run is asked of the ops.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sige_mlx.graph.tiling import Size
 
@@ -20,11 +20,27 @@ class Slot(int):
 NONE = Slot(-1)
 """The slot that is not there."""
 
+# What an op takes at most.
 MAX_SOURCES = 4
 MAX_OUTPUTS = 4
+MAX_KERNEL = 7
+MAX_STRIDE = 8
+MAX_HEADS = 1024
 
 Counts = Mapping[Size, int]
 """The number of active tiles by the size of a plane."""
+
+
+class Work(NamedTuple):
+    """What an op does: `macs` multiply-accumulates; `floats` moved, of which `weights` are weights, as `graph/cost.py`
+    counts them; `channels` read and written; `tiles` written of a `plane`, or all of it."""
+
+    macs: int
+    floats: int
+    channels: tuple[int, int]
+    plane: Size | None
+    tiles: int | None
+    weights: int = 0
 
 
 class Kind(Enum):
@@ -90,6 +106,10 @@ class Domain:
         """How many pixels are computed; those of partial tiles in a list count as whole tiles'."""
         return self.n * self.h * self.w if self.list == NONE else self.tiles(counts) * self.tile**2
 
+    def extent(self, counts: Counts) -> tuple[Size, int | None]:
+        """The plane and the tiles of `Work`."""
+        return (self.h, self.w), None if self.list == NONE else self.tiles(counts)
+
 
 @dataclass(frozen=True)
 class Modulation:
@@ -126,6 +146,23 @@ class Source:
     act: int = 0
     mod: Modulation | None = None
 
+    def floats(self, out: Domain, counts: Counts) -> int:
+        """What is read of it, of its modulation and of its norm."""
+        x, taps = self.x, (self.kh, self.kw)
+        affine = 2 * x.c * (x.n if self.stride_affine else 1) if self.scale != NONE else 0
+        if out.list == NONE:
+            windows, stored = x.n, x.h * x.w >> 2 * max(0, -self.resample)
+            seen = x.h * x.w << 2 if self.resample > 0 else stored
+        else:
+            windows = out.tiles(counts)
+            h, w = ((out.tile - 1) * self.stride + kernel for kernel in taps)
+            seen = stored = h * w
+            if self.resample > 0:
+                stored = math.prod(
+                    n // 2 + 1 if kernel > 1 else -(-n // 2) for n, kernel in zip((h, w), taps, strict=True)
+                )
+        return windows * (stored + 2 * seen * (self.mod is not None)) * x.c + affine
+
 
 @dataclass(frozen=True)
 class Conv:
@@ -141,10 +178,18 @@ class Conv:
     source: tuple[Source, ...]
     output: tuple[Output, ...]
 
-    def macs(self, counts: Counts) -> int:
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return self.source
+
+    def work(self, counts: Counts) -> Work:
         """Between zeros, a quarter of a kernel's taps."""
-        quarters = sum((1 if s.zeros else 4) * s.kh * s.kw * s.x.c for s in self.source)
-        return self.out.pixels(counts) * self.c_out * quarters // 4
+        taps = [s.kh * s.kw * s.x.c for s in self.source]
+        quarters = sum(n if s.zeros else 4 * n for n, s in zip(taps, self.source, strict=True))
+        macs, weights = self.out.pixels(counts) * self.c_out * quarters // 4, self.c_out * sum(taps)
+        floats = _floats(self, self.c_out, counts) + weights + (self.vec != NONE) * self.c_out * self.out.n
+        channels = sum(s.x.c for s in self.source), self.c_out
+        return Work(macs, floats, channels, *self.out.extent(counts), weights)
 
 
 @dataclass(frozen=True)
@@ -159,9 +204,15 @@ class Depthwise:
     source: Source
     output: tuple[Output, ...]
 
-    def macs(self, counts: Counts) -> int:
-        """None without weights: a mean is no multiplication."""
-        return 0 if self.weight == NONE else self.out.pixels(counts) * self.c * self.source.kh * self.source.kw
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return (self.source,)
+
+    def work(self, counts: Counts) -> Work:
+        """A mean is no multiplication."""
+        weights = 0 if self.weight == NONE else self.c * self.source.kh * self.source.kw
+        macs, floats = self.out.pixels(counts) * weights, _floats(self, self.c, counts) + weights
+        return Work(macs, floats, (self.c, self.c), *self.out.extent(counts), weights)
 
 
 @dataclass(frozen=True)
@@ -179,6 +230,11 @@ class Norm:
     shift: Slot
     eps: float
 
+    def work(self, counts: Counts) -> Work:
+        sums = sum(self.n * tiles * 2 * c for tiles, c in zip(self.tiles, self.c, strict=True))
+        vectors = (self.weight != NONE) + (self.bias != NONE) + self.n * (2 + 2 * (self.mod != NONE))
+        return Work(0, sums + vectors * sum(self.c), (sum(self.c), sum(self.c)), None, None)
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -195,8 +251,10 @@ class Attention:
     v_stride: int
     scale: float
 
-    def macs(self, counts: Counts) -> int:
-        return 2 * self.out.pixels(counts) * self.keys * self.heads * self.head_dim
+    def work(self, counts: Counts) -> Work:
+        c, queries = self.heads * self.head_dim, self.out.pixels(counts)
+        floats = 2 * (queries + self.out.n * self.keys) * c
+        return Work(2 * queries * self.keys * c, floats, (c, c), *self.out.extent(counts))
 
 
 @dataclass(frozen=True)
@@ -204,9 +262,28 @@ class Paste:
     x: Tensor
     dst: Slot
 
+    def work(self, counts: Counts) -> Work:
+        """Sums of tiles are pasted as an image of one pixel a tile, which is no plane of its own."""
+        x = self.x
+        tiles = counts.get((x.h, x.w)) if x.tile > 1 else None
+        return Work(0, 2 * x.n * x.h * x.w * x.c, (x.c, x.c), (x.h, x.w), tiles)
 
-ProgramOp = Conv | Depthwise | Norm | Attention | Paste
-Multiplying = Conv | Depthwise | Attention
+
+Convolution = Conv | Depthwise
+"""Ops that read sources and end in an epilogue."""
+
+ProgramOp = Convolution | Norm | Attention | Paste
+
+
+def _floats(op: Convolution, c: int, counts: Counts) -> int:
+    """What a convolution of `c` channels reads of its sources, and what its epilogue reads and writes; a modulation is
+    read for every pixel."""
+    out, pixels = op.out, op.out.pixels(counts)
+    read = sum(source.floats(out, counts) for source in op.sources) + (op.bias != NONE) * c
+    read += (op.residual is not None) * (pixels >> 2 * op.residual_resample) * c
+    read += sum(2 * c * (out.n if o.stride else 1) for o in op.output if o.scale != NONE)
+    read += sum(2 * c * pixels for o in op.output if o.mod)
+    return read + pixels * c * len(op.output) + (op.sums != NONE) * 2 * c * out.tiles(counts)
 
 
 def slots_of(op: Any) -> Iterator[Slot]:
@@ -231,7 +308,7 @@ class Program:
 
     def macs(self, counts: Counts) -> int:
         """Multiply-accumulates of one run on so many tiles."""
-        return sum(op.macs(counts) for op in self.ops if isinstance(op, Multiplying))
+        return sum(op.work(counts).macs for op in self.ops)
 
     @property
     def recorded(self) -> dict[Any, Buffer]:

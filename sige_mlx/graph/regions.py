@@ -4,25 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from sige_mlx.graph.fusion.forms import (
-    FusedAttention,
-    FusedConv,
-    FusedDepthwise,
-    FusedEmbedding,
-    FusedNorm,
-    Groups,
-    Source,
-    Unfused,
-    Written,
-    reads_of,
-)
+from sige_mlx.graph.fusion import FusedAttention, FusedConv, FusedNorm, Groups, Stored
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.graph.tiling import Size, halvings
 from sige_mlx.nn import ops
-
-Stored = FusedConv | FusedDepthwise | FusedAttention | FusedEmbedding | Unfused
-"""Operations whose results are stored."""
 
 
 class Region(Enum):
@@ -47,7 +33,7 @@ class Regions:
 
 def whole(graph: Graph, groups: Groups) -> Regions:
     """Those of a dense pass: every value is computed whole, and every norm takes its own statistics."""
-    fresh = (n.index for n in graph.nodes if isinstance(n.op, ops.GroupNorm | ops.InstanceNorm))
+    fresh = (n.index for n in graph.nodes if isinstance(n.op, ops.SampleNorm))
     stored = [*graph.inputs.values(), *(op.value for op in groups.ops if not isinstance(op, FusedNorm))]
     return Regions(dict.fromkeys(stored, Region.DENSE), frozenset(fresh))
 
@@ -72,12 +58,12 @@ def regions(graph: Graph, groups: Groups, policy: EditPolicy) -> Regions:
     written = groups.value(graph.output)
     head: set[int | None] = set()
     if policy.statistics == "fresh head":
-        head = {r.norm for op in groups.ops if op.value == written for r in reads_of(op)}
+        head = {r.norm for op in groups.ops if op.value == written for r in op.reads}
     normed = {op.norm: op.value for op in groups.ops if isinstance(op, FusedNorm)}
     fresh = {
         node.index
         for node in graph.nodes
-        if isinstance(node.op, ops.GroupNorm | ops.InstanceNorm)
+        if isinstance(node.op, ops.SampleNorm)
         and edited[node.index]
         and (max(node.shape[1:3]) < policy.tiles_from or normed.get(node.index, node.index) in head)
     }
@@ -92,20 +78,17 @@ def _region(op: Stored, graph: Graph, policy: EditPolicy, of: Mapping[int, Regio
         return Region.DENSE
     if isinstance(op, FusedAttention):  # in tiles only they ask
         return of[op.q]
-    size = op.shape[1], op.shape[2]
-    tiles = _side(op, graph) >= policy.tiles_from and size in known and size != (1, 1)
-    return Region.TILES if tiles and (isinstance(op, Written) or is_output) else Region.DENSE
+    if not isinstance(op, FusedConv) and not is_output:
+        return Region.DENSE
+    size = op.shape[1:-1]
+    tiles = size in known and size != (1, 1) and _side(op, graph) >= policy.tiles_from
+    return Region.TILES if tiles else Region.DENSE
 
 
 def _side(op: Stored, graph: Graph) -> int:
     """The longest side in pixels of the planes that an operation writes, or reads as they look resampled."""
     sides = list(op.shape[1:3])
-    sources: tuple[Source, ...] = ()
-    if isinstance(op, FusedConv):
-        sources = op.sources
-    elif isinstance(op, FusedDepthwise):
-        sources = (op.source,)
-    for read in (read for source in sources for read in source.reads):
+    for read in (read for term in op.terms for read in term.reads) if isinstance(op, FusedConv) else ():
         by = read.resample
         sides += [side << by if by > 0 else side >> -by for side in graph.nodes[read.value].shape[1:3]]
     return max(sides)

@@ -27,7 +27,7 @@ class SymbolicTensor:
         self, op: Op, inputs: "Sequence[SymbolicTensor | mx.array]", params: dict[str, mx.array]
     ) -> "SymbolicTensor":
         """The value of `op`; raises `SigeError` when an array that is no parameter of the model is mixed in."""
-        return self.tracer.record(op, inputs, params)
+        return self.tracer.append(op, inputs, params)
 
     def __add__(self, other: "SymbolicTensor | mx.array") -> "SymbolicTensor":
         return self.apply(Add(), [self, other], {})
@@ -44,7 +44,7 @@ class Tracer:
     def input(self, name: str, shape: Shape) -> SymbolicTensor:
         return SymbolicTensor(self, self.graph.add_input(name, shape))
 
-    def record(
+    def append(
         self, op: Op, inputs: "Sequence[SymbolicTensor | mx.array]", params: dict[str, mx.array]
     ) -> SymbolicTensor:
         indices = []

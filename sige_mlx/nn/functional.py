@@ -7,8 +7,7 @@ import mlx.core as mx
 
 from sige_mlx.errors import SigeError
 from sige_mlx.nn import ops
-from sige_mlx.nn.ops import Op, Padding, Shape
-from sige_mlx.nn.ops.conv import PadMode
+from sige_mlx.nn.ops import Op, Padding, PadMode, Shape
 
 
 @runtime_checkable

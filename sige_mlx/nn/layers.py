@@ -7,8 +7,7 @@ import mlx.nn
 
 from sige_mlx.nn import functional as F
 from sige_mlx.nn.functional import Tensor
-from sige_mlx.nn.ops import Padding
-from sige_mlx.nn.ops.conv import PadMode
+from sige_mlx.nn.ops import Padding, PadMode
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> mx.array:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sige_mlx.engine.native.arena import ALIGNMENT, Lifetime, plan
+from sige_mlx.engine.native.arena import ALIGNMENT, Lifetime, placed
 from sige_mlx.engine.native.compiled import Bound, Compiled
 from sige_mlx.engine.native.pool import Pool
 from sige_mlx.engine.native.weights import PackedWeights
@@ -28,7 +28,7 @@ def lifetimes(draw: st.DrawFn) -> Lifetime:
 
 @given(st.lists(lifetimes(), max_size=30))
 def test_arrays_alive_together_do_not_overlap(lives: list[Lifetime]) -> None:
-    offsets, size = plan(lives)
+    offsets, size = placed(lives)
     assert len(offsets) == len(lives)
     for offset, life in zip(offsets, lives, strict=True):
         assert offset % ALIGNMENT == 0 and offset >= 0 and offset + life.nbytes <= size
@@ -43,15 +43,15 @@ def test_the_block_is_no_larger_than_all_arrays_together(lives: list[Lifetime]) 
     alive = [
         sum(n for n, life in zip(rounded, lives, strict=True) if life.first <= op <= life.last) for op in range(30)
     ]
-    assert max(alive) <= plan(lives)[1] <= sum(rounded)
+    assert max(alive) <= placed(lives)[1] <= sum(rounded)
 
 
 def test_arrays_that_follow_one_another_share_bytes() -> None:
-    assert plan([Lifetime(100, 0, 1), Lifetime(90, 2, 3), Lifetime(80, 4, 5)]) == ([0, 0, 0], 128)
+    assert placed([Lifetime(100, 0, 1), Lifetime(90, 2, 3), Lifetime(80, 4, 5)]) == ([0, 0, 0], 128)
 
 
 def test_nothing_takes_nothing() -> None:
-    assert plan([]) == ([], 0)
+    assert placed([]) == ([], 0)
 
 
 def assert_nothing_alive_is_overwritten(program: Program, bound: Bound, counts: Counts) -> None:

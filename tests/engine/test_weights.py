@@ -9,7 +9,7 @@ import pytest
 
 from sige_mlx import nn
 from sige_mlx.engine import weights
-from sige_mlx.graph.fusion import FusedConv, FusedDepthwise
+from sige_mlx.graph.fusion import FusedConv
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.program import Kind
 from sige_mlx.nn import Tensor
@@ -66,7 +66,7 @@ def test_a_linear_layer_is_a_convolution_of_one_pixel() -> None:
 def test_kernels_by_channel_are_one_row_for_each_tap() -> None:
     model = Net((8, 8, 4), lambda m, x: m.d(x), d=nn.Conv2d(4, 4, 3, padding=1, groups=4))
     load, op = loader(model), fused(model, "d.weight")
-    assert isinstance(op, FusedDepthwise)
+    assert op.by_channel
     kernel = weights.kernel_by_channel(op, load)
     assert kernel.flags.c_contiguous and kernel.shape == (9, 4)
     np.testing.assert_array_equal(kernel[5], load("d.weight")[:, 1, 2, 0].astype(np.float32))

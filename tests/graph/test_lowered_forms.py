@@ -233,7 +233,7 @@ def test_transposed_convolutions_read_zeros_between_pixels() -> None:
     op = op_of(lowered.dense, "t")
     (source,) = op.source
     assert (source.zeros, source.resample, source.pad_top, source.act) == (1, 1, 1, 2)
-    assert op.macs({}) == 8 * 8 * 9 * 6 * 5
+    assert op.work({}).macs == 8 * 8 * 9 * 6 * 5
 
 
 def test_tiles_attend_to_the_pasted_image() -> None:

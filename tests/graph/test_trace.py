@@ -76,14 +76,12 @@ def test_networks_are_short_enough_to_read(name: str) -> None:
     assert sum(costs) == pytest.approx(sum(map(graph.macs, graph.nodes)) / 1e9, abs=0.0005 * len(costs))
 
 
-def test_what_depends_on_an_input() -> None:
+def test_what_sees_the_image() -> None:
     model = RandomUNet(Spec(8, 8, 3, (("block", 8),), norm_out=False, time=True))
     graph = trace(model, model.inputs())
-    on_x, on_t = graph.depends_on("x"), graph.depends_on("t")
+    seen = graph.sees_image()
     named = {node.name: node.index for node in graph.nodes if node.params}
-    assert not on_x[named["embed"]] and on_t[named["embed"]]
-    assert on_x[named["conv_in"]] and not on_t[named["conv_in"]]
-    assert on_x[graph.output] and on_t[graph.output]
+    assert not seen[named["embed"]] and seen[named["conv_in"]] and seen[graph.output]
 
 
 def test_no_weight_is_evaluated() -> None:

@@ -9,7 +9,7 @@ from sige_mlx.engine.gpu.launch import in_device_memory
 from sige_mlx.engine.gpu.ops import CALLS, Conv
 from sige_mlx.engine.gpu.placing import Parameter
 from sige_mlx.engine.weights import Loader, bias, floats, folded
-from sige_mlx.graph.fusion import Groups, Written
+from sige_mlx.graph.fusion import FusedConv, Groups
 from sige_mlx.graph.program import Kind, Program, slots_of
 
 
@@ -19,7 +19,7 @@ class Parameters:
 
     def __init__(self, groups: Groups, dense: Program, load: Loader, dtype: mx.Dtype):
         self._arrays: dict[Parameter, mx.array] = {}
-        written = {op.value: op for op in groups.ops if isinstance(op, Written)}
+        written = {op.value: op for op in groups.ops if isinstance(op, FusedConv)}
         for op in dense.ops:
             slots = (slot for slot in slots_of(op) if dense.buffers[slot].kind is Kind.WEIGHT)
             for key in (dense.buffers[slot].key for slot in slots):

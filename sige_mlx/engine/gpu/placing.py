@@ -196,7 +196,7 @@ class Placing:
             self.modulation(s.mod),
         )
 
-    def epilogue(self, op: p.Conv | p.Depthwise, c: int, vec: mx.array | None = None) -> Epilogue:
+    def epilogue(self, op: p.Convolution, c: int, vec: mx.array | None = None) -> Epilogue:
         outputs = (Output(self.affine(o.scale), self.modulation(o.mod), o.act) for o in op.output)
         return Epilogue(
             self.domain(op.out),

@@ -15,19 +15,19 @@ class Lifetime:
     last: int
 
 
-def plan(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
+def placed(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
     """Byte offsets of the arrays, aligned to 64, and the size of the block: greedy, largest first, each at the lowest
     offset that is free for as long as it lives."""
     offsets = [0] * len(lifetimes)
-    placed: list[tuple[int, int, Lifetime]] = []
+    taken: list[tuple[int, int, Lifetime]] = []
     for i in sorted(range(len(lifetimes)), key=lambda i: -lifetimes[i].nbytes):
         life = lifetimes[i]
         size = -(-life.nbytes // ALIGNMENT) * ALIGNMENT
         offset = 0
-        for start, end in sorted((a, b) for a, b, o in placed if o.first <= life.last and life.first <= o.last):
+        for start, end in sorted((a, b) for a, b, o in taken if o.first <= life.last and life.first <= o.last):
             if offset + size <= start:
                 break
             offset = max(offset, end)
         offsets[i] = offset
-        placed.append((offset, offset + size, life))
-    return offsets, max((end for _, end, _ in placed), default=0)
+        taken.append((offset, offset + size, life))
+    return offsets, max((end for _, end, _ in taken), default=0)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.native.arena import Lifetime, plan
+from sige_mlx.engine.native.arena import Lifetime, placed
 from sige_mlx.engine.native.library import header, library
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.engine.native.pool import Pool
@@ -33,7 +33,7 @@ class NativeRecord(Record):
 
 
 class Compiled:
-    """A program that the library has checked, with its scratch memory planned and its weights found. Raises
+    """A program that the library has checked, with its scratch memory placed and its weights found. Raises
     `RuntimeError`, which names the layer, for an op that the library takes for malformed."""
 
     def __init__(self, program: Program, pool: Pool, weights: PackedWeights):
@@ -52,7 +52,7 @@ class Compiled:
         parts = [(i, owner, 4 * first) for i, (owner, first) in self.of_kind[Kind.PART]]
         self.parts = np.array(parts, np.intp).reshape(-1, 3).T
         self.planes = program.planes
-        self._plan_scratch()
+        self._place_scratch()
         self.handle = self._compile()
         weakref.finalize(self, library().sige_program_destroy, self.handle)
 
@@ -66,7 +66,7 @@ class Compiled:
             raise MemoryError(lib.sige_last_error().decode())
         raise RuntimeError(f"{self.program.names[wrong.value]}: {lib.sige_last_error().decode()}")
 
-    def _plan_scratch(self) -> None:
+    def _place_scratch(self) -> None:
         """Offsets of scratch arrays: of those of fixed size, and for each plane of one tile's, which share an arena as
         many times as large as the plane has tiles."""
         buffers = self.program.buffers
@@ -81,12 +81,12 @@ class Compiled:
                 lives.setdefault(buffers[slot].tiles, {})[slot] = Lifetime(buffers[slot].nbytes, ops[0], ops[-1])
         self.arenas = np.zeros(len(self.planes) + 1, np.intp)
         """Bytes of each arena: of one tile of each plane, and at last of arrays of fixed size."""
-        placed: list[tuple[int, int, int]] = []
+        slots: list[tuple[int, int, int]] = []
         for plane, of_slot in lives.items():
             arena = len(self.planes) if plane is None else self.planes.index(plane)
-            offsets, self.arenas[arena] = plan(list(of_slot.values()))
-            placed += [(i, arena, offset) for i, offset in zip(of_slot, offsets, strict=True)]
-        self.scratch = np.array(placed, np.intp).reshape(-1, 3).T
+            offsets, self.arenas[arena] = placed(list(of_slot.values()))
+            slots += [(i, arena, offset) for i, offset in zip(of_slot, offsets, strict=True)]
+        self.scratch = np.array(slots, np.intp).reshape(-1, 3).T
 
     def bind(self, tiling: Tiling | None = None) -> "Bound":
         """The program on the tiles of an edit; None for a dense pass."""

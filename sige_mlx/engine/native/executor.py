@@ -13,6 +13,7 @@ from sige_mlx.engine.native.pool import Pool
 from sige_mlx.engine.native.weights import PackedWeights
 from sige_mlx.engine.weights import Floats, Loader
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Tiling
 
 Inputs = Mapping[Any, mx.array]
@@ -60,17 +61,14 @@ class NativeExecutor:
         """The output for edited inputs."""
         return mx.array(self._run(bound, inputs, record))
 
-    def profile(self, inputs: Inputs) -> npt.NDArray[np.float64]:
-        """Runs the dense pass; each op's seconds."""
-        seconds = np.zeros(len(self.lowered.dense.ops))
-        self._run(self._dense, inputs, seconds=seconds)
-        return seconds
-
-    def profile_edit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> npt.NDArray[np.float64]:
-        """Runs an edit; each op's seconds."""
-        seconds = np.zeros(len(self.lowered.edit.ops))
+    def profile(
+        self, inputs: Inputs, bound: Bound | None = None, record: NativeRecord | None = None
+    ) -> tuple[Program, npt.NDArray[np.float64]]:
+        """Runs an edit, or the dense pass without one: the program, and each op's seconds."""
+        bound = bound or self._dense
+        seconds = np.zeros(len(bound.compiled.program.ops))
         self._run(bound, inputs, record, seconds)
-        return seconds
+        return bound.compiled.program, seconds
 
     @cached_property
     def _dense(self) -> Bound:

@@ -1,12 +1,13 @@
 """From a program to the array of structs that the native library compiles."""
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from sige_mlx.engine.native.library import header
 from sige_mlx.graph import program as p
+
+_COUNTS = {"source": "n_sources", "output": "n_outputs", "sums": "n_sources"}
 
 
 def marshal(ops: Sequence[p.ProgramOp]) -> Any:
@@ -21,27 +22,22 @@ def marshal(ops: Sequence[p.ProgramOp]) -> Any:
 
 
 def _fill(struct: Any, op: Any) -> None:
-    """Copies a dataclass into the struct of the same field names; a tuple also sets its count, `n_…`, and a dataclass
-    that need not be there its flag, `has_…`."""
+    """Copies a dataclass into the struct of the same field names. A tuple also sets its count, and a dataclass that may
+    be absent sets its flag, `has_…`."""
     for f in fields(op):
         value = getattr(op, f.name)
         if isinstance(value, tuple):
-            _fill_array(struct, f.name, value)
+            array = getattr(struct, f.name)
+            for i, item in enumerate(value):
+                if is_dataclass(item):
+                    _fill(array[i], item)
+                else:
+                    array[i] = item
+            if f.name in _COUNTS:
+                setattr(struct, _COUNTS[f.name], len(value))
         elif is_dataclass(value):
             _fill(getattr(struct, f.name), value)
             if hasattr(struct, f"has_{f.name}"):
                 setattr(struct, f"has_{f.name}", 1)
         elif value is not None:
             setattr(struct, f.name, value)
-
-
-def _fill_array(struct: Any, name: str, values: tuple[Any, ...]) -> None:
-    array: ctypes.Array[Any] = getattr(struct, name)
-    for i, value in enumerate(values):
-        if is_dataclass(value):
-            _fill(array[i], value)
-        else:
-            array[i] = value
-    count = {"source": "n_sources", "output": "n_outputs", "sums": "n_sources"}.get(name)
-    if count:
-        setattr(struct, count, len(values))

@@ -2,46 +2,40 @@
 
 Norms, modulations, activations, concatenations and resamplings store nothing: they become part of how an operation
 *reads* the values before them. Additions become part of the convolution that *writes*: a time embedding is a vector
-added to every pixel, a residual is read by the epilogue, a 1x1 shortcut is one more source of the same convolution.
+added to every pixel, a residual is read by the epilogue, a 1x1 shortcut is one more term of the same convolution.
 Convolutions whose results attention reads, and that read the same themselves, become one.
 """
 
 from sige_mlx.graph.fusion.forms import (
-    ACTIVATIONS,
     Embedding,
     Fused,
     FusedAttention,
     FusedConv,
-    FusedDepthwise,
     FusedEmbedding,
     FusedNorm,
     Groups,
     Modulation,
     Read,
-    Source,
+    Stored,
+    Term,
     Unfused,
-    Written,
-    reads_of,
 )
 from sige_mlx.graph.fusion.fuse import fuse
 from sige_mlx.graph.fusion.join import joined
 
 __all__ = [
-    "ACTIVATIONS",
     "Embedding",
     "Fused",
     "FusedAttention",
     "FusedConv",
-    "FusedDepthwise",
     "FusedEmbedding",
     "FusedNorm",
     "Groups",
     "Modulation",
     "Read",
-    "Source",
+    "Stored",
+    "Term",
     "Unfused",
-    "Written",
     "fuse",
     "joined",
-    "reads_of",
 ]

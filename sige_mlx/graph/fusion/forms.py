@@ -1,18 +1,10 @@
 """The fused operations, and how they read what others stored."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sige_mlx.nn import ops
-from sige_mlx.nn.ops import Padding, Shape
-
-ACTIVATIONS: dict[type[ops.Op], str] = {
-    ops.SiLU: "silu",
-    ops.ReLU: "relu",
-    ops.LeakyReLU: "leaky_relu",
-    ops.Tanh: "tanh",
-}
+from sige_mlx.nn.ops import Activation, Padding, PadMode, Shape, TimestepEmbedding
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,7 @@ class Read:
     first: int = 0
     """The value's first channel among those of the norm."""
     mod: Modulation | None = None
-    act: str | None = None
+    act: Activation | None = None
 
     @property
     def stored(self) -> bool:
@@ -47,8 +39,8 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Source:
-    """One convolution of a fused one: a concatenation of reads, and the geometry it reads with."""
+class Term:
+    """One of the convolutions that a fused one adds up: a concatenation of reads, and the geometry it reads with."""
 
     reads: tuple[Read, ...]
     weight: str | None
@@ -56,26 +48,43 @@ class Source:
     weight_shape: Shape
     stride: int = 1
     padding: Padding = ((0, 0), (0, 0))
-    pad_mode: str = "zero"
+    pad_mode: PadMode = "zero"
     transposed: bool = False
 
 
+class _Fused:
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        """What pixels or a vector are read of. The values that modulate a read are in it."""
+        return ()
+
+
 @dataclass(frozen=True)
-class FusedConv:
-    """value = act(sum of the sources' convolutions + biases + vec + residual)."""
+class FusedConv(_Fused):
+    """value = act(sum of the terms + biases + vec + residual).
+
+    By channel, none is mixed with another: there is one term of one read, and no vec. Without a weight that is a mean,
+    which of one pixel is the read itself, stored: what is added or returned though no convolution wrote it."""
 
     value: int
     shape: Shape
-    sources: tuple[Source, ...]
-    biases: tuple[str, ...]
+    terms: tuple[Term, ...]
+    biases: tuple[str, ...] = ()
+    by_channel: bool = False
     vec: int | None = None
     residual: Read | None = None
     """A stored value, or one upsampled."""
-    act: str | None = None
+    act: Activation | None = None
     """Of the network's output only; everywhere else an activation is part of the read."""
     siblings: tuple["FusedConv", ...] = ()
     """Convolutions that are computed with it (`joined`): their channels follow its own in one array. All else is said
     of its own part."""
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        added = [Read(self.vec)] if self.vec is not None else []
+        added += [self.residual] if self.residual else []
+        return (*(read for term in self.terms for read in term.reads), *added)
 
     @property
     def parts(self) -> tuple["FusedConv", ...]:
@@ -87,43 +96,25 @@ class FusedConv:
         """Those of all parts."""
         return sum(part.shape[-1] for part in self.parts)
 
-    def weights(self, source: int) -> list[str]:
-        """The names of a source's weights, each part's."""
-        names = [part.sources[source].weight for part in self.parts]
+    def weights(self, term: int) -> list[str]:
+        """The names of a term's weights, each part's."""
+        names = [part.terms[term].weight for part in self.parts]
         return [name for name in names if name is not None]
 
     @property
     def is_plain(self) -> bool:
-        """Whether it adds nothing but its biases."""
-        return self.vec is None and self.residual is None
+        """Whether it mixes channels, and adds nothing but its biases."""
+        return not self.by_channel and self.vec is None and self.residual is None
 
     @property
     def layer(self) -> str | None:
-        """The path of the layer that does most of the work."""
-        weight = max(self.sources, key=lambda s: math.prod(s.weight_shape)).weight
+        """The path of the layer that does most of the work, if it has weights."""
+        weight = max(self.terms, key=lambda term: math.prod(term.weight_shape)).weight
         return weight and weight.rsplit(".", 1)[0]
 
 
 @dataclass(frozen=True)
-class FusedDepthwise:
-    """value = act(convolution of one read, channel by channel + bias + residual). With a mean of one pixel it is the
-    read itself, stored: what is added or returned though no convolution wrote it."""
-
-    value: int
-    shape: Shape
-    source: Source
-    bias: str | None = None
-    residual: Read | None = None
-    act: str | None = None
-
-    @property
-    def layer(self) -> str | None:
-        """The path of its layer, if it has weights."""
-        return self.source.weight and self.source.weight.rsplit(".", 1)[0]
-
-
-@dataclass(frozen=True)
-class FusedNorm:
+class FusedNorm(_Fused):
     """The statistics of a norm over the concatenation of stored values, followed by a FiLM if there is `film`, the
     vector's value. `value` is the node by which reads name it, `norm` that of the norm itself."""
 
@@ -136,9 +127,13 @@ class FusedNorm:
     bias: str | None
     film: int | None = None
 
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        return () if self.film is None else (Read(self.film),)
+
 
 @dataclass(frozen=True)
-class FusedAttention:
+class FusedAttention(_Fused):
     """Attention over stored values q, k, v."""
 
     value: int
@@ -148,17 +143,21 @@ class FusedAttention:
     v: int
     heads: int
 
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        return (Read(self.q), Read(self.k), Read(self.v))
+
 
 @dataclass(frozen=True)
 class Embedding:
     """What the host makes of an input before it hands it over: a few numbers that no kernel need compute."""
 
     input: str
-    op: ops.TimestepEmbedding
+    op: TimestepEmbedding
 
 
 @dataclass(frozen=True)
-class FusedEmbedding:
+class FusedEmbedding(_Fused):
     """An embedding as a value of the graph."""
 
     value: int
@@ -167,7 +166,7 @@ class FusedEmbedding:
 
 
 @dataclass(frozen=True)
-class Unfused:
+class Unfused(_Fused):
     """A node that has no fused form, and the sentence that says why. Only the reference executor runs it."""
 
     value: int
@@ -175,8 +174,10 @@ class Unfused:
     why: str
 
 
-Written = FusedConv | FusedDepthwise
-Fused = FusedConv | FusedDepthwise | FusedNorm | FusedAttention | FusedEmbedding | Unfused
+Stored = FusedConv | FusedAttention | FusedEmbedding | Unfused
+"""Operations whose results are stored."""
+
+Fused = Stored | FusedNorm
 
 
 @dataclass(frozen=True)
@@ -197,21 +198,3 @@ class Groups:
     def unfused(self) -> Unfused | None:
         """The first node that has no fused form, if there is one."""
         return next((op for op in self.ops if isinstance(op, Unfused)), None)
-
-
-def reads_of(op: Fused) -> Iterator[Read]:
-    """What an operation reads pixels or a vector of. The values that modulate a read are in it."""
-    if isinstance(op, FusedConv):
-        for source in op.sources:
-            yield from source.reads
-        if op.vec is not None:
-            yield Read(op.vec)
-    elif isinstance(op, FusedDepthwise):
-        yield from op.source.reads
-    elif isinstance(op, FusedNorm):
-        if op.film is not None:
-            yield Read(op.film)
-    elif isinstance(op, FusedAttention):
-        yield from (Read(op.q), Read(op.k), Read(op.v))
-    if isinstance(op, Written) and op.residual is not None:
-        yield op.residual

@@ -1,27 +1,25 @@
 """What becomes one operation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.fusion.forms import (
-    ACTIVATIONS,
     Embedding,
     Fused,
     FusedAttention,
     FusedConv,
-    FusedDepthwise,
     FusedEmbedding,
     FusedNorm,
     Groups,
     Read,
-    Source,
+    Term,
     Unfused,
-    Written,
 )
 from sige_mlx.graph.fusion.order import ordered
 from sige_mlx.graph.fusion.views import Views, is_vector, is_view, unsupported
 from sige_mlx.graph.ir import Graph, Input, Node
+from sige_mlx.graph.program import MAX_HEADS, MAX_KERNEL, MAX_SOURCES, MAX_STRIDE
 from sige_mlx.nn import ops
 
 
@@ -37,7 +35,7 @@ class _Fusion:
         self.views = Views(graph)
         self.readers = graph.consumers()
         self.needed = self._needed()
-        self.written: dict[int, Written] = {}  # computed, but perhaps still to be absorbed by what follows
+        self.written: dict[int, FusedConv] = {}  # computed, but perhaps still to be absorbed by what follows
         self.fused: list[Fused] = []
         self.within: dict[int, int] = {}
 
@@ -48,7 +46,7 @@ class _Fusion:
         if not any(
             op.value == self.graph.output for op in self.fused if not isinstance(op, FusedNorm | FusedAttention)
         ):
-            self.attempt(self.graph.nodes[self.graph.output], lambda node: self.write(self.output(node)))
+            self.attempt(self.graph.nodes[self.graph.output], self.output)
         groups = Groups(tuple(self.fused), self.within)
         return groups if groups.unfused else replace(groups, ops=ordered(self.graph, self.fused))
 
@@ -59,31 +57,13 @@ class _Fusion:
             self.fused.append(Unfused(node.index, node.shape, str(error)))
 
     def node(self, node: Node) -> None:
-        op = node.op
-        if isinstance(op, ops.Conv2d) and op.groups > 1:
-            self.write(self.depthwise(node, op))
-        elif isinstance(op, ops.Conv2d | ops.ConvTranspose2d | ops.Linear):
-            self.write(self.conv(node))
-        elif isinstance(op, ops.AvgPool2d):
-            mean = Source(self.one_read(node), None, (node.shape[-1], 2, 2, 1), stride=2)
-            self.write(FusedDepthwise(node.index, node.shape, mean))
-        elif isinstance(op, ops.Add):
-            self.write(self.add(node))
-        elif isinstance(op, ops.GroupNorm | ops.InstanceNorm):
-            films = [self.is_film(i) for i in self.readers[node.index] if i in self.needed]
-            if not films or not all(films):
-                self.fused.append(self.norm(node))
-        elif self.is_film(node.index):
-            self.fused.append(self.film(node))
-        elif isinstance(op, ops.Attention):
-            q, k, v = (self.stored(node, i) for i in node.inputs)
-            self.fused.append(FusedAttention(node.index, node.shape, q, k, v, op.heads))
-        elif isinstance(op, ops.TimestepEmbedding):
-            source = self.graph.nodes[node.inputs[0]].op
-            if not isinstance(source, Input):
-                raise unsupported(node, "embeds what is no input")
-            self.fused.append(FusedEmbedding(node.index, node.shape, Embedding(source.name, op)))
-        elif not isinstance(op, Input) and not is_view(op):
+        """By the very type of an operation: one that is derived from it may compute something else."""
+        form = _FORMS.get(type(node.op))
+        if not isinstance(node.op, Input) and len(node.shape) != 4:
+            raise unsupported(node, f"gives {node.shape}, which is no (B, H, W, C)")
+        if form:
+            form(self, node)
+        elif not isinstance(node.op, Input) and not is_view(node.op):
             raise unsupported(node, "is an operation without a fused form")
 
     def _needed(self) -> set[int]:
@@ -94,94 +74,129 @@ class _Fusion:
                 needed.update(node.inputs)
         return needed
 
-    def write(self, op: Written) -> None:
+    def write(self, op: FusedConv) -> None:
         self.written[op.value] = op
         self.fused.append(op)
 
-    def conv(self, node: Node) -> FusedConv:
-        op, weight = node.op, node.param_shapes["weight"]
-        source = Source(self.views.of(node.inputs[0]), node.params["weight"], weight)
-        if isinstance(op, ops.Conv2d):
-            source = replace(source, stride=op.stride, padding=op.padding, pad_mode=op.pad_mode)
-        elif isinstance(op, ops.ConvTranspose2d):
-            if any(r.resample or r.mod for r in source.reads):
-                raise unsupported(node, "reads a resampled or modulated value")
-            source = replace(source, padding=((1, 1), (1, 1)), transposed=True)
-        else:  # a linear layer is a 1x1 convolution
-            source = replace(source, weight_shape=(weight[0], 1, 1, weight[1]))
+    def conv(self, node: Node) -> None:
+        op = node.op
+        assert isinstance(op, ops.Convolution)
+        by_channel = op.groups > 1
+        reads = self.one_read(node) if by_channel else self.views.of(node.inputs[0])
+        if op.transposed and any(r.resample or r.mod for r in reads):
+            raise unsupported(node, "reads a resampled or modulated value")
+        if len(reads) > MAX_SOURCES:
+            raise unsupported(node, f"reads more than {MAX_SOURCES} values at once")
+        _, kh, kw, _ = kernel = op.kernel(node.param_shapes["weight"])
+        (top, _), (left, _) = op.padding
+        if max(kh, kw) > MAX_KERNEL or op.stride > MAX_STRIDE or top > kh or left > kw:
+            limits = f"{MAX_KERNEL}x{MAX_KERNEL}, a stride above {MAX_STRIDE}"
+            raise unsupported(node, f"has a kernel larger than {limits}, or a padding wider than its kernel")
+        term = Term(reads, node.params["weight"], kernel, op.stride, op.padding, op.pad_mode, op.transposed)
         biases = (node.params["bias"],) if "bias" in node.params else ()
-        return FusedConv(node.index, node.shape, (source,), biases)
+        self.write(FusedConv(node.index, node.shape, (term,), biases, by_channel))
 
-    def depthwise(self, node: Node, op: ops.Conv2d) -> FusedDepthwise:
-        weight = node.param_shapes["weight"]
-        source = Source(self.one_read(node), node.params["weight"], weight, op.stride, op.padding, op.pad_mode)
-        return FusedDepthwise(node.index, node.shape, source, node.params.get("bias"))
+    def pool(self, node: Node) -> None:
+        mean = Term(self.one_read(node), None, (node.shape[-1], 2, 2, 1), stride=2)
+        self.write(FusedConv(node.index, node.shape, (mean,), by_channel=True))
 
-    def norm(self, node: Node) -> FusedNorm:
+    def attention(self, node: Node) -> None:
+        op = node.op
+        assert isinstance(op, ops.Attention)
+        if op.heads > MAX_HEADS:
+            raise unsupported(node, f"has more than {MAX_HEADS} heads")
+        q, k, v = (self.stored(node, i) for i in node.inputs)
+        self.fused.append(FusedAttention(node.index, node.shape, q, k, v, op.heads))
+
+    def embedding(self, node: Node) -> None:
+        source = self.graph.nodes[node.inputs[0]].op
+        assert isinstance(node.op, ops.TimestepEmbedding)
+        if not isinstance(source, Input):
+            raise unsupported(node, "embeds what is no input")
+        self.fused.append(FusedEmbedding(node.index, node.shape, Embedding(source.name, node.op)))
+
+    def norm(self, node: Node) -> None:
+        """One that nothing but FiLMs read is a part of theirs."""
+        films = [self.is_film(i) for i in self.readers[node.index] if i in self.needed]
+        if not films or not all(films):
+            self.fused.append(self.norm_of(node))
+
+    def norm_of(self, node: Node) -> FusedNorm:
         """Statistics come from the sums that convolutions write, so these are what a norm can follow; upsampled, their
         results have the same."""
         op = node.op
-        assert isinstance(op, ops.GroupNorm | ops.InstanceNorm)
+        assert isinstance(op, ops.SampleNorm)
         parts = self.views.of(node.inputs[0])
         up = parts[0].resample
         if up < 0 or any(r != Read(r.value, up) or r.value not in self.written for r in parts):
             raise unsupported(node, "normalises what no convolution wrote")
-        groups = op.groups if isinstance(op, ops.GroupNorm) else node.shape[-1]
-        weight, bias = node.params.get("weight"), node.params.get("bias")
+        if len(parts) > MAX_SOURCES:
+            raise unsupported(node, f"normalises more than {MAX_SOURCES} values at once")
+        groups, weight, bias = op.groups_of(node.shape[-1]), node.params.get("weight"), node.params.get("bias")
         return FusedNorm(node.index, node.index, tuple(r.value for r in parts), groups, op.eps, weight, bias)
 
     def is_film(self, index: int) -> bool:
         node = self.graph.nodes[index]
         return isinstance(node.op, ops.Modulate) and is_vector(self.graph, node)
 
-    def film(self, node: Node) -> FusedNorm:
-        """Where statistics are the recorded ones, so are scale and shift: the vector must be that of the original."""
+    def modulate(self, node: Node) -> None:
+        """By planes, it is a part of how its result is read. By a vector it is a part of a norm, and where statistics
+        are the recorded ones, so are scale and shift: the vector must be that of the original."""
+        if not self.is_film(node.index):
+            return
         self.views.of(node.index)  # refuses what has no norm
         vector = self.stored(node, node.inputs[1])
         if self.graph.sees_image()[vector]:
             raise unsupported(node, "modulates by a vector that depends on the image")
-        return replace(self.norm(self.graph.nodes[node.inputs[0]]), value=node.index, film=vector)
+        norm = self.norm_of(self.graph.nodes[node.inputs[0]])
+        self.fused.append(replace(norm, value=node.index, film=vector))
 
-    def output(self, node: Node) -> Written:
+    def output(self, node: Node) -> None:
         """What writes an output that no convolution is: the convolution under its activation, or else a copy."""
-        if isinstance(node.op, ops.Activation):
-            op = self.absorb(node.inputs[0], node)
-            if op is not None:
-                return replace(op, value=node.index, act=ACTIVATIONS[type(node.op)])
+        if node.op in ops.ACTIVATIONS:
+            conv = self.absorb(node.inputs[0], node)
+            if conv is not None:
+                self.write(replace(conv, value=node.index, act=node.op))
+                return
         reads = self.one_read(node, node.index)
         if reads[0].value == node.index:
             raise unsupported(node, "is the output but no convolution")
-        return self.copy(node, reads)
+        self.write(self.copy(node, reads))
 
-    def copy(self, node: Node, reads: tuple[Read, ...]) -> FusedDepthwise:
+    def copy(self, node: Node, reads: tuple[Read, ...]) -> FusedConv:
         """One read, stored as the value of a node."""
-        return FusedDepthwise(node.index, node.shape, Source(reads, None, (node.shape[-1], 1, 1, 1)))
+        one = Term(reads, None, (node.shape[-1], 1, 1, 1))
+        return FusedConv(node.index, node.shape, (one,), by_channel=True)
 
-    def add(self, node: Node) -> Written:
+    def add(self, node: Node) -> None:
+        self.write(self.sum_of(node))
+
+    def sum_of(self, node: Node) -> FusedConv:
         """Absorbs the convolution that one side of an addition is, when nobody else reads it; the other side is a
-        residual, or a shortcut that becomes one more source. Where neither side is stored, the earlier one is: in a
+        residual, or a shortcut that becomes one more term. Where neither side is stored, the earlier one is: in a
         network's residual blocks that is the identity, of which there is one for all of them."""
         a, b = node.inputs
         if self.graph.nodes[b].shape != node.shape:
             conv, vec = self.own(a), self.stored(node, b)
-            if not isinstance(conv, FusedConv) or conv.vec is not None:
+            if conv is None or conv.by_channel or conv.vec is not None:
                 raise unsupported(node, "adds a vector to what is no convolution")
             self.absorb(a, node)
             return replace(conv, value=node.index, vec=vec)
         sides = [(max(a, b), min(a, b)), (min(a, b), max(a, b))] if a != b else []
-        for absorbed, other in sorted(sides, key=lambda s: not isinstance(self.written.get(s[0]), FusedConv)):
-            op = self.own(absorbed)
-            if op is None or op.residual is not None:
+        for absorbed, other in sorted(sides, key=lambda s: s[0] not in self.written or self.written[s[0]].by_channel):
+            conv = self.own(absorbed)
+            if conv is None or conv.residual is not None:
                 continue
             shortcut = self.own(other)
-            if isinstance(op, FusedConv) and isinstance(shortcut, FusedConv) and shortcut.is_plain:
-                self.absorb(absorbed, node), self.absorb(other, node)
-                sources, biases = op.sources + shortcut.sources, op.biases + shortcut.biases
-                return replace(op, value=node.index, sources=sources, biases=biases)
+            if not conv.by_channel and shortcut is not None and shortcut.is_plain:
+                terms, biases = conv.terms + shortcut.terms, conv.biases + shortcut.biases
+                if sum(len(term.reads) for term in terms) <= MAX_SOURCES:
+                    self.absorb(absorbed, node), self.absorb(other, node)
+                    return replace(conv, value=node.index, terms=terms, biases=biases)
             residual = self.residual(other)
             if residual is not None:
                 self.absorb(absorbed, node)
-                return replace(op, value=node.index, residual=residual)
+                return replace(conv, value=node.index, residual=residual)
         for read, other in sides or [(a, b)]:
             residual = self.residual(other)
             if residual is not None:
@@ -198,12 +213,12 @@ class _Fusion:
         added = reads[0]
         return added if len(reads) == 1 and added in (Read(added.value), Read(added.value, 1)) else None
 
-    def own(self, index: int) -> Written | None:
+    def own(self, index: int) -> FusedConv | None:
         """A convolution that has one reader."""
         only = len(self.readers[index]) == 1 and index != self.graph.output
         return self.written.get(index) if only else None
 
-    def absorb(self, index: int, by: Node) -> Written | None:
+    def absorb(self, index: int, by: Node) -> FusedConv | None:
         """Takes back a convolution that has one reader, to be computed with that."""
         op = self.own(index)
         if op is not None:
@@ -225,3 +240,18 @@ class _Fusion:
         if len(reads) > 1 or not reads[0].stored:
             raise unsupported(node, "reads a value that is not stored")
         return index
+
+
+_FORMS: Mapping[type[ops.Op], Callable[[_Fusion, Node], None]] = {
+    ops.Conv2d: _Fusion.conv,
+    ops.ConvTranspose2d: _Fusion.conv,
+    ops.Linear: _Fusion.conv,
+    ops.AvgPool2d: _Fusion.pool,
+    ops.Add: _Fusion.add,
+    ops.GroupNorm: _Fusion.norm,
+    ops.InstanceNorm: _Fusion.norm,
+    ops.Modulate: _Fusion.modulate,
+    ops.Attention: _Fusion.attention,
+    ops.TimestepEmbedding: _Fusion.embedding,
+}
+"""What becomes of an operation that is no mere view."""

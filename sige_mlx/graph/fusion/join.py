@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from sige_mlx.graph.fusion.forms import FusedAttention, FusedConv, Groups, Source
+from sige_mlx.graph.fusion.forms import FusedAttention, FusedConv, Groups, Term
 from sige_mlx.graph.ir import Graph
 from sige_mlx.nn import ops
 
@@ -17,13 +17,13 @@ def joined(graph: Graph, groups: Groups, in_tiles: Callable[[int], bool]) -> Gro
     """
     readers = graph.consumers()
     attentions = [op for op in groups.ops if isinstance(op, FusedAttention)]
-    families: dict[tuple[Source, bool, frozenset[bool]], list[FusedConv]] = {}
+    families: dict[tuple[Term, bool, frozenset[bool]], list[FusedConv]] = {}
     for op in groups.ops:
         if not isinstance(op, FusedConv) or not _is_pointwise(op) or op.value == graph.output:
             continue
         if all(isinstance(graph.nodes[i].op, ops.Attention) for i in readers[op.value]):
             asks = {op.value == a.q and in_tiles(a.value) for a in attentions if op.value in (a.q, a.k, a.v)}
-            alike = replace(op.sources[0], weight=None, weight_shape=())
+            alike = replace(op.terms[0], weight=None, weight_shape=())
             families.setdefault((alike, bool(op.biases), frozenset(asks)), []).append(op)
     first = {family[0].value: replace(family[0], siblings=tuple(family[1:])) for family in families.values()}
     within = {op.value: family[0].value for family in families.values() for op in family[1:]}
@@ -33,4 +33,4 @@ def joined(graph: Graph, groups: Groups, in_tiles: Callable[[int], bool]) -> Gro
 
 def _is_pointwise(conv: FusedConv) -> bool:
     """Whether it is one 1x1 convolution and nothing else."""
-    return len(conv.sources) == 1 and conv.sources[0].weight_shape[1:3] == (1, 1) and conv.is_plain and not conv.act
+    return len(conv.terms) == 1 and conv.terms[0].weight_shape[1:3] == (1, 1) and conv.is_plain and not conv.act

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sige_mlx.graph.fusion.forms import Fused, FusedNorm, reads_of
+from sige_mlx.graph.fusion.forms import Fused, FusedNorm
 from sige_mlx.graph.ir import Graph, Node
 from sige_mlx.nn import ops
 
@@ -13,11 +13,10 @@ def ordered(graph: Graph, fused: Sequence[Fused]) -> tuple[Fused, ...]:
     at = {op.value: i for i, op in enumerate(fused) if not isinstance(op, FusedNorm)}
     norms = {op.value: i for i, op in enumerate(fused) if isinstance(op, FusedNorm)}
     before = [
-        {at[v] for v in _values(op) if v in at} | {norms[r.norm] for r in reads_of(op) if r.norm in norms}
-        for op in fused
+        {at[v] for v in _values(op) if v in at} | {norms[r.norm] for r in op.reads if r.norm in norms} for op in fused
     ]
     for op in fused:
-        for r in reads_of(op):
+        for r in op.reads:
             producer = at.get(r.value)
             if r.mod and is_written_modulated(graph, r.norm, r.resample) and producer is not None:
                 mods = {at[v] for v in (r.mod.gamma, r.mod.beta) if v in at}
@@ -42,7 +41,7 @@ def is_constant(norm: Node) -> bool:
 def _values(op: Fused) -> set[int]:
     """Values that an operation reads, or reads the statistics of."""
     values = set(op.parts) if isinstance(op, FusedNorm) else set()
-    for r in reads_of(op):
+    for r in op.reads:
         values.add(r.value)
         if r.mod:
             values |= {r.mod.gamma, r.mod.beta}

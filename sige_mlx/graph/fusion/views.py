@@ -1,9 +1,10 @@
 """How a consumer reads a node's result: through the operations that store nothing, down to what is stored."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.fusion.forms import ACTIVATIONS, Modulation, Read
+from sige_mlx.graph.fusion.forms import Modulation, Read
 from sige_mlx.graph.ir import Graph, Node
 from sige_mlx.nn import ops
 
@@ -20,20 +21,20 @@ class Views:
     def of(self, index: int) -> Reads:
         """How a node is read; raises `SigeError` when its operations cannot be part of one read."""
         node = self.graph.nodes[index]
-        if isinstance(node.op, ops.Concat):
-            return tuple(read for i in node.inputs for read in self.of(i))
-        if isinstance(node.op, ops.UpsampleNearest | ops.DownsampleNearest):
-            return self._resampled(node)
-        if isinstance(node.op, ops.Norm):
-            return self._normalised(node)
-        if isinstance(node.op, ops.Modulate):
-            return self._film(node) if is_vector(self.graph, node) else self._modulated(node)
-        if type(node.op) in ACTIVATIONS:
-            reads = self.of(node.inputs[0])
-            if any(r.act for r in reads):
-                raise unsupported(node, "activates twice")
-            return tuple(replace(r, act=ACTIVATIONS[type(node.op)]) for r in reads)
-        return (Read(index),)
+        if node.op in ops.ACTIVATIONS:
+            return self._activated(node)
+        view = _VIEWS.get(type(node.op))
+        return view(self, node) if view else (Read(index),)
+
+    def _concatenated(self, node: Node) -> Reads:
+        return tuple(read for i in node.inputs for read in self.of(i))
+
+    def _activated(self, node: Node) -> Reads:
+        reads = self.of(node.inputs[0])
+        if any(r.act for r in reads):
+            raise unsupported(node, "activates twice")
+        assert isinstance(node.op, ops.Activation)
+        return tuple(replace(r, act=node.op) for r in reads)
 
     def _resampled(self, node: Node) -> Reads:
         reads = self.of(node.inputs[0])
@@ -54,13 +55,9 @@ class Views:
             first += self.channels(r)
         return tuple(reads)
 
-    def _film(self, node: Node) -> Reads:
-        """The read that its norm would be; the norm's scale and shift become those of both."""
-        if not isinstance(self.graph.nodes[node.inputs[0]].op, ops.GroupNorm | ops.InstanceNorm):
-            raise unsupported(node, "modulates by a vector what is not normalised by its own statistics")
-        return tuple(replace(r, norm=node.index) for r in self.of(node.inputs[0]))
-
     def _modulated(self, node: Node) -> Reads:
+        if is_vector(self.graph, node):
+            return self._film(node)
         by = self.of(node.inputs[1])
         if not all(r.stored for r in by):
             raise unsupported(node, "is modulated by a value that is not stored")
@@ -76,6 +73,12 @@ class Views:
             first += c
         return tuple(reads)
 
+    def _film(self, node: Node) -> Reads:
+        """The read that its norm would be; the norm's scale and shift become those of both."""
+        if not isinstance(self.graph.nodes[node.inputs[0]].op, ops.SampleNorm):
+            raise unsupported(node, "modulates by a vector what is not normalised by its own statistics")
+        return tuple(replace(r, norm=node.index) for r in self.of(node.inputs[0]))
+
     def _channels_of(self, reads: Reads, first: int, count: int) -> tuple[int, int] | None:
         """The value that holds so many channels of a concatenation, and its own first one of them."""
         for r in reads:
@@ -90,10 +93,20 @@ class Views:
         return self.graph.nodes[read.value].shape[-1]
 
 
+_VIEWS: Mapping[type[ops.Op], Callable[[Views, Node], Reads]] = {
+    ops.Concat: Views._concatenated,
+    ops.UpsampleNearest: Views._resampled,
+    ops.DownsampleNearest: Views._resampled,
+    ops.GroupNorm: Views._normalised,
+    ops.InstanceNorm: Views._normalised,
+    ops.BatchNorm: Views._normalised,
+    ops.Modulate: Views._modulated,
+}
+
+
 def is_view(op: ops.Op) -> bool:
     """Whether an operation stores nothing: it is a part of how its result is read."""
-    views = ops.Concat | ops.UpsampleNearest | ops.DownsampleNearest | ops.Norm | ops.Modulate
-    return isinstance(op, views) or type(op) in ACTIVATIONS
+    return type(op) in _VIEWS or op in ops.ACTIVATIONS
 
 
 def is_vector(graph: Graph, modulate: Node) -> bool:

@@ -1,21 +1,20 @@
 """The last pass: every group becomes ops over slots."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sige_mlx.errors import SigeError
 from sige_mlx.graph import fusion
 from sige_mlx.graph import program as p
-from sige_mlx.graph.fusion import Fused, FusedAttention, FusedConv, FusedDepthwise, FusedEmbedding, FusedNorm, Groups
+from sige_mlx.graph.fusion import Fused, FusedAttention, FusedConv, FusedEmbedding, FusedNorm, Groups
 from sige_mlx.graph.fusion.order import is_constant
+from sige_mlx.graph.fusion.views import unsupported
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.lowering.forms import RAW, Form, Forms
 from sige_mlx.graph.lowering.storage import Storage, Stored
 from sige_mlx.graph.program import NONE, Kind, Program, Slot
 from sige_mlx.graph.regions import Region, Regions
-
-ACTIVATIONS = {None: 0, "silu": 1, "relu": 2, "leaky_relu": 3, "tanh": 4}
-PAD_MODES = {"zero": 0, "reflect": 1}
+from sige_mlx.nn.ops import ACTIVATIONS, PAD_MODES, Activation
 
 
 def lower(graph: Graph, groups: Groups, regions: Regions, tile: int, keeps: Iterable[Any] = ()) -> Program:
@@ -40,7 +39,7 @@ class _Emitting:
         norms = [op for op in groups.ops if isinstance(op, FusedNorm) and op.norm in regions.fresh]
         self.fresh = {op.value for op in norms}
         self.normed = {value for op in norms for value in op.parts}
-        self.layers = {op.value: op.layer for op in groups.ops if isinstance(op, fusion.Written) and op.layer}
+        self.layers = {op.value: op.layer for op in groups.ops if isinstance(op, FusedConv) and op.layer}
         self.joined = {v: place for op in groups.ops if isinstance(op, FusedConv) for v, place in _places(op)}
         self.statistics: dict[int, tuple[Slot, Slot]] = {}
         self.sums: dict[int, Slot] = {}
@@ -59,8 +58,6 @@ class _Emitting:
                 self.storage.values[op.value] = Stored(kept)
         elif isinstance(op, FusedConv):
             self.conv(op)
-        elif isinstance(op, FusedDepthwise):
-            self.depthwise(op)
         elif isinstance(op, FusedNorm):
             self.norm(op)
         elif isinstance(op, FusedAttention):
@@ -69,80 +66,44 @@ class _Emitting:
     # ---- convolutions
 
     def conv(self, conv: FusedConv) -> None:
-        domain = self.domain(conv.value)
-        sources = tuple(self.source(s, read, domain) for s in conv.sources for read in s.reads)
-        if len(sources) > p.MAX_SOURCES:
-            raise SigeError(f"{conv.layer} reads {len(sources)} values at once; {p.MAX_SOURCES} is the most")
+        """Appends the op that writes a value, and what makes an output in tiles whole."""
+        domain, name = self.domain(conv.value), self.name(conv.value)
+        sources = tuple(self.source(term, read, domain) for term in conv.terms for read in term.reads)
         c, biases = conv.channels, tuple(part.biases for part in conv.parts)
+        weight = self.build.slot(Kind.WEIGHT, conv.value) if conv.weights(0) else NONE
+        bias = self.build.slot(Kind.BIAS, biases, (c,)) if conv.biases else NONE
+        vec = NONE if conv.vec is None else self.whole(conv.vec)
+        sums = self.new_sums(conv, domain)
         residual, resample = self.residual(conv, domain)
-        op = p.Conv(
-            out=domain,
-            c_out=c,
-            weight=self.build.slot(Kind.WEIGHT, conv.value),
-            bias=self.build.slot(Kind.BIAS, biases, (c,)) if conv.biases else NONE,
-            vec=NONE if conv.vec is None else self.whole(conv.vec),
-            vec_stride=c,
-            sums=self.new_sums(conv, domain),
-            residual=residual,
-            residual_resample=resample,
-            source=sources,
-            output=self.store(conv, domain),
-        )
-        self.written(conv, op)
-
-    def depthwise(self, conv: FusedDepthwise) -> None:
-        domain = self.domain(conv.value)
-        c = conv.shape[-1]
-        residual, resample = self.residual(conv, domain)
-        (read,) = conv.source.reads
-        op = p.Depthwise(
-            out=domain,
-            c=c,
-            weight=NONE if conv.source.weight is None else self.build.slot(Kind.WEIGHT, conv.value),
-            bias=NONE if conv.bias is None else self.build.slot(Kind.BIAS, ((conv.bias,),), (c,)),
-            sums=self.new_sums(conv, domain),
-            residual=residual,
-            residual_resample=resample,
-            source=self.source(conv.source, read, domain),
-            output=self.store(conv, domain),
-        )
-        self.written(conv, op)
-
-    def written(self, conv: fusion.Written, op: p.Conv | p.Depthwise) -> None:
-        """Appends an op that writes a value, and what makes an output in tiles whole."""
-        self.build.emit(op, self.name(conv.value))
-        if conv.value == self.graph.output and op.out.list != NONE:
+        outputs = self.store(conv, domain)
+        if conv.by_channel:
+            op: p.ProgramOp = p.Depthwise(domain, c, weight, bias, sums, residual, resample, sources[0], outputs)
+        else:
+            op = p.Conv(domain, c, weight, bias, vec, c, sums, residual, resample, sources, outputs)
+        self.build.emit(op, name)
+        if conv.value == self.graph.output and domain.list != NONE:
             pixels = self.storage.tensor(conv.value, RAW, self.storage.image(conv.value), halo=True)
-            self.build.emit(p.Paste(pixels, self.build.slot(Kind.OUTPUT, None, conv.shape)), self.name(conv.value))
+            self.build.emit(p.Paste(pixels, self.build.slot(Kind.OUTPUT, None, conv.shape)), name)
 
     def domain(self, value: int) -> p.Domain:
         """The pixels of a value that are computed."""
         return self.storage.active(value) if self.of[value] is Region.TILES else self.storage.image(value)
 
-    def source(self, source: fusion.Source, read: fusion.Read, domain: p.Domain) -> p.Source:
+    def source(self, term: fusion.Term, read: fusion.Read, domain: p.Domain) -> p.Source:
         """One of the values that a convolution reads."""
-        _, kh, kw, _ = source.weight_shape
-        (top, _), (left, _) = source.padding
-        reach = kh > 1 or kw > 1 or source.stride > 1
-        halo = reach or read.resample != 0 or source.transposed
-        form, tensor = Form.of(read), self.storage.tensor
-        shape = (kh, kw, source.stride, top, left, PAD_MODES[source.pad_mode])
-        if self.forms.ready(read):
-            return p.Source(tensor(read.value, form, domain, halo), *shape, read.resample)
-        scale, shift, stride = self.affine(form)
-        return p.Source(
-            tensor(read.value, RAW if read.mod else form, domain, halo),
-            *shape,
-            resample=1 if source.transposed else read.resample,
-            zeros=int(source.transposed),
-            scale=scale,
-            shift=shift,
-            stride_affine=stride,
-            act=ACTIVATIONS[form.act],
-            mod=self.storage.modulation(read.mod, domain, reach) if read.mod else None,
-        )
+        _, kh, kw, _ = term.weight_shape
+        (top, _), (left, _) = term.padding
+        reach = kh > 1 or kw > 1 or term.stride > 1
+        halo = reach or read.resample != 0 or term.transposed
+        resample, zeros = (1, 1) if term.transposed else (read.resample, 0)
+        form = Form.of(read)
+        done = RAW if self.forms.ready(read) else form  # as it is read
+        x = self.storage.tensor(read.value, RAW if done.mod else form, domain, halo)
+        mod = self.storage.modulation(done.mod, domain, reach) if done.mod else None
+        shape = kh, kw, term.stride, top, left, PAD_MODES.index(term.pad_mode), resample, zeros
+        return p.Source(x, *shape, *self.affine(done), ACTIVATIONS.index(done.act), mod)
 
-    def residual(self, op: fusion.Written, domain: p.Domain) -> tuple[p.Tensor | None, int]:
+    def residual(self, op: FusedConv, domain: p.Domain) -> tuple[p.Tensor | None, int]:
         """What an epilogue adds, and how it is resampled."""
         if op.residual is None:
             return None, 0
@@ -150,7 +111,7 @@ class _Emitting:
 
     # ---- what convolutions write
 
-    def store(self, op: fusion.Written, domain: p.Domain) -> tuple[p.Output, ...]:
+    def store(self, op: FusedConv, domain: p.Domain) -> tuple[p.Output, ...]:
         """What an op writes, and in `storage.values` where it is."""
         if domain.list == NONE:
             forms = [*self.forms.kept(op.value), *self.storage.kept_forms(op.value)]
@@ -160,15 +121,19 @@ class _Emitting:
             # With fresh statistics blocks can be normalised only when these are known, from raw ones: see `norm`.
             raw_first = [RAW if f.norm in self.fresh else f for f in self.forms.of(op.value)]
             arrays = self.storage.new_blocks(op.value, raw_first)
-        if len(arrays) > p.MAX_OUTPUTS:
-            raise SigeError(f"{self.name(op.value)} is read in {len(arrays)} forms; {p.MAX_OUTPUTS} is the most")
-        return tuple(self.output(dst, form, domain, op.act) for form, dst in arrays.items())
+        return self.outputs(op.value, arrays, domain, op.act)
 
-    def output(self, dst: Slot, form: Form, domain: p.Domain, act: str | None = None) -> p.Output:
-        """A form as an epilogue writes it; `act` is the op's own activation."""
-        scale, shift, stride = self.affine(form)
-        mod = self.storage.modulation(form.mod, domain, halo=False) if form.mod else None
-        return p.Output(dst, scale, shift, stride, ACTIVATIONS[form.act or act], mod)
+    def outputs(
+        self, value: int, arrays: Mapping[Form, Slot], domain: p.Domain, act: Activation | None = None
+    ) -> tuple[p.Output, ...]:
+        """A value's forms as an epilogue writes them; `act` is the op's own activation."""
+        if len(arrays) > p.MAX_OUTPUTS:
+            raise unsupported(self.graph.nodes[value], f"is read in more than {p.MAX_OUTPUTS} forms")
+        made = []
+        for form, dst in arrays.items():
+            mod = self.storage.modulation(form.mod, domain, halo=False) if form.mod else None
+            made.append(p.Output(dst, *self.affine(form), ACTIVATIONS.index(form.act or act), mod))
+        return tuple(made)
 
     def affine(self, form: Form) -> tuple[Slot, Slot, int]:
         """A form's scale and shift, and the floats from one image's to the next."""
@@ -194,39 +159,31 @@ class _Emitting:
             self.statistics[norm] = (slot("scale", norm, (n, c)), slot("shift", norm, (n, c)))
         return self.statistics[norm]
 
-    def new_sums(self, op: fusion.Written, domain: p.Domain) -> Slot:
+    def new_sums(self, op: FusedConv, domain: p.Domain) -> Slot:
         """The slot for the sums of the tiles that an op computes, or NONE when nobody takes statistics of its value."""
         if op.value not in self.normed:
             return NONE
         n, h, w, c = op.shape
         if domain.list == NONE:
-            self.sums[op.value] = self.storage.new("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c))
+            sums = self.storage.new("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c))
         else:
             self.partial.add(op.value)
-            self.sums[op.value] = self.build.blocks((h, w), 2, c)
-        return self.sums[op.value]
+            sums = self.build.blocks((h, w), 2, c)
+        self.sums[op.value] = sums
+        return sums
 
     def norm(self, norm: FusedNorm) -> None:
         """Statistics, then the blocks in the forms that waited for them."""
         for value in norm.parts:
             self.complete_sums(value)
         n, h, w, _ = self.graph.nodes[norm.parts[0]].shape
-        c = self.graph.nodes[norm.value].shape[-1]
-        scale, shift = self.norm_slots(norm.value)
-        op = p.Norm(
-            n=n,
-            pixels=h * w,
-            groups=norm.groups,
-            sums=tuple(self.sums[v] for v in norm.parts),
-            tiles=(self.storage.tiles_in((h, w)),) * len(norm.parts),
-            c=tuple(self.graph.nodes[v].shape[-1] for v in norm.parts),
-            weight=NONE if norm.weight is None else self.build.slot(Kind.PARAM, norm.weight, (c,)),
-            bias=NONE if norm.bias is None else self.build.slot(Kind.PARAM, norm.bias, (c,)),
-            mod=NONE if norm.film is None else self.whole(norm.film),
-            scale=scale,
-            shift=shift,
-            eps=norm.eps,
+        c = tuple(self.graph.nodes[v].shape[-1] for v in norm.parts)
+        sums, tiles = tuple(self.sums[v] for v in norm.parts), (self.storage.tiles_in((h, w)),) * len(c)
+        weight, bias = (
+            NONE if name is None else self.build.slot(Kind.PARAM, name, (sum(c),)) for name in (norm.weight, norm.bias)
         )
+        film, affine = NONE if norm.film is None else self.whole(norm.film), self.norm_slots(norm.value)
+        op = p.Norm(n, h * w, norm.groups, sums, tiles, c, weight, bias, film, *affine, norm.eps)
         self.build.emit(op, self.name(norm.norm))
         for value in norm.parts:
             self.rewrite_blocks(value, [f for f in self.forms.of(value) if f.norm == norm.value], norm.value)
@@ -250,8 +207,7 @@ class _Emitting:
             return
         c, domain = self.graph.nodes[value].shape[-1], self.storage.active(value)
         source = p.Source(self.storage.tensor(value, RAW, domain, halo=False), 1, 1, 1, 0, 0)
-        made = self.storage.new_blocks(value, forms)
-        outputs = tuple(self.output(dst, form, domain) for form, dst in made.items())
+        outputs = self.outputs(value, self.storage.new_blocks(value, forms), domain)
         self.build.emit(p.Depthwise(domain, c, NONE, NONE, NONE, None, 0, source, outputs), self.name(node))
 
     # ---- attention

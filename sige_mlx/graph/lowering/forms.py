@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sige_mlx.graph.fusion import Fused, FusedNorm, Groups, Modulation, Read, Written, reads_of
+from sige_mlx.graph.fusion import Fused, FusedConv, FusedNorm, Groups, Modulation, Read
 from sige_mlx.graph.fusion.order import is_written_modulated
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.regions import Region, Regions
+from sige_mlx.nn.ops import Activation
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Form:
     norm: int | None = None
     first: int = 0
     mod: Modulation | None = None
-    act: str | None = None
+    act: Activation | None = None
 
     @staticmethod
     def of(read: Read) -> "Form":
@@ -40,10 +41,10 @@ class Forms:
         self._graph = graph
         self._regions = regions
         self._position = {op.value: i for i, op in enumerate(groups.ops) if not isinstance(op, FusedNorm)}
-        self._written = {op.value for op in groups.ops if isinstance(op, Written)}
+        self._written = {op.value for op in groups.ops if isinstance(op, FusedConv)}
         self._of: dict[int, dict[Form, None]] = {graph.output: {RAW: None}}
         for op in groups.ops:
-            for read in reads_of(op) if self.computes(op) else ():
+            for read in op.reads if self.computes(op) else ():
                 for value, form in self._forms(read):
                     self._of.setdefault(value, {})[form] = None
 

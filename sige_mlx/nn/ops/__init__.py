@@ -8,12 +8,14 @@ Values are NHWC, `(B, H, W, C)`. A vector per image, such as a time embedding, i
 
 from sige_mlx.nn.ops.attention import Attention, TimestepEmbedding
 from sige_mlx.nn.ops.base import Op, Padding, Params, Shape
-from sige_mlx.nn.ops.conv import Conv2d, ConvTranspose2d, Linear
-from sige_mlx.nn.ops.norm import BatchNorm, GroupNorm, InstanceNorm, Norm
-from sige_mlx.nn.ops.pixelwise import Activation, Add, LeakyReLU, Modulate, ReLU, SiLU, Tanh
-from sige_mlx.nn.ops.spatial import AvgPool2d, Concat, DownsampleNearest, UpsampleNearest
+from sige_mlx.nn.ops.conv import PAD_MODES, Conv2d, Convolution, ConvTranspose2d, Linear, PadMode
+from sige_mlx.nn.ops.norm import BatchNorm, GroupNorm, InstanceNorm, Norm, SampleNorm
+from sige_mlx.nn.ops.pixelwise import ACTIVATIONS, Activation, Add, LeakyReLU, Modulate, ReLU, SiLU, Tanh
+from sige_mlx.nn.ops.spatial import AvgPool2d, Concat, DownsampleNearest, Rearrangement, UpsampleNearest
 
 __all__ = [
+    "ACTIVATIONS",
+    "PAD_MODES",
     "Activation",
     "Add",
     "Attention",
@@ -22,6 +24,7 @@ __all__ = [
     "Concat",
     "Conv2d",
     "ConvTranspose2d",
+    "Convolution",
     "DownsampleNearest",
     "GroupNorm",
     "InstanceNorm",
@@ -30,9 +33,12 @@ __all__ = [
     "Modulate",
     "Norm",
     "Op",
+    "PadMode",
     "Padding",
     "Params",
     "ReLU",
+    "Rearrangement",
+    "SampleNorm",
     "Shape",
     "SiLU",
     "Tanh",

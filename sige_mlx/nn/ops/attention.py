@@ -7,6 +7,7 @@ from typing import Literal
 
 import mlx.core as mx
 
+from sige_mlx.arguments import whole
 from sige_mlx.errors import SigeError
 from sige_mlx.nn.ops.base import Op, Params, Shape
 
@@ -18,6 +19,7 @@ class Attention(Op):
     heads: int = 1
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
+        whole(self.heads, "attention: the number of heads", 1)
         if len(set(inputs)) != 1 or inputs[0][-1] % self.heads:
             raise SigeError(f"attention: q, k, v have shapes {list(inputs)} for {self.heads} heads")
         return inputs[0]

@@ -3,18 +3,36 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import mlx.core as mx
 
+from sige_mlx.arguments import whole
 from sige_mlx.errors import SigeError
 from sige_mlx.nn.ops.base import Op, Padding, Params, Shape
 
 PadMode = Literal["zero", "reflect"]
+PAD_MODES: tuple[PadMode, ...] = get_args(PadMode)
+"""What lies beyond an image's borders; the places are the numbers of `sige_pad_mode` in `cpu/sige_cpu.h`."""
+
+
+class Convolution(Op):
+    """What is read by a kernel: weight `(O, kH, kW, I)`, optional bias `(O,)`. Besides `transposed`, these are the
+    arguments of `Conv2d`, as far as an operation has them."""
+
+    stride: int = 1
+    padding: Padding = ((0, 0), (0, 0))
+    groups: int = 1
+    pad_mode: PadMode = "zero"
+    transposed: bool = False
+
+    def kernel(self, weight: Shape) -> Shape:
+        """The shape of a weight as `(O, kH, kW, I)`."""
+        return weight
 
 
 @dataclass(frozen=True)
-class Conv2d(Op):
+class Conv2d(Convolution):
     """2-D convolution; weight `(O, kH, kW, I)`, optional bias `(O,)`. With `groups` equal to the channels it is
     depthwise: weight `(C, kH, kW, 1)`. `pad_mode` "reflect" mirrors the image at its borders, without repeating them.
     """
@@ -29,8 +47,13 @@ class Conv2d(Op):
         if c != i * self.groups:
             wanted = f"{params['weight']} wants {i * self.groups}"
             raise SigeError(f"conv2d: the input has {c} channels, the weight {wanted}")
+        whole(self.stride, "conv2d: the stride", 1)
+        for side in (side for axis in self.padding for side in axis):
+            whole(side, "conv2d: a padding", 0)
         if self.groups not in (1, c) or (self.groups > 1 and o != c):
             raise SigeError(f"conv2d: {self.groups} groups for {c} channels and {o} outputs; it takes 1, or one each")
+        if self.pad_mode not in PAD_MODES:
+            raise SigeError(f"conv2d: pad_mode is {self.pad_mode!r}; it is one of {', '.join(PAD_MODES)}")
         (top, bottom), (left, right) = self.padding
         if self.pad_mode == "reflect" and (max(top, bottom) >= h or max(left, right) >= w):
             raise SigeError(f"conv2d: a {h}x{w} image cannot be reflected by {self.padding}; it must be larger")
@@ -53,9 +76,15 @@ class Conv2d(Op):
 
 
 @dataclass(frozen=True)
-class ConvTranspose2d(Op):
+class ConvTranspose2d(Convolution):
     """Transposed convolution that doubles the sides: kernel 3x3, stride 2, padding 1, one more row and column at the
-    end (`torch.nn.ConvTranspose2d(…, 3, 2, 1, output_padding=1)`); weight `(O, 3, 3, I)`, optional bias `(O,)`."""
+    end (`torch.nn.ConvTranspose2d(…, 3, 2, 1, output_padding=1)`); weight `(O, 3, 3, I)`, optional bias `(O,)`.
+
+    It is a convolution of stride 1 with padding 1 over its input with zeros between the pixels, by the kernel turned
+    half round."""
+
+    padding = ((1, 1), (1, 1))
+    transposed = True
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
         (b, h, w, c), (o, kh, kw, i) = inputs[0], params["weight"]
@@ -72,8 +101,12 @@ class ConvTranspose2d(Op):
 
 
 @dataclass(frozen=True)
-class Linear(Op):
-    """`x @ weight.T + bias` over channels; weight `(O, I)`, bias `(O,)`."""
+class Linear(Convolution):
+    """`x @ weight.T + bias` over channels, a 1x1 convolution; weight `(O, I)`, bias `(O,)`."""
+
+    def kernel(self, weight: Shape) -> Shape:
+        o, i = weight
+        return (o, 1, 1, i)
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
         o, i = params["weight"]

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import mlx.core as mx
 
+from sige_mlx.arguments import real, whole
 from sige_mlx.errors import SigeError
 from sige_mlx.nn.ops.base import Op, Params, Shape
 
@@ -23,6 +24,7 @@ class Norm(Op):
         raise NotImplementedError(type(self).__name__)
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
+        real(self.eps, f"{self.function}: eps", 0, 1)
         wrong = [f"a {name} of {shape[0]}" for name, shape in params.items() if shape != (inputs[0][-1],)]
         if wrong:
             raise SigeError(f"{self.function}: {inputs[0][-1]} channels with {' and '.join(wrong)}")
@@ -34,29 +36,48 @@ class Norm(Op):
 
 
 @dataclass(frozen=True)
-class GroupNorm(Norm):
-    """Group normalisation (Wu & He 2018) with the biased variance."""
+class SampleNorm(Norm):
+    """A normalisation of groups of channels by their own mean and biased variance, for every image anew."""
+
+    def groups_of(self, channels: int) -> int:
+        """How many groups so many channels are."""
+        raise NotImplementedError(type(self).__name__)
+
+    def affine(self, x: mx.array, params: Params) -> tuple[mx.array, mx.array]:
+        b, h, w, c = x.shape
+        groups = self.groups_of(c)
+        g = x.reshape(b, h, w, groups, c // groups)
+        mean = _mean(g)
+        var = _mean((g - mean) ** 2)
+        mean, var = (mx.repeat(s.reshape(b, groups), c // groups, axis=1) for s in (mean, var))
+        return _affine(mean, var, self.eps, params)
+
+
+@dataclass(frozen=True)
+class GroupNorm(SampleNorm):
+    """Group normalisation (Wu & He 2018)."""
 
     function = "group_norm"
     groups: int
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
+        whole(self.groups, "group_norm: the number of groups", 1)
         if inputs[0][-1] % self.groups:
             raise SigeError(f"group_norm: {inputs[0][-1]} channels with {self.groups} groups, which do not divide them")
         return super().shape(inputs, params)
 
-    def affine(self, x: mx.array, params: Params) -> tuple[mx.array, mx.array]:
-        return _affine_of_groups(x, self.groups, self.eps, params)
+    def groups_of(self, channels: int) -> int:
+        return self.groups
 
 
 @dataclass(frozen=True)
-class InstanceNorm(Norm):
-    """Instance normalisation (Ulyanov et al. 2016): every channel of every image by its own statistics."""
+class InstanceNorm(SampleNorm):
+    """Instance normalisation (Ulyanov et al. 2016): every channel is a group."""
 
     function = "instance_norm"
 
-    def affine(self, x: mx.array, params: Params) -> tuple[mx.array, mx.array]:
-        return _affine_of_groups(x, x.shape[-1], self.eps, params)
+    def groups_of(self, channels: int) -> int:
+        return channels
 
 
 @dataclass(frozen=True)
@@ -68,15 +89,6 @@ class BatchNorm(Norm):
     def affine(self, x: mx.array, params: Params) -> tuple[mx.array, mx.array]:
         mean, var = (mx.broadcast_to(params[f"running_{name}"], (x.shape[0], x.shape[-1])) for name in ("mean", "var"))
         return _affine(mean, var, self.eps, params)
-
-
-def _affine_of_groups(x: mx.array, groups: int, eps: float, params: Params) -> tuple[mx.array, mx.array]:
-    b, h, w, c = x.shape
-    g = x.reshape(b, h, w, groups, c // groups)
-    mean = _mean(g)
-    var = _mean((g - mean) ** 2)
-    mean, var = (mx.repeat(s.reshape(b, groups), c // groups, axis=1) for s in (mean, var))
-    return _affine(mean, var, eps, params)
 
 
 def _mean(x: mx.array) -> mx.array:

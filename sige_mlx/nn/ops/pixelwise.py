@@ -11,7 +11,7 @@ from sige_mlx.nn.ops.base import Op, Params, Shape
 
 @dataclass(frozen=True)
 class Activation(Op):
-    """A function of one number."""
+    """A function of one number. Programs call those of `ACTIVATIONS` by their place there."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Tanh(Activation):
 
     def __call__(self, inputs: Sequence[mx.array], params: Params) -> mx.array:
         return mx.tanh(inputs[0])
+
+
+ACTIVATIONS: tuple[Activation | None, ...] = (None, SiLU(), ReLU(), LeakyReLU(), Tanh())
+"""What an epilogue can do last, None being nothing. The places are the numbers of `sige_activation` in `cpu/sige_cpu.h`
+and of `Activation` in `metal/activation.h`."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,12 @@ from sige_mlx.errors import SigeError
 from sige_mlx.nn.ops.base import Op, Params, Shape
 
 
+class Rearrangement(Op):
+    """What only moves or repeats pixels or channels."""
+
+
 @dataclass(frozen=True)
-class Concat(Op):
+class Concat(Rearrangement):
     """Concatenation along channels."""
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
@@ -23,7 +27,7 @@ class Concat(Op):
 
 
 @dataclass(frozen=True)
-class UpsampleNearest(Op):
+class UpsampleNearest(Rearrangement):
     """Every pixel becomes a 2x2 block of itself."""
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
@@ -37,7 +41,7 @@ class UpsampleNearest(Op):
 
 
 @dataclass(frozen=True)
-class DownsampleNearest(Op):
+class DownsampleNearest(Rearrangement):
     """Every `factor`-th pixel of every `factor`-th row, from the first on; `factor` is a power of two that divides the
     sides."""
 

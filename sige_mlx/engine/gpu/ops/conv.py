@@ -61,7 +61,7 @@ class Conv(Call):
     @classmethod
     def packed(cls, op: p.Conv, written: FusedConv, load: Loader, dtype: mx.Dtype) -> mx.array:
         parts, read = [], iter(op.source)
-        for source, kernel in zip(written.sources, kernels(written, load), strict=True):
+        for source, kernel in zip(written.terms, kernels(written, load), strict=True):
             weight, first = mx.array(kernel).astype(dtype), 0
             for _ in source.reads:
                 c = next(read).x.c

@@ -14,7 +14,7 @@ from sige_mlx.engine.gpu.ops.sampling import Sampling
 from sige_mlx.engine.gpu.placing import Placing
 from sige_mlx.engine.weights import Loader, kernel_by_channel
 from sige_mlx.graph import program as p
-from sige_mlx.graph.fusion import FusedDepthwise
+from sige_mlx.graph.fusion import FusedConv
 
 THREADS = 256
 
@@ -50,7 +50,7 @@ class Depthwise(Call):
         return [*(output.dst for output in op.output), op.sums]
 
     @classmethod
-    def packed(cls, op: p.Depthwise, written: FusedDepthwise, load: Loader, dtype: mx.Dtype) -> mx.array:
+    def packed(cls, op: p.Depthwise, written: FusedConv, load: Loader, dtype: mx.Dtype) -> mx.array:
         return mx.array(kernel_by_channel(written, load)).astype(dtype)
 
     @property

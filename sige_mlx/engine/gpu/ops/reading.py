@@ -1,22 +1,15 @@
 """Reading planes and writing outputs in plain MLX: what `metal/plane.h`, `windows.h` and `epilogue.h` do."""
 
 import mlx.core as mx
-import mlx.nn
 
 from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Modulation, Plane, Source
+from sige_mlx.nn.ops import ACTIVATIONS
 
 
 def activate(x: mx.array, act: int) -> mx.array:
     """An activation by the number a program gives it."""
-    if act == 0:
-        return x
-    activations = {
-        1: mlx.nn.silu,
-        2: mlx.nn.relu,
-        3: lambda v: mlx.nn.leaky_relu(v, 0.2),
-        4: mx.tanh,
-    }
-    return activations[act](x)
+    activation = ACTIVATIONS[act]
+    return x if activation is None else activation([x], {})
 
 
 def affine(x: mx.array, a: Affine | None, image: mx.array | None = None) -> mx.array:
