@@ -25,9 +25,10 @@ ARROWS: dict[str, set[str]] = {
     "metrics": {"nn", "base"},
     "graph": {"masks", "nn", "base"},
     "engine.weights": {"graph", "base"},
-    "engine.gpu": {"engine.weights", "graph", "nn", "base"},
-    "engine.native": {"engine.weights", "graph", "nn", "base"},
-    "engine": {"engine.gpu", "engine.native", "engine.weights", "graph", "nn", "base"},
+    "engine.recordings": {"base"},
+    "engine.gpu": {"engine.recordings", "engine.weights", "graph", "nn", "base"},
+    "engine.native": {"engine.recordings", "engine.weights", "graph", "nn", "base"},
+    "engine": {"engine.gpu", "engine.native", "engine.recordings", "engine.weights", "graph", "nn", "base"},
     "families": {"graph", "models", "nn", "samplers", "base"},
     "label_classes": {"families", "base"},
     "paper_settings": {"families", "base"},
@@ -37,7 +38,7 @@ ARROWS: dict[str, set[str]] = {
 }
 """Parts of the package, and which others each may import."""
 
-ENGINES = {"engine", "engine.gpu", "engine.native", "engine.weights"}
+ENGINES = {"engine", "engine.gpu", "engine.native", "engine.recordings", "engine.weights"}
 """What measures or checks the engine may look into it."""
 
 ARROWS["benchmark"] = {"editing", "families", "graph", "masks", "zoo", "base"} | ENGINES

@@ -104,15 +104,16 @@ def test_a_wrong_compiled_edit_fails(by_mlx: None, monkeypatch: pytest.MonkeyPat
         kept: list[Any] = []
 
         def compiled(given: Any) -> Any:
-            kept.append(given) if not kept else None
             tiles = {i for i, a in enumerate(given) if a.dtype == mx.int32}
-            return function([kept[0][i] if i in tiles else a for i, a in enumerate(given)])
+            if not kept and any((given[i] >= 0).any().item() for i in tiles):
+                kept.append(given)
+            return function([kept[0][i] if kept and i in tiles else a for i, a in enumerate(given)])
 
         return compiled
 
     monkeypatch.setattr(mx, "compile", compile_but_keep_the_tiles)
     checks = network_checks("ddpm", network("ddpm", *SMALL["ddpm"]))
-    assert [c.passed for c in checks] == [True, True, True, False, False]
+    assert [c.passed for c in checks] == [True, True, True, False, True]  # the larger one is another program
 
 
 def test_all_kernels_are_tried_and_in_both_precisions(monkeypatch: pytest.MonkeyPatch) -> None:

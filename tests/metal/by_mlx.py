@@ -11,7 +11,8 @@ from benchmarks.simulated.device import Simulated
 from sige_mlx.engine.gpu import executor, launch
 from sige_mlx.engine.gpu.compiled import Compiled, Step
 from sige_mlx.engine.gpu.launch import Launch
-from sige_mlx.engine.gpu.placing import substituted
+from sige_mlx.engine.gpu.parameters import Parameters
+from sige_mlx.engine.gpu.placing import Placing, substituted
 
 
 class ByMlx(Simulated):
@@ -19,16 +20,20 @@ class ByMlx(Simulated):
 
     def __init__(self, identity: str | None = None):
         super().__init__(identity=identity, lazy=True)
-        self.steps: dict[int, tuple[Compiled, Step]] = {}
+        self.steps: dict[int, tuple[Placing, dict[int, mx.array], Step]] = {}
 
-    def know(self, compiled: Compiled) -> None:
-        self.steps |= {id(step.launch.inputs[0]): (compiled, step) for step in compiled.steps if step.launch}
+    def know(self, compiled: Compiled, parameters: Parameters) -> None:
+        placing = compiled.placing
+        constants = {v: parameters.array(of, compiled.arranged.get(of)) for of, v in placing.parameters.items()}
+        for step in compiled.steps:
+            if step.launch is not None:
+                self.steps[id(step.launch.inputs[0])] = placing, constants, step
 
     def run(self, of: Launch) -> list[mx.array]:
         assert of.kernel.inputs[0] == "params"
-        compiled, step = self.steps[id(of.inputs[0])]
-        arrays = {v: a for v, a in zip(step.reads, of.inputs, strict=True) if v is not None}
-        return substituted(step.call, compiled.placing, arrays).by_mlx()
+        placing, constants, step = self.steps[id(of.inputs[0])]
+        read = {v: a for v, a in zip(step.reads, of.inputs, strict=True) if v is not None}
+        return substituted(step.call, placing, constants | read).by_mlx()
 
 
 def use_by_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,9 +41,9 @@ def use_by_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
     device = ByMlx()
 
     class Ready(executor.Ready):
-        def __init__(self, compiled: Compiled, *arguments: Any):
-            device.know(compiled)
-            super().__init__(compiled, *arguments)
+        def __init__(self, compiled: Compiled, parameters: Parameters, *arguments: Any):
+            device.know(compiled, parameters)
+            super().__init__(compiled, parameters, *arguments)
 
     monkeypatch.setattr(executor, "Ready", Ready)
     monkeypatch.setattr(launch, "_in_place_of_the_gpu", lambda: device)

@@ -21,6 +21,7 @@ from sige_mlx.engine.gpu.launch import Launch, use
 from sige_mlx.engine.gpu.sizes import SIDES, Sizes
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
+from sige_mlx.graph.program import Kind
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image
 from tests.graph.networks import RandomUNet, Spec
@@ -67,7 +68,7 @@ NETWORKS = {**SMALL, "resnet_generator": ({**SMALL["resnet_generator"][0], "imag
 
 
 @pytest.mark.parametrize("family", NETWORKS)
-def test_a_pass_is_its_launches_and_two_conversions(family: str) -> None:
+def test_a_pass_is_its_launches_and_conversions(family: str) -> None:
     """MLX has nothing else to run: no array is put together or made longer for a launch."""
     of = network(family, *NETWORKS[family])
     with use(Exporting):
@@ -75,21 +76,24 @@ def test_a_pass_is_its_launches_and_two_conversions(family: str) -> None:
     inputs = image(engine)
     mask = np.zeros(engine.image_size, np.bool_)
     mask[3:7, 6:13] = True
-    kept = {k: mx.zeros(b.shape) for k, b in engine.lowered.recorded.items()}
-    record = Record({("value", engine.lowered.graph.output): mx.zeros(()), **kept})
     bound = engine.executor.bind(engine.lowered.tiling(mask))
+    placing, buffers = bound.ready.compiled.placing, engine.lowered.edit.buffers
+    record = Record({buffers[s].key: placing.array(s) for s in placing.given if buffers[s].kind is Kind.RECORDED})
     given = engine._with_embeddings({name: mx.array(a) for name, a in inputs.items()})
-    for run, launches in (
-        (lambda x: engine.executor.run({**given, "x": x}), len(engine.lowered.dense.ops)),
-        (lambda x: engine.executor.edit(bound, record, {**given, "x": x}), bound.launches),
+    mx.eval(*record.arrays.values(), *given.values())
+    for run, compiled in (
+        (lambda x: engine.executor.run({**given, "x": x}), engine.executor._dense.compiled),
+        (lambda x: engine.executor.edit(bound, record, {**given, "x": x}), bound.ready.compiled),
     ):
+        read = [compiled.program.buffers[slot] for slot in compiled.placing.given]
+        converted = 1 + sum(b.kind is Kind.INPUT and len(b.shape) == 4 for b in read)  # with the output
         found: Counter[str] = Counter()
         mx.export_function(
             lambda told, found=found: found.update([told["name"]] if told.get("type") == "primitive" else []),
             run,
             given["x"],
         )
-        assert found == {"CustomKernel": launches, "AsType": 2}
+        assert found == {"CustomKernel": len(compiled.steps), "AsType": converted}
 
 
 def test_a_ddpm_edit_is_few_launches() -> None:

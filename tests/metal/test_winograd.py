@@ -126,7 +126,10 @@ def test_an_edit_keeps_the_transform(edits: Edits) -> None:
     assert edits.error() < 1e-4 and parameters.nbytes == kept
 
 
-def test_a_refused_kernel_is_replaced_by_the_plain_convolution(edits: Edits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_kernel_is_replaced_by_the_plain_convolution(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Trust, "allows", lambda self, launch, call: "WINOGRAD=1" not in launch.kernel.specialisation)
+    edits: Edits = request.getfixturevalue("edits")
     assert edits.error() < 1e-4
     assert edits.transformed() and not any(edits.transformed())
