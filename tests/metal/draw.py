@@ -17,7 +17,7 @@ from sige_mlx.engine.gpu.ops import Attention, Call, Conv, Depthwise, Norm, Past
 from sige_mlx.engine.gpu.ops.blocking import AnyBlocking, WinogradBlocking, divided, narrowed
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue, Output
 from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Modulation, Plane, Source, Tokens
-from sige_mlx.engine.gpu.ops.reading import tile_sums
+from sige_mlx.engine.gpu.ops.reading import cut, tile_sums
 from sige_mlx.engine.gpu.ops.weights import pack
 from sige_mlx.engine.gpu.ops.winograd import transformed
 
@@ -127,7 +127,7 @@ def norm_call(sources: int, seed: int, dtype: mx.Dtype) -> Norm:
     widths[-1] += -sum(widths) % groups
     for c in widths:
         rows, grid = d.tiles(n, h, w, d_tile)
-        whole, other = (tile_sums(2 + d.floats(n, h, w, c), Domain(n, h, w, d_tile)) for _ in range(2))
+        whole, other = (tile_sums(cut(2 + d.floats(n, h, w, c), d_tile)) for _ in range(2))
         base = whole.reshape(*grid.shape, 2 * c)
         if d.maybe() and len(rows):
             blocks = other[mx.array(np.flatnonzero(grid.reshape(-1) >= 0).astype(np.int32))]

@@ -18,7 +18,7 @@ from sige_mlx.engine.gpu.ops.blocking import (
 )
 from sige_mlx.engine.gpu.ops.call import Arrangement, Call
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue, Results
-from sige_mlx.engine.gpu.ops.operands import Arrays, Source, Struct, given
+from sige_mlx.engine.gpu.ops.operands import Arrays, Domain, Source, Struct, given
 from sige_mlx.engine.gpu.ops.phases import as_phased, can_be_phased, pack_phases, zeros
 from sige_mlx.engine.gpu.ops.sampling import Sampling
 from sige_mlx.engine.gpu.ops.weights import PANEL, k_groups, pack, unpack
@@ -151,18 +151,18 @@ class Conv(Call):
     # ---- MLX's operations
 
     def by_mlx(self) -> list[mx.array]:
-        dtype, out, value = self.weight.dtype, self.epilogue.out, mx.array(0.0)
+        dtype, out, value = self.weight.dtype, reading.listed(self.epilogue.out), mx.array(0.0)
         if self.phase_shift is not None:
-            return self.epilogue.by_mlx(self._phases(self.phase_shift), dtype)
+            return self.epilogue.by_mlx(self._phases(self.phase_shift, out), dtype)
         parts = unpack(self.weight, self.epilogue.c_out, self.shapes)
         for s, weight in zip(self.sources, parts, strict=True):
             seen = reading.windows(s, out).astype(dtype)
             value = value + mx.conv2d(seen, weight, s.stride).astype(mx.float32)
         return self.epilogue.by_mlx(value, dtype)
 
-    def _phases(self, shift: int) -> mx.array:
+    def _phases(self, shift: int, out: Domain) -> mx.array:
         """The value of a phased convolution: each phase is a plain one on the planes' own pixels."""
-        out, dtype = self.epilogue.out, self.weight.dtype
+        dtype = self.weight.dtype
         small = replace(out, h=-(-out.h // 2), w=-(-out.w // 2), tile=out.tile // 2)
         packed = mx.split(self.weight, 4)
         rows = []
@@ -178,9 +178,7 @@ class Conv(Call):
                 columns.append(value)
             rows.append(mx.stack(columns, axis=3))
         value = mx.stack(rows, axis=2)
-        n, h, _, w, _, c = value.shape
-        value = value.reshape(n, 2 * h, 2 * w, c)
-        return value[:, : out.h, : out.w] if out.list is None else value
+        return value.reshape(out.tiles, out.tile, out.tile, -1)
 
     # ---- a small one like it
 

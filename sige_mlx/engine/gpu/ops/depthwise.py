@@ -93,13 +93,11 @@ class Depthwise(Call):
         return self._launched(("DepthwiseParams", struct), arrays, defines, template, groups, THREADS, b)
 
     def by_mlx(self) -> list[mx.array]:
-        s, out = self.source, self.epilogue.out
-        seen = reading.windows(s, out)
-        h, w = (out.h, out.w) if out.list is None else (out.tile, out.tile)
-        value = mx.array(0.0)
+        s, out, value = self.source, reading.listed(self.epilogue.out), mx.array(0.0)
+        seen, side = reading.windows(s, out), (out.tile - 1) * s.stride + 1
         for tap in range(s.kh * s.kw):
             y, x = divmod(tap, s.kw)
-            taken = seen[:, y : y + (h - 1) * s.stride + 1 : s.stride, x : x + (w - 1) * s.stride + 1 : s.stride]
+            taken = seen[:, y : y + side : s.stride, x : x + side : s.stride]
             value = value + (taken / (s.kh * s.kw) if self.weight is None else taken * self.weight[tap])
         return self.epilogue.by_mlx(value, self.dtype)
 

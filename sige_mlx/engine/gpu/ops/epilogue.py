@@ -97,23 +97,22 @@ class Epilogue:
         return results | {"sums": ((self.out.tiles, 2, self.c_out), mx.float32)} if self.sums else results
 
     def by_mlx(self, value: mx.array, dtype: mx.Dtype) -> list[mx.array]:
-        """The results, in plain MLX, of a float32 value in the domain's shape."""
+        """The results, in plain MLX, of float32 blocks: the value of every tile, of a dense domain of all."""
+        out = reading.listed(self.out)
+        image, y, x, inside = reading.coordinates(out)
         if self.bias is not None:
             value = value + self.bias[: self.c_out]
-        image, y, x, inside = reading.coordinates(self.out)
         if self.vec is not None:
             vec = self.vec.astype(mx.float32)
             value = value + (vec[0] if vec.shape[0] == 1 else vec[image])
         if self.residual is not None:
-            value = value + reading.residual(self.residual, self.residual_resample, self.out)
-        listed = self.out.list is not None
-        if listed:
-            value = mx.where(inside[..., None], value, 0.0)
+            value = value + reading.residual(self.residual, self.residual_resample, out)
+        value = mx.where(inside[..., None], value, 0.0)
         results = []
         for o in self.outputs:
-            result = reading.affine(value, o.affine, image if listed else None)
+            result = reading.affine(value, o.affine, image)
             if o.mod is not None:
                 result = reading.modulated(result, o.mod, image, y, x, inside)
-            result = reading.activate(result, o.act)
-            results.append((mx.where(inside[..., None], result, 0.0) if listed else result).astype(dtype))
-        return [*results, reading.tile_sums(value, self.out)] if self.sums else results
+            result = mx.where(inside[..., None], reading.activate(result, o.act), 0.0).astype(dtype)
+            results.append(result if self.out.list is not None else reading.assembled(result, out))
+        return [*results, reading.tile_sums(value)] if self.sums else results

@@ -10,7 +10,7 @@ from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.ops import reading
 from sige_mlx.engine.gpu.ops.call import Call
 from sige_mlx.engine.gpu.ops.epilogue import Results
-from sige_mlx.engine.gpu.ops.operands import Arrays, Domain, Plane, given, plane_arrays
+from sige_mlx.engine.gpu.ops.operands import Arrays, Plane, given, plane_arrays
 from sige_mlx.engine.gpu.ops.sampling import IMAGES, Sampling
 from sige_mlx.engine.gpu.placing import Placing
 from sige_mlx.graph import program as p
@@ -90,7 +90,7 @@ class Norm(Call):
         n, c = self.n, self.channels
         sums, squares = [], []
         for plane in self.sums:
-            both = reading.pasted(plane).reshape(n, -1, plane.c)
+            both = reading.whole(plane).reshape(n, -1, plane.c)
             sums.append(both[..., : plane.c // 2])
             squares.append(both[..., plane.c // 2 :])
         by_group = (n, -1, self.groups, c // self.groups)
@@ -116,9 +116,8 @@ class Norm(Call):
         h, w, tile, c = 7, 11, 4, self.channels
         planes = []
         for s in self.sums:
-            whole, other = (
-                reading.tile_sums(1 + sampling.normal(IMAGES, h, w, s.c // 2), Domain(IMAGES, h, w, tile)) for _ in "ab"
-            )
+            values = (1 + sampling.normal(IMAGES, h, w, s.c // 2) for _ in "ab")
+            whole, other = (reading.tile_sums(reading.cut(x, tile)) for x in values)
             base, blocks, grid = whole.reshape(IMAGES, 2, 3, s.c), None, None
             if sampling.wants(s.blocks is not None):
                 rows, grid = sampling.tiles(IMAGES, 2, 3)

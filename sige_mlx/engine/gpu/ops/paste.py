@@ -41,7 +41,7 @@ class Paste(Call):
         return self._launched(("PasteParams", struct), arrays, (), template, groups, THREADS)
 
     def by_mlx(self) -> list[mx.array]:
-        return [reading.pasted(self.x).astype(self.x.dtype)]
+        return [reading.whole(self.x).astype(self.x.dtype)]
 
     def sample(self, sampling: Sampling) -> "Paste":
         x = self.x

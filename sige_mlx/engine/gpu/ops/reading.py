@@ -1,6 +1,9 @@
-"""Reading planes and writing outputs in plain MLX: what `metal/plane.h`, `windows.h` and `epilogue.h` do."""
+"""Reading planes in plain MLX, tile by tile: what `metal/plane.h` and `windows.h` do."""
+
+from dataclasses import replace
 
 import mlx.core as mx
+import numpy as np
 
 from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Modulation, Plane, Source
 from sige_mlx.nn.ops import ACTIVATIONS
@@ -12,60 +15,51 @@ def activate(x: mx.array, act: int) -> mx.array:
     return x if activation is None else activation([x], {})
 
 
-def affine(x: mx.array, a: Affine | None, image: mx.array | None = None) -> mx.array:
-    """x * scale + shift in float32, for x [n, h, w, c], or for pixels [..., c] of the images `image`."""
+def affine(x: mx.array, a: Affine | None, image: mx.array) -> mx.array:
+    """x * scale + shift in float32, for pixels [..., c] of the images `image`."""
     x = x.astype(mx.float32)
     if a is None:
         return x
     scale, shift = a.array[:, :, a.first : a.first + x.shape[-1]]
-    if scale.shape[0] == 1:
-        return x * scale[0] + shift[0]
-    if image is None:
-        return x * scale[:, None, None] + shift[:, None, None]
-    return x * scale[image] + shift[image]
+    return x * scale[0] + shift[0] if scale.shape[0] == 1 else x * scale[image] + shift[image]
 
 
-def pasted(x: Plane, a: Affine | None = None, act: int = 0) -> mx.array:
-    """The whole plane [n, h, w, c] in float32, pixels of the base normalised."""
-    if x.blocks is None:
-        assert x.base is not None
-        return activate(affine(x.base, a), act)
-    image, row, column, inside = coordinates(Domain(x.n, x.h, x.w, x.tile))
-    return pixels(x, image, row, column, inside, a, act)
+def listed(out: Domain) -> Domain:
+    """The same pixels as a list of tiles."""
+    if out.list is not None:
+        return out
+    grid = np.ones((out.n, -(-out.h // out.tile), -(-out.w // out.tile)))
+    return replace(out, list=mx.array(np.argwhere(grid).astype(np.int32, order="C")))
 
 
-def seen(s: Source) -> mx.array:
-    """The whole of a source's plane, read and resampled, in float32."""
-    if s.mod is None:
-        return resampled(pasted(s.x, s.affine, s.act), s.resample, s.zeros)
-    x = resampled(affine(pasted(s.x), s.affine), s.resample)
-    c = s.x.c
-    gamma = pasted(s.mod.gamma)[..., s.mod.gamma_first : s.mod.gamma_first + c]
-    beta = pasted(s.mod.beta)[..., s.mod.beta_first : s.mod.beta_first + c]
-    there = _recorded(s.x, *coordinates(Domain(s.x.n, s.x.h, s.x.w, s.x.tile)))
-    there = resampled(mx.broadcast_to(there, (s.x.n, s.x.h, s.x.w))[..., None], s.resample)
-    return mx.where(there, activate(x * (1 + gamma) + beta, s.act), 0.0)
-
-
-def resampled(x: mx.array, resample: int, zeros: bool = False) -> mx.array:
-    """[n, h, w, c] twice as large, every pixel fourfold or with zeros between, or with every 2^-resample-th pixel."""
-    if resample == 0:
-        return x
-    if resample < 0:
-        return x[:, :: 1 << -resample, :: 1 << -resample]
+def cut(x: mx.array, tile: int) -> mx.array:
+    """A plane [n, h, w, c] as blocks [tiles, tile, tile, c], zero beyond its borders."""
     n, h, w, c = x.shape
-    x = x[:, :, None, :, None]
-    if zeros:
-        x = mx.pad(x, [(0, 0), (0, 0), (0, 1), (0, 0), (0, 1), (0, 0)])
-    return mx.broadcast_to(x, (n, h, 2, w, 2, c)).reshape(n, 2 * h, 2 * w, c)
+    x = mx.pad(x, [(0, 0), (0, -h % tile), (0, -w % tile), (0, 0)])
+    x = x.reshape(n, -(-h // tile), tile, -(-w // tile), tile, c)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, tile, tile, c)
+
+
+def assembled(blocks: mx.array, out: Domain) -> mx.array:
+    """The plane [n, h, w, c] of all tiles of a domain."""
+    side, c = out.tile, blocks.shape[-1]
+    x = blocks.reshape(out.n, -(-out.h // side), -(-out.w // side), side, side, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(out.n, -(-out.h // side) * side, -1, c)[:, : out.h, : out.w]
+
+
+def whole(p: Plane) -> mx.array:
+    """A plane [n, h, w, c] in float32, its blocks over its base."""
+    if p.blocks is None:
+        assert p.base is not None
+        return p.base.astype(mx.float32)
+    image, y, x = mx.arange(p.n)[:, None, None], mx.arange(p.h)[:, None], mx.arange(p.w)
+    return pixels(p, image, y, x, mx.array(True))
 
 
 def windows(s: Source, out: Domain) -> mx.array:
-    """What the pixels of `out` read of a source, in float32: for a list of tiles [tiles, height, width, c], for a dense
-    domain [n, height, width, c]; pixels beyond a border are zero, or mirrored."""
-    if out.list is None:
-        x = _extended(seen(s), 1, s.pad_top, (out.h - 1) * s.stride + s.kh, s.reflect)
-        return _extended(x, 2, s.pad_left, (out.w - 1) * s.stride + s.kw, s.reflect)
+    """What the tiles of a list read of a source, float32 [tiles, height, width, c]; pixels beyond a border are zero, or
+    mirrored."""
+    assert out.list is not None
     side, step = (out.tile - 1) * s.stride, out.tile * s.stride
     image, rows, columns = (out.list[:, i][:, None, None] for i in range(3))
     y = rows * step - s.pad_top + mx.arange(side + s.kh)[:, None]
@@ -110,18 +104,14 @@ def pixels(
 
 
 def residual(p: Plane, resample: int, out: Domain) -> mx.array:
-    """A residual at the pixels of `out`."""
+    """A residual at the pixels of a list of tiles."""
     image, y, x, inside = coordinates(out)
-    if out.list is None:
-        return resampled(pasted(p), resample)
     return pixels(p, image, _stored(y, resample), _stored(x, resample), inside)
 
 
 def coordinates(out: Domain) -> tuple[mx.array, mx.array, mx.array, mx.array]:
-    """Image, row and column of every pixel that is written, clamped into the image, and whether it lies inside."""
-    if out.list is None:
-        image, y, x = mx.arange(out.n)[:, None, None], mx.arange(out.h)[:, None], mx.arange(out.w)
-        return image, y, x, mx.array(True)
+    """Image, row and column of every pixel of a list of tiles, clamped into the image, and whether it lies inside."""
+    assert out.list is not None
     image, rows, columns = (out.list[:, i][:, None, None] for i in range(3))
     y = rows * out.tile + mx.arange(out.tile)[:, None]
     x = columns * out.tile + mx.arange(out.tile)
@@ -129,14 +119,9 @@ def coordinates(out: Domain) -> tuple[mx.array, mx.array, mx.array, mx.array]:
     return mx.maximum(image, 0), mx.clip(y, 0, out.h - 1), mx.clip(x, 0, out.w - 1), inside
 
 
-def tile_sums(value: mx.array, out: Domain) -> mx.array:
-    """Sum and sum of squares over each tile, [tiles, 2, c], of a value [n, h, w, c] or blocks."""
-    c = value.shape[-1]
-    if out.list is None:
-        gh, gw = -(-out.h // out.tile), -(-out.w // out.tile)
-        value = mx.pad(value, [(0, 0), (0, gh * out.tile - out.h), (0, gw * out.tile - out.w), (0, 0)])
-        value = value.reshape(out.n, gh, out.tile, gw, out.tile, c).transpose(0, 1, 3, 2, 4, 5)
-    value = value.reshape(out.tiles, -1, c)
+def tile_sums(blocks: mx.array) -> mx.array:
+    """Sum and sum of squares over each block, [tiles, 2, c]."""
+    value = blocks.reshape(blocks.shape[0], -1, blocks.shape[-1])
     return mx.stack([value.sum(1), value.square().sum(1)], axis=1)
 
 
@@ -150,21 +135,6 @@ def _within(at: mx.array, size: int, reflect: bool) -> tuple[mx.array, mx.array]
         at = mx.abs(at)
         at = mx.where(at >= size, 2 * (size - 1) - at, at)
     return mx.clip(at, 0, size - 1), (at >= 0) & (at < size)
-
-
-def _extended(x: mx.array, axis: int, before: int, total: int, reflect: bool) -> mx.array:
-    """`total` rows of a plane, of which `before` lie before its first."""
-    size = x.shape[axis]
-    after = total - before - size
-    if before >= 0 and not reflect:
-        x = x if after >= 0 else mx.split(x, [size + after], axis)[0]
-        widths = [(0, 0)] * x.ndim
-        widths[axis] = (before, max(after, 0))
-        return mx.pad(x, widths)
-    at, inside = _within(mx.arange(total) - before, size, reflect)
-    shape = [1] * x.ndim
-    shape[axis] = total
-    return mx.where(inside.reshape(shape), mx.take(x, at, axis), 0.0)
 
 
 def _recorded(p: Plane, image: mx.array, y: mx.array, x: mx.array, inside: mx.array) -> mx.array:
