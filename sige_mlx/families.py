@@ -69,8 +69,9 @@ def _spade(dataset: str) -> PublishedFile:
     return PublishedFile(f"{dataset}_pretrained/latest_net_G.pth", place)
 
 
-def _generator(name: str, place: str, **config: Any) -> Published:
-    return Published((PublishedFile(name, place),), config, by_file=True)
+def _one_of_many(*names: str, place: str, **config: Any) -> Published:
+    """A network that differs from others of one place by what it has learnt alone."""
+    return Published(tuple(PublishedFile(name, place) for name in names), config, by_file=True)
 
 
 def _lsun(dataset: str, step: int, md5: str, ema_md5: str) -> tuple[PublishedFile, ...]:
@@ -192,10 +193,10 @@ FAMILIES: Mapping[str, Family] = {
         lambda config: EditPolicy(1, "recorded", eps=0.01, dilation=1, dilation_per_level=2),
         small=({"image_size": (32, 48), "ngf": 8, "n_blocks": 1}, 1),
         published={
-            "cyclegan-horse2zebra": _generator("horse2zebra.pth", _CYCLEGAN),
-            "cyclegan-monet": _generator("style_monet.pth", _CYCLEGAN),
-            "cyclegan-vangogh": _generator("style_vangogh.pth", _CYCLEGAN),
-            "vintagify": _generator("G_A2B_epoch33.pth", "the package vintagify 0.1.2 of PyPI", affine=True),
+            "cyclegan-horse2zebra": _one_of_many("horse2zebra.pth", place=_CYCLEGAN),
+            "cyclegan-monet": _one_of_many("style_monet.pth", place=_CYCLEGAN),
+            "cyclegan-vangogh": _one_of_many("style_vangogh.pth", place=_CYCLEGAN),
+            "vintagify": _one_of_many("G_A2B_epoch33.pth", place="the package vintagify 0.1.2 of PyPI", affine=True),
         },
     ),
 }
