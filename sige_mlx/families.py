@@ -10,6 +10,7 @@ import mlx.nn
 
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.policy import EditPolicy
+from sige_mlx.models.adm import ADMConfig, ADMUNet
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from sige_mlx.models.pd import PDConfig, PDUNet
 from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
@@ -89,6 +90,7 @@ def _lsun(dataset: str, step: int, md5: str, ema_md5: str) -> tuple[PublishedFil
 _SMALL_UNET = {"image_size": 32, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (16,)}
 _SMALL_LABELS = {"crop_size": 64, "num_upsampling_layers": "normal"}
 
+_ADM = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021"
 _CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 _SQUARE = {"crop_size": 256, "aspect_ratio": 1.0, "num_upsampling_layers": "normal"}
 
@@ -142,6 +144,21 @@ FAMILIES: Mapping[str, Family] = {
                 (_sige("diffusion", "church128-pd-unet.pth", "8a2690eb25d1e2b5367e9574d7b73822"),)
             ),
             "pd-church-256": Published(config={"image_size": 256, "ch_mult": (1, 1, 2, 4, 6, 8)}),
+        },
+    ),
+    "adm": Family(
+        ADMConfig,
+        ADMUNet,
+        "denoising",
+        # As DDPM's, but from 32 on: two fifths of an edit's work would be done at that size alone.
+        lambda config: EditPolicy(32, "fresh head", eps=0.01, dilation=5),
+        small=({**_SMALL_UNET, "head_dim": 32}, 16),
+        denoising=DDPMDenoising,
+        published={
+            "adm-bedroom-256": _one_of_many("lsun_bedroom.pt", place=_ADM),
+            "adm-cat-256": _one_of_many("lsun_cat.pt", place=_ADM),
+            "adm-horse-256": _one_of_many("lsun_horse.pt", "lsun_horse_nodropout.pt", place=_ADM),
+            "adm-imagenet-256": _one_of_many("256x256_diffusion_uncond.pt", place=_ADM),
         },
     ),
     "spade": Family(
