@@ -92,7 +92,7 @@ def convert(
 
     sha256, md5 = _digests(weights.files, tell)
     if destination is None:
-        destination = zoo.cache_folder() / zoo.name_for(found.match.family, found.configuration, weights.path, md5)
+        destination = zoo.cache_folder() / zoo.name_for(found.match.family, found.match.config, weights.path, md5)
     destination = Path(os.path.expanduser(destination))
     if Path(os.path.realpath(destination)) in Path(os.path.realpath(weights.path)).parents:
         raise SigeError(f"{destination}: the checkpoint lies in it; give another folder for the model")
@@ -101,7 +101,7 @@ def convert(
     nbytes = count * itemsize(dtype)
     with staged_folder(destination, (zoo.CONFIG_FILE, zoo.WEIGHTS_FILE), nbytes, force) as folder:
         provenance = {"file": weights.path.name.encode(errors="replace").decode(), "sha256": sha256}
-        network = dataclasses.asdict(found.configuration)
+        network = dataclasses.asdict(found.match.config)
         edit = {name: getattr(found.policy, name) for name in zoo.EDIT}
         config = {"format": zoo.FORMAT, "family": found.match.family, "config": network, "edit": edit}
         config["source"] = provenance
@@ -119,7 +119,7 @@ def convert(
             done += written
             tell("write", done, nbytes)
     notes = (*found.notes, *_origin(found, weights.path, md5))
-    return ConvertedModel(destination, found.match.family, found.configuration, count, nbytes, sha256, md5, notes)
+    return ConvertedModel(destination, found.match.family, found.match.config, count, nbytes, sha256, md5, notes)
 
 
 def _build(path: Path, found: Recognised, dtype: str, name: str) -> np.ndarray:
@@ -171,7 +171,7 @@ def _origin(found: Recognised, path: Path, md5: str) -> tuple[str, ...]:
                 return (f"by where it lies this is {file.name}, a file of {name}",)
             wrong = f"its MD5 is {md5}, not {file.md5}: it is another file, or a damaged one"
             return (f"it is called as the authors' file of {name} is, but {wrong}",)
-    family, config = found.match.family, found.configuration
+    family, config = found.match.family, found.match.config
     alike = {name: known for name, known in FAMILIES[family].published.items() if known.of(family) == config}
     if len(alike) > 1 and any(file.md5 for known in alike.values() for file in known.files):
         return (f"its network is that of {', '.join(alike)}, and by its MD5 it is none of their authors' files",)

@@ -13,25 +13,23 @@ from sige_mlx.converters import checkpoint, safetensors_file
 from sige_mlx.converters.checkpoint import Checkpoint, CheckpointError, StateDict, Tensor, numpy_arrays, sniff
 from sige_mlx.converters.checkpoint.reader import map_file
 from sige_mlx.converters.checkpoint.tensor import FLOATING
-from sige_mlx.converters.families import LAYOUTS, Family, Match, diffusers, recognise
+from sige_mlx.converters.families import LAYOUTS, Family, Match, diffusers, recognise, under
 from sige_mlx.converters.families.diffusers_config import CLASS, Described, schedule_remarks
 from sige_mlx.converters.source import Weights
 from sige_mlx.described import read_json
 from sige_mlx.errors import SigeError
 from sige_mlx.families import FAMILIES, build, configured
 from sige_mlx.graph.policy import EditPolicy
-from sige_mlx.nn.module import parameters
 
 VERSION = "sige_mlx_version"  # among the metadata of the weights that we write
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """The network that a checkpoint holds, `configuration` with the user's settings in it, its tensors by the layout's
-    names, and what to tell the user."""
+    """The network that a checkpoint holds, with the user's settings in it, its tensors by the layout's names, and what
+    to tell the user."""
 
     match: Match
-    configuration: Any
     policy: EditPolicy
     tensors: Mapping[str, Tensor]
     notes: tuple[str, ...]
@@ -64,7 +62,7 @@ def recognised(
     for name in (name for origin in match.layout.sources.values() for name in origin.tensors):
         if (dtype := tensors[name].dtype) not in FLOATING:
             raise CheckpointError(f"{weights.path}: its tensor {name} is {dtype}; weights are floating-point numbers")
-    return Recognised(match, *_configured(weights, match, settings), tensors, notes)
+    return Recognised(*_configured(weights, match, settings), tensors, notes)
 
 
 def _description(weights: Weights) -> Described | None:
@@ -137,8 +135,8 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tensor.shape for name, tensor in tensors.items()}
 
 
-def _configured(weights: Weights, match: Match, settings: Mapping[str, Any]) -> tuple[Any, EditPolicy]:
-    """The recognised configuration and how edits are computed, with `settings` in them, which must not make it another
+def _configured(weights: Weights, match: Match, settings: Mapping[str, Any]) -> tuple[Match, EditPolicy]:
+    """The recognised network and how edits are computed, with `settings` in them, which must not make it another
     network."""
     of_network, of_edits = ({f.name for f in dataclasses.fields(of)} for of in (match.config, EditPolicy))
     for name in settings.keys() - of_network - of_edits:
@@ -147,9 +145,9 @@ def _configured(weights: Weights, match: Match, settings: Mapping[str, Any]) -> 
     config = configured(match.config, {name: settings[name] for name in settings if name in of_network})
     policy = FAMILIES[match.family].policy(config)
     policy = configured(policy, {name: settings[name] for name in settings if name in of_edits})
-    network = build(match.family, dataclasses.asdict(config))
-    built = {name: tuple(array.shape) for name, array in parameters(network).items()}
-    if built != {name: origin.built_shape for name, origin in match.layout.sources.items()}:
+    build(match.family, dataclasses.asdict(config))  # says what no network can be
+    found = under(match, config, LAYOUTS)
+    if found is None:
         given = ", ".join(f"{name}={value}" for name, value in settings.items())
         hint = ""
         if FAMILIES[match.family].task == "labels":
@@ -157,4 +155,4 @@ def _configured(weights: Weights, match: Match, settings: Mapping[str, Any]) -> 
             ways = (f"input_nc={read} with no_instance=true", f"input_nc={read - 1} with no_instance=false")
             hint = f"; the {read} channels that it reads are {' or '.join(ways)}"
         raise SigeError(f"{weights.path}: its tensors are those of another network than {given} asks for{hint}")
-    return config, policy
+    return found, policy

@@ -10,6 +10,7 @@ import mlx.nn
 
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.policy import EditPolicy
+from sige_mlx.models.adm import ADMConfig, ADMUNet
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
 from sige_mlx.models.pd import PDConfig, PDUNet
 from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
@@ -69,8 +70,9 @@ def _spade(dataset: str) -> PublishedFile:
     return PublishedFile(f"{dataset}_pretrained/latest_net_G.pth", place)
 
 
-def _generator(name: str, place: str, **config: Any) -> Published:
-    return Published((PublishedFile(name, place),), config, by_file=True)
+def _one_of_many(*names: str, place: str, **config: Any) -> Published:
+    """A network that differs from others of one place by what it has learnt alone."""
+    return Published(tuple(PublishedFile(name, place) for name in names), config, by_file=True)
 
 
 def _lsun(dataset: str, step: int, md5: str, ema_md5: str) -> tuple[PublishedFile, ...]:
@@ -88,6 +90,7 @@ def _lsun(dataset: str, step: int, md5: str, ema_md5: str) -> tuple[PublishedFil
 _SMALL_UNET = {"image_size": 32, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (16,)}
 _SMALL_LABELS = {"crop_size": 64, "num_upsampling_layers": "normal"}
 
+_ADM = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021"
 _CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 _SQUARE = {"crop_size": 256, "aspect_ratio": 1.0, "num_upsampling_layers": "normal"}
 
@@ -143,6 +146,21 @@ FAMILIES: Mapping[str, Family] = {
             "pd-church-256": Published(config={"image_size": 256, "ch_mult": (1, 1, 2, 4, 6, 8)}),
         },
     ),
+    "adm": Family(
+        ADMConfig,
+        ADMUNet,
+        "denoising",
+        # As DDPM's, but from 32 on: two fifths of an edit's work would be done at that size alone.
+        lambda config: EditPolicy(32, "fresh head", eps=0.01, dilation=5),
+        small=({**_SMALL_UNET, "head_dim": 32}, 16),
+        denoising=DDPMDenoising,
+        published={
+            "adm-bedroom-256": _one_of_many("lsun_bedroom.pt", place=_ADM),
+            "adm-cat-256": _one_of_many("lsun_cat.pt", place=_ADM),
+            "adm-horse-256": _one_of_many("lsun_horse.pt", "lsun_horse_nodropout.pt", place=_ADM),
+            "adm-imagenet-256": _one_of_many("256x256_diffusion_uncond.pt", place=_ADM),
+        },
+    ),
     "spade": Family(
         SPADEConfig,
         SPADEGenerator,
@@ -192,10 +210,10 @@ FAMILIES: Mapping[str, Family] = {
         lambda config: EditPolicy(1, "recorded", eps=0.01, dilation=1, dilation_per_level=2),
         small=({"image_size": (32, 48), "ngf": 8, "n_blocks": 1}, 1),
         published={
-            "cyclegan-horse2zebra": _generator("horse2zebra.pth", _CYCLEGAN),
-            "cyclegan-monet": _generator("style_monet.pth", _CYCLEGAN),
-            "cyclegan-vangogh": _generator("style_vangogh.pth", _CYCLEGAN),
-            "vintagify": _generator("G_A2B_epoch33.pth", "the package vintagify 0.1.2 of PyPI", affine=True),
+            "cyclegan-horse2zebra": _one_of_many("horse2zebra.pth", place=_CYCLEGAN),
+            "cyclegan-monet": _one_of_many("style_monet.pth", place=_CYCLEGAN),
+            "cyclegan-vangogh": _one_of_many("style_vangogh.pth", place=_CYCLEGAN),
+            "vintagify": _one_of_many("G_A2B_epoch33.pth", place="the package vintagify 0.1.2 of PyPI", affine=True),
         },
     ),
 }

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sige_mlx import families, paper_settings, zoo
 from sige_mlx.converters.checkpoint import CheckpointError
-from sige_mlx.converters.families import LAYOUTS, Match, recognise
+from sige_mlx.converters.families import LAYOUTS, Match, recognise, under
 from sige_mlx.converters.families.family import Layout, Shapes
 from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
@@ -58,12 +58,11 @@ class Folder:
         except CheckpointError as error:
             raise UnknownNetwork(f"{manifest.name}: {error}") from error
         config, policy = _configured(match, settings, manifest.with_name(f"{name}.config.json"))
-        family = next(f for f in LAYOUTS if f.name == match.family)
-        layout = next((lay for lay in family.layouts(config) if _fits(lay, shapes)), None)
-        if layout is None:
+        found = under(match, config, LAYOUTS)
+        if found is None:
             raise SigeError(f"{manifest.name} has other tensors than the network of {name}.config.json")
         model = build(match.family, dataclasses.asdict(config))
-        return zoo.Pretrained(name, match.family, model, policy, self._loader(manifest, layout))
+        return zoo.Pretrained(name, match.family, model, policy, self._loader(manifest, found.layout))
 
     def _settings(self, name: str) -> dict[str, Any]:
         """Network and edit settings; a folder need not have any."""
@@ -90,10 +89,6 @@ def _configured(match: Match, settings: Mapping[str, Any], path: Path) -> tuple[
         return config, configured(families.FAMILIES[match.family].policy(config), edit)
     except SigeError as error:
         raise SigeError(f"{path.name}: {error}") from error
-
-
-def _fits(layout: Layout, shapes: Shapes) -> bool:
-    return layout.tensors == dict(shapes)
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -87,6 +87,8 @@ class ResBlock(nn.Module):
 class Generator(nn.Module):
     """`labels [N, semantic_nc, H, W]` → `[N, output_nc, H, W]` in [-1, 1]."""
 
+    conv_img: nn.Conv2d
+
     def __init__(self, settings: Settings, head: int) -> None:
         super().__init__()
         self.doublings = {"normal": 5, "more": 6, "most": 7}[settings.num_upsampling_layers]
@@ -102,7 +104,7 @@ class Generator(nn.Module):
             # Twice the size after every block but the last; the middle ones share a plane if there are too few.
             if i < len(blocks) - 1 and (i != 1 or self.doublings > 5):
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-        out: Tensor = torch.tanh(self.conv_img(F.leaky_relu(x, 0.2)))  # type: ignore[operator]
+        out: Tensor = torch.tanh(self.conv_img(F.leaky_relu(x, 0.2)))
         return out
 
 

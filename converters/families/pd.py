@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from sige_mlx.converters.families.family import Family, Layout, Shapes, dimension, parameter_shapes, whole
 from sige_mlx.converters.families.unet import MAX_CHANNELS, joined_qkv, unet_shape, width
 from sige_mlx.models.pd import PDConfig, PDUNet
 
 _ATTENTION_SIZE = 32  # the networks of the paper have their first attention at 32 x 32
-_HEAD_DIM = 64  # of theirs
 
 
 def infer(shapes: Shapes, image_size: int | None) -> tuple[PDConfig, tuple[str, ...]] | None:
@@ -21,9 +18,9 @@ def infer(shapes: Shapes, image_size: int | None) -> tuple[PDConfig, tuple[str, 
     if shape is None or not 0 < temb_ch <= MAX_CHANNELS:
         return None
     fields, remarks = shape.at(image_size, _ATTENTION_SIZE)
-    head_dim = math.gcd(_HEAD_DIM, *shape.attending)
+    head_dim, remark = shape.heads()
     fields |= {"out_ch": 2 * shape.in_ch, "temb_ch": temb_ch, "head_dim": head_dim}
-    return PDConfig(**fields), (*remarks, f"no tensor tells the width of an attention head: {head_dim} assumed")
+    return PDConfig(**fields), (*remarks, *remark)
 
 
 def layouts(config: PDConfig) -> tuple[Layout, ...]:

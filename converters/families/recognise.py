@@ -88,6 +88,16 @@ def recognise(shapes: Shapes, families: Sequence[Family], image_size: int | None
     )
 
 
+def under(match: Match, config: Any, families: Sequence[Family]) -> Match | None:
+    """A match that fits, of the network with another configuration: where it finds its parameters in the checkpoint may
+    depend on that. None if such a network has other tensors."""
+    family = next(family for family in families if family.name == match.family)
+    tensors = match.layout.tensors
+    layouts = (adapted(layout, form_of(tensors), tensors) for layout in family.layouts(config))
+    layout = next((layout for layout in layouts if layout.tensors == tensors), None)
+    return None if layout is None else replace(match, config=config, layout=layout)
+
+
 def _prefixes(names: Iterable[str]) -> Iterator[str]:
     """None, and the first parts that all names have in common, one more each time."""
     yield ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from sige_mlx.models.unet import GROUPS
 
 MAX_CHANNELS = 1 << 16
 _MAX_LEVELS = 16
+_HEAD_DIM = 64  # of published networks with more heads than one
 _BOTTOM_SIZE = 8  # of the lowest level in most published networks
 
 
@@ -26,10 +28,11 @@ class UNetShape:
     out_ch: int
     attention: tuple[int, ...]
 
-    @property
-    def attending(self) -> list[int]:
-        """The widths over which the network attends: those of levels with attention, and the bottom's."""
-        return [self.ch * self.ch_mult[level] for level in (*self.attention, -1)]
+    def heads(self) -> tuple[int, tuple[str, ...]]:
+        """Channels of an attention head, and a remark: no tensor tells. They are as many as in published networks, if
+        that divides every width over which the network attends: those of levels with attention, and the bottom's."""
+        head_dim = math.gcd(_HEAD_DIM, *(self.ch * self.ch_mult[level] for level in (*self.attention, -1)))
+        return head_dim, (f"no tensor tells the width of an attention head: {head_dim} assumed",)
 
     def at(self, image_size: int | None, attention_size: int) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Fields of a configuration for images of a size, and remarks. The size is in no tensor: unless given, the

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
-RUN = (sys.executable, "-m")
-"""What runs a module."""
+RUN: tuple[str, ...] = (sys.executable, "-m")
+"""What runs a module in a process of its own."""
 
 BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 

@@ -34,10 +34,7 @@ class PDConfig(UNetConfig):
             raise SigeError(
                 f"PD: out_ch is {self.out_ch}; an image and noise of {self.in_ch} channels take {2 * self.in_ch}"
             )
-        attending = [m for i, m in enumerate(self.ch_mult) if self.image_size >> i in self.attn_resolutions]
-        for width in (self.ch * m for m in [*attending, self.ch_mult[-1]]):
-            if self.head_dim < 1 or width % self.head_dim:
-                raise SigeError(f"PD: head_dim is {self.head_dim}; attention over {width} channels takes a divisor")
+        self.check_heads(self.head_dim)
 
 
 class ResnetBlock(mlx.nn.Module):

@@ -46,6 +46,15 @@ class UNetConfig:
                 f"{self.family}: image_size is {self.image_size}; its {levels} levels take a multiple of {multiple}"
             )
 
+    def check_heads(self, head_dim: int) -> None:
+        """Raises `SigeError` unless attention can be in heads of so many channels, over every width that has it."""
+        attending = [m for i, m in enumerate(self.ch_mult) if self.image_size >> i in self.attn_resolutions]
+        for width in (self.ch * m for m in [*attending, self.ch_mult[-1]]):
+            if head_dim < 1 or width % head_dim:
+                raise SigeError(
+                    f"{self.family}: head_dim is {head_dim}; attention over {width} channels takes a divisor"
+                )
+
 
 Norm = Callable[[int], nn.GroupNorm]
 """Makes the normalisation of so many channels."""
