@@ -1,4 +1,4 @@
-"""Packed weights: every convolution's in the native layout, once, shared by the dense pass and all edits."""
+"""Weights are packed once, in the native layout; the dense pass and all edits share them."""
 
 import ctypes
 from collections.abc import Callable
@@ -16,18 +16,18 @@ from sige_mlx.graph.program import Buffer, Kind, Program
 
 Floats = npt.NDArray[np.float32]
 Loader = Callable[[str], npt.NDArray[np.generic]]
-"""Gives a parameter by name, in MLX's layout; asked for each name about once, so that it may read a file lazily."""
+"""It gives a parameter by name, in MLX's layout. It is asked for each name about once, so it may read a file lazily."""
 
 
 def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
-    """Uninitialised bytes that begin at a multiple of 64."""
+    """Returns uninitialised bytes that begin at a multiple of 64."""
     raw = np.empty(nbytes + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + nbytes]
 
 
 class PackedWeights:
-    """Arrays for the WEIGHT, BIAS, PARAM and FOLDED slots of a network's programs."""
+    """It has the arrays for the WEIGHT, BIAS, PARAM and FOLDED slots of a network's programs."""
 
     def __init__(self, groups: Groups, dense: Program, load: Loader):
         self._load = load
@@ -48,7 +48,7 @@ class PackedWeights:
                 self._arrays[b.kind, b.key] = folded(b, self._floats)
 
     def array(self, buffer: Buffer) -> npt.NDArray[np.generic]:
-        """The array that belongs into a slot of one of these kinds."""
+        """Returns the array that belongs into a slot of one of these kinds."""
         return self._arrays[buffer.kind, buffer.key]
 
     def _floats(self, name: str) -> Floats:
@@ -64,7 +64,7 @@ class PackedWeights:
         alive = []
         for at, term in enumerate(conv.terms):
             array = np.concatenate([self._floats(name) for name in conv.weights(at)])
-            if term.transposed:  # as a convolution of pixels and zeros it reads its kernel backwards
+            if term.transposed:  # a convolution of pixels and zeros reads the kernel backwards
                 array = np.ascontiguousarray(array[:, ::-1, ::-1])
             alive.append(array)
             data, first = array.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), 0
@@ -78,7 +78,7 @@ class PackedWeights:
 
 
 def folded(buffer: Buffer, load: Callable[[str], Floats]) -> Floats:
-    """The scale or the shift of a FOLDED slot."""
+    """Returns the scale or the shift of a FOLDED slot."""
     what, norm, names = buffer.key
     params = {name: mx.array(load(path)) for name, path in names}
     scale, shift = norm.affine(mx.zeros((1, 1, 1, *buffer.shape)), params)
