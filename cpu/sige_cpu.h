@@ -1,4 +1,4 @@
-/* sige_cpu: convolutional networks on the CPU, whole images or only the tiles that an edit touched.
+/* sige_cpu runs convolutional networks on the CPU, on whole images or only on the tiles that an edit touched.
  *
  * This header is the whole C ABI. A caller describes a network as an array of `sige_op` (what to compute) over an
  * array of slots (where the numbers are). A program is compiled once, bound once to the tiles of an edit, and run once
@@ -31,8 +31,8 @@
 extern "C" {
 #endif
 
-/* Raised whenever a struct or function below changes; the caller compares it, and sizeof(sige_op), with what it was
- * built for. */
+/* This is raised whenever a struct or function below changes. The caller compares it, and sizeof(sige_op), with what it
+ * was built for. */
 #define SIGE_ABI 5
 
 enum { SIGE_NONE = -1 };       /* a slot that is not there */
@@ -44,7 +44,7 @@ enum { SIGE_MAX_HEADS = 1024 };
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
-/* An NHWC value as an edit sees it: recomputed tiles over a recorded base. Pixel (y, x) of image i is read
+/* An edit sees an NHWC value as recomputed tiles over a recorded base. Pixel (y, x) of image i is read
  *   from `blocks`, when grid[i][y / tile][x / tile] = b >= 0:  blocks[b][y % tile][x % tile][:]
  *   else from `base`:                                          base[i][y][x][:]
  * A dense value has only a base (blocks = grid = SIGE_NONE). `base` may be SIGE_NONE when only recomputed pixels are
@@ -58,7 +58,7 @@ typedef struct sige_tensor {
     int32_t grid;   /* slot of int32[n][ceil(h / tile)][ceil(w / tile)] */
 } sige_tensor;
 
-/* The pixels an op computes: every pixel, written as float[n][h][w][c], or the tiles of a list, written as
+/* An op computes the pixels of a domain: every pixel, written as float[n][h][w][c], or the tiles of a list, written as
  * float[tiles][tile][tile][c]. */
 typedef struct sige_domain {
     int32_t n, h, w;
@@ -76,16 +76,16 @@ typedef enum sige_activation {
     SIGE_ACTIVATIONS
 } sige_activation;
 
-/* What a value is modulated with, pixel by pixel (SPADE): channel k becomes value * (1 + gamma) + beta, with channel
- * gamma_first + k of one tensor and beta_first + k of another, often the same one. Both are of the plane of the value
- * they modulate. */
+/* A modulation changes a value pixel by pixel (SPADE): channel k becomes value * (1 + gamma) + beta, with channel
+ * gamma_first + k of one tensor and beta_first + k of another, often the same one. Both have the plane of the value
+ * that they modulate. */
 typedef struct sige_modulation {
     sige_tensor gamma, beta;
     int32_t gamma_first, beta_first;
 } sige_modulation;
 
-/* One result of an epilogue: dst = act((value * scale[image][channel] + shift[image][channel]) * (1 + gamma) + beta).
- */
+/* An epilogue writes outputs: dst = act((value * scale[image][channel] + shift[image][channel]) * (1 + gamma) +
+ * beta). */
 typedef struct sige_output {
     int32_t dst;
     int32_t scale, shift; /* slots of float[n][...]: both, or both SIGE_NONE for value itself */
@@ -99,11 +99,11 @@ typedef struct sige_output {
 
 typedef enum sige_pad_mode { SIGE_PAD_ZERO = 0, SIGE_PAD_REFLECT = 1, SIGE_PAD_MODES } sige_pad_mode;
 
-/* One input of a convolution. Output pixel (y, x) reads, for tap (ky, kx), pixel
+/* A source is one input of a convolution. Output pixel (y, x) reads, for tap (ky, kx), pixel
  *   (y * stride + ky - pad_top, x * stride + kx - pad_left)
- * of x as it looks resampled. Outside of that image it reads zero, or, reflected, the pixel as far inside of the border
- * pixel, which is not repeated (and zero as soon as that is outside, too). A
- * padding is at most the kernel's size. */
+ * of x as it looks resampled. Outside of that image it reads zero, or, reflected, the pixel that lies as far inside of
+ * the border pixel, which is not repeated (and zero where that is outside, too). A padding is at most the kernel's
+ * size. */
 typedef struct sige_source {
     sige_tensor x;
     int32_t kh, kw, stride, pad_top, pad_left;
@@ -112,10 +112,9 @@ typedef struct sige_source {
                          2^k-th pixel, (y << k, x << k), of an image of (h >> k, w >> k) */
     int32_t zeros;    /* 1: an upsampling that puts x at the even coordinates and zeros between, which makes a 3x3
                          convolution of stride 1 a transposed one by the kernel turned half round */
-    /* What is done to a pixel when it is read: act(pixel * scale[image] + shift[image]). It is done to pixels that come
-     * from `base`; those from `blocks` are ready, for the epilogue that wrote them did it. Modulated, as
-     * act((pixel * scale + shift) * (1 + gamma) + beta), neither are, and it is done to all. Zeros outside of the image
-     * stay zero. */
+    /* A pixel that is read from `base` becomes act(pixel * scale[image] + shift[image]). Pixels from `blocks` are
+     * ready, for the epilogue that wrote them did that. With a modulation no pixels are ready: all of them become
+     * act((pixel * scale + shift) * (1 + gamma) + beta). Zeros outside of the image stay zero. */
     int32_t scale, shift;  /* slots of float[n][...]: both, or both SIGE_NONE */
     int32_t stride_affine; /* floats from one image's scale (shift) to the next; 0: the same for all images */
     int32_t act;           /* sige_activation */
@@ -142,9 +141,9 @@ typedef struct sige_conv {
     sige_output output[SIGE_MAX_OUTPUTS];
 } sige_conv;
 
-/* The same without mixing channels: value[k] = sum over taps of weight[tap][k] * source[k] (+ bias) (+ residual), then
- * the outputs. Without weights it is the mean of the taps: an average pooling, or with one tap the source itself, read,
- * added and written in other forms. */
+/* This is the same without mixing channels: value[k] = sum over taps of weight[tap][k] * source[k] (+ bias) (+
+ * residual), then the outputs. Without weights it is the mean of the taps: an average pooling, or with one tap the
+ * source itself, read, added and written in other forms. */
 typedef struct sige_depthwise {
     sige_domain out;
     int32_t c, n_outputs;
@@ -157,10 +156,10 @@ typedef struct sige_depthwise {
     sige_output output[SIGE_MAX_OUTPUTS];
 } sige_depthwise;
 
-/* Group normalisation as an affine map per image and channel, from the sums that convolutions wrote:
+/* Group normalisation becomes an affine map per image and channel, from the sums that convolutions wrote:
  *   scale = weight / sqrt(var + eps),   shift = bias - mean * scale,
- * the biased variance taken over `pixels` pixels and the channels of a group. Sources are concatenated along channels.
- * With `mod`, s then t, the map is followed by another: scale (1 + s), shift (1 + s) + t. */
+ * where the biased variance is taken over `pixels` pixels and the channels of a group. Sources are concatenated along
+ * channels. With `mod`, s then t, the map is followed by another: scale (1 + s), shift (1 + s) + t. */
 typedef struct sige_norm {
     int32_t n, pixels, groups;
     int32_t n_sources;
@@ -213,39 +212,39 @@ typedef struct sige_op {
 
 /* ---- weights ----------------------------------------------------------------------------------------------------- */
 
-/* The weights of one source: rows (o, ky, kx) of c_total floats, of which this source uses c from c_first on.
- * A concatenation's sources share one array; a shortcut has its own. */
+/* These are the weights of one source: rows (o, ky, kx) of c_total floats, of which this source uses c from c_first on.
+ * The sources of a concatenation share one array; a shortcut has its own. */
 typedef struct sige_weights {
     const float *data; /* float[c_out][kh][kw][c_total] */
     int32_t c_total, c_first;
 } sige_weights;
 
-/* Floats of the packed weights of a convolution; depends on c_out, the size of the plane, each source's c, kernel,
- * stride, pad_mode, resample and zeros, and whether an upsampled one is modulated, only: so the dense pass and every
- * edit share one packing. */
+/* Returns how many floats the packed weights of a convolution take. That depends on c_out, the size of the plane, each
+ * source's c, kernel, stride, pad_mode, resample and zeros, and whether an upsampled one is modulated, and on nothing
+ * else: so the dense pass and every edit share one packing. */
 SIGE_API size_t sige_pack_size(const sige_conv *conv);
 
-/* Packs `weights[n_sources]` into `packed` (64-byte aligned), ready for `conv.weight`. Slots are not looked at. */
+/* Packs `weights[n_sources]` into `packed` (64-byte aligned), ready for `conv.weight`. It does not look at slots. */
 SIGE_API void sige_pack(const sige_conv *conv, const sige_weights *weights, float *packed);
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
 typedef struct sige_pool sige_pool;
 
-/* Threads that run ops; 0: one per processor. Returns NULL when they cannot be made. A pool serves one call at a time.
- */
+/* Starts threads that run ops; 0 means one per processor. Returns NULL when they cannot be made. A pool serves one call
+ * at a time. */
 SIGE_API sige_pool *sige_pool_create(int threads);
 SIGE_API void sige_pool_destroy(sige_pool *pool);
 SIGE_API int sige_pool_threads(const sige_pool *pool);
 
 typedef struct sige_program sige_program;
 
-/* Checks every op against the limits above and its slots against n_slots, and keeps a copy of all. NULL when one is
- * malformed, which `wrong` then names (else it is -1), or when there is no memory; sige_last_error says why. */
+/* Checks every op against the limits above and its slots against n_slots, and keeps a copy of all. Returns NULL when an
+ * op is malformed, which `wrong` then names (else it is -1), or when there is no memory; sige_last_error says why. */
 SIGE_API sige_program *sige_compile(const sige_op *ops, int n_ops, int n_slots, int *wrong);
 SIGE_API void sige_program_destroy(sige_program *program);
 
-/* The active tiles of a plane, for all domains that name `list`. */
+/* These are the active tiles of a plane, for all domains that name `list`. */
 typedef struct sige_tiles {
     int32_t list, count;
     const int32_t *rows; /* int32[count][3]: image, tile row, tile column; none is listed twice */
@@ -253,18 +252,18 @@ typedef struct sige_tiles {
 
 typedef struct sige_bound sige_bound;
 
-/* A program on the tiles of an edit, which it keeps a copy of: everything that depends on their number is decided here.
- * A dense pass has no lists (n = 0). The program must outlive it. NULL when a list is missing or names a tile outside
- * the image, or when there is no memory; sige_last_error says why. */
+/* Binds a program to the tiles of an edit, which it keeps a copy of: everything that depends on their number is decided
+ * here. A dense pass has no lists (n = 0). The program must outlive it. Returns NULL when a list is missing or names a
+ * tile outside the image, or when there is no memory; sige_last_error says why. */
 SIGE_API sige_bound *sige_bind(const sige_program *program, const sige_tiles *tiles, int n);
 SIGE_API void sige_bound_destroy(sige_bound *bound);
 
-/* Runs the ops in order. Slots that no op reads or writes on these tiles may be NULL, and those of lists always.
- * Returns 0, or EINVAL when another slot is NULL, or ENOMEM, before anything was written; sige_last_error says why.
+/* Runs the ops in order. Slots that no op reads or writes on these tiles may be NULL, and slots of lists always.
+ * Returns 0, or EINVAL when another slot is NULL, or ENOMEM, both before anything is written; sige_last_error says why.
  * `seconds`, if not NULL, receives each op's wall-clock seconds. */
 SIGE_API int sige_run(sige_pool *pool, const sige_bound *bound, void *const *slots, double *seconds);
 
-/* One sentence about this thread's last failure. */
+/* Returns one sentence about this thread's last failure. */
 SIGE_API const char *sige_last_error(void);
 
 SIGE_API int sige_abi(void);
@@ -273,8 +272,9 @@ SIGE_API int sige_abi(void);
  * x86-64, "neon" on aarch64. When it is loaded it chooses the best one that processor and operating system support, or
  * the one that the environment variable SIGE_CPU_ISA names. Sets differ in rounding, and in how weights are packed.
  *
- * sige_simd: the one in use; NULL when SIGE_CPU_ISA names none that can be used: then sige_last_error says so, there
- * are no pools and nothing can be packed. sige_isas: those that can be used here, best first, with ", " between. */
+ * sige_simd returns the one in use. It is NULL when SIGE_CPU_ISA names none that can be used: then sige_last_error says
+ * so, there are no pools and nothing can be packed. sige_isas returns those that can be used here, best first, with
+ * ", " between. */
 SIGE_API const char *sige_simd(void);
 SIGE_API const char *sige_isas(void);
 

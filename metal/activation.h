@@ -1,4 +1,4 @@
-// Activations, by the number a program gives them.
+// A program calls these activations by their numbers.
 
 #pragma once
 

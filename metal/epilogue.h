@@ -1,4 +1,4 @@
-// The epilogue: from the values of a threadgroup's pixels, in threadgroup memory, to the outputs. A thread keeps the
+// The epilogue takes the values of a threadgroup's pixels, in threadgroup memory, to the outputs. A thread keeps the
 // same pixels and channels throughout (`value` of thread_index, thread_index + THREADS, …), so only the sums over tiles
 // need a barrier.
 
@@ -11,7 +11,7 @@
 
 namespace sige {
 
-/// BM pixels, in the order of Rows, by BN output channels.
+/// It has BM pixels, in the order of Rows, by BN output channels.
 template <typename T, typename Rows, int BM, int BN, int THREADS, bool VEC> struct Epilogue {
     static constant constexpr const int VECTORS = BN / 4;
     static constant constexpr const int PITCH = BN + 4; // padded: fewer bank conflicts
@@ -28,7 +28,7 @@ template <typename T, typename Rows, int BM, int BN, int THREADS, bool VEC> stru
         : p(&p_), values(values_), pixels(pixels_), rows(rows_), first_tile(first_tile_), first_channel(first_channel_),
           thread_index(thread_index_) {}
 
-    /// Which pixels a threadgroup computes, for the epilogue.
+    /// Finds which pixels a threadgroup computes.
     static METAL_FUNC void find(threadgroup int4 *pixels, Rows rows, const device Domain &out, const device int *list,
                                 int first_tile, int thread_index) {
         for (int i = thread_index; i < BM; i += THREADS) {
@@ -38,7 +38,7 @@ template <typename T, typename Rows, int BM, int BN, int THREADS, bool VEC> stru
         }
     }
 
-    /// Four channels of a pixel.
+    /// Returns four channels of a pixel.
     METAL_FUNC threadgroup float4 &value(int item) const {
         return *reinterpret_cast<threadgroup float4 *>(values + item / VECTORS * PITCH + item % VECTORS * 4);
     }
@@ -73,7 +73,7 @@ template <typename T, typename Rows, int BM, int BN, int THREADS, bool VEC> stru
         }
     }
 
-    /// Writes sum and sum of squares of each tile's values: [tile][2][c_out].
+    /// Writes the sum and the sum of squares of each tile's values: [tile][2][c_out].
     METAL_FUNC void sums(device float *to) const {
         const int pixels_of_tile = p->out.tile * p->out.tile;
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);

@@ -1,4 +1,4 @@
-// Which elements of an 8x8 simdgroup_matrix a lane holds: two neighbours of one row.
+// A lane holds two neighbouring elements of one row of an 8x8 simdgroup_matrix; this header says which.
 
 #pragma once
 
@@ -6,7 +6,7 @@ namespace sige {
 
 METAL_FUNC int lane_row(int lane) { return (lane / 4 & 4) + lane / 2 % 4; }
 
-/// The first of the two columns.
+/// Returns the first of the two columns.
 METAL_FUNC int lane_column(int lane) { return (lane / 4 & 2) * 2 + lane % 2 * 2; }
 
 } // namespace sige

@@ -1,50 +1,50 @@
-// What an op is launched with: every number of it that no array's shape or type tells.
+// An op is launched with these numbers: every number of it that no array's shape or type tells.
 //
 // Each struct is handed over as one int32 array, `params`, member after member, a float as its bits. Python reads the
-// members from this file (sige_mlx/engine/gpu/params.py), so this is the only description of them. Members are `int`,
-// `float`, or a struct above; an array of structs has a literal length.
+// members from this file, so this is the only description of them. Members are `int`, `float`, or a struct above; an
+// array of structs has a literal length.
 
 #pragma once
 
 namespace sige {
 
-/// An NHWC value [n][h][w][c] as an edit sees it: pixel (y, x) of image i is read from `blocks`, when
-/// grid[i][y / tile][x / tile] = b >= 0, at blocks[b][y % tile][x % tile], else from `base`. A dense value has only a
-/// base; a value without a base reads as zero outside its blocks.
+/// An edit sees an NHWC value [n][h][w][c] so: pixel (y, x) of image i is read from `blocks`, when grid[i][y / tile][x
+/// / tile] = b >= 0, at blocks[b][y % tile][x % tile], else from `base`. A dense value has only a base; a value without
+/// a base reads as zero outside its blocks.
 struct Plane {
     int h, w, c;
     int tile, grid_h, grid_w;
     int has_base, has_blocks;
 };
 
-/// A map per image and channel: scale of channel c in image i is affine[first + i * image + c], its shift lies `shift`
-/// floats further.
+/// An affine map belongs to each image and channel: scale of channel c in image i is affine[first + i * image + c], and
+/// its shift lies `shift` floats further.
 struct Affine {
     int present, first, image, shift;
 };
 
-/// What pixels are modulated with (SPADE): channel c becomes value * (1 + gamma) + beta, by channel gamma_first + c of
-/// one plane and beta_first + c of another, often the same one.
+/// Pixels are modulated with two planes (SPADE): channel c becomes value * (1 + gamma) + beta, by channel gamma_first +
+/// c of one plane and beta_first + c of another, often the same one.
 struct Modulation {
     int present;
     Plane gamma, beta;
     int gamma_first, beta_first;
 };
 
-/// What an op computes: every pixel of [n][h][w], written as such, or the tiles of a list of (image, row, column),
-/// written as [tiles][tile][tile]. Rows with a negative image fill a list up at its end and compute nothing.
+/// An op computes every pixel of [n][h][w], written as such, or the tiles of a list of (image, row, column), written as
+/// [tiles][tile][tile]. Rows with a negative image fill a list up at its end and compute nothing.
 struct Domain {
     int n, h, w;
     int tile, grid_h, grid_w;
     int tiles, listed;
 };
 
-/// One input of a convolution. Output pixel (y, x) reads, for tap (ky, kx), pixel (y * stride + ky - pad_top,
-/// x * stride + kx - pad_left) of the plane seen through `resample`: +1 shows every pixel as 2x2, -k every 2^k-th pixel
-/// of every 2^k-th row; with `zeros`, +1 shows pixels at even coordinates and zeros between. Beyond its borders the
-/// plane is zero, or mirrored with `reflect`. Pixels from the base become act(pixel * scale + shift) as they are read;
-/// pixels from blocks are ready. With a modulation, by planes of the size that is seen, all pixels become act((pixel *
-/// scale + shift) * (1 + gamma) + beta).
+/// A source is one input of a convolution. Output pixel (y, x) reads, for tap (ky, kx), pixel (y * stride + ky -
+/// pad_top, x * stride + kx - pad_left) of the plane seen through `resample`: +1 shows every pixel as 2x2, -k every
+/// 2^k-th pixel of every 2^k-th row; with `zeros`, +1 shows pixels at even coordinates and zeros between. Beyond its
+/// borders the plane is zero, or mirrored with `reflect`. Pixels from the base become act(pixel * scale + shift) as
+/// they are read; pixels from blocks are ready. With a modulation, by planes of the size that is seen, all pixels
+/// become act((pixel * scale + shift) * (1 + gamma) + beta).
 struct Source {
     Plane x;
     int kh, kw, stride, pad_top, pad_left;
@@ -54,14 +54,14 @@ struct Source {
     Modulation mod;
 };
 
-/// One result of an epilogue: dst = act((value * scale + shift) * (1 + gamma) + beta).
+/// An epilogue writes outputs: dst = act((value * scale + shift) * (1 + gamma) + beta).
 struct Output {
     Affine affine;
     Modulation mod;
     int act;
 };
 
-/// What the epilogue of a convolution does: value + bias + vector[image] + residual, then the outputs. The residual is
+/// The epilogue of a convolution computes value + bias + vector[image] + residual, then the outputs. The residual is
 /// seen through a resampling of 0 or +1.
 struct EpilogueParams {
     Domain out;

@@ -1,4 +1,4 @@
-// Where pixels are: coordinates, the tile table, and the arrays behind a plane.
+// This header finds pixels: coordinates, the tile table, and the arrays behind a plane.
 
 #pragma once
 
@@ -6,7 +6,7 @@
 
 namespace sige {
 
-/// The arrays of a plane; those that `Plane` says are absent are never read.
+/// A plane has these arrays; those that `Plane` says are absent are never read.
 template <typename T> struct PlaneArrays {
     const device T *base;
     const device T *blocks;
@@ -17,13 +17,13 @@ template <typename T> struct ModulationArrays {
     PlaneArrays<T> gamma, beta;
 };
 
-/// Where a pixel is stored: NOWHERE (it is zero), or twice its number in its array, plus one when that is the base.
+/// A pixel is stored NOWHERE (it is zero), or at twice its number in its array, plus one when that is the base.
 using Place = int;
 constant constexpr Place NOWHERE = -1;
 
 METAL_FUNC bool in_base(Place place) { return place & 1; }
 
-/// Where pixel (y, x) of an image is; it must lie inside the plane.
+/// Returns where pixel (y, x) of an image is; it must lie inside the plane.
 METAL_FUNC Place locate(const device Plane &p, const device int *grid, int image, int y, int x) {
     if (p.has_blocks) {
         const int block = grid[(image * p.grid_h + y / p.tile) * p.grid_w + x / p.tile];
@@ -34,14 +34,14 @@ METAL_FUNC Place locate(const device Plane &p, const device int *grid, int image
     return p.has_base ? 2 * ((image * p.h + y) * p.w + x) + 1 : NOWHERE;
 }
 
-/// The first channel of a pixel that is somewhere.
+/// Returns the first channel of a pixel that is somewhere.
 template <typename T>
 METAL_FUNC const device T *at_place(const thread PlaneArrays<T> &arrays, Place place, int channels) {
     return (in_base(place) ? arrays.base : arrays.blocks) + (place >> 1) * channels;
 }
 
-/// The coordinate that a source is read at, on the plane as it is seen, for one that may lie beyond its borders; -1:
-/// there is nothing but zero. `size` is that of the plane as it is stored.
+/// Returns the coordinate that a source is read at, on the plane as it is seen, for one that may lie beyond its
+/// borders; -1 says that there is nothing but zero. `size` is that of the plane as it is stored.
 METAL_FUNC int seen(const device Source &s, int at, int size) {
     const int shown = s.resample < 0 ? size >> -s.resample : size << s.resample;
     if (s.reflect) {
@@ -51,14 +51,14 @@ METAL_FUNC int seen(const device Source &s, int at, int size) {
     return at < 0 || at >= shown || (s.zeros && at % 2) ? -1 : at;
 }
 
-/// The coordinate where what is seen at `at` is stored.
+/// Returns the coordinate where what is seen at `at` is stored.
 METAL_FUNC int stored(int at, int resample) { return resample < 0 ? at << -resample : at >> resample; }
 
-/// A tile of a domain: its number, its image, and its place among the tiles.
+/// A tile of a domain has a number, an image, and a place among the tiles.
 struct Tile {
     int index, image, row, column;
 
-    /// A tile that only fills up the list, or lies beyond its end.
+    /// Says whether the tile only fills up the list, or lies beyond its end.
     METAL_FUNC bool absent() const { return image < 0; }
 };
 
@@ -73,8 +73,8 @@ METAL_FUNC Tile tile_of(const device Domain &d, const device int *list, int inde
     return {index, row / d.grid_h, row % d.grid_h, index % d.grid_w};
 }
 
-/// A pixel that an op computes: its number in the array that is written (negative: it is not written), and where it
-/// is. A pixel of a tile that lies outside the image has y = OUTSIDE: it is written as zero.
+/// An op computes this pixel: its number is that in the array that is written (negative: it is not written); the rest
+/// says where it is. A pixel of a tile that lies outside the image has y = OUTSIDE: it is written as zero.
 struct Pixel {
     int index, image, y, x;
 
@@ -83,7 +83,7 @@ struct Pixel {
 
 constant constexpr int OUTSIDE = -1;
 
-/// A pixel as threadgroup memory keeps it.
+/// Threadgroup memory keeps a pixel so.
 METAL_FUNC int4 packed(Pixel p) { return {p.index, p.image, p.y, p.x}; }
 METAL_FUNC Pixel unpacked(int4 p) { return {p.x, p.y, p.z, p.w}; }
 

@@ -1,11 +1,11 @@
-// Which pixel of which tile each of the BM rows of a threadgroup is. Rows that are left over when whole tiles do not
-// fill BM are not used.
+// This header says which pixel of which tile each of the BM rows of a threadgroup is. Rows that are left over when
+// whole tiles do not fill BM are not used.
 
 #pragma once
 
 namespace sige {
 
-/// Tile after tile, each row by row.
+/// Rows are in the order of tiles, each row by row.
 template <int BM> struct TileRows {
     const int side;
 
@@ -22,7 +22,8 @@ template <int BM> struct TileRows {
     METAL_FUNC int row(int tile, int i) const { return tile * area() + i; }
 };
 
-/// By phase, the parities (y % 2, x % 2) of a pixel: a quarter of the rows for each of the four, in it tile after tile.
+/// Rows are in the order of phases, the parities (y % 2, x % 2) of a pixel: a quarter of the rows for each of the four,
+/// and in it tile after tile.
 template <int BM> struct PhaseRows {
     static constant constexpr const int QUARTER = BM / 4;
 

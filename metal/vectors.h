@@ -1,5 +1,5 @@
-// Four channels at a time, in float, whatever is stored; `VEC`: the address and the number of channels are multiples of
-// four. Without it channels are read and written one by one, as far as they go.
+// Four channels are read and written at a time, in float, whatever is stored. With `VEC` the address and the number of
+// channels are multiples of four; without it channels go one by one, as far as there are any.
 
 #pragma once
 
@@ -17,7 +17,7 @@ template <bool VEC, typename T> METAL_FUNC Vec4<T> load4(const device T *from, i
     if (VEC) {
         return *reinterpret_cast<const device Vec4<T> *>(from);
     }
-    // T(…): what is chosen from must not lie in two address spaces.
+    // What is chosen from must not lie in two address spaces, hence T(…).
     return {left > 0 ? T(from[0]) : T(0), left > 1 ? T(from[1]) : T(0), left > 2 ? T(from[2]) : T(0),
             left > 3 ? T(from[3]) : T(0)};
 }
@@ -38,7 +38,7 @@ template <bool VEC, typename T> METAL_FUNC void store4(device T *to, float4 valu
         to[3] = v.w;
 }
 
-/// x * scale + shift for channels c to c + 3 of an image, of which `left` exist.
+/// Returns x * scale + shift for channels c to c + 3 of an image, of which `left` exist.
 template <bool VEC>
 METAL_FUNC float4 affine4(float4 x, const device Affine &a, const device float *affine, int image, int c, int left) {
     if (!a.present) {
@@ -48,7 +48,7 @@ METAL_FUNC float4 affine4(float4 x, const device Affine &a, const device float *
     return x * load4<VEC>(scale, left) + load4<VEC>(scale + a.shift, left);
 }
 
-/// x * (1 + gamma) + beta.
+/// Returns x * (1 + gamma) + beta.
 template <bool VEC, typename T>
 METAL_FUNC float4 modulated4(float4 x, const device Modulation &m, ModulationArrays<T> arrays, Place gamma, Place beta,
                              int c, int left) {

@@ -1,5 +1,5 @@
-// The loader: brings the pixels that a threadgroup's tiles see, their windows, into threadgroup memory, BK channels at
-// a time. A pixel is fetched and normalised once for all taps that read it.
+// The loader brings the pixels that a threadgroup's tiles see, their windows, into threadgroup memory, BK channels at a
+// time. A pixel is fetched and normalised once for all taps that read it.
 
 #pragma once
 
@@ -9,17 +9,18 @@
 
 namespace sige {
 
-/// A pixel of a window: its place, its image, and the places of its gamma and beta.
+/// A pixel of a window has a place, an image, and places of its gamma and beta.
 using WindowPixel = int4;
 
-/// The arrays that a source is read from.
+/// A source is read from these arrays.
 template <typename T> struct SourceArrays {
     PlaneArrays<T> x;
     const device float *affine;
     ModulationArrays<T> mod;
 };
 
-/// The windows of `tiles` tiles, one after the other, row by row. Those of neighbouring tiles lie `step` pixels apart.
+/// The windows of `tiles` tiles lie one after the other, row by row. Those of neighbouring tiles begin `step` pixels
+/// apart.
 struct Windows {
     int tiles, step, height, width;
 
@@ -28,10 +29,10 @@ struct Windows {
 
     METAL_FUNC int count() const { return tiles * height * width; }
 
-    /// The number of pixel (y, x) of a tile's window.
+    /// Returns the number of pixel (y, x) of a tile's window.
     METAL_FUNC int pixel(int tile, int y, int x) const { return (tile * height + y) * width + x; }
 
-    /// Where every pixel is; `first_tile` is the first of the tiles in the domain.
+    /// Finds where every pixel is; `first_tile` is the first of the tiles in the domain.
     template <typename T>
     METAL_FUNC void find(threadgroup WindowPixel *pixels, const device Source &s, SourceArrays<T> arrays,
                          const device Domain &domain, const device int *list, int first_tile, int thread_index,
@@ -54,7 +55,7 @@ struct Windows {
     }
 };
 
-/// Windows in threadgroup memory, pixel after pixel.
+/// Windows lie in threadgroup memory pixel after pixel.
 template <typename T, int PITCH> struct PixelByPixel {
     using Number = T;
 

@@ -1,15 +1,14 @@
-/* Speed of the convolutions of the DDPM-256 U-Net, dense and over the tiles of a round edit.
+/* This prints the speed of the convolutions of the DDPM-256 U-Net, dense and over the tiles of a round edit.
  *
  *     sige_cpu_bench [threads [rounds [name [plain]]]]
  *
- * Dense convolutions normalise and activate what they read, and keep sums of what they write; those over tiles
- * normalise and activate what they read beyond the tiles, and what they write. Except with `plain`.
+ * Dense convolutions normalise and activate what they read, and keep sums of what they write. Those over tiles
+ * normalise and activate what they read beyond the tiles, and what they write. With `plain` they do none of that.
  *
- * Every figure is the fastest of the rounds; the machine's FMA peak is measured again in every round, its fastest is
+ * Every figure is the fastest of the rounds. The machine's FMA peak is measured again in every round; its fastest is
  * the 100 %. GFLOPS count the multiplications of the plain algorithm. "of peak" counts those that are left after the
  * savings of Winograd's algorithm and of phases, and is the distance to what the processor can do. `name` selects by a
- * part of it: "tiles" those over tiles. SIGE_CPU_ISA chooses the instruction set.
- */
+ * part of it: "tiles" those over tiles. SIGE_CPU_ISA chooses the instruction set. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +94,7 @@ static int floats(slots *s, size_t n) {
     return slot;
 }
 
-/* The tiles a disc in the middle touches, of 1.2 % of the area (the dilated mask of the paper's edits). */
+/* Lists the tiles that a disc in the middle touches, of 1.2 % of the area (the dilated mask of the paper's edits). */
 static int disc(int size, int tile, int32_t *grid, int32_t *list) {
     const int across = (size + tile - 1) / tile;
     const double radius = 0.0618 * size + 0.7, middle = 0.45 * size; /* pi r^2 = 1.2 %, and the halo */
@@ -125,7 +124,7 @@ static sige_tensor tensor(slots *s, int size, int c, bool tiled) {
     return t;
 }
 
-/* How the 3x3 kernels, or the 1x1 ones of a convolution without such, are computed. */
+/* Returns how the 3x3 kernels, or the 1x1 ones of a convolution without such, are computed. */
 typedef enum method { F4, F2, PHASES, DIRECT, ONE, METHODS } method;
 static const char *const names[METHODS] = {"F(4x4, 3x3)", "F(2x2, 3x3)", "phases", "direct 3x3", "1x1"};
 
@@ -209,7 +208,7 @@ static void make(bench *b, const shape *h, bool tiled, bool affine) {
     find_method(b, h, (double)sige_pack_size(c));
 }
 
-/* Of the convolutions in a pass, by method. */
+/* Sums up the convolutions of a pass by method. */
 typedef struct total {
     double seconds, gflop, done;
 } total;

@@ -1,4 +1,4 @@
-/* What a number goes through last. */
+/* A number goes through an activation last. */
 #ifndef SIGE_ACTIVATION_H
 #define SIGE_ACTIVATION_H
 

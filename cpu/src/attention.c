@@ -4,8 +4,8 @@
 #include "gemm.h"
 #include "op.h"
 
-/* First every head's keys and values are packed into panels (keys transposed: a panel is as many keys; of values:
- * features). Then blocks of queries are handed out: scores = q k^T, softmax along the keys, times the values. */
+/* First every head's keys and values are packed into panels: of as many keys, transposed, and of as many features of
+ * the values. Then blocks of queries are handed out: scores = q k^T, softmax along the keys, times the values. */
 enum { QUERIES = 24 };
 
 typedef struct attention_job {
@@ -39,8 +39,8 @@ static const char *check(const sige_op *of, const sige_checker *k) {
     return NULL;
 }
 
-/* A thread's scores: key panels of [QUERIES][SIGE_PANEL]. The rows of a query are gathered from them for the softmax
- * and for the second product, so they are followed by [QUERIES][keys], and by the product's [QUERIES][SIGE_PANEL]. */
+/* A thread keeps scores in panels of keys, [QUERIES][SIGE_PANEL] each. The rows of a query are gathered from them for
+ * the softmax and for the second product, so [QUERIES][keys] follow, and then the product's [QUERIES][SIGE_PANEL]. */
 static size_t score_floats(const attention_job *j) { return (size_t)QUERIES * SIGE_PANEL * (size_t)j->key_panels; }
 
 static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
@@ -77,7 +77,8 @@ static void pack_head(void *context, int64_t item, int thread) {
     }
 }
 
-/* row = exp(scale * (row - max)); returns 1 / its sum. Beyond the keys the row is filled to the panel, with zeros. */
+/* Makes exp(scale * (row - max)) of a row and returns 1 / its sum. Beyond the keys it fills the row up to the panel
+ * with zeros. */
 static float softmax(float *row, int keys, int padded, float scale) {
     for (int i = keys; i < padded; i++)
         row[i] = -INFINITY;
@@ -98,7 +99,7 @@ static float softmax(float *row, int keys, int padded, float scale) {
     return 1.0f / v_sum(sum);
 }
 
-/* Queries first ... first + n - 1 of an image's head, counted from the beginning of q. */
+/* Attends for queries first ... first + n - 1 of an image's head, counted from the beginning of q. */
 static void attend(const attention_job *j, int64_t image, int64_t head, int64_t first, int n, float *scores) {
     const sige_attention *op = j->op;
     const int padded = j->key_panels * SIGE_PANEL, d = op->head_dim;
@@ -136,7 +137,7 @@ static void attend(const attention_job *j, int64_t image, int64_t head, int64_t 
     }
 }
 
-/* Zeros for those of these queries that are beyond the image. */
+/* Writes zeros for those of these queries that are beyond the image. */
 static void clear_outside(const attention_job *j, int64_t head, int64_t first, int n) {
     const sige_attention *op = j->op;
     const int tile = op->out.tile, d = op->head_dim;

@@ -63,7 +63,7 @@ static const char *check_affine(const sige_checker *k, int32_t scale, int32_t sh
     return NULL;
 }
 
-/* `c` channels on n images of h x w. */
+/* The modulation has `c` channels on n images of h x w. */
 static const char *check_modulation(const sige_checker *k, const sige_modulation *m, int32_t n, int32_t h, int32_t w,
                                     int32_t c) {
     const sige_tensor *of[2] = {&m->gamma, &m->beta};

@@ -1,4 +1,4 @@
-/* What the checks of ops are made of. A check returns NULL, or one sentence that says what is wrong. */
+/* The checks of ops are made of these. A check returns NULL, or one sentence that says what is wrong. */
 #ifndef SIGE_CHECK_H
 #define SIGE_CHECK_H
 
@@ -8,14 +8,14 @@
 enum { SIGE_MAX_SIZE = 1 << 24, SIGE_MAX_CHANNELS = 1 << 20 };
 #define SIGE_MAX_FLOATS ((int64_t)1 << 40)
 
-/* Slots that an op reads or writes, whatever tiles are active. */
+/* An op reads or writes these slots, whatever tiles are active. */
 enum { SIGE_MAX_USED = 128 };
 typedef struct sige_used {
     int n;
     int32_t slots[SIGE_MAX_USED];
 } sige_used;
 
-/* The check of one op: how many slots its program has, and those that it was found to use. */
+/* One op is checked: its program has so many slots, and it was found to use some. */
 typedef struct sige_checker {
     int n_slots;
     sige_used *used;
@@ -35,24 +35,24 @@ typedef struct sige_checker {
 
 static inline bool sige_within(int32_t value, int32_t least, int32_t most) { return value >= least && value <= most; }
 
-/* A product of positive numbers, or more than SIGE_MAX_FLOATS. */
+/* Returns a product of positive numbers, or more than SIGE_MAX_FLOATS. */
 static inline int64_t sige_bounded(int64_t a, int64_t b) {
     return a > SIGE_MAX_FLOATS / b ? SIGE_MAX_FLOATS + 1 : a * b;
 }
 
-/* Whether a slot exists; it then counts as used. */
+/* Says whether a slot exists; it then counts as used. */
 bool sige_has(const sige_checker *checker, int32_t slot);
 bool sige_has_or_none(const sige_checker *checker, int32_t slot);
 
 const char *sige_check_tensor(const sige_checker *checker, const sige_tensor *tensor);
 
-/* A domain of c channels. */
+/* The domain has c channels. */
 const char *sige_check_domain(const sige_checker *checker, const sige_domain *domain, int32_t c);
 
 const char *sige_check_source(const sige_checker *checker, const sige_source *source, const sige_domain *out);
 const char *sige_check_finish(const sige_checker *checker, const sige_finish *finish);
 
-/* The tiles that a domain is given. */
+/* Checks the tiles that a domain is given. */
 const char *sige_check_tiles(const sige_domain *domain, const sige_tiles *tiles);
 
 #endif

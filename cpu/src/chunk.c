@@ -1,6 +1,6 @@
 #include "conv.h"
 
-/* The part of an image under a window: the units it covers, those inside the image. */
+/* An area is the part of an image under a window: that of the units it covers, as far as these are inside the image. */
 typedef struct area {
     int image, y, x;    /* first pixel */
     int bottom, right;  /* behind the last pixel */
@@ -37,8 +37,8 @@ static void gather(const sige_conv_source *s, const area *a, float *window) {
     sige_window(&s->input, a->image, y, x, h, w, window, (size_t)s->row);
 }
 
-/* How many floats into a window (or image) that begins with output pixel (first_y, first_x) the input of (y, x) begins;
- * and its phase. */
+/* Returns how many floats into a window (or image) the input of output pixel (y, x) begins, if the window begins with
+ * that of (first_y, first_x); and its phase. */
 static int64_t locate(const sige_conv_source *s, int first_y, int first_x, int y, int x, int *phase) {
     *phase = 0;
     if (s->method == SIGE_PHASES) {
@@ -76,7 +76,7 @@ static void list_pixels(const sige_conv_source *s, const sige_chunk *chunk, bool
         p->first[phase] = n;
 }
 
-/* To [point][unit, part][channel], for all sources together. */
+/* Transforms windows to [point][unit, part][channel], for all sources together. */
 static void transform(const sige_conv_job *j, const sige_conv_source *s, sige_chunk *chunk) {
     const size_t c = (size_t)s->op->x.c, all_c = (size_t)j->layout.winograd_c;
     const size_t parts = (size_t)sige_winograd_parts(s->method);

@@ -1,4 +1,4 @@
-/* What every op needs: its slots, and sizes. */
+/* Every op needs these: slots, and sizes. */
 #ifndef SIGE_COMMON_H
 #define SIGE_COMMON_H
 
@@ -14,12 +14,12 @@ static inline int64_t sige_ceil_div(int64_t a, int64_t b) { return (a + b - 1) /
 static inline int sige_min(int a, int b) { return a < b ? a : b; }
 static inline int sige_max(int a, int b) { return a > b ? a : b; }
 
-/* A length that is resampled: as sige_source.resample. */
+/* Returns a length that is resampled, as by sige_source.resample. */
 static inline int sige_resampled(int length, int resample) {
     return resample < 0 ? length >> -resample : length << resample;
 }
 
-/* What an op says of its epilogue: the arrays still are slots. */
+/* This is what an op says of its epilogue; the arrays still are slots. */
 typedef struct sige_finish {
     const sige_domain *out;
     int32_t c; /* channels */
@@ -30,7 +30,7 @@ typedef struct sige_finish {
     const sige_output *output;
 } sige_finish;
 
-/* Bytes, rounded up so that what follows in scratch memory starts on a cache line of its own. */
+/* Rounds bytes up so that what follows in scratch memory starts on a cache line of its own. */
 static inline size_t sige_line(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
 #endif

@@ -3,11 +3,11 @@
 #include "gemm.h"
 #include "sums.h"
 
-/* Rows of a panel multiplied at a time: 16 KB, which stay in the first-level cache from one call of the micro-kernel to
- * the next. */
+/* So many rows of a panel are multiplied at a time: 16 KB, which stay in the first-level cache from one call of the
+ * micro-kernel to the next. */
 enum { BLOCK_K = 256 };
 
-/* acc of all pixels = those sources of a panel that are computed by Winograd. */
+/* Sets acc of all pixels to the sum of those sources of a panel that are computed by Winograd's algorithm. */
 static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const float *w, int width) {
     const sige_method method = j->layout.winograd;
     const int c = j->layout.winograd_c, parts = sige_winograd_parts(method), rows = chunk->n_units * parts;
@@ -39,7 +39,7 @@ static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const f
     }
 }
 
-/* acc of all pixels (+)= one other source of a panel. */
+/* Adds another source of a panel to acc of all pixels, or with `fresh` sets acc to it. */
 static void multiply_direct(const sige_conv_source *s, const sige_pixels *pixels, const float *input, const float *w,
                             int width, float *acc, bool fresh) {
     const int phases = s->method == SIGE_PHASES ? 4 : 1;
@@ -97,7 +97,7 @@ static void run_chunk(const sige_conv_job *j, sige_chunk *chunk, int64_t index) 
         run_panel(j, chunk, panel);
 }
 
-/* Every thread takes chunks, and when there are none left helps with the panels of those begun last. */
+/* Every thread takes chunks. When there are none left, it helps with the panels of those begun last. */
 static void run_thread(void *context, int64_t item, int thread) {
     (void)item;
     const sige_conv_job *j = context;

@@ -1,8 +1,8 @@
-/* Convolution in three files: conv_plan.c decides how the work is cut, chunk.c brings in what a piece of it reads,
+/* A convolution is three files: conv_plan.c decides how the work is cut, chunk.c brings in what a piece of it reads,
  * conv.c multiplies. A chunk is a few units: neighbours in a rectangle when all pixels are computed, any listed ones
- * otherwise. Their input is gathered into a thread's own memory, close enough to the caches: one window
- * that covers the rectangle, or one for each listed unit. Then the panels of output channels are multiplied, and
- * finished, one after another. */
+ * otherwise. Their input is gathered into a thread's own memory, close to the caches: one window that covers the
+ * rectangle, or one for each listed unit. Then the panels of output channels are multiplied and finished, one after
+ * another. */
 #ifndef SIGE_CONV_H
 #define SIGE_CONV_H
 
@@ -16,7 +16,7 @@
 #include "window.h"
 #include "winograd.h"
 
-/* Units of a chunk, at most: so many that their pixels, and their windows as Winograd's algorithm sees them, fill whole
+/* A chunk has at most so many units that their pixels, and their windows as Winograd's algorithm sees them, fill whole
  * calls of the micro-kernel. */
 enum { SIGE_CHUNK_UNITS = SIGE_LANES == 16 ? 16 : 12, SIGE_CHUNK_PIXELS = SIGE_CHUNK_UNITS * SIGE_UNIT * SIGE_UNIT };
 
@@ -43,7 +43,7 @@ typedef struct sige_conv_job {
     size_t point;                            /* floats from one point of the transformed windows to the next */
     size_t transformed, products, own_bytes; /* in a thread's memory: bytes where they begin, and its size */
 
-    /* What the slots hold; not looked up by sige_conv_plan. */
+    /* The slots hold these; sige_conv_plan does not look them up. */
     const float *weight;
     sige_epilogue epilogue;
     float *sums; /* by unit */
@@ -53,13 +53,13 @@ typedef struct sige_conv_job {
     atomic_int *next_panel; /* by chunk */
 } sige_conv_job;
 
-/* A chunk's pixels as one source sees them, by phase: where each one's input begins, and its row of acc. */
+/* One source sees a chunk's pixels by phase: where each one's input begins, and its row of acc. */
 typedef struct sige_pixels {
     int first[5]; /* phase i is first[i] ... first[i + 1] - 1 */
     uint32_t off[SIGE_CHUNK_PIXELS], row[SIGE_CHUNK_PIXELS];
 } sige_pixels;
 
-/* The start of a thread's memory; windows, their transforms and products follow it. */
+/* A thread's memory starts with this; windows, their transforms and products follow. */
 typedef struct sige_chunk {
     float acc[SIGE_CHUNK_PIXELS * SIGE_PANEL];
     int n_units, n_pixels;
@@ -78,7 +78,7 @@ sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows);
 #define sige_conv_bind SIGE_ISA(sige_conv_bind)
 void sige_conv_bind(sige_conv_source *source, void *const *slots);
 
-/* Lists the chunk's pixels, gathers its windows and transforms those that want it. */
+/* Lists the chunk's pixels, gathers its windows, and transforms those that Winograd's algorithm reads. */
 #define sige_chunk_prepare SIGE_ISA(sige_chunk_prepare)
 void sige_chunk_prepare(const sige_conv_job *job, sige_chunk *chunk, int64_t index);
 

@@ -1,17 +1,17 @@
 #include "conv.h"
 
-/* How much memory a chunk's windows, and its transformed windows, may take: more than the second-level cache. They are
- * read once for a panel, with hundreds of operations for each float; but all weights are read again for each chunk, and
- * where they matter, in planes of few pixels and many channels, it is better to have a few large chunks. */
+/* A chunk's windows, and its transformed windows, may take so much memory, which is more than the second-level cache.
+ * They are read once for a panel, with hundreds of operations for each float. But all weights are read again for each
+ * chunk: where they matter, in planes of few pixels and many channels, a few large chunks are better. */
 enum { WINDOWS_BYTES = 768 * 1024, TRANSFORMED_BYTES = 640 * 1024 };
 
-/* Floats between rows of a window, and between points, that would otherwise lie a power of two apart and compete for a
- * few sets of the first-level cache. */
+/* Rows of a window, and points, that lay a power of two apart would compete for a few sets of the first-level cache; so
+ * many floats more lie between them. */
 enum { SKEW = 16 };
 
 static bool by_winograd(sige_method m) { return m == SIGE_WINOGRAD_2 || m == SIGE_WINOGRAD_4; }
 
-/* A pixel-wise convolution of a whole, ready image. */
+/* Says whether it is a pixel-wise convolution of a whole image that is ready. */
 static bool in_place(const sige_conv *op, const sige_source *s) {
     const sige_tensor *x = &s->x;
     return op->out.list == SIGE_NONE && x->grid == SIGE_NONE && x->h == op->out.h && x->w == op->out.w && s->kh == 1 &&
@@ -19,7 +19,7 @@ static bool in_place(const sige_conv *op, const sige_source *s) {
            s->scale == SIGE_NONE && s->act == SIGE_IDENTITY && !s->has_mod && (int64_t)x->h * x->w * x->c <= UINT32_MAX;
 }
 
-/* Pixels of a window along one axis, for so many units in a row. */
+/* Returns the pixels of a window along one axis, for so many units in a row. */
 static int window_size(const sige_conv_source *s, int units, int side, int kernel) {
     if (by_winograd(s->method))
         return (units - 1) * side + SIGE_WINDOW;
@@ -28,7 +28,7 @@ static int window_size(const sige_conv_source *s, int units, int side, int kerne
     return (units * side - 1) * s->op->stride + kernel;
 }
 
-/* Bytes of a thread's memory for chunks of h x w units, or listed ones; describes the windows. */
+/* Finds the bytes of a thread's memory for chunks of h x w units, or listed ones, and describes the windows. */
 static void plan_chunk(sige_conv_job *j, int h, int w, int64_t *windows, int64_t *transformed) {
     const int listed = j->units.listed ? h * w : 1;
     const sige_method method = j->layout.winograd;
@@ -46,8 +46,8 @@ static void plan_chunk(sige_conv_job *j, int h, int w, int64_t *windows, int64_t
     j->chunk_h = h, j->chunk_w = w;
 }
 
-/* The largest of these shapes that fits, as square as they can be, so that windows overlap little; cut down evenly to
- * the image. */
+/* Chooses the largest of these shapes that fits, cut down evenly to the image. They are as square as they can be, so
+ * that windows overlap little. */
 static void choose_chunk(sige_conv_job *j, int64_t *transformed) {
     static const int shapes[][2] = {{SIGE_CHUNK_UNITS / 4, 4}, {2, SIGE_CHUNK_UNITS / 4}, {1, SIGE_CHUNK_UNITS / 4}};
     const sige_units *u = &j->units;

@@ -3,9 +3,9 @@
 #include "panel.h"
 #include "sums.h"
 
-/* Units are computed a few at a time: neighbours in a row when all pixels are computed, listed ones otherwise. Their
- * input is gathered into a window, or one for each listed unit; then every panel of channels is computed and finished.
- */
+/* A few units are computed at a time: neighbours in a row when all pixels are computed, listed ones otherwise. Their
+ * input is gathered into a window, or one for each listed unit; then every panel of channels is computed and
+ * finished. */
 enum { STRIP = 4, MAX_TAPS = SIGE_MAX_KERNEL * SIGE_MAX_KERNEL };
 
 typedef struct depthwise_job {
@@ -22,7 +22,7 @@ typedef struct depthwise_job {
     sige_pool *pool;
 } depthwise_job;
 
-/* The start of a thread's memory; windows follow it. */
+/* A thread's memory starts with this; windows follow. */
 typedef struct strip {
     float acc[SIGE_UNIT_PIXELS * SIGE_PANEL], weight[MAX_TAPS * SIGE_PANEL];
     int n;
@@ -86,7 +86,7 @@ static void list_units(const depthwise_job *j, int64_t index, strip *s) {
         s->unit[s->n++] = sige_unit_at(u, (int)(row / u->down), (int)(row % u->down), i);
 }
 
-/* The window of the first n units of these, of which the last ones may be outside the image. */
+/* Gathers the window of the first n of these units, of which the last ones may be outside the image. */
 static void gather(const depthwise_job *j, const sige_unit *unit, int n, float *window) {
     const sige_source *s = &j->op->source;
     int right = unit->x;
@@ -99,7 +99,7 @@ static void gather(const depthwise_job *j, const sige_unit *unit, int n, float *
                     (size_t)j->row);
 }
 
-/* A panel's weights, or the same for all taps. */
+/* Loads a panel's weights; without any, all taps have the same. */
 static void load_weights(const depthwise_job *j, int channel, float *weight) {
     const int taps = j->op->source.kh * j->op->source.kw, c = j->op->c;
     const vpanel mean = p_splat(1.0f / (float)taps);
@@ -109,7 +109,8 @@ static void load_weights(const depthwise_job *j, int channel, float *weight) {
     }
 }
 
-/* A panel of `pixels` neighbours in a row, 1 or SIGE_UNIT: several at a time, so that none waits for its own sum. */
+/* Computes a panel of `pixels` neighbours in a row, 1 or SIGE_UNIT: several at a time, so that none waits for its own
+ * sum. */
 static inline void run_pixels(const depthwise_job *j, const float *window, int pixels, const float *weight,
                               float *acc) {
     const sige_source *s = &j->op->source;

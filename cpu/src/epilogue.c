@@ -38,7 +38,7 @@ void sige_find_reads(const sige_epilogue *e, const sige_unit *unit, sige_reads *
     }
 }
 
-/* What is added to a unit's values. */
+/* This is added to a unit's values. */
 typedef struct addition {
     vpanel constant;              /* bias + vec */
     const float *const *residual; /* by pixel; NULL: none */
@@ -46,7 +46,7 @@ typedef struct addition {
     int n;
 } addition;
 
-/* Pixel i of acc, finished. */
+/* Finishes pixel i of acc and returns it. */
 static inline vpanel finish_value(const addition *add, float *acc, int i) {
     vpanel v = p_add(p_load(acc + i * SIGE_PANEL), add->constant);
     if (add->residual && add->residual[i])
@@ -55,7 +55,7 @@ static inline vpanel finish_value(const addition *add, float *acc, int i) {
     return v;
 }
 
-/* Pixels i and, if there is one, i + 1; returns their sum. */
+/* Finishes pixels i and, if there is one, i + 1; returns their sum. */
 static inline vpanel finish_pair(const addition *add, float *acc, int i, int pixels, vpanel *squares) {
     const vpanel v = finish_value(add, acc, i);
     *squares = p_fma(v, v, *squares);
@@ -71,8 +71,8 @@ static inline vpanel finish_row(const addition *add, float *acc, int i, int w, v
     return w > 2 ? p_add(sum, finish_pair(add, acc, i + 2, w - 2, squares)) : sum;
 }
 
-/* h x w pixels and their sums. Values are added up in pairs: that is more exact than one by one, and exact for equal
- * ones, whose mean a norm subtracts from them. */
+/* Finishes h x w pixels and sums them up. Values are added up in pairs: that is more exact than one by one, and it is
+ * exact for equal ones, whose mean a norm subtracts from them. */
 static inline void finish_and_sum(const addition *add, float *acc, int h, int w, float *sums, int64_t squares_at) {
     vpanel sum = p_zero(), squares = sum;
     for (int y = 0; y < h; y += 2) {
@@ -85,7 +85,7 @@ static inline void finish_and_sum(const addition *add, float *acc, int h, int w,
     p_store_n(sums + squares_at, squares, add->n);
 }
 
-/* acc += bias + vec + residual; the unit's sums of the result. */
+/* Adds bias, vec and residual to acc, and takes the unit's sums of the result. */
 static void finish_values(const sige_epilogue *e, const sige_unit *unit, int channel, int n, float *acc,
                           const sige_reads *reads, float *sums) {
     vpanel constant = p_zero();
@@ -103,7 +103,7 @@ static void finish_values(const sige_epilogue *e, const sige_unit *unit, int cha
         finish_and_sum(&add, acc, unit->h, unit->w, sums + channel, e->c);
 }
 
-/* `act`: the target's, as a constant. */
+/* Writes one target; `act` is its activation, as a constant. */
 static inline void write_as(const sige_epilogue *e, const sige_target *t, const sige_unit *unit, int channel, int n,
                             const float *acc, const float *const *gamma, const float *const *beta, int act) {
     const vpanel one = p_splat(1.0f);

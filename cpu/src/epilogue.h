@@ -1,11 +1,11 @@
-/* What happens to a unit's values before they leave the first-level cache. */
+/* An epilogue finishes a unit's values before they leave the first-level cache. */
 #ifndef SIGE_EPILOGUE_H
 #define SIGE_EPILOGUE_H
 
 #include "units.h"
 #include "window.h"
 
-/* A sige_output with its slots looked up. */
+/* A target is a sige_output with its slots looked up. */
 typedef struct sige_target {
     float *dst;
     const float *scale, *shift; /* both or neither */
@@ -26,13 +26,13 @@ typedef struct sige_epilogue {
     sige_target target[SIGE_MAX_OUTPUTS];
 } sige_epilogue;
 
-/* Where the pixels of a unit that an epilogue reads begin. NULL: there is none, so that it counts as zero. */
+/* The pixels of a unit that an epilogue reads begin here. NULL: there is none, so it counts as zero. */
 typedef struct sige_reads {
     const float *residual[SIGE_UNIT_PIXELS];
     const float *gamma[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS], *beta[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS];
 } sige_reads;
 
-/* Looks up the slots. */
+/* Looks up the slots of an epilogue. */
 #define sige_epilogue_of SIGE_ISA(sige_epilogue_of)
 sige_epilogue sige_epilogue_of(const sige_finish *finish, void *const *slots);
 
@@ -40,13 +40,13 @@ sige_epilogue sige_epilogue_of(const sige_finish *finish, void *const *slots);
 #define sige_find_reads SIGE_ISA(sige_find_reads)
 void sige_find_reads(const sige_epilogue *epilogue, const sige_unit *unit, sige_reads *reads);
 
-/* Brings in the memory that a panel of a unit will be written to, where nothing else tells which that is: a core stores
- * into lines it has. */
+/* Brings in the memory that a panel of a unit will be written to, for a core stores into lines that it has. In tiles
+ * the hardware expects it, for they are written one after another. */
 #define sige_epilogue_expect SIGE_ISA(sige_epilogue_expect)
 void sige_epilogue_expect(const sige_epilogue *epilogue, const sige_unit *unit, int panel);
 
-/* Finishes one panel of a unit. acc: its h * w pixels, SIGE_PANEL floats each, overwritten. sums: NULL, or where the
- * unit's sum of values goes, channel 0, followed c floats later by that of their squares. */
+/* Finishes one panel of a unit. `acc` holds its h * w pixels, SIGE_PANEL floats each, and is overwritten. If `sums` is
+ * not NULL the unit's sum of values goes there, from channel 0 on, and c floats later the sum of their squares. */
 #define sige_epilogue_unit SIGE_ISA(sige_epilogue_unit)
 void sige_epilogue_unit(const sige_epilogue *epilogue, const sige_unit *unit, int panel, float *acc,
                         const sige_reads *reads, float *sums);

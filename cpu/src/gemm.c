@@ -63,7 +63,7 @@ enum { WHOLE_WIDTH = SIGE_PANEL, NARROW_WIDTH = SIGE_LANES, LINE = 16 }; /* floa
 
 typedef void kernel(const sige_product *g, const uint32_t *off, const uint32_t *row, const float *ahead, int64_t pace);
 
-/* As many rows as there are registers for. */
+/* A kernel takes as many rows as there are registers for. */
 #define EACH_6(X, KIND) X(KIND, 1) X(KIND, 2) X(KIND, 3) X(KIND, 4) X(KIND, 5) X(KIND, 6)
 #define EACH_10(X, KIND) EACH_6(X, KIND) X(KIND, 7) X(KIND, 8) X(KIND, 9) X(KIND, 10)
 #define EACH_14(X, KIND) EACH_10(X, KIND) X(KIND, 11) X(KIND, 12) X(KIND, 13) X(KIND, 14)

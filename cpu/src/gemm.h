@@ -1,7 +1,10 @@
-/* Matrix products: rows of pixels against a panel of output channels, of `width` floats a row,
- *   acc[row[i]][0 ... width) += sum over r < runs, p < length of x[off[i] + r * step + p] * w[r * length + p][0 ...
- * width) or = the sum, when the call is `fresh`. Rows of acc lie SIGE_PANEL floats apart; what a narrow panel leaves of
- * them is zero. Pixels are named by offsets, so a product reads a window, a plane or a matrix alike. Every row is
+/* A product multiplies rows of pixels with a panel of output channels, of `width` floats a row:
+ *
+ *     acc[row[i]][0 ... width) += sum over r < runs, p < length of
+ *                                     x[off[i] + r * step + p] * w[r * length + p][0 ... width)
+ *
+ * or = the sum, when the call is `fresh`. Rows of acc lie SIGE_PANEL floats apart; what a narrow panel leaves of them
+ * is zero. Pixels are named by offsets, so a product reads a window, a plane or a matrix alike. Every row is
  * accumulated on its own, in the order of r and p: which rows share a call does not change a bit of the result. */
 #ifndef SIGE_GEMM_H
 #define SIGE_GEMM_H
@@ -17,7 +20,7 @@ typedef struct sige_product {
     bool fresh;
 } sige_product;
 
-/* Any number of rows. */
+/* Takes any number of rows. */
 #define sige_gemm SIGE_ISA(sige_gemm)
 void sige_gemm(const sige_product *product, int rows, const uint32_t *off, const uint32_t *row);
 

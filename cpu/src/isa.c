@@ -7,7 +7,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/* Whether the operating system keeps these registers of a thread: bits of XCR0. */
+/* Says whether the operating system keeps these registers of a thread, which are bits of XCR0. */
 static bool saved(unsigned registers) {
     unsigned a, b, c, d, low, high;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))

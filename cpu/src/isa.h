@@ -1,7 +1,7 @@
-/* One library, several instruction sets. Most sources, the kernels, are compiled once for each set, with SIGE_ISA_NAME
- * its name; the others once, for any processor of the architecture. A function that kernels share is renamed by
- * SIGE_ISA in the header that declares it, so that each set calls its own. The others call the kernels through the
- * table of the set that was chosen. */
+/* One library holds several instruction sets. Most sources, the kernels, are compiled once for each set, with
+ * SIGE_ISA_NAME its name; the others once, for any processor of the architecture. A function that kernels share is
+ * renamed by SIGE_ISA in the header that declares it, so that each set calls its own. Other sources call the kernels
+ * through the table of the set that was chosen. */
 #ifndef SIGE_ISA_H
 #define SIGE_ISA_H
 
@@ -16,9 +16,10 @@ typedef struct sige_scratch {
     size_t shared, own; /* bytes, for all threads together and for each */
 } sige_scratch;
 
-/* A kind of op. `domain` is where in a sige_op its domain lies; 0: it has none, for a norm has no pixels and a paste
- * has all. `check` is that of sige_compile. `plan` decides how an op is computed, in `plan_bytes` of its own; `rows`
- * are the tiles that its domain lists, NULL for every pixel. It is asked for no op without tiles. */
+/* A kind of op. `domain` is the offset in a sige_op where its domain lies; it is 0 for a norm, which has no pixels, and
+ * for a paste, which has all. `check` is called by sige_compile. `plan` decides how an op is computed, and writes that
+ * into `plan_bytes` of its own; `rows` are the tiles that its domain lists, NULL for every pixel. It is not called for
+ * an op without tiles. */
 typedef struct sige_op_type {
     size_t domain, plan_bytes;
     const char *(*check)(const sige_op *op, const sige_checker *checker);
@@ -33,7 +34,8 @@ typedef struct sige_isa {
     const sige_op_type *types[SIGE_KINDS];
 } sige_isa;
 
-/* The set that was chosen when the library was loaded; NULL, and the reason in sige_last_error, if there is none. */
+/* Returns the set that was chosen when the library was loaded; NULL, and the reason in sige_last_error, if there is
+ * none. */
 const sige_isa *sige_isa_chosen(void);
 
 /* Keeps a sentence, or several words, for sige_last_error. */

@@ -3,7 +3,7 @@
 
 #include "op.h"
 
-/* The tiles of an image are added up in slices, each by one thread, in double precision; then the slices, in order. */
+/* Each thread adds up slices of an image's tiles, in double precision; then the slices are added up in order. */
 enum { SLICE = 64 };
 
 typedef struct norm_job {

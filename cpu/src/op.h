@@ -1,4 +1,4 @@
-/* The kinds of op. Each has a file of its own, named after it, that defines what `sige_op_type` holds. */
+/* These are the kinds of op. Each has a file of its own, named after it, that defines its `sige_op_type`. */
 #ifndef SIGE_OP_H
 #define SIGE_OP_H
 

@@ -3,9 +3,9 @@
 #include "panel.h"
 #include "winograd.h"
 
-/* The largest transformed filters, in bytes, and the fewest channels whose transform is worth its while. A filter takes
- * 1.8 times its memory as F(2x2, 3x3), and saves time in proportion to the pixels that share it: the largest are only
- * transformed for planes of WINOGRAD_PIXELS and more. */
+/* Filters are transformed up to these sizes in bytes, and from so many channels on that it is worth its while. A filter
+ * takes 1.8 times its memory as F(2x2, 3x3), and saves time in proportion to the pixels that share it: the largest are
+ * only transformed for planes of WINOGRAD_PIXELS and more. */
 enum { WINOGRAD_4_BYTES = 10 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_2_BYTES_SHARED = 32 << 20 };
 enum { WINOGRAD_PIXELS = 256, WINOGRAD_C = 16 };
 
@@ -63,7 +63,7 @@ size_t sige_packed_size(const sige_conv *conv) {
     return (size_t)(sige_panels_width(conv->c_out) * sige_layout_of(conv).panel_k);
 }
 
-/* Where weight (o, ky, kx, channel 0) of a source lies. */
+/* Returns where weight (o, ky, kx, channel 0) of a source lies. */
 static const float *row_of(const sige_source *s, const sige_weights *w, int o, int ky, int kx) {
     return w->data + (((int64_t)o * s->kh + ky) * s->kw + kx) * w->c_total + w->c_first;
 }

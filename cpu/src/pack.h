@@ -1,10 +1,10 @@
-/* How the weights of a convolution are laid out, and so how it is computed.
+/* A layout says how the weights of a convolution are packed, and so how it is computed.
  *
- * Output channels go in panels (the last one filled with zeros). A panel holds rows of its width in floats: first those
- * of the sources computed by Winograd's algorithm, taken together as one concatenated source, in the order point,
- * channel; then each other source's, in turn: direct: kh * kw * c rows in the order ky, kx, channel: the order of a
- * window gathered in NHWC; phases: four kernels of at most 2x2 taps, in the order phase (y, then x), ky, kx, channel.
- */
+ * Output channels go in panels; the last one is filled up with zeros. A panel holds rows of its width in floats. First
+ * come the rows of the sources computed by Winograd's algorithm, which are taken together as one concatenated source,
+ * in the order point, channel. Then comes each other source in turn. A direct one has kh * kw * c rows in the order ky,
+ * kx, channel, which is that of a window gathered in NHWC. One in phases has four kernels of at most 2x2 taps, in the
+ * order phase (y, then x), ky, kx, channel. */
 #ifndef SIGE_PACK_H
 #define SIGE_PACK_H
 
@@ -21,23 +21,23 @@ typedef struct sige_layout {
     int64_t panel_k;             /* rows of a panel */
 } sige_layout;
 
-/* Depends on what sige_pack_size may depend on, only.
+/* It depends on nothing but what sige_pack_size may depend on.
  *
  * Phases: a 3x3 convolution of stride 1 over a nearest-upsampled image reads only two different pixels along each axis.
  * With v = y - pad_top, the rows read are v >> 1 and (v >> 1) + 1, with weights (w0 + w1, w2) when v is even and (w0,
- * w1 + w2) when it is odd; columns likewise. So it is four 2x2 convolutions of the small image: 4/9 of the
- * multiplications, 16/9 of the memory. With zeros between the pixels it is a transposed convolution: the weights are
+ * w1 + w2) when it is odd; columns likewise. So it is four 2x2 convolutions of the small image, with 4/9 of the
+ * multiplications and 16/9 of the memory. With zeros between the pixels it is a transposed convolution: the weights are
  * (w0, w2) and (none, w1), nine taps for four pixels.
  *
- * Winograd (Lavin and Gray, arXiv:1509.09308): 3x3 convolutions of stride 1. F(4x4, 3x3) takes 1/4 of the
+ * Winograd (Lavin and Gray, arXiv:1509.09308) is for 3x3 convolutions of stride 1. F(4x4, 3x3) takes 1/4 of the
  * multiplications and four times the memory, F(2x2, 3x3) 4/9 and 16/9. Memory is what a recorded network is short of,
  * so a convolution gets F(4x4, 3x3) only up to a size, F(2x2, 3x3) up to another, and is left direct beyond: large
  * filters belong to the layers of low resolution, which have few pixels to gain from it. */
 #define sige_layout_of SIGE_ISA(sige_layout_of)
 sige_layout sige_layout_of(const sige_conv *conv);
 
-/* The taps that a phase of a source reads, of those that its window has: y rows of x, from (first_y, first_x) on. A
- * source that is not computed in phases has one, of the whole kernel. */
+/* A phase of a source reads these taps of its window: y rows of x, from (first_y, first_x) on. A source that is not
+ * computed in phases has one, with the whole kernel. */
 typedef struct sige_taps {
     int y, x, first_y, first_x;
 } sige_taps;
@@ -45,7 +45,7 @@ typedef struct sige_taps {
 #define sige_taps_of SIGE_ISA(sige_taps_of)
 sige_taps sige_taps_of(const sige_source *source, sige_method method, int phase);
 
-/* As sige_pack_size and sige_pack. */
+/* These are sige_pack_size and sige_pack for one instruction set. */
 #define sige_packed_size SIGE_ISA(sige_packed_size)
 #define sige_pack_panels SIGE_ISA(sige_pack_panels)
 size_t sige_packed_size(const sige_conv *conv);

@@ -1,6 +1,5 @@
-/* A panel: the output channels that a micro-kernel computes together, two vectors of them. The last one of an odd
- * number of channels may be narrow, a single vector: where no more channels are left, the weights and the
- * multiplication of a second one are saved. */
+/* A panel is the output channels that a micro-kernel computes together: two vectors of them. The last one of an odd
+ * number of channels may be narrow, a single vector, which saves the weights and the multiplication of another. */
 #ifndef SIGE_PANEL_H
 #define SIGE_PANEL_H
 
@@ -9,16 +8,16 @@
 
 enum { SIGE_PANEL = 2 * SIGE_LANES };
 
-/* How many of c channels are in the panel that begins with this one. */
+/* Returns how many of c channels are in the panel that begins with this one. */
 static inline int sige_panel_channels(int channel, int c) { return sige_min(c - channel, SIGE_PANEL); }
 
-/* Floats in a row of its packed weights. */
+/* Returns the floats in a row of its packed weights. */
 static inline int sige_panel_width(int channel, int c) { return c - channel > SIGE_LANES ? SIGE_PANEL : SIGE_LANES; }
 
-/* Floats in a row of all panels. */
+/* Returns the floats in a row of all panels. */
 static inline int64_t sige_panels_width(int64_t c) { return sige_ceil_div(c, SIGE_LANES) * SIGE_LANES; }
 
-/* A pixel's channels of a panel. */
+/* A pixel has so many channels in a panel. */
 typedef struct vpanel {
     vfloat part[2];
 } vpanel;
@@ -32,7 +31,7 @@ static inline void p_store(float *p, vpanel v) {
     v_store(p + SIGE_LANES, v.part[1]);
 }
 
-/* The first n; the rest are zero and are not touched in memory. */
+/* Loads or stores the first n; the rest are zero and are not touched in memory. */
 static inline vpanel p_load_n(const float *p, int n) {
     if (n == SIGE_PANEL)
         return p_load(p);

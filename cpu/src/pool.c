@@ -15,7 +15,7 @@
  * the current loop or nothing: nobody ever waits for a worker that has no item. */
 enum { MAX_ITEMS = 1 << 30 };
 
-/* How often a waiting thread looks again before it sleeps: some 20 microseconds, about the gap between two ops. */
+/* A waiting thread looks again so often before it sleeps: some 20 microseconds, about the gap between two ops. */
 enum { SPINS = 2000 };
 
 typedef struct worker {

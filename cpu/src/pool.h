@@ -1,4 +1,4 @@
-/* Threads that share out the items of one loop at a time, and the scratch memory they work in. */
+/* A pool has threads that share out the items of one loop at a time, and the scratch memory that they work in. */
 #ifndef SIGE_POOL_H
 #define SIGE_POOL_H
 
@@ -10,8 +10,8 @@ typedef void sige_task(void *context, int64_t item, int thread);
 /* Runs items 0 ... items - 1, each once, on any thread in any order, and returns when all are done. */
 void sige_pool_for(sige_pool *pool, int64_t items, sige_task *task, void *context);
 
-/* Makes sure of `shared` bytes for all threads together and `own` bytes for each; 0 or ENOMEM. What was in the scratch
- * memory is lost when it grows. */
+/* Makes sure of `shared` bytes for all threads together and `own` bytes for each; returns 0 or ENOMEM. What was in the
+ * scratch memory is lost when it grows. */
 int sige_pool_reserve(sige_pool *pool, size_t shared, size_t own);
 void *sige_pool_shared(sige_pool *pool);
 void *sige_pool_own(sige_pool *pool, int thread);

@@ -1,4 +1,4 @@
-/* Programs: checked when they are compiled, planned when they are bound to tiles, and then only run. */
+/* Programs are checked when they are compiled, planned when they are bound to tiles, and then only run. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,7 +48,7 @@ struct sige_bound {
     sige_scratch scratch;
 };
 
-/* At least a byte, so that NULL always means that there is no memory. */
+/* Allocates at least a byte, so that NULL always means that there is no memory. */
 static void *allocate(size_t n, size_t size) { return calloc(n ? n : 1, size); }
 
 void sige_program_destroy(sige_program *program) {
@@ -103,13 +103,14 @@ sige_program *sige_compile(const sige_op *ops, int n_ops, int n_slots, int *wron
 
 static const sige_op_type *type_of(const sige_program *p, int i) { return p->isa->types[p->ops[i].kind]; }
 
-/* The pixels that op i of a program computes, in one of its copies of the ops; NULL if its type has no domain. */
+/* Returns the pixels that op i of a program computes, in one of its copies of the ops; NULL if its type has no
+ * domain. */
 static sige_domain *domain_of(const sige_program *p, sige_op *ops, int i) {
     const size_t at = type_of(p, i)->domain;
     return at ? (sige_domain *)(void *)((char *)&ops[i] + at) : NULL;
 }
 
-/* The tiles that an op's domain lists, if they were given. */
+/* Returns the tiles that an op's domain lists, if they were given. */
 static const sige_tiles *tiles_of(const sige_domain *domain, const sige_tiles *tiles, int n) {
     for (int i = 0; domain && i < n; i++)
         if (tiles[i].list == domain->list)

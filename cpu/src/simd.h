@@ -1,7 +1,7 @@
-/* Vectors of floats as wide as the instruction set's registers suggest, in the compiler's vector extensions: sixteen
- * floats for AVX-512; eight elsewhere: one AVX2 register, a pair of NEON registers, or whatever the compiler makes of
- * it. A splat written as `s - (vfloat){0}` becomes a broadcast load on x86-64 and folds into fmla by element on NEON.
- * Loads and stores need the alignment of a float only. */
+/* These are vectors of floats as wide as the instruction set's registers suggest, in the compiler's vector extensions:
+ * sixteen floats for AVX-512; eight elsewhere, which are one AVX2 register, a pair of NEON registers, or whatever the
+ * compiler makes of it. A splat written as `s - (vfloat){0}` becomes a broadcast load on x86-64 and folds into fmla by
+ * element on NEON. Loads and stores need the alignment of a float only. */
 #ifndef SIGE_SIMD_H
 #define SIGE_SIMD_H
 
@@ -29,7 +29,7 @@ static inline vfloat v_load(const float *p) { return *(const vfloat_unaligned *)
 static inline void v_store(float *p, vfloat v) { *(vfloat_unaligned *)p = v; }
 static inline vfloat v_splat(float s) { return s - (vfloat){0}; }
 
-/* The first n floats of a vector; the rest are zero and are not touched in memory. */
+/* Loads the first n floats of a vector; the rest are zero and are not touched in memory. */
 static inline vfloat v_load_n(const float *p, int n) {
 #if defined(__AVX512F__)
     return (vfloat)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
@@ -48,7 +48,7 @@ static inline void v_store_n(float *p, vfloat v, int n) {
 #endif
 }
 
-/* Up to a whole vector; n is mostly a constant where this is inlined. */
+/* These take up to a whole vector; n is mostly a constant where they are inlined. */
 static inline vfloat v_some(const float *p, int n) { return n == SIGE_LANES ? v_load(p) : v_load_n(p, n); }
 static inline void v_put(float *p, vfloat v, int n) {
     if (n == SIGE_LANES)
@@ -57,13 +57,13 @@ static inline void v_put(float *p, vfloat v, int n) {
         v_store_n(p, v, n);
 }
 
-/* Lane by lane: a where the mask is set, else b. */
+/* Takes from a in lanes where the mask is set, from b in the others. */
 static inline vfloat v_select(vint mask, vfloat a, vfloat b) { return (vfloat)(((vint)a & mask) | ((vint)b & ~mask)); }
 
-/* The larger one of each two. */
+/* Returns the larger one of each two. */
 static inline vfloat v_max(vfloat a, vfloat b) { return v_select(a > b, a, b); }
 
-/* x between low and high; NaN stays NaN. */
+/* Returns x between low and high; NaN stays NaN. */
 static inline vfloat v_clamp(vfloat x, float low, float high) {
 #if defined(__AVX512F__)
     return (vfloat)_mm512_min_ps(_mm512_set1_ps(high), _mm512_max_ps(_mm512_set1_ps(low), (__m512)x));
@@ -84,7 +84,7 @@ static inline vfloat v_clamp(vfloat x, float low, float high) {
 #endif
 }
 
-/* Sum of the lanes, pairwise: the upper half is added to the lower one until one lane is left. */
+/* Returns the sum of the lanes, pairwise: the upper half is added to the lower one until one lane is left. */
 static inline float v_sum(vfloat v) {
     float lane[SIGE_LANES];
     v_store(lane, v);

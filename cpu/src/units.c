@@ -14,7 +14,7 @@ sige_units sige_units_of(const sige_domain *domain, const int32_t *rows, bool ti
     return u;
 }
 
-/* Part (down, right) of a tile, the number-th of all. */
+/* Returns part (down, right) of a tile, which is the number-th of all. */
 static sige_unit part_of(const sige_units *u, int64_t number, int image, int tile_y, int tile_x, int down, int right) {
     const sige_domain *d = u->domain;
     const int in_y = down * u->side, in_x = right * u->side;

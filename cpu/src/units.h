@@ -1,4 +1,4 @@
-/* The pixels of a domain, cut into units: squares of at most 4x4 output pixels that are computed together. A tile of
+/* The pixels of a domain are cut into units: squares of at most 4x4 output pixels that are computed together. A tile of
  * 4x4 is one unit, a larger one several, in raster order. */
 #ifndef SIGE_UNITS_H
 #define SIGE_UNITS_H
@@ -28,8 +28,8 @@ typedef struct sige_unit {
     int64_t row;            /* from there to the pixel below, in pixels */
 } sige_unit;
 
-/* rows: the listed tiles, int32[tiles][3]. tile_matters: false lets an image that is not listed be cut regardless of
- * its tiles. */
+/* `rows` int32[tiles][3] are the listed tiles. With `tile_matters` false, an image that is not listed may be cut
+ * regardless of its tiles. */
 sige_units sige_units_of(const sige_domain *domain, const int32_t *rows, bool tile_matters);
 
 sige_unit sige_unit_listed(const sige_units *units, int64_t index);

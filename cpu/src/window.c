@@ -37,14 +37,14 @@ sige_input sige_input_of(const sige_source *s, void *const *slots) {
     return in;
 }
 
-/* Some pixels that follow one another in memory. */
+/* A run is some pixels that follow one another in memory. */
 typedef struct run {
     const float *data; /* NULL: the tensor does not hold them */
     int pixels;
     bool base;
 } run;
 
-/* Pixel (y, x), and at most `most` - 1 to its right. */
+/* Finds pixel (y, x), and at most `most` - 1 to its right. */
 static run locate(const sige_view *v, int image, int y, int x, int most) {
     run r = {.pixels = sige_min(most, v->w - x), .base = true};
     if (v->grid) {
@@ -64,7 +64,7 @@ static run locate(const sige_view *v, int image, int y, int x, int most) {
 
 const float *sige_pixel(const sige_view *v, int image, int y, int x) { return locate(v, image, y, x, 1).data; }
 
-/* Gamma and beta of pixel (y, x) and of some to its right; returns of how many. */
+/* Finds gamma and beta of pixel (y, x) and of some to its right; returns of how many. */
 static int locate_mod(const sige_mod *m, int image, int y, int x, int most, const float **gamma, const float **beta) {
     const run g = locate(&m->gamma, image, y, x, most), b = locate(&m->beta, image, y, x, g.pixels);
     const bool held = g.data && b.data;
@@ -79,13 +79,13 @@ void sige_mod_pixel(const sige_mod *m, int image, int y, int x, const float **ga
 
 static void zero(float *dst, size_t floats) { memset(dst, 0, floats * sizeof(float)); }
 
-/* What a pixel goes through: NULL where there is none. */
+/* A pixel goes through these, but for those that are NULL. */
 typedef struct treatment {
     const float *scale, *shift, *gamma, *beta;
     int act;
 } treatment;
 
-/* Channels k ... k + n - 1 of a pixel, at most a vector. */
+/* Treats channels k ... k + n - 1 of a pixel, at most a vector. */
 static inline void treat(treatment t, const float *src, int k, int n, int act, float *dst) {
     vfloat x = v_some(src + k, n);
     if (t.scale)
@@ -95,7 +95,7 @@ static inline void treat(treatment t, const float *src, int k, int n, int act, f
     v_put(dst + k, sige_activate(x, act), n);
 }
 
-/* `below` floats further on lies the pixel below, which will be wanted soon, and which the hardware does not expect. */
+/* The pixel below lies `below` floats further on. It will be wanted soon, and the hardware does not expect that. */
 static inline void treat_channels(treatment t, const float *src, int c, int64_t below, int act, float *dst) {
     int k = 0;
     for (; k + SIGE_LANES <= c; k += SIGE_LANES) {
@@ -112,8 +112,8 @@ static void treat_pixel(const treatment *t, const float *src, int c, int64_t bel
 #undef TREAT_AS
 }
 
-/* The part of a row that one run of the tensor shows: `pixels` of them, the first one `odd` if it is the right one of
- * two that show the same. */
+/* This is the part of a row that one run of the tensor shows: `pixels` of them. The first one is `odd` if it is the
+ * right one of two that show the same. */
 typedef struct shown {
     run run;
     int pixels, odd;
@@ -141,7 +141,7 @@ static void expect(const float *src, int floats) {
         __builtin_prefetch(src + i);
 }
 
-/* Columns x ... x + w - 1 of row y, all inside the image; returns how many were read, at least one. */
+/* Reads columns x ... x + w - 1 of row y, all inside the image; returns how many were read, at least one. */
 static int read_some(const sige_input *in, int image, int y, int x, int w, float *dst) {
     const int c = in->x.c, up = in->resample > 0;
     const size_t row = (size_t)c;
@@ -170,13 +170,13 @@ static int read_some(const sige_input *in, int image, int y, int x, int w, float
     return s.pixels;
 }
 
-/* Where a coordinate outside 0 ... size - 1 is reflected to; -1: nowhere. */
+/* Returns where a coordinate outside 0 ... size - 1 is reflected to, or -1 for nowhere. */
 static int reflected(int at, int size) {
     at = at < 0 ? -at : 2 * (size - 1) - at;
     return at >= 0 && at < size ? at : -1;
 }
 
-/* Columns x ... x + w - 1 of row y, all outside the image; y is inside. */
+/* Reads columns x ... x + w - 1 of row y, all outside the image; y is inside. */
 static void read_outside(const sige_input *in, int image, int y, int x, int w, int columns, float *dst) {
     const size_t c = (size_t)in->x.c;
     for (int i = 0; i < w; i++, dst += c) {

@@ -64,7 +64,7 @@ void sige_winograd_filter(sige_method method, const float *filter, float *points
         }
 }
 
-/* n of c channels, at most a vector, first the columns, then the rows. */
+/* Transforms n of c channels, at most a vector: first the columns, then the rows. */
 static inline void window_4(const float *window, size_t row, size_t c, int n, float *out, size_t point) {
     vfloat t[6][6];
     for (int x = 0; x < 6; x++) {
@@ -120,7 +120,7 @@ void sige_winograd_input(sige_method method, const float *window, size_t row, in
         input(method, window + k, row, (size_t)c, c - k, out + k, point, part);
 }
 
-/* A vector of channels of the 4x4 outputs. */
+/* Transforms products to a vector of channels of the 4x4 outputs. */
 static inline void products_4(const float *products, size_t point, vfloat y[4][4]) {
     vfloat t[4][6];
     for (int j = 0; j < 6; j++) {

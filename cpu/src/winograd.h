@@ -1,6 +1,7 @@
-/* Winograd's convolution of 3x3 kernels: a 6x6 window gives 4x4 outputs, either as one F(4x4, 3x3), with 36 points, or
- * as four F(2x2, 3x3) in raster order, with 16 points each ("parts" below). Window and filter are transformed,
- * multiplied point by point (a matrix product over the channels), and the products transformed back. */
+/* Winograd's algorithm convolves by 3x3 kernels: a 6x6 window gives 4x4 outputs, either as one F(4x4, 3x3), with 36
+ * points, or as four F(2x2, 3x3) in raster order, with 16 points each ("parts" below). Window and filter are
+ * transformed and multiplied point by point, which is a matrix product over the channels; then the products are
+ * transformed back. */
 #ifndef SIGE_WINOGRAD_H
 #define SIGE_WINOGRAD_H
 
@@ -13,17 +14,18 @@ static inline int sige_winograd_points(sige_method m) {
 }
 static inline int sige_winograd_parts(sige_method m) { return m == SIGE_WINOGRAD_2 ? 4 : 1; }
 
-/* filter: [3][3]. */
+/* Transforms a filter [3][3]. */
 #define sige_winograd_filter SIGE_ISA(sige_winograd_filter)
 void sige_winograd_filter(sige_method method, const float *filter, float *points);
 
-/* window: [6][6][c], rows `row` floats apart. Point p, part i goes to out + p * point + i * part, c floats. */
+/* Transforms a window [6][6][c], whose rows lie `row` floats apart. Point p, part i goes to out + p * point + i * part,
+ * c floats. */
 #define sige_winograd_input SIGE_ISA(sige_winograd_input)
 void sige_winograd_input(sige_method method, const float *window, size_t row, int c, float *out, size_t point,
                          size_t part);
 
-/* A panel: point p, part i is read from products + p * point + i * SIGE_PANEL; the first h x w outputs are written to
- * out: [h][w][SIGE_PANEL]. */
+/* Transforms the products of a panel: point p, part i is read from products + p * point + i * SIGE_PANEL. The first h x
+ * w outputs are written to out [h][w][SIGE_PANEL]. */
 #define sige_winograd_output SIGE_ISA(sige_winograd_output)
 void sige_winograd_output(sige_method method, const float *products, size_t point, int h, int w, float *out);
 

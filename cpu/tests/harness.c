@@ -62,7 +62,7 @@ double difference(const float *got, const double *want, int64_t n) {
     return sqrt(error / (norm > 0 ? norm : 1));
 }
 
-/* Of one op; the number of its domain's tiles is taken from it, as the caller of the library has it elsewhere. */
+/* Binds one op; the number of its domain's tiles is taken from it, as the caller of the library has it elsewhere. */
 static int tiles_of(const sige_op *op, const slots *s, sige_tiles *tiles) {
     const sige_domain *d = op->kind == SIGE_CONV        ? &op->u.conv.out
                            : op->kind == SIGE_DEPTHWISE ? &op->u.depthwise.out

@@ -1,4 +1,4 @@
-/* What the tests share: a seeded generator, slots that grow, comparison, and a run of one op on several numbers of
+/* The tests share these: a seeded generator, slots that grow, comparison, and a run of one op on several numbers of
  * threads. */
 #ifndef HARNESS_H
 #define HARNESS_H
@@ -20,12 +20,14 @@
         }                                                                                                              \
     } while (0)
 
-/* Uniform integer in [least, most]; uniform float in [-1, 1). The sequence is the same on every machine. */
+/* Returns a uniform integer in [least, most], or a uniform float in [-1, 1). The sequence is the same on every
+ * machine. */
 void seed(uint64_t value);
 int pick(int least, int most);
 float noise(void);
 
-/* How often to repeat a random test: `normal`, or the share of it that SIGE_TEST_PERCENT says (an emulator is slow). */
+/* Returns how often to repeat a random test: `normal`, or the share of it that SIGE_TEST_PERCENT says (an emulator is
+ * slow). */
 int repeats(int normal);
 
 enum { MAX_SLOTS = 128 };
@@ -35,22 +37,22 @@ typedef struct slots {
     int n;
 } slots;
 
-/* A new slot of exactly so many floats (so that a sanitizer sees one read too many): noise, or zeros. */
+/* Makes a new slot of exactly so many floats (so that a sanitizer sees one read too many): noise, or zeros. */
 int floats(slots *s, int64_t n);
 int zeros(slots *s, int64_t n);
 int integers(slots *s, int64_t n);
 static inline float *at(const slots *s, int slot) { return s->data[slot]; }
 void release(slots *s);
 
-/* Relative RMS difference of n floats from an oracle's doubles. */
+/* Returns the relative RMS difference of n floats from an oracle's doubles. */
 double difference(const float *got, const double *want, int64_t n);
 
-/* Compiles, binds and runs ops, whose domains have their numbers of tiles and the slots of their lists. 0, or -(1 + i)
- * when op i is malformed, or -1000 when its tiles are, or what sige_run gives. */
+/* Compiles, binds and runs ops, whose domains have their numbers of tiles and the slots of their lists. Returns 0, or
+ * -(1 + i) when op i is malformed, or -1000 when its tiles are, or what sige_run gives. */
 int run(sige_pool *pool, const sige_op *ops, int n_ops, slots *s, double *seconds);
 
-/* Runs the op with 1, 2 and 5 threads; fails unless the slot comes out the same to the bit, which it is filled with
- * junk before each run to make sure of. */
+/* Runs the op with 1, 2 and 5 threads, and fails unless the slots come out the same to the bit. They are filled with
+ * junk before each run to make sure of that. */
 void run_everywhere(const sige_op *op, slots *s, const int *outputs, int n_outputs);
 
 void test_conv(void);

@@ -37,7 +37,7 @@ static double activate(double v, int act) {
     }
 }
 
-/* act((v * scale + shift) * (1 + gamma) + beta), as far as they are there. */
+/* Returns act((v * scale + shift) * (1 + gamma) + beta), as far as they are there. */
 static double treat(const slots *s, double v, int scale, int shift, int64_t channel, const sige_modulation *mod,
                     int image, int y, int x, int c, int act) {
     if (scale != SIGE_NONE)
@@ -50,7 +50,7 @@ static double treat(const slots *s, double v, int scale, int shift, int64_t chan
 
 static int reflect(int at, int size) { return at < 0 ? -at : at >= size ? 2 * (size - 1) - at : at; }
 
-/* What a tap reads at a coordinate of the resampled image. */
+/* Returns what a tap reads at a coordinate of the resampled image. */
 static double tap(const slots *s, const sige_source *v, int image, int y, int x, int c) {
     const int k = v->resample, h = k < 0 ? v->x.h >> -k : v->x.h << k, w = k < 0 ? v->x.w >> -k : v->x.w << k;
     if (v->pad_mode == SIGE_PAD_REFLECT)

@@ -35,7 +35,7 @@ void pick_domain(sample *m, sige_domain *d, int most, bool tiled) {
         }
 }
 
-/* Of one tensor that holds both, or of two. */
+/* Makes a modulation of one tensor that holds both, or of two. */
 static sige_modulation random_modulation(slots *s, int n, int h, int w, int c, int tile) {
     sige_modulation m = {.gamma_first = pick(0, 3)};
     if (pick(0, 1)) {
@@ -123,7 +123,7 @@ bool random_residual(sample *m, const sige_domain *d, int c, bool tiled, sige_te
     return true;
 }
 
-/* What the comparison of an op is made of. */
+/* The comparison of an op is made of these. */
 typedef struct comparison {
     const sample *m;
     const sige_domain *out;

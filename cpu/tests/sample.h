@@ -1,10 +1,10 @@
-/* Random ops that read sources and write outputs, and the comparison of what they write with the oracle. */
+/* These make random ops that read sources and write outputs, and compare what they write with the oracle. */
 #ifndef SAMPLE_H
 #define SAMPLE_H
 
 #include "oracle.h"
 
-/* An op, its weights, and the slots its results are in. */
+/* A sample is an op, its weights, and the slots that its results are in. */
 typedef struct sample {
     slots s;
     sige_op op;
@@ -12,19 +12,19 @@ typedef struct sample {
     int outputs[SIGE_MAX_OUTPUTS + 1], n_outputs;
 } sample;
 
-/* n, h, w, c of a dense tensor, or of one of which about a third of the tiles are active. */
+/* Makes an n, h, w, c tensor, dense or with about a third of its tiles active. */
 sige_tensor random_tensor(slots *s, int n, int h, int w, int c, int tile);
 
-/* An image of at most `most` pixels a side, all of it or a third of its tiles. */
+/* Makes an image of at most `most` pixels a side, all of it or a third of its tiles. */
 void pick_domain(sample *m, sige_domain *domain, int most, bool tiled);
 
-/* A source of c channels from which the domain can be computed, with `kernel` or, sometimes, another one. */
+/* Makes a source of c channels from which the domain can be computed, with `kernel` or, sometimes, another one. */
 sige_source random_source(sample *m, const sige_domain *out, int c, int kernel, bool tiled);
 
-/* Outputs of c channels, one to three, and sums or none. */
+/* Makes outputs of c channels, one to three, and sums or none. */
 int random_outputs(sample *m, const sige_domain *out, int c, sige_output *outputs, int32_t *sums);
 
-/* What an epilogue adds, perhaps upsampled. */
+/* Makes what an epilogue adds, perhaps upsampled; says whether there is anything. */
 bool random_residual(sample *m, const sige_domain *out, int c, bool tiled, sige_tensor *residual, int32_t *resample);
 
 typedef double oracle_value(const sample *m, int image, int y, int x, int c);

@@ -45,7 +45,7 @@ static void random_convs(bool tiled) {
 void test_conv(void) { random_convs(false); }
 void test_conv_tiles(void) { random_convs(true); }
 
-/* Filters of all sizes that the packing tells apart, and more channels than are multiplied at a time. */
+/* There are filters of all sizes that the packing tells apart, and more channels than are multiplied at a time. */
 void test_conv_deep(void) {
     static const int shapes[][2] = {{300, 80}, {280, 240}, {700, 32}, {560, 400}};
     for (int i = 0; i < repeats(16); i++)

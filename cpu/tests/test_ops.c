@@ -55,8 +55,8 @@ static void random_norm(void) {
     release(&s);
 }
 
-/* Which image, and which query of all, is number i of those that an attention has; -1: its pixel is beyond the image.
- */
+/* Finds which image, and which query of all, is number i of those that an attention has; -1 says that its pixel is
+ * beyond the image. */
 static int image_of(const slots *s, const sige_domain *d, int i) {
     if (d->list == SIGE_NONE)
         return i / (d->h * d->w);
@@ -147,7 +147,8 @@ void test_paste(void) {
         random_paste();
 }
 
-/* Activations by themselves, from where they are tiny to where they saturate: a few units in the last place. */
+/* Activations by themselves, from where they are tiny to where they saturate, are off by a few units in the last
+ * place. */
 void test_activations(void) {
     enum { N = 4096, C = 8 };
     for (int act = 0; act < SIGE_ACTIVATIONS; act++) {

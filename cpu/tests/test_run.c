@@ -3,8 +3,8 @@
 
 #include "oracle.h"
 
-/* A small, sound convolution that the malformed ones are made from: slot 0 input, 1 weights, 2 output, 3 list, 4 grid.
- */
+/* A small, sound convolution is what the malformed ones are made from. Its slots are 0 input, 1 weights, 2 output, 3
+ * list, 4 grid. */
 static sige_op sound(slots *s, int with_list) {
     sige_op op = {.kind = SIGE_CONV};
     sige_conv *c = &op.u.conv;
@@ -28,7 +28,7 @@ static sige_op sound(slots *s, int with_list) {
     return op;
 }
 
-/* A paste of the first slot into the third. */
+/* Makes a paste of the first slot into the third. */
 static sige_op copy(void) {
     sige_op op = {.kind = SIGE_PASTE};
     op.u.paste = (sige_paste){.x = {1, 2, 2, 4, 4, 0, SIGE_NONE, SIGE_NONE}, .dst = 2};
@@ -238,7 +238,7 @@ void test_exact(void) {
     release(&s);
 }
 
-/* Many short ops on many threads, again and again: what one op writes the next one reads. */
+/* Many short ops run on many threads, again and again: what one op writes the next one reads. */
 void test_pool(void) {
     for (int threads = 1; threads <= 5; threads += 2) {
         slots s = {.n = 0};
@@ -273,7 +273,7 @@ void test_pool(void) {
     sige_pool_destroy(NULL);
 }
 
-/* An op whose scratch memory no machine has: nothing runs, and the pool goes on working. */
+/* No machine has the scratch memory of this op: nothing runs, and the pool goes on working. */
 void test_memory(void) {
     slots s = {.n = 0};
     floats(&s, 16), zeros(&s, 16), zeros(&s, 16);

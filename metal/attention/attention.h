@@ -1,11 +1,11 @@
-// Attention of queries, all pixels or those of active tiles, to all keys of their image, with a running softmax: scores
-// never leave the registers.
+// Queries, which are all pixels or those of active tiles, attend to all keys of their image, with a running softmax:
+// scores never leave the registers.
 //
 // A threadgroup takes BQ queries of one head, 8 for each of its simdgroups, and walks through keys and values, BK at a
 // time. Queries of several images may meet in a threadgroup: it walks through each image's keys, and a query takes part
-// in its own image's only. Of a head wider than the registers are, SLICES simdgroups share the same queries: each has D
-// channels of them, adds its part to the scores that all use, and sums its D channels of the values. Of a head wider
-// than that, a threadgroup sums WIDTH channels, and computes scores of all.
+// in its own image's only. Where a head is wider than the registers are, SLICES simdgroups share the same queries: each
+// has D channels of them, adds its part to the scores that all use, and sums its D channels of the values. Where a head
+// is wider than that, a threadgroup sums WIDTH channels, and computes scores of all.
 
 #pragma once
 
@@ -17,7 +17,8 @@
 
 namespace sige {
 
-/// D: channels of a simdgroup, a multiple of 8. VEC: head_dim, and where tokens begin, are multiples of four.
+/// D are the channels of a simdgroup, a multiple of 8. With VEC head_dim, and the first channels of tokens, are
+/// multiples of four.
 template <typename T, int D, int SLICES, bool VEC> struct Attention {
     static constant constexpr const int THREADS = SLICES == 1 ? 128 : 256;
     static constant constexpr const int BQ = THREADS / 32 / SLICES * 8;
@@ -53,7 +54,7 @@ template <typename T, int D, int SLICES, bool VEC> struct Attention {
           first_row(group.x * BQ), grid_image(group.z), own(pixel(first_row + row + lane_row(lane))),
           own_image(own.index < 0 || own.outside() ? -1 : own.image), largest(-INFINITY), total(0.0f) {}
 
-    /// The pixel of a query; its number is that of its token. In a list they follow one another, else by image.
+    /// Returns the pixel of a query; its number is that of its token. In a list they follow one another, else by image.
     METAL_FUNC Pixel pixel(int at) const {
         const device Domain &d = p->out;
         if (d.listed) {
@@ -64,7 +65,7 @@ template <typename T, int D, int SLICES, bool VEC> struct Attention {
         return there ? Pixel{grid_image * d.h * d.w + at, grid_image, 0, 0} : Pixel{-1, 0, OUTSIDE, 0};
     }
 
-    /// The image of a query, negative for one that attends to nothing.
+    /// Returns the image of a query, negative for one that attends to nothing.
     METAL_FUNC int image_of(int at) const {
         const Pixel of_query = pixel(at);
         return of_query.index < 0 || of_query.outside() ? -1 : of_query.image;
@@ -90,7 +91,7 @@ template <typename T, int D, int SLICES, bool VEC> struct Attention {
         write(dst);
     }
 
-    /// The channels of a token that are this head's.
+    /// Returns the channels of a token that are this head's.
     METAL_FUNC const device T *token(const device T *array, const device Tokens &t, int number) const {
         return array + number * t.stride + t.first + head * p->head_dim;
     }
@@ -194,7 +195,7 @@ template <typename T, int D, int SLICES, bool VEC> struct Attention {
         }
     }
 
-    /// Adds the parts that the slices have of their queries' products with the keys.
+    /// Adds up the parts that the slices have of their queries' products with the keys.
     METAL_FUNC void add_slices(thread metal::simdgroup_matrix<float, 8, 8> (&product)[KEY_FRAGMENTS]) const {
         threadgroup float *of_lane = scores + (row + lane_row(lane)) * SCORE_PITCH + lane_column(lane);
 #pragma clang loop unroll(full)

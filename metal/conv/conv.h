@@ -1,20 +1,21 @@
-// The sparse convolution: an implicit GEMM over pixels of tiles (M), output channels (N), and taps and channels (K).
+// The sparse convolution is an implicit GEMM over pixels of tiles (M), output channels (N), and taps and channels (K).
 //
 // A threadgroup computes BM pixels, of as many whole tiles as fit, by BN output channels. Its simdgroups are WM x WN x
 // WK: each has 32 x 32 sums of its own, and WK of them share the steps of K between them where a few pixels alone would
-// leave most of the GPU idle. For each source, BK channels at a time:
+// leave most of the GPU idle. For each source, BK channels at a time go through
 //
 //   loader    windows of the tiles -> threadgroup memory            (../windows.h)
 //   MMA loop  windows x packed weights -> sums in registers         (mma.h)
 //
-// and at the end, once, the epilogue: sums -> outputs                (../epilogue.h).
+// and at the end, once, through the epilogue: sums -> outputs        (../epilogue.h).
 //
 // A PHASED convolution is one of a plane that is seen twice as large, as a nearest-neighbour upsampling or a transposed
 // convolution sees it. Pixels of equal parity then meet the same few taps, on the small plane: phase (a, b) of pixel
 // (2 y + a, 2 x + b) reads pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx - pad_left), with
 // weights of its own. Each phase has a quarter of the rows, and so simdgroups of its own.
 //
-// To few output channels narrow.h convolves; 3x3 kernels winograd.h, where fewer multiplications save time.
+// For few output channels narrow.h convolves instead, for 3x3 kernels winograd.h, where fewer multiplications save
+// time.
 
 #pragma once
 
@@ -23,7 +24,7 @@
 #include "memory.h"
 #include "mma.h"
 
-// Each only where it is used: should a compiler refuse one, the others are there.
+// Each kernel is included only where it is used: should a compiler refuse one, the others are there.
 #if NARROW
 #include "narrow.h"
 #elif WINOGRAD
@@ -32,8 +33,8 @@
 
 namespace sige {
 
-/// PIXELS: pixels of the windows of a threadgroup's tiles, for the largest source. VEC_IN and VEC_OUT: all sources',
-/// and the output's, channels come in fours.
+/// PIXELS are the pixels of the windows of a threadgroup's tiles, for the largest source. With VEC_IN all sources'
+/// channels come in fours, with VEC_OUT the output's.
 template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, bool VEC_IN, bool VEC_OUT> struct Conv {
     static_assert(!PHASED || WM == 4, "a phase is a row of simdgroups");
 
@@ -69,15 +70,15 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
         Finish::find(shared.pixels, rows, *out, list, first_tile, thread_index);
     }
 
-    /// This simdgroup's phase, 2 a + b.
+    /// Returns this simdgroup's phase, 2 a + b.
     METAL_FUNC int phase() const { return PHASED ? row / (TM * 8) : 0; }
 
-    /// This simdgroup's panel of weights; beyond the last one, where nothing is written, that.
+    /// Returns this simdgroup's panel of weights; beyond the last one, where nothing is written, that one.
     METAL_FUNC int panel() const {
         return phase() * p->panels + metal::min((first_channel + column) / PANEL, p->panels - 1);
     }
 
-    /// Whether no tile is this threadgroup's: what fills a list up stands at its end.
+    /// Says whether no tile is this threadgroup's: what fills a list up stands at its end.
     METAL_FUNC bool idle() const { return tile_of(*out, list, first_tile).absent(); }
 
     /// Adds a source's convolution.
@@ -125,7 +126,7 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
         k += steps;
     }
 
-    /// The epilogue, on the complete sums; there is one part.
+    /// Runs the epilogue on the complete sums; there is one part.
     METAL_FUNC Finish finish(int) const {
         threadgroup float *values = reinterpret_cast<threadgroup float *>(shared.memory);
         for (int i = 0; i < WK; i++) {
@@ -138,7 +139,7 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
         return finish;
     }
 
-    /// Where the pixels that row i reads begin in the windows; of a row that is not used, anywhere.
+    /// Returns where the pixels that row i reads begin in the windows; a row that is not used may begin anywhere.
     METAL_FUNC int window_row(Windows windows, const device Source &s, int i) const {
         if (!rows.used(i)) {
             return 0;

@@ -1,4 +1,4 @@
-// The threadgroup memory of a convolution.
+// A convolution has this threadgroup memory.
 
 #pragma once
 
@@ -8,7 +8,7 @@ namespace sige {
 
 constant constexpr int MAX_TAPS = 49;
 
-/// What holds the larger of two numbers of bytes: the windows lie where later the values do.
+/// It holds the larger of two numbers of bytes: the windows lie where later the values do.
 constexpr int float4s(int a, int b) { return ((a > b ? a : b) + 15) / 16; }
 
 struct ConvMemory {

@@ -1,9 +1,9 @@
-// The MMA loop: one simdgroup's part of the product of pixels and weights, from windows in threadgroup memory and
-// weights in device memory, which lie in the order they are used in.
+// The MMA loop is one simdgroup's part of the product of pixels and weights. It reads windows in threadgroup memory,
+// and weights in device memory, which lie in the order they are used in.
 //
-// Packed weights: [panel of 32 output channels][k][fragment of 8 output channels][8 rows][8 columns]. Rows k follow the
-// sources, within one its channels by 8, within those its taps: row (channel group, tap, channel). Channels are padded
-// with zeros to a multiple of 8, output channels to one of 32.
+// Weights are packed as [panel of 32 output channels][k][fragment of 8 output channels][8 rows][8 columns]. Rows k
+// follow the sources, within one its channels by 8, within those its taps: row (channel group, tap, channel). Channels
+// are padded with zeros to a multiple of 8, output channels to one of 32.
 
 #pragma once
 
@@ -17,7 +17,7 @@ constant constexpr int FRAGMENT = 64;      // numbers in an 8x8 matrix
 constant constexpr int PANEL = 32;         // output channels of a panel
 constant constexpr int K_STEP = PANEL * 8; // numbers of a panel for 8 rows
 
-/// TM x TN fragments of 8 pixels by 8 output channels.
+/// It has TM x TN fragments of 8 pixels by 8 output channels.
 template <typename T, int TM, int TN> struct TileMMA {
     metal::simdgroup_matrix<float, 8, 8> sums[TM][TN];
     metal::simdgroup_matrix<T, 8, 8> next[TN];

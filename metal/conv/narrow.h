@@ -1,5 +1,6 @@
-// A convolution to at most four output channels, such as a network's last, of which a matrix product (conv.h) would
-// compute 32. A thread has OWN pixels and computes all their output channels: sums of products, no matrices.
+// This is a convolution to at most four output channels, such as a network's last, of which a matrix product (conv.h)
+// would compute 32. A thread has OWN pixels and computes all their output channels as sums of products, without
+// matrices.
 //
 // A threadgroup computes BM pixels, of as many whole tiles as fit. The loader, the order of the weights and the
 // epilogue are those of conv.h; where conv.h has its MMA loop, `multiply` is.
@@ -13,7 +14,7 @@
 
 namespace sige {
 
-/// OUT: output channels. PIXELS, VEC_IN, VEC_OUT: as of Conv.
+/// OUT are the output channels; PIXELS, VEC_IN and VEC_OUT are as in Conv.
 template <typename T, int OUT, int OWN, int BK, int PIXELS, bool VEC_IN, bool VEC_OUT> struct NarrowConv {
     static_assert(OUT <= 4, "the epilogue takes four channels at a time");
 
@@ -51,10 +52,10 @@ template <typename T, int OUT, int OWN, int BK, int PIXELS, bool VEC_IN, bool VE
         }
     }
 
-    /// Whether no tile is this threadgroup's: what fills a list up stands at its end.
+    /// Says whether no tile is this threadgroup's: what fills a list up stands at its end.
     METAL_FUNC bool idle() const { return tile_of(*out, list, first_tile).absent(); }
 
-    /// This thread's i-th row: the pixel that the epilogue, too, leaves to it.
+    /// Returns this thread's i-th row: the pixel that the epilogue, too, leaves to it.
     METAL_FUNC int row(int i) const { return thread_index + i * THREADS; }
 
     /// Adds a source's convolution.
@@ -116,7 +117,7 @@ template <typename T, int OUT, int OWN, int BK, int PIXELS, bool VEC_IN, bool VE
         weights += K_STEP;
     }
 
-    /// The epilogue, on the complete sums; there is one part.
+    /// Runs the epilogue on the complete sums; there is one part.
     METAL_FUNC Finish finish(int) const {
         threadgroup float *values = reinterpret_cast<threadgroup float *>(shared.memory);
 #pragma clang loop unroll(full)

@@ -1,6 +1,6 @@
-// A convolution of 3x3 kernels at stride 1 by F(4x4, 3x3) (Lavin and Gray 2016): the 6x6 pixels that a tile of 4x4 sees
-// become 36 others, each of which is multiplied, over the channels, with one of the 36 numbers that a kernel becomes
-// (sige_mlx/engine/gpu/winograd.py), and the 36 sums become the tile's 16: a quarter of the multiplications.
+// This convolves by 3x3 kernels at stride 1, by F(4x4, 3x3) (Lavin and Gray 2016). The 6x6 pixels that a tile of 4x4
+// sees become 36 others. Each of these is multiplied, over the channels, with one of the 36 numbers that a kernel
+// becomes, and the 36 sums become the tile's 16: that is a quarter of the multiplications.
 //
 // A threadgroup computes TILES tiles by the output channels of a panel, for each source 8 channels at a time:
 //
@@ -8,7 +8,7 @@
 //   transform   in place, columns, then rows
 //   MMA loop    for each of the 36 points: tiles x channels x output channels             (`multiply`)
 //
-// Of its 8 simdgroups each has 9 points and half of the panel. At the end a PART of 8 output channels at a time comes
+// Each of its 8 simdgroups has 9 points and half of the panel. At the end a PART of 8 output channels at a time comes
 // back through the same memory, is transformed, and goes through the epilogue.
 
 #pragma once
@@ -22,7 +22,7 @@ namespace sige {
 
 constant constexpr int POINTS = 36;
 
-/// Numbers of TILES tiles by 8 channels, point by point: of windows of 6x6 pixels, and of what they become.
+/// Numbers of TILES tiles by 8 channels lie point by point: those of windows of 6x6 pixels, and those that they become.
 template <int TILES> struct PointByPoint {
     using Number = float;
     static constant constexpr const int POINT = TILES * 8; // numbers of a point
@@ -43,7 +43,7 @@ METAL_FUNC void transform_input(threadgroup float *x, int step) {
     x[5 * step] = 4.0f * x1 - 5.0f * x3 + x5;
 }
 
-/// A^T of six numbers that are `step` apart.
+/// Returns A^T of six numbers that are `step` apart.
 METAL_FUNC float4 transformed_output(const threadgroup float *x, int step) {
     const float x1 = x[step], x2 = x[2 * step], x3 = x[3 * step], x4 = x[4 * step];
     const float sum = x1 + x2, difference = x1 - x2, sum2 = x3 + x4, difference2 = x3 - x4;
@@ -51,7 +51,7 @@ METAL_FUNC float4 transformed_output(const threadgroup float *x, int step) {
             difference + 8.0f * difference2 + x[5 * step]};
 }
 
-/// PIXELS, VEC_IN, VEC_OUT: as of Conv.
+/// PIXELS, VEC_IN and VEC_OUT are as in Conv.
 template <typename T, int PIXELS, bool VEC_IN, bool VEC_OUT> struct WinogradConv {
     static constant constexpr const int TILES = 16, SIDE = 4, BM = TILES * SIDE * SIDE;
     static constant constexpr const int THREADS = 256, BN = 8, PARTS = PANEL / BN;
@@ -99,7 +99,7 @@ template <typename T, int PIXELS, bool VEC_IN, bool VEC_OUT> struct WinogradConv
         }
     }
 
-    /// Whether no tile is this threadgroup's: what fills a list up stands at its end.
+    /// Says whether no tile is this threadgroup's: what fills a list up stands at its end.
     METAL_FUNC bool idle() const { return tile_of(*out, list, first_tile).absent(); }
 
     /// Adds a source's convolution.
@@ -155,7 +155,7 @@ template <typename T, int PIXELS, bool VEC_IN, bool VEC_OUT> struct WinogradConv
         weights += (POINTS - OWN) * K_STEP;
     }
 
-    /// This lane's numbers of 8 tiles by 8 channels, for the n-th point of this simdgroup.
+    /// Returns this lane's numbers of 8 tiles by 8 channels, for the n-th point of this simdgroup.
     METAL_FUNC int element_at(int n, int i) const { return (first_point + n) * Layout::POINT + i * 64 + element; }
 
     template <typename U> static METAL_FUNC metal::simdgroup_matrix<float, 8, 8> as_matrix(metal::vec<U, 2> pair) {
@@ -165,7 +165,7 @@ template <typename T, int PIXELS, bool VEC_IN, bool VEC_OUT> struct WinogradConv
         return m;
     }
 
-    /// The epilogue of 8 output channels, on the complete sums.
+    /// Runs the epilogue of 8 output channels on the complete sums.
     METAL_FUNC Finish finish(int part) const {
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup); // the part before is done with
         put(part);

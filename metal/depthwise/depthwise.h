@@ -1,5 +1,5 @@
-// The depthwise convolution, and with it whatever takes every channel by itself: pooling, upsampling, a normalisation
-// on its own, a sum of two planes.
+// The depthwise convolution serves whatever takes every channel by itself: pooling, upsampling, a normalisation on its
+// own, a sum of two planes.
 //
 // A threadgroup computes BM pixels, of as many whole tiles as fit, by BC channels: windows -> threadgroup memory
 // (../windows.h), the weighted sum of the taps, the epilogue (../epilogue.h).
@@ -11,7 +11,7 @@
 
 namespace sige {
 
-/// PIXELS: pixels of the windows of a threadgroup's tiles. VEC: channels come in fours.
+/// PIXELS are the pixels of the windows of a threadgroup's tiles. With VEC channels come in fours.
 template <typename T, int BM, int BC, int PIXELS, bool VEC> struct Depthwise {
     static constant constexpr const int THREADS = 256;
     static constant constexpr const int PITCH = BC;
@@ -30,12 +30,12 @@ template <typename T, int BM, int BC, int PIXELS, bool VEC> struct Depthwise {
         : p(&p_), first_tile(group.y * Rows(p_.epilogue.out.tile).tiles()), first_channel(group.x * BC),
           thread_index(thread_index_) {}
 
-    /// Whether no tile is this threadgroup's: what fills a list up stands at its end.
+    /// Says whether no tile is this threadgroup's: what fills a list up stands at its end.
     METAL_FUNC bool idle(const device int *list) const {
         return tile_of(p->epilogue.out, list, first_tile).absent();
     }
 
-    /// Loads the windows, sums the taps, and gives the epilogue.
+    /// Loads the windows, sums up the taps, and runs the epilogue.
     METAL_FUNC Finish run(const device int *list, SourceArrays<T> arrays, const device T *weight,
                           threadgroup float4 *window_memory, threadgroup float4 *value_memory,
                           threadgroup WindowPixel *window_pixels, threadgroup int4 *pixels) const {

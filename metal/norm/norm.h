@@ -1,6 +1,6 @@
-// A normalisation as an affine map, from the sums over tiles that epilogues wrote: a threadgroup for each group of
-// channels of each image, in two passes over the sums, mean and then variance, for the difference of two large numbers
-// would lose the variance's digits.
+// A normalisation becomes an affine map, from the sums over tiles that epilogues wrote. There is a threadgroup for each
+// group of channels of each image. It passes over the sums twice, for the mean and then for the variance, for the
+// difference of two large numbers would lose the variance's digits.
 
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace sige {
 
-/// The sum over a threadgroup, for every thread.
+/// Returns the sum over a threadgroup, to every thread.
 template <int THREADS> METAL_FUNC float threadgroup_sum(float x, threadgroup float *partial, int thread_index) {
     x = metal::simd_sum(x);
     if (thread_index % 32 == 0) {
@@ -31,7 +31,7 @@ template <int THREADS> struct Norm {
         : p(&p_), image(group_ / p_.groups), group(group_ % p_.groups), width(p_.channels / p_.groups),
           thread_index(thread_index_) {}
 
-    /// This thread's part of the group's sum, or with `variance` of its sum of squared distances from `mean`.
+    /// Returns this thread's part of the group's sum, or with `variance` of its sum of squared distances from `mean`.
     METAL_FUNC float part(const device Plane &x, PlaneArrays<float> sums, int source_first, float mean,
                           bool variance) const {
         const int channels = x.c / 2, tiles = x.h * x.w;
@@ -51,7 +51,7 @@ template <int THREADS> struct Norm {
         return total;
     }
 
-    /// Writes scale and shift of the group's channels: affine [2][n][channels].
+    /// Writes scale and shift of the group's channels to affine [2][n][channels].
     template <typename T>
     METAL_FUNC void write(float mean, float variance, const device float *weight, const device float *bias,
                           const device T *mod, device float *affine) const {

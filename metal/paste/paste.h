@@ -1,4 +1,4 @@
-// A whole plane from its base and its blocks: one thread for four channels of a pixel.
+// A whole plane is made of its base and its blocks: one thread copies four channels of a pixel.
 
 #pragma once
 

@@ -1,7 +1,7 @@
-"""What a program costs before it is run: multiply-accumulates, bytes moved, bytes kept.
+"""This module tells what a program costs before it is run: multiply-accumulates, bytes moved, bytes kept.
 
-Bytes moved are those of an ideal machine that reads each operand of an op from memory once per op and writes each
-result once, and keeps nothing in a cache from one op to the next:
+The bytes moved are those of an ideal machine. For each op it reads every operand from memory once and writes every
+result once, and it keeps nothing in a cache from one op to the next:
 
     weights, biases, scales, vectors   once per op
     a dense source or residual         its whole plane
@@ -23,13 +23,13 @@ from sige_mlx.graph.program import Kind, Program
 from sige_mlx.graph.tiling import Size, Tiling
 
 FLOAT = 4
-"""Bytes of a float32."""
+"""A float32 takes so many bytes."""
 
 
 @dataclass(frozen=True)
 class OpCost:
-    """One op. `plane` is the size it writes, None for the statistics of a norm and what is made of them; `channels` are
-    those it reads and writes; `tiles` is None when every pixel is computed."""
+    """The cost of one op. `plane` is the size that it writes, or None for a norm; `channels` are the numbers of
+    channels that it reads and writes; `tiles` is None when it computes every pixel."""
 
     layer: str
     kind: str
@@ -42,32 +42,32 @@ class OpCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """A program: its ops, and in bytes what its weights take and what recording one step keeps for edits."""
+    """The cost of a program: that of its ops, the bytes of its weights, and the bytes that recording one step keeps."""
 
     ops: tuple[OpCost, ...]
     weight_nbytes: int
     recorded_nbytes: int
     tiles: Mapping[Size, int]
-    """Active tiles by plane; empty for a dense pass."""
+    """This counts the active tiles by plane; it is empty for a dense pass."""
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one run."""
+        """One run takes so many multiply-accumulates."""
         return sum(op.macs for op in self.ops)
 
     @property
     def nbytes(self) -> int:
-        """Bytes moved by one run."""
+        """One run moves so many bytes."""
         return sum(op.nbytes for op in self.ops)
 
 
 def dense_cost(lowered: Lowered) -> Cost:
-    """The dense pass."""
+    """Returns the cost of the dense pass."""
     return _cost(lowered, None)
 
 
 def edit_cost(lowered: Lowered, tiling: Tiling) -> Cost:
-    """One step of an edit. An empty edit runs nothing and costs nothing."""
+    """Returns the cost of one step of an edit. An empty edit runs nothing and costs nothing."""
     return _cost(lowered, tiling)
 
 
@@ -87,8 +87,8 @@ def _cost(lowered: Lowered, tiling: Tiling | None) -> Cost:
 
 
 def _unfused(lowered: Lowered, tiling: Tiling | None) -> Cost:
-    """A network that only the reference executor runs, node by node: every value is written and read whole, and all are
-    kept. Multiply-accumulates of an edit are those of its tiles, as for other networks."""
+    """Returns the cost of a network that only the reference executor runs. Node by node it writes and reads whole
+    values, and keeps all of them. The multiply-accumulates of an edit are those of its tiles, as for other networks."""
     graph, ops = lowered.graph, []
     for node in graph.nodes if tiling is None or not tiling.empty else ():
         macs = graph.macs(node) if tiling is None else lowered.node_macs(node)(tiling.counts)

@@ -1,4 +1,4 @@
-"""Pictures of a graph as text: Mermaid for Markdown pages, Graphviz for `dot`."""
+"""This module draws a graph as text: in Mermaid for Markdown pages, in Graphviz for `dot`."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ COLOURS: dict[type[ops.Op], str] = {
     ops.Concat: "#fff2cc",
     Input: "#d9d9d9",
 }
-"""Fill colours by class of operation; white for others."""
+"""Boxes of these classes of operations are filled with a colour; others are white."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """What is drawn as one: a node, or in a collapsed picture all nodes of a module. `lines` are its label."""
+    """A box stands for a node, or in a collapsed picture for all nodes of a module. `lines` are its label."""
 
     lines: tuple[str, ...]
     scope: str
@@ -29,15 +29,15 @@ class Box:
 
 @dataclass(frozen=True)
 class Picture:
-    """Boxes in execution order and arrows between them, by position."""
+    """A picture has boxes, in execution order, and arrows from one position among them to another."""
 
     boxes: tuple[Box, ...]
     arrows: tuple[tuple[int, int], ...]
 
 
 def graphviz(graph: Graph, collapse: bool = False) -> str:
-    """The graph in Graphviz' language, modules as frames around their layers; with `collapse` one box a module. Render
-    it with `dot -Tpng` or `dot -Tsvg`."""
+    """Draws the graph in Graphviz' language. Modules are frames around their layers; with `collapse`, every module is
+    one box. `dot -Tpng` or `dot -Tsvg` render it."""
     picture = _picture(graph, collapse)
     lines = [
         "digraph {",
@@ -61,7 +61,7 @@ def graphviz(graph: Graph, collapse: bool = False) -> str:
 
 
 def mermaid(graph: Graph, collapse: bool = False) -> str:
-    """The graph as a Mermaid flowchart, modules as frames around their layers; with `collapse` one box a module."""
+    """Draws the graph as a Mermaid flowchart, with frames and boxes as in `graphviz`."""
     picture = _picture(graph, collapse)
     lines = ["flowchart TD"]
     for number, (scope, members) in enumerate(_by_scope(picture, collapse).items()):
@@ -80,9 +80,9 @@ def mermaid(graph: Graph, collapse: bool = False) -> str:
 
 
 def scopes(graph: Graph) -> list[str]:
-    """For each node the path of the module it belongs to: a layer's parent (`down.0.block.1`), or the layer itself at
-    the top level. Of operations without parameters, those that only gather what a layer will read belong to that
-    layer's module, others to that of their latest input. Inputs have none."""
+    """Returns for each node the path of the module that it belongs to. That is a layer's parent (`down.0.block.1`), or
+    the layer itself at the top level. An operation without parameters belongs to the module of its latest input; one
+    that only gathers what a layer will read belongs to that layer's module. Inputs have no module."""
     readers = graph.consumers()
     of = [_module(node.name) if node.params else "" for node in graph.nodes]
     gathers = [isinstance(node.op, ops.Rearrangement) for node in graph.nodes]
@@ -103,7 +103,7 @@ def _module(layer: str) -> str:
 
 
 def _picture(graph: Graph, collapse: bool) -> Picture:
-    """The boxes: every node, or the nodes of a scope that are not inputs."""
+    """Makes a box of every node, or of all nodes of a scope that are no inputs."""
     scope_of = scopes(graph)
     members: dict[object, list[Node]] = {}
     for node in graph.nodes:
@@ -131,7 +131,7 @@ def _box(graph: Graph, nodes: list[Node], scope_of: list[str], collapse: bool) -
 
 
 def _by_scope(picture: Picture, collapse: bool) -> dict[str, list[int]]:
-    """Boxes by the frame they are drawn in; "" is none."""
+    """Sorts the boxes by the frame that they are drawn in; "" is no frame."""
     frames: dict[str, list[int]] = {}
     for i, box in enumerate(picture.boxes):
         frames.setdefault("" if collapse else box.scope, []).append(i)

@@ -1,4 +1,4 @@
-"""The graph: what a network computes, as a list of operations in an order that can be run."""
+"""A graph says what a network computes: it is a list of operations in an order that can be run."""
 
 import math
 from collections import Counter
@@ -12,7 +12,8 @@ from sige_mlx.nn.ops import Op, Shape
 
 @dataclass(frozen=True)
 class Node:
-    """One operation: `inputs` are indices of earlier nodes, `params` maps the op's parameter names to the model's."""
+    """A node is an operation. `inputs` are indices of earlier nodes, `params` maps names of parameters to the
+    model's."""
 
     index: int
     op: Op
@@ -23,7 +24,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The layer it came from (`down.0.block.1.conv1`), or the operation's kind for one without parameters."""
+        """This is the layer that it came from (`down.0.block.1.conv1`), or without parameters the kind of operation."""
         for path in self.params.values():
             return path.rsplit(".", 1)[0]
         return type(self.op).__name__
@@ -31,14 +32,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Input(Op):
-    """A value the caller gives."""
+    """The caller gives this value."""
 
     name: str
 
 
 @dataclass
 class Graph:
-    """Nodes in execution order; `inputs` are the indices of the `Input` nodes by name, `output` the result's."""
+    """Nodes are in execution order; `inputs` has the indices of the `Input` nodes by name, `output` that of the
+    result."""
 
     nodes: list[Node] = field(default_factory=list)
     inputs: dict[str, int] = field(default_factory=dict)
@@ -59,7 +61,7 @@ class Graph:
         return node
 
     def consumers(self) -> list[list[int]]:
-        """For each node, the nodes that read it, in order."""
+        """Returns for each node the nodes that read it, in order."""
         readers: list[list[int]] = [[] for _ in self.nodes]
         for node in self.nodes:
             for i in dict.fromkeys(node.inputs):
@@ -67,11 +69,11 @@ class Graph:
         return readers
 
     def macs(self, node: Node) -> int:
-        """Multiply-accumulates of a node's dense evaluation."""
+        """Returns the multiply-accumulates of a node's dense evaluation."""
         return node.op.macs([self.nodes[i].shape for i in node.inputs], node.param_shapes, node.shape)
 
     def sees_image(self) -> list[bool]:
-        """For each node, whether it is computed from an image: an input with height and width."""
+        """Says for each node whether it is computed from an image, which is an input with height and width."""
         images = {i for i in self.inputs.values() if len(self.nodes[i].shape) == 4}
         reached = [False] * len(self.nodes)
         for node in self.nodes:
@@ -79,7 +81,7 @@ class Graph:
         return reached
 
     def run(self, inputs: Mapping[str, mx.array], params: Mapping[str, mx.array]) -> list[mx.array]:
-        """Every node's dense value (lazily: MLX computes what is asked for)."""
+        """Returns every node's dense value. They are lazy: MLX computes what is asked for."""
         values: list[mx.array] = []
         for node in self.nodes:
             if isinstance(node.op, Input):
@@ -90,11 +92,11 @@ class Graph:
         return values
 
     def __str__(self) -> str:
-        """A line for each value that is read more than once, or is a plane that costs multiplications; other operations
-        are written where their value is read."""
+        """Writes a line for each value that is read more than once, or is a plane that costs multiplications. Other
+        operations stand where their value is read."""
         times_read = Counter(i for node in self.nodes for i in node.inputs)
-        text: list[str] = []  # of each node: its expression, or the name of its line
-        macs: list[int] = []  # of each node that is written within another, with those within it
+        text: list[str] = []  # each node's expression, or the name of its line
+        macs: list[int] = []  # what each node costs that stands within another, with those that stand within it
         lines = []
         for node in self.nodes:
             kind, name = type(node.op).__name__, node.op.name if isinstance(node.op, Input) else node.name
@@ -114,5 +116,5 @@ class Graph:
 
 
 def pixels(shape: Shape) -> int:
-    """Pixels of an NHWC value."""
+    """Returns the number of pixels of an NHWC value."""
     return math.prod(shape[:3])

@@ -1,4 +1,4 @@
-"""Everything that is lowered from one graph under one policy: the dense pass, the recording pass, and the edit."""
+"""One graph is lowered under one policy to three programs: of the dense pass, of the recording pass, and of edits."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,8 +22,7 @@ from sige_mlx.graph.trace import trace
 
 @dataclass(frozen=True)
 class Lowered:
-    """A graph under a policy, with tiles of `tile` pixels a side. Programs are lowered when they are asked for: tracing
-    and costing a network need none."""
+    """It is a graph under a policy, with tiles of `tile` pixels a side. It lowers a program when that is asked for."""
 
     graph: Graph
     policy: EditPolicy
@@ -31,12 +30,12 @@ class Lowered:
 
     @classmethod
     def of(cls, model: mlx.nn.Module, policy: EditPolicy, batch: int = 1, tile: int = 4) -> "Lowered":
-        """A model's."""
+        """Traces a model."""
         return cls(trace(model, model.inputs(batch)), policy, tile)
 
     @cached_property
     def groups(self) -> Groups:
-        """The fused operations."""
+        """These are the fused operations."""
         return joined(self.graph, self._apart, lambda attention: self.regions.of[attention] is Region.TILES)
 
     @cached_property
@@ -45,7 +44,7 @@ class Lowered:
 
     @cached_property
     def regions(self) -> Regions:
-        """What edits recompute."""
+        """They say what edits recompute."""
         return regions(self.graph, self._apart, self.policy)
 
     @cached_property
@@ -54,38 +53,38 @@ class Lowered:
 
     @cached_property
     def dense(self) -> Program:
-        """The whole network on the whole image."""
+        """It computes the whole network on the whole image."""
         return lower(self.graph, self.groups, self._whole, self.tile)
 
     @cached_property
     def recording(self) -> Program:
-        """The dense pass that keeps what any edit may read: which arrays those are does not depend on the mask."""
+        """It is a dense pass that keeps what any edit may read. Which arrays these are does not depend on the mask."""
         return lower(self.graph, self.groups, self._whole, self.tile, self.edit.recorded)
 
     @cached_property
     def edit(self) -> Program:
-        """The program of every edit."""
+        """Every edit runs this program."""
         return lower(self.graph, self.groups, self.regions, self.tile)
 
     @property
     def planes(self) -> list[Size]:
-        """The planes that edits compute in tiles, the largest first."""
+        """Edits compute these planes in tiles; the largest comes first."""
         found = (self.graph.nodes[value].shape for value, region in self.regions.of.items() if region is Region.TILES)
         return sorted({(h, w) for _, h, w, _ in found}, reverse=True)
 
     @property
     def embeddings(self) -> list[Embedding]:
-        """What programs read besides the graph's inputs."""
+        """Programs read these besides the graph's inputs."""
         return [op.of for op in self._apart.ops if isinstance(op, FusedEmbedding)]
 
     @property
     def recorded(self) -> Mapping[Any, Buffer]:
-        """What recording one step keeps, by key, besides the output."""
+        """Recording one step keeps these by key, besides the output."""
         return self.recording.recorded
 
     def tiling(self, mask: npt.NDArray[np.bool_]) -> Tiling:
-        """The tiles of an edit of `mask`, bool (H, W) or (B, H, W), already dilated. Raises `SigeError` for a mask of
-        another size than the image."""
+        """Returns the tiles of an edit of `mask`, bool (H, W) or (B, H, W), already dilated. Raises `SigeError` for a
+        mask of another size than the image."""
         if mask.ndim > 1 and mask.shape[-2:] != self.image_size:
             h, w = self.image_size
             raise SigeError(
@@ -95,17 +94,15 @@ class Lowered:
 
     @cached_property
     def dense_macs(self) -> int:
-        """Multiply-accumulates of the dense pass."""
+        """The dense pass takes so many multiply-accumulates."""
         return sum(self.graph.macs(node) for node in self.graph.nodes)
 
     def macs(self, tiles: Tiling) -> int:
-        """Multiply-accumulates of an edit on these tiles; those of an empty one are none."""
-        if tiles.empty:
-            return 0
-        return sum(of(tiles.counts) for of in self._multiplying)
+        """Returns the multiply-accumulates of an edit on these tiles. An empty edit takes none."""
+        return 0 if tiles.empty else sum(of(tiles.counts) for of in self._multiplying)
 
     def node_macs(self, node: Node) -> Callable[[Counts], int]:
-        """Those of one operation of the graph, by the numbers of tiles of an edit."""
+        """Returns a function that takes the numbers of an edit's tiles to the multiply-accumulates of one node."""
         region, macs = self.regions.of.get(self._apart.value(node.index)), self.graph.macs(node)
         if region is Region.TILES and macs:
             n, h, w, _ = node.shape
@@ -118,13 +115,13 @@ class Lowered:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of the images that the network reads."""
+        """The images that the network reads have this height and width."""
         _, h, w, _ = self._image
         return h, w
 
     @property
     def batch(self) -> int:
-        """Images of a pass."""
+        """A pass takes so many images."""
         return self._image[0]
 
     @property

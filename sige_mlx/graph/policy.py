@@ -1,4 +1,4 @@
-"""What an edit may leave as it was: one value that programs, recordings and reports are made by."""
+"""A policy says what an edit may leave as it was. Programs, recordings and reports are made by this one value."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,18 +14,18 @@ Output = Literal["tiles", "everywhere"]
 
 @dataclass(frozen=True)
 class EditPolicy:
-    """What counts as edited, and how edits of a network are computed.
+    """It says which pixels count as edited, and how edits of a network are computed.
 
-    Pixels count that differ by more than `eps` (of [-1, 1]) in any channel, and those around them: `dilation` is by how
-    many pixels that mask grows, `dilation_per_level` by how many it grows again at every resolution.
+    A pixel counts as edited when it differs by more than `eps` (of [-1, 1]) in any channel. The mask of these pixels
+    grows by `dilation` pixels, and at every resolution by `dilation_per_level` again.
 
     `tiles_from` is the side in pixels of the smallest planes that are computed in tiles; smaller ones are computed
-    whole. `statistics` says what norms of planes in tiles take: "recorded", those of the original, or "fresh head", the
-    same but for the last norm, which takes those of the edit. `output` is wanted in its active "tiles", with the
-    recorded pixels around them, or "everywhere".
+    whole. `statistics` says what statistics norms of planes in tiles take. With "recorded" they take those of the
+    original; with "fresh head" the last norm takes those of the edit, all others those of the original. `output` is
+    wanted in its active "tiles", with the recorded pixels around them, or "everywhere".
 
-    From `dense_from` on, a share of the dense pass's multiply-accumulates, an edit is the dense pass: it then takes no
-    less time, and is less exact.
+    `dense_from` is a share of the dense pass's multiply-accumulates. An edit that takes as many or more is computed as
+    the dense pass: tiles would take no less time, and are less exact.
     """
 
     tiles_from: int = 1

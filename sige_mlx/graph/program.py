@@ -1,7 +1,7 @@
-"""The lowered form: what an executor runs. Field for field the structs of `cpu/sige_cpu.h`, where they are explained.
+"""A program is what an executor runs. Its ops have the fields of the structs of `cpu/sige_cpu.h`, which explains them.
 
-Ops name their arrays by `Slot`; `Program.buffers` says what belongs there, and the executor puts it there. A program
-serves every edit under one policy: how many tiles an edit has is not in it. What it costs to run is asked of the ops.
+Ops name their arrays by `Slot`. `Program.buffers` says what belongs there, and the executor puts it there. A program
+serves every edit under one policy: it does not know how many tiles an edit has. Its ops know what they cost.
 """
 
 import math
@@ -14,13 +14,13 @@ from sige_mlx.graph.tiling import Size
 
 
 class Slot(int):
-    """Where an op finds an array: an index into `Program.buffers`."""
+    """An op finds an array by this index into `Program.buffers`."""
 
 
 NONE = Slot(-1)
-"""The slot that is not there."""
+"""This slot is not there."""
 
-# What an op takes at most.
+# These are the limits of an op, as in cpu/sige_cpu.h.
 MAX_SOURCES = 4
 MAX_OUTPUTS = 4
 MAX_KERNEL = 7
@@ -28,12 +28,13 @@ MAX_STRIDE = 8
 MAX_HEADS = 1024
 
 Counts = Mapping[Size, int]
-"""The number of active tiles by the size of a plane."""
+"""It counts the active tiles by the size of a plane."""
 
 
 class Work(NamedTuple):
-    """What an op does: `macs` multiply-accumulates; `floats` moved, of which `weights` are weights, as `graph/cost.py`
-    counts them; `channels` read and written; `tiles` written of a `plane`, or all of it."""
+    """An op takes `macs` multiply-accumulates and moves `floats` floats, of which `weights` are weights
+    (`graph/cost.py`). It reads and writes `channels`, in so many `tiles` of `plane`, or without in all of it; a norm
+    writes no plane."""
 
     macs: int
     floats: int
@@ -44,35 +45,35 @@ class Work(NamedTuple):
 
 
 class Kind(Enum):
-    """What a slot holds; `key` names it within its kind."""
+    """The kind says what a slot holds; `key` names it within its kind."""
 
-    INPUT = "input"  # key: name of the graph's input, or the `Embedding` that the host makes of one
+    INPUT = "input"  # key: the name of the graph's input, or the `Embedding` that the host makes of one
     OUTPUT = "output"  # the result
-    WEIGHT = "weight"  # key: value of the fused convolution whose packed weights these are
-    BIAS = "bias"  # key: of each part of the convolution, parameter names, summed
-    PARAM = "param"  # key: parameter name
-    FOLDED = "folded"  # key: ("scale" or "shift", BatchNorm, its parameters' names): a norm that is the same every time
-    RECORDED = "recorded"  # key: (what, value), kept from the original for the edits; only a key, of any type
-    SCRATCH = "scratch"  # key: a number; alive from the first op that names it to the last
-    ROWS = "rows"  # key: plane size; int32, the active tiles
-    GRID = "grid"  # key: plane size; int32, where each tile is
-    PART = "part"  # key: (slot, floats): the array of another slot from an offset on
+    WEIGHT = "weight"  # key: the value of the fused convolution whose packed weights these are
+    BIAS = "bias"  # key: for each part of the convolution, the names of the parameters that are added up
+    PARAM = "param"  # key: the parameter's name
+    FOLDED = "folded"  # key: ("scale" or "shift", BatchNorm, its parameters' names); the norm is always the same
+    RECORDED = "recorded"  # key: (what, value); kept from the original for the edits; `what` may be of any type
+    SCRATCH = "scratch"  # key: a number; the array lives from the first op that names it to the last
+    ROWS = "rows"  # key: the size of the plane whose active tiles it lists, int32
+    GRID = "grid"  # key: the size of the plane; int32, the position of each tile in the list
+    PART = "part"  # key: (slot, floats); the array of another slot from this offset on
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """The array that belongs into a slot."""
+    """It describes the array that belongs into a slot."""
 
     kind: Kind
     key: Any
     shape: tuple[int, ...]
-    """Of float32 values, except ROWS and GRID; () where only the owner of the array knows."""
+    """ROWS and GRID hold int32 values, all others float32. A shape that only the owner of the array knows is ()."""
     tiles: Size | None = None
-    """The plane for each active tile of which there is such an array."""
+    """There is such an array for each active tile of this plane; with None there is one."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the array, or of one tile's."""
+        """The array, or that of one tile, takes so many bytes."""
         return 4 * math.prod(self.shape)
 
 
@@ -97,17 +98,17 @@ class Domain:
     list: Slot = NONE
 
     def tiles(self, counts: Counts) -> int:
-        """How many tiles are computed; of a whole image all, the partial ones too."""
+        """Returns how many tiles are computed. A whole image has all of them, the partial ones too."""
         if self.list == NONE:
             return self.n * -(-self.h // self.tile) * -(-self.w // self.tile)
         return counts[self.h, self.w]
 
     def pixels(self, counts: Counts) -> int:
-        """How many pixels are computed; those of partial tiles in a list count as whole tiles'."""
+        """Returns how many pixels are computed. In a list, partial tiles count as whole ones."""
         return self.n * self.h * self.w if self.list == NONE else self.tiles(counts) * self.tile**2
 
     def extent(self, counts: Counts) -> tuple[Size, int | None]:
-        """The plane and the tiles of `Work`."""
+        """Returns the plane and the tiles of `Work`."""
         return (self.h, self.w), None if self.list == NONE else self.tiles(counts)
 
 
@@ -147,7 +148,7 @@ class Source:
     mod: Modulation | None = None
 
     def floats(self, out: Domain, counts: Counts) -> int:
-        """What is read of it, of its modulation and of its norm."""
+        """Returns how many floats are read of it, of its modulation and of its norm."""
         x, taps = self.x, (self.kh, self.kw)
         affine = 2 * x.c * (x.n if self.stride_affine else 1) if self.scale != NONE else 0
         if out.list == NONE:
@@ -183,7 +184,7 @@ class Conv:
         return self.source
 
     def work(self, counts: Counts) -> Work:
-        """Between zeros, a quarter of a kernel's taps."""
+        """Where zeros lie between the pixels, a quarter of the kernel's taps multiply."""
         taps = [s.kh * s.kw * s.x.c for s in self.source]
         quarters = sum(n if s.zeros else 4 * n for n, s in zip(taps, self.source, strict=True))
         macs, weights = self.out.pixels(counts) * self.c_out * quarters // 4, self.c_out * sum(taps)
@@ -209,7 +210,7 @@ class Depthwise:
         return (self.source,)
 
     def work(self, counts: Counts) -> Work:
-        """A mean is no multiplication."""
+        """A mean multiplies nothing."""
         weights = 0 if self.weight == NONE else self.c * self.source.kh * self.source.kw
         macs, floats = self.out.pixels(counts) * weights, _floats(self, self.c, counts) + weights
         return Work(macs, floats, (self.c, self.c), *self.out.extent(counts), weights)
@@ -270,14 +271,14 @@ class Paste:
 
 
 Convolution = Conv | Depthwise
-"""Ops that read sources and end in an epilogue."""
+"""These ops read sources and end in an epilogue."""
 
 ProgramOp = Convolution | Norm | Attention | Paste
 
 
 def _floats(op: Convolution, c: int, counts: Counts) -> int:
-    """What a convolution of `c` channels reads of its sources, and what its epilogue reads and writes; a modulation is
-    read for every pixel."""
+    """Returns how many floats a convolution of `c` channels moves besides its weights, modulations of all pixels
+    too."""
     out, pixels = op.out, op.out.pixels(counts)
     read = sum(source.floats(out, counts) for source in op.sources) + (op.bias != NONE) * c
     read += (op.residual is not None) * (pixels >> 2 * op.residual_resample) * c
@@ -287,7 +288,7 @@ def _floats(op: Convolution, c: int, counts: Counts) -> int:
 
 
 def slots_of(op: Any) -> Iterator[Slot]:
-    """Every slot an op names."""
+    """Yields every slot that an op names."""
     for f in fields(op):
         value = getattr(op, f.name)
         for item in value if isinstance(value, tuple) else (value,):
@@ -299,23 +300,23 @@ def slots_of(op: Any) -> Iterator[Slot]:
 
 @dataclass
 class Program:
-    """Ops in order over slots."""
+    """Ops run in this order over slots."""
 
     ops: list[ProgramOp] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    """For each op, the layer it belongs to."""
+    """Each op belongs to the layer of this name."""
 
     def macs(self, counts: Counts) -> int:
-        """Multiply-accumulates of one run on so many tiles."""
+        """Returns the multiply-accumulates of one run on so many tiles."""
         return sum(op.work(counts).macs for op in self.ops)
 
     @property
     def recorded(self) -> dict[Any, Buffer]:
-        """What must be recorded before it can run (or, for a recording program, what it records), by key."""
+        """These must be recorded before it can run; a recording program records them."""
         return {b.key: b for b in self.buffers if b.kind is Kind.RECORDED}
 
     @property
     def planes(self) -> list[Size]:
-        """The planes that it computes in tiles, the largest first."""
+        """It computes these planes in tiles; the largest comes first."""
         return sorted((b.key for b in self.buffers if b.kind is Kind.ROWS), reverse=True)

@@ -1,4 +1,4 @@
-"""Which fused operations an edit recomputes in tiles, which densely, and which not at all."""
+"""This module decides which fused operations an edit recomputes in tiles, which densely, and which not at all."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,41 +12,42 @@ from sige_mlx.nn import ops
 
 
 class Region(Enum):
-    """How an edit computes a value."""
+    """The region says how an edit computes a value."""
 
     FIXED = "fixed"
     """It does not depend on the image (a time embedding): the recorded value serves."""
     TILES = "tiles"
-    """Active tiles are recomputed, the rest is the recorded value."""
+    """Active tiles are recomputed, the rest is recorded."""
     DENSE = "dense"
     """Every pixel is recomputed."""
 
 
 @dataclass(frozen=True)
 class Regions:
-    """What is done with the value of every fused operation that stores one, and with norms."""
+    """Every fused operation that stores a value has a region, by that value."""
 
     of: Mapping[int, Region]
     fresh: frozenset[int]
-    """Norms, by their nodes, that take statistics of the image they are given; all others have the recorded ones."""
+    """Norms of these nodes take statistics of the image that they are given; all others have the recorded ones."""
 
 
 def whole(graph: Graph, groups: Groups) -> Regions:
-    """Those of a dense pass: every value is computed whole, and every norm takes its own statistics."""
+    """Returns the regions of a dense pass: every value is computed whole, and every norm takes its own statistics."""
     fresh = (n.index for n in graph.nodes if isinstance(n.op, ops.SampleNorm))
     stored = [*graph.inputs.values(), *(op.value for op in groups.ops if not isinstance(op, FusedNorm))]
     return Regions(dict.fromkeys(stored, Region.DENSE), frozenset(fresh))
 
 
 def regions(graph: Graph, groups: Groups, policy: EditPolicy) -> Regions:
-    """Those of an edit by the rule of SIGE: tiles where the longer side of an operation's plane, before or after it, is
-    at least `policy.tiles_from`, and dense below. Planes whose size is none of the image's `halvings` are dense, too.
+    """Returns the regions of an edit by the rule of SIGE. An operation is computed in tiles where the longest side of
+    the planes that it reads or writes is at least `policy.tiles_from`, and densely below. Planes whose size is none of
+    the image's `halvings` are dense, too.
 
-    Statistics are recorded ones wherever tiles are, for pixels outside the tiles were normalised with them; they are
-    fresh in the dense part and, where the policy says so, in the head: the norms that the operation which writes the
-    output reads through. There nothing recorded is read any more, so fresh statistics are right for every pixel. If the
-    output is wanted everywhere, that operation computes all its pixels, since they all move with the statistics. Where
-    the unedited pixels are the recorded output's, tiles with fresh statistics show as patches.
+    Wherever there are tiles, statistics are the recorded ones, for the pixels outside the tiles were normalised with
+    these. They are fresh in the dense part and, where the policy says so, in the head, which are the norms that the
+    last operation reads through. It reads nothing recorded, so fresh statistics are right for every pixel. If the
+    output is wanted everywhere, that operation computes all its pixels, since all of them move with the statistics.
+    Where unedited pixels are those of the recorded output, tiles with fresh statistics show as patches.
     """
     edited = graph.sees_image()
     images = (graph.nodes[i].shape for i in graph.inputs.values())
@@ -71,12 +72,11 @@ def regions(graph: Graph, groups: Groups, policy: EditPolicy) -> Regions:
 
 
 def _region(op: Stored, graph: Graph, policy: EditPolicy, of: Mapping[int, Region], known: Collection[Size]) -> Region:
-    """That of an operation whose value depends on the image; `of` has those of what it reads, `known` the sizes of
-    planes whose tiles can be told."""
+    """Returns the region of an operation that sees the image; `of` has those of what it reads, `known` the halvings."""
     is_output = op.value == graph.output
     if is_output and policy.output == "everywhere":
         return Region.DENSE
-    if isinstance(op, FusedAttention):  # in tiles only they ask
+    if isinstance(op, FusedAttention):  # only queries can be of tiles
         return of[op.q]
     if not isinstance(op, FusedConv) and not is_output:
         return Region.DENSE
@@ -86,7 +86,7 @@ def _region(op: Stored, graph: Graph, policy: EditPolicy, of: Mapping[int, Regio
 
 
 def _side(op: Stored, graph: Graph) -> int:
-    """The longest side in pixels of the planes that an operation writes, or reads as they look resampled."""
+    """Returns the longest side in pixels of the planes that an operation writes, or reads as they look resampled."""
     sides = list(op.shape[1:3])
     for read in (read for term in op.terms for read in term.reads) if isinstance(op, FusedConv) else ():
         by = read.resample

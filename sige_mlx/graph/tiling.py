@@ -1,4 +1,4 @@
-"""The active tiles of an edit at every resolution of a network."""
+"""This module finds the active tiles of an edit at every resolution of a network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class ActiveTiles:
-    """The tiles of one resolution: `rows` int32 [N, 3] (image, tile row, tile column), `grid` int32 [B, gh, gw]
-    (position in `rows`, or -1)."""
+    """`rows` int32 [N, 3] lists the tiles of one resolution (image, tile row, tile column); `grid` int32 [B, gh, gw]
+    has the position of each tile in `rows`, or -1."""
 
     size: Size
     tile: int
@@ -27,30 +27,30 @@ class ActiveTiles:
         return len(self.rows)
 
     def pixels(self) -> npt.NDArray[np.bool_]:
-        """Which pixels the tiles cover: bool [B, H, W]."""
+        """Returns which pixels the tiles cover, bool [B, H, W]."""
         covered = np.repeat(np.repeat(self.grid >= 0, self.tile, axis=1), self.tile, axis=2)
         return covered[:, : self.size[0], : self.size[1]]
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """Active tiles per resolution. `mask` bool [B, H, W] is the edit, dilated as its task asks."""
+    """It has the active tiles of every resolution. `mask` bool [B, H, W] is the edit, dilated as its task asks."""
 
     mask: npt.NDArray[np.bool_]
     levels: Mapping[Size, ActiveTiles]
 
     def at(self, size: Size) -> ActiveTiles:
-        """The tiles of a plane whose size is one of the image's `halvings`."""
+        """Returns the tiles of a plane whose size is one of the image's `halvings`."""
         return self.levels[size]
 
     @cached_property
     def counts(self) -> dict[Size, int]:
-        """The number of active tiles by the size of a plane."""
+        """It counts the active tiles by the size of a plane."""
         return {size: len(level) for size, level in self.levels.items()}
 
     @property
     def edited(self) -> float:
-        """Share of the image that the mask covers, 0 to 1: the paper's measure of an edit."""
+        """The mask covers this share of the image, 0 to 1. It is the paper's measure of an edit."""
         return float(self.mask.mean()) if self.mask.size else 0.0
 
     @property
@@ -59,8 +59,7 @@ class Tiling:
 
 
 def halvings(size: Size) -> list[Size]:
-    """The sizes that a plane can have for its tiles to be known: the image's, halved and rounded up again and again
-    until its shorter side is one pixel."""
+    """Returns the sizes of planes whose tiles are known: the image's, halved and rounded up until a side is 1."""
     h, w = size
     sizes = [(h, w)]
     for _ in range(max(1, min(h, w)).bit_length() - 1):
@@ -70,8 +69,8 @@ def halvings(size: Size) -> list[Size]:
 
 
 def tiling(mask: npt.NDArray[np.bool_], batch: int = 1, tile: int = 4, dilation: int = 1) -> Tiling:
-    """Tiles of a mask [H, W] (the same for the whole batch) or [B, H, W]: at every resolution the tiles that a 3x3
-    convolution sees the mask of that resolution from (Li et al. 2022, section 3)."""
+    """Returns the tiles of a mask [H, W], which is the same for the whole batch, or [B, H, W]. At every resolution a
+    tile is active if a 3x3 convolution sees the mask from it (Li et al. 2022, section 3)."""
     if mask.ndim == 2:
         mask = np.broadcast_to(mask, (batch, *mask.shape))
     if mask.ndim != 3 or len(mask) != batch:

@@ -1,4 +1,4 @@
-"""Tracing: a model called with symbolic tensors writes down its graph."""
+"""A model that is called with symbolic tensors is traced: it writes down its graph."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from sige_mlx.nn.ops import Add, Op, Shape
 
 @dataclass(frozen=True)
 class SymbolicTensor:
-    """A value of a graph under construction."""
+    """It stands for a value of a graph under construction."""
 
     tracer: "Tracer"
     node: Node
@@ -26,7 +26,7 @@ class SymbolicTensor:
     def apply(
         self, op: Op, inputs: "Sequence[SymbolicTensor | mx.array]", params: dict[str, mx.array]
     ) -> "SymbolicTensor":
-        """The value of `op`; raises `SigeError` when an array that is no parameter of the model is mixed in."""
+        """Returns the value of `op`. Raises `SigeError` when an array that is no parameter of the model is mixed in."""
         return self.tracer.append(op, inputs, params)
 
     def __add__(self, other: "SymbolicTensor | mx.array") -> "SymbolicTensor":
@@ -34,7 +34,7 @@ class SymbolicTensor:
 
 
 class Tracer:
-    """Collects the operations of one call of a model."""
+    """It collects the operations of one call of a model."""
 
     def __init__(self, model: mlx.nn.Module):
         self.graph = Graph()
@@ -61,7 +61,7 @@ class Tracer:
 
 
 def trace(model: mlx.nn.Module, inputs: Mapping[str, Shape]) -> Graph:
-    """The graph of `model(**inputs)` for inputs of the given shapes. No parameter is read: only shapes matter."""
+    """Returns the graph of `model(**inputs)` for inputs of these shapes. No parameter is read: only shapes matter."""
     tracer = Tracer(model)
     output = model(**{name: tracer.input(name, tuple(shape)) for name, shape in inputs.items()})
     if not isinstance(output, SymbolicTensor):

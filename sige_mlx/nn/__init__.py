@@ -1,4 +1,4 @@
-"""Layers and functions, named as in `mlx.nn`, that run on `mx.array` and trace on symbolic tensors."""
+"""These layers and functions have the names of `mlx.nn`. They run on `mx.array` and are traced on symbolic tensors."""
 
 from sige_mlx.nn.functional import (
     Symbolic,

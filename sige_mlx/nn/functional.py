@@ -1,4 +1,4 @@
-"""Functions on arrays or symbolic tensors. With arrays they run; with a symbolic tensor they are traced."""
+"""These functions take arrays or symbolic tensors. With arrays they run; with a symbolic tensor they are traced."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -12,7 +12,7 @@ from sige_mlx.nn.ops import Op, Padding, PadMode, Shape
 
 @runtime_checkable
 class Symbolic(Protocol):
-    """A tensor that records what is done to it instead of doing it (see `sige_mlx.graph.trace`)."""
+    """A symbolic tensor writes down what is done to it, and does not do it (see `sige_mlx.graph.trace`)."""
 
     shape: Shape
 
@@ -22,7 +22,7 @@ class Symbolic(Protocol):
 
 
 Tensor: TypeAlias = Any
-"""`mx.array` or `Symbolic`. MLX's own type stubs leave arrays and modules untyped enough that a union buys nothing."""
+"""A tensor is an `mx.array` or `Symbolic`. MLX's type stubs leave so much untyped that a union would buy nothing."""
 
 
 def apply(op: Op, inputs: Sequence[Tensor], **params: mx.array | None) -> Tensor:
@@ -46,27 +46,27 @@ def conv2d(
     groups: int = 1,
     pad_mode: PadMode = "zero",
 ) -> Tensor:
-    """Convolution of `(B, H, W, I)` with weight `(O, kH, kW, I / groups)`; `groups` is 1 or the channels."""
+    """Convolves `(B, H, W, I)` with weight `(O, kH, kW, I / groups)`; `groups` is 1 or the channels."""
     return apply(ops.Conv2d(stride, padding, groups, pad_mode), [x], weight=weight, bias=bias)
 
 
 def conv_transpose2d(x: Tensor, weight: mx.array, bias: mx.array | None = None) -> Tensor:
-    """Transposed 3x3 convolution to twice the size, weight `(O, 3, 3, I)` (see `ops.ConvTranspose2d`)."""
+    """Convolves transposed, 3x3, to twice the size; the weight is `(O, 3, 3, I)` (see `ops.ConvTranspose2d`)."""
     return apply(ops.ConvTranspose2d(), [x], weight=weight, bias=bias)
 
 
 def linear(x: Tensor, weight: mx.array, bias: mx.array | None = None) -> Tensor:
-    """`x @ weight.T + bias`, weight `(O, I)`."""
+    """Returns `x @ weight.T + bias` for a weight `(O, I)`."""
     return apply(ops.Linear(), [x], weight=weight, bias=bias)
 
 
 def group_norm(x: Tensor, groups: int, weight: mx.array, bias: mx.array, eps: float) -> Tensor:
-    """Group normalisation with an affine map."""
+    """Normalises groups of channels, then applies an affine map."""
     return apply(ops.GroupNorm(eps, groups), [x], weight=weight, bias=bias)
 
 
 def instance_norm(x: Tensor, eps: float = 1e-5, weight: mx.array | None = None, bias: mx.array | None = None) -> Tensor:
-    """Every channel of every image to mean 0 and variance 1, and an affine map if it is given."""
+    """Brings every channel of every image to mean 0 and variance 1, then applies an affine map if one is given."""
     return apply(ops.InstanceNorm(eps), [x], weight=weight, bias=bias)
 
 
@@ -78,66 +78,67 @@ def batch_norm(
     weight: mx.array | None = None,
     bias: mx.array | None = None,
 ) -> Tensor:
-    """Normalisation by kept statistics, `(C,)` each, and an affine map if it is given."""
+    """Normalises by kept statistics, `(C,)` each, then applies an affine map if one is given."""
     kept = {"running_mean": running_mean, "running_var": running_var}
     return apply(ops.BatchNorm(eps), [x], **kept, weight=weight, bias=bias)
 
 
 def modulate(x: Tensor, scale_shift: Tensor) -> Tensor:
-    """`x * (1 + scale) + shift`; `scale_shift` holds both in 2 C channels, for every pixel or for one per image."""
+    """Returns `x * (1 + scale) + shift`; `scale_shift` holds both in 2 C channels, for every pixel or for one per
+    image."""
     return apply(ops.Modulate(), [x, scale_shift])
 
 
 def silu(x: Tensor) -> Tensor:
-    """`x * sigmoid(x)`."""
+    """Returns `x * sigmoid(x)`."""
     return apply(ops.SiLU(), [x])
 
 
 def relu(x: Tensor) -> Tensor:
-    """`max(x, 0)`."""
+    """Returns `max(x, 0)`."""
     return apply(ops.ReLU(), [x])
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """`max(x, 0.2 x)`."""
+    """Returns `max(x, 0.2 x)`."""
     return apply(ops.LeakyReLU(), [x])
 
 
 def tanh(x: Tensor) -> Tensor:
-    """`tanh(x)`."""
+    """Returns `tanh(x)`."""
     return apply(ops.Tanh(), [x])
 
 
 def concat(xs: Sequence[Tensor]) -> Tensor:
-    """Concatenation along channels."""
+    """Concatenates along channels."""
     return apply(ops.Concat(), xs)
 
 
 def upsample_nearest(x: Tensor) -> Tensor:
-    """Nearest-neighbour upsampling by 2."""
+    """Upsamples by 2, to the nearest neighbour."""
     return apply(ops.UpsampleNearest(), [x])
 
 
 def downsample_nearest(x: Tensor, factor: int) -> Tensor:
-    """Every `factor`-th pixel along both axes, from the first on."""
+    """Takes every `factor`-th pixel along both axes, from the first on."""
     return apply(ops.DownsampleNearest(factor), [x])
 
 
 def avg_pool2d(x: Tensor) -> Tensor:
-    """Means of 2x2 pixels."""
+    """Takes means of 2x2 pixels."""
     return apply(ops.AvgPool2d(), [x])
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, heads: int = 1) -> Tensor:
-    """Scaled dot-product attention over all pixels of `(B, H, W, C)`."""
+    """Attends to all pixels of `(B, H, W, C)`, by scaled dot products."""
     return apply(ops.Attention(heads), [q, k, v])
 
 
 def timestep_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
-    """The sinusoidal embedding of `(B,)` time steps, `(B, 1, 1, dim)` (see `ops.TimestepEmbedding`)."""
+    """Returns the sinusoidal embedding of `(B,)` time steps, `(B, 1, 1, dim)` (see `ops.TimestepEmbedding`)."""
     return apply(ops.TimestepEmbedding(dim, max_period), [t])
 
 
 def log_snr_embedding(log_snr: Tensor, dim: int) -> Tensor:
-    """The sinusoidal embedding of `(B,)` log signal-to-noise ratios, `(B, 1, 1, dim)` (see `ops.TimestepEmbedding`)."""
+    """Returns the embedding of `(B,)` log signal-to-noise ratios, `(B, 1, 1, dim)` (see `ops.TimestepEmbedding`)."""
     return apply(ops.TimestepEmbedding(dim, of="log_snr"), [log_snr])

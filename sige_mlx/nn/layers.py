@@ -1,4 +1,4 @@
-"""Layers with the names and parameters of `mlx.nn` that also accept symbolic tensors."""
+"""These layers have the names and parameters of those of `mlx.nn`, and also accept symbolic tensors."""
 
 import math
 
@@ -11,7 +11,7 @@ from sige_mlx.nn.ops import Padding, PadMode
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> mx.array:
-    # The weights stay lazy, for most models never draw theirs, but not the generator: a chain of thousands of draws
+    # The weights stay lazy, for most models load others. The generator's state does not: a chain of thousands of draws
     # that nobody evaluated overflows MLX's stack when a gradient is taken.
     mx.eval(mx.random.state)
     bound = 1 / math.sqrt(fan_in)
@@ -19,8 +19,8 @@ def _uniform(shape: tuple[int, ...], fan_in: int) -> mx.array:
 
 
 class Conv2d(mlx.nn.Module):
-    """Convolution with weight `(O, k, k, I / groups)`, bias `(O,)`; `padding` is a number or ((top, bottom),
-    (left, right)); `groups` is 1 or the channels."""
+    """It convolves with weight `(O, k, k, I / groups)`, bias `(O,)`; `padding` is a number or ((top, bottom), (left,
+    right)); `groups` is 1 or the channels."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Conv2d(mlx.nn.Module):
 
 
 class ConvTranspose2d(mlx.nn.Module):
-    """Transposed 3x3 convolution to twice the size, with weight `(O, 3, 3, I)`, bias `(O,)`."""
+    """It convolves transposed, 3x3, to twice the size, with weight `(O, 3, 3, I)`, bias `(O,)`."""
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
         super().__init__()
@@ -61,7 +61,7 @@ class ConvTranspose2d(mlx.nn.Module):
 
 
 class Linear(mlx.nn.Module):
-    """`x @ weight.T + bias`; weight `(O, I)`, bias `(O,)`."""
+    """It computes `x @ weight.T + bias` with weight `(O, I)`, bias `(O,)`."""
 
     def __init__(self, input_dims: int, output_dims: int):
         super().__init__()
@@ -73,7 +73,7 @@ class Linear(mlx.nn.Module):
 
 
 class GroupNorm(mlx.nn.Module):
-    """Group normalisation over channels split as PyTorch splits them; weight and bias `(C,)`."""
+    """It normalises groups of neighbouring channels, as PyTorch does; weight and bias are `(C,)`."""
 
     def __init__(self, num_groups: int, dims: int, eps: float = 1e-5):
         super().__init__()
@@ -87,7 +87,7 @@ class GroupNorm(mlx.nn.Module):
 
 
 class InstanceNorm(mlx.nn.Module):
-    """Instance normalisation, with weight and bias `(dims,)` if it is `affine`."""
+    """It normalises every channel of every image; it has weight and bias `(dims,)` if it is `affine`."""
 
     def __init__(self, dims: int, eps: float = 1e-5, affine: bool = False):
         super().__init__()
@@ -101,8 +101,8 @@ class InstanceNorm(mlx.nn.Module):
 
 
 class BatchNorm(mlx.nn.Module):
-    """Batch normalisation by its kept statistics, `running_mean` and `running_var` `(C,)`, with weight and bias `(C,)`
-    if it is `affine`."""
+    """It normalises by its kept statistics, `running_mean` and `running_var` `(C,)`; it has weight and bias `(C,)` if
+    it is `affine`."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False):
         super().__init__()

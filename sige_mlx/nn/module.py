@@ -1,4 +1,4 @@
-"""What the project needs to know of MLX modules."""
+"""This module holds what the project needs to know of MLX modules."""
 
 import mlx.core as mx
 import mlx.nn
@@ -6,6 +6,6 @@ from mlx.utils import tree_flatten
 
 
 def parameters(model: mlx.nn.Module) -> dict[str, mx.array]:
-    """A model's parameters by dotted path, unevaluated: asking for their shapes costs nothing."""
+    """Returns a model's parameters by dotted path, unevaluated: asking for their shapes costs nothing."""
     pairs: list[tuple[str, mx.array]] = tree_flatten(model.parameters())  # type: ignore[assignment]  # see its stub
     return dict(pairs)

@@ -1,6 +1,6 @@
-"""What values and weights can be stored as. Arithmetic is float32 whatever they are."""
+"""Values and weights can be stored in several precisions. Arithmetic is float32 in all of them."""
 
 import mlx.core as mx
 
 PRECISIONS = {"float32": mx.float32, "float16": mx.float16}
-"""By name; the largest first."""
+"""These are the precisions by name; the largest comes first."""

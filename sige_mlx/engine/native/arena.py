@@ -1,4 +1,4 @@
-"""Scratch memory: one block, in which arrays that are never alive at the same time share bytes."""
+"""Scratch memory is one block, in which arrays that are never alive at the same time share bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Lifetime:
-    """An array of `nbytes`, used by ops `first` to `last`."""
+    """An array of `nbytes` is used by ops `first` to `last`."""
 
     nbytes: int
     first: int
@@ -16,8 +16,8 @@ class Lifetime:
 
 
 def placed(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
-    """Byte offsets of the arrays, aligned to 64, and the size of the block: greedy, largest first, each at the lowest
-    offset that is free for as long as it lives."""
+    """Returns the byte offsets of the arrays, aligned to 64, and the size of the block. The largest array comes first;
+    each gets the lowest offset that is free for as long as it lives."""
     offsets = [0] * len(lifetimes)
     taken: list[tuple[int, int, Lifetime]] = []
     for i in sorted(range(len(lifetimes)), key=lambda i: -lifetimes[i].nbytes):

@@ -1,4 +1,4 @@
-"""Programs ready for the C library: compiled once per engine, bound once per edit, run once per sampler step."""
+"""The C library compiles a program once per engine, binds it once per edit, and runs it once per sampler step."""
 
 import ctypes
 import errno
@@ -24,16 +24,16 @@ Addresses = npt.NDArray[np.uintp]
 
 
 class NativeRecord(Record):
-    """Arrays of the original that edits read; the output is one of them."""
+    """It holds the arrays of the original that edits read; the output is one of them."""
 
     @cached_property
     def address(self) -> dict[Any, int]:
-        """Where each array begins: asking NumPy takes longer than all else that is done for an op."""
+        """Each array begins at this address. To ask NumPy for it takes longer than all else that is done for an op."""
         return {key: a.ctypes.data for key, a in self.arrays.items()}
 
 
 class Compiled:
-    """A program that the library has checked, with its scratch memory placed and its weights found. Raises
+    """The library has checked this program, its scratch arrays have offsets, and its weights are found. Raises
     `RuntimeError`, which names the layer, for an op that the library takes for malformed."""
 
     def __init__(self, program: Program, pool: Pool, weights: PackedWeights):
@@ -41,7 +41,7 @@ class Compiled:
         self.pool = pool
         self.pointers: Addresses = np.zeros(len(program.buffers), np.uintp)
         self.of_kind: dict[Kind, list[tuple[int, Any]]] = {kind: [] for kind in Kind}
-        self._weights = []  # keeps the arrays behind the pointers alive
+        self._weights = []  # these keep the arrays behind the pointers alive
         for i, buffer in enumerate(program.buffers):
             self.of_kind[buffer.kind].append((i, buffer.key))
             if buffer.kind in (Kind.WEIGHT, Kind.BIAS, Kind.PARAM, Kind.FOLDED):
@@ -67,8 +67,8 @@ class Compiled:
         raise RuntimeError(f"{self.program.names[wrong.value]}: {lib.sige_last_error().decode()}")
 
     def _place_scratch(self) -> None:
-        """Offsets of scratch arrays: of those of fixed size, and for each plane of one tile's, which share an arena as
-        many times as large as the plane has tiles."""
+        """Gives every scratch array an offset in an arena. Arrays of fixed size share one. Each plane has another,
+        for the arrays of its tiles: it is laid out for one tile, and binding multiplies it by the number of tiles."""
         buffers = self.program.buffers
         used: dict[int, list[int]] = {}
         for index, op in enumerate(self.program.ops):
@@ -80,7 +80,7 @@ class Compiled:
             if buffers[slot].kind is Kind.SCRATCH:
                 lives.setdefault(buffers[slot].tiles, {})[slot] = Lifetime(buffers[slot].nbytes, ops[0], ops[-1])
         self.arenas = np.zeros(len(self.planes) + 1, np.intp)
-        """Bytes of each arena: of one tile of each plane, and at last of arrays of fixed size."""
+        """The arenas take so many bytes: those of planes for one tile; the last one holds arrays of fixed size."""
         slots: list[tuple[int, int, int]] = []
         for plane, of_slot in lives.items():
             arena = len(self.planes) if plane is None else self.planes.index(plane)
@@ -89,12 +89,12 @@ class Compiled:
         self.scratch = np.array(slots, np.intp).reshape(-1, 3).T
 
     def bind(self, tiling: Tiling | None = None) -> "Bound":
-        """The program on the tiles of an edit; None for a dense pass."""
+        """Binds the program to the tiles of an edit; a dense pass has none."""
         return Bound(self, tiling)
 
 
 class Bound:
-    """A program that can be run: only inputs, output and recorded arrays change from run to run."""
+    """A bound program can be run: only inputs, output and recorded arrays change from run to run."""
 
     def __init__(self, compiled: Compiled, tiling: Tiling | None):
         self.compiled = compiled
@@ -102,10 +102,10 @@ class Bound:
         sizes = counts * compiled.arenas
         slots, arena, offset = compiled.scratch
         self.scratch = slots, (np.cumsum(sizes) - sizes)[arena] + counts[arena] * offset
-        """Slots, and the offset in bytes of each one's array."""
+        """These are slots, and the byte offset of each slot's array."""
         self.scratch_nbytes = int(sizes.sum())
         self._pointers = compiled.pointers.copy()
-        self._grids: list[Array] = []  # keeps the arrays behind the pointers alive
+        self._grids: list[Array] = []  # these keep the arrays behind the pointers alive
         for i, size in compiled.of_kind[Kind.GRID]:
             assert tiling is not None
             self._grids.append(np.ascontiguousarray(tiling.at(size).grid, np.int32))

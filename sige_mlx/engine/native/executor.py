@@ -1,4 +1,4 @@
-"""The native executor: programs run by the C library on the CPU."""
+"""The native executor lets the C library run programs on the CPU."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,11 +17,11 @@ from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Tiling
 
 Inputs = Mapping[Any, mx.array]
-"""By the graph's names for them, and embeddings by themselves."""
+"""Inputs go by the graph's names for them, embeddings by themselves."""
 
 
 class NativeExecutor:
-    """Runs, records and edits one network on the CPU. `load` gives its parameters by name; `threads` 0 means one per
+    """It runs, records and edits one network on the CPU. `load` gives its parameters by name; 0 `threads` are one per
     processor."""
 
     def __init__(self, lowered: Lowered, load: Loader, threads: int = 0):
@@ -31,20 +31,20 @@ class NativeExecutor:
 
     @property
     def threads(self) -> int:
-        """Threads that run ops."""
+        """So many threads run ops."""
         return self.pool.threads
 
     @property
     def record_nbytes(self) -> int:
-        """Bytes that recording one step keeps, the output among them."""
+        """Recording one step keeps so many bytes, those of the output among them."""
         return sum(b.nbytes for b in self.lowered.recorded.values()) + self._empty_output().nbytes
 
     def run(self, inputs: Inputs) -> mx.array:
-        """The dense output."""
+        """Returns the dense output."""
         return mx.array(self._run(self._dense, inputs))
 
     def record(self, inputs: Inputs) -> tuple[mx.array, NativeRecord]:
-        """The dense output, and the arrays that edits need."""
+        """Returns the dense output, and the arrays that edits need."""
         arrays: dict[Any, Floats] = {k: np.empty(b.shape, np.float32) for k, b in self.lowered.recorded.items()}
         output = self._run(self._recording, inputs, NativeRecord(arrays))
         arrays["value", self.lowered.graph.output] = output
@@ -54,17 +54,17 @@ class NativeExecutor:
         """Recordings are the process's own memory."""
 
     def bind(self, tiling: Tiling) -> Bound:
-        """The edit's program on the tiles of an edit."""
+        """Binds the program of edits to the tiles of one."""
         return self._edit.bind(tiling)
 
     def edit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> mx.array:
-        """The output for edited inputs."""
+        """Returns the output for edited inputs."""
         return mx.array(self._run(bound, inputs, record))
 
     def profile(
         self, inputs: Inputs, bound: Bound | None = None, record: NativeRecord | None = None
     ) -> tuple[Program, npt.NDArray[np.float64]]:
-        """Runs an edit, or the dense pass without one: the program, and each op's seconds."""
+        """Runs an edit, or the dense pass without one; returns the program, and each op's seconds."""
         bound = bound or self._dense
         seconds = np.zeros(len(bound.compiled.program.ops))
         self._run(bound, inputs, record, seconds)

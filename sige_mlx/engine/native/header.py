@@ -1,4 +1,4 @@
-"""The structs, enumerations and constants of `cpu/sige_cpu.h` as ctypes has them: the header is the only definition."""
+"""ctypes takes its structs, enumerations and constants from `cpu/sige_cpu.h`, which is their only definition."""
 
 import ctypes
 import re
@@ -16,7 +16,7 @@ _TYPES: dict[str, Any] = {"int32_t": ctypes.c_int32, "float": ctypes.c_float}
 
 
 class Header:
-    """What the text of a header defines. It is ours: a struct it does not understand is a `KeyError`."""
+    """It reads what the text of our header defines. A struct that it does not understand is a `KeyError`."""
 
     def __init__(self, text: str):
         text = _COMMENT.sub("", text)

@@ -1,4 +1,4 @@
-"""The native library: its structs, where it lies, and how it is loaded. `cpu/sige_cpu.h` says what everything means."""
+"""This module finds and loads the native library. `cpu/sige_cpu.h` says what its functions and structs mean."""
 
 import ctypes
 import functools
@@ -18,7 +18,7 @@ def _folder() -> Path:
 
 @functools.cache
 def header() -> Header:
-    """What `sige_cpu.h` defines; it is installed beside the library."""
+    """Returns what `sige_cpu.h` defines, which is installed beside the library."""
     return Header((_folder() / "sige_cpu.h").read_text("utf-8"))
 
 
@@ -35,7 +35,7 @@ def _path() -> Path:
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """The loaded library.
+    """Loads the library.
 
     Raises `SigeError` when it is missing or of another version, or when the environment variable SIGE_CPU_ISA names an
     instruction set that cannot be used here.
@@ -69,12 +69,12 @@ def library() -> ctypes.CDLL:
 
 
 def simd() -> str:
-    """The instruction set in use: avx512, avx2, neon or generic."""
+    """Returns the instruction set in use: avx512, avx2, neon or generic."""
     name: bytes = library().sige_simd()
     return name.decode()
 
 
 def instruction_sets() -> list[str]:
-    """Those of the library that this processor has, best first: what SIGE_CPU_ISA may name."""
+    """Returns the library's instruction sets that this processor has, best first; SIGE_CPU_ISA may name one of them."""
     names: bytes = library().sige_isas()
     return names.decode().split(", ")

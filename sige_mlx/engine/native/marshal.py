@@ -1,4 +1,4 @@
-"""From a program to the array of structs that the native library compiles."""
+"""This module makes of a program the array of structs that the native library compiles."""
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -11,8 +11,8 @@ _COUNTS = {"source": "n_sources", "output": "n_outputs", "sums": "n_sources"}
 
 
 def marshal(ops: Sequence[p.ProgramOp]) -> Any:
-    """An array of one `sige_op` an op. A dataclass becomes the struct of its fields' names, and its own name is the
-    kind's: `Conv` is SIGE_CONV and the member `conv`."""
+    """Returns an array with a `sige_op` for each op. The name of an op's dataclass says its kind and the member of the
+    union: `Conv` is SIGE_CONV and `conv`. Fields have the names of the struct's."""
     array = (header().structs["sige_op"] * len(ops))()
     for struct, op in zip(array, ops, strict=True):
         kind = type(op).__name__

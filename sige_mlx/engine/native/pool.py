@@ -1,4 +1,4 @@
-"""The threads that run programs, and the scratch memory that all programs of an engine share."""
+"""A pool has the threads that run programs, and the scratch memory that all programs of an engine share."""
 
 import threading
 import weakref
@@ -12,7 +12,7 @@ from sige_mlx.errors import SigeError
 
 
 class Pool:
-    """`threads` threads, 0 being one per processor, and one block of memory. Whoever runs a program holds `lock`."""
+    """It has `threads` threads, for 0 one per processor, and one block of memory. Who runs a program holds `lock`."""
 
     def __init__(self, threads: int = 0):
         lib = library()
@@ -25,7 +25,7 @@ class Pool:
         self._scratch = aligned(0)
 
     def scratch(self, nbytes: int) -> npt.NDArray[np.uint8]:
-        """At least `nbytes` of memory, whose content the next program overwrites."""
+        """Returns at least `nbytes` of memory, whose content the next program overwrites."""
         if self._scratch.nbytes < nbytes:
             self._scratch = aligned(nbytes)
         return self._scratch

@@ -1,4 +1,4 @@
-"""Packed weights: every convolution's in the native layout, once, shared by the dense pass and all edits."""
+"""Weights are packed once, in the native layout; the dense pass and all edits share them."""
 
 import ctypes
 from typing import Any
@@ -15,14 +15,14 @@ from sige_mlx.graph.program import Buffer, Kind, Program
 
 
 def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
-    """Uninitialised bytes that begin at a multiple of 64."""
+    """Returns uninitialised bytes that begin at a multiple of 64."""
     raw = np.empty(nbytes + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + nbytes]
 
 
 class PackedWeights:
-    """Arrays for the WEIGHT, BIAS, PARAM and FOLDED slots of a network's programs."""
+    """It has the arrays for the WEIGHT, BIAS, PARAM and FOLDED slots of a network's programs."""
 
     def __init__(self, groups: Groups, dense: Program, load: Loader):
         self._arrays: dict[tuple[Kind, object], npt.NDArray[np.float32] | npt.NDArray[np.uint8]] = {}
@@ -41,7 +41,7 @@ class PackedWeights:
                 self._arrays[b.kind, b.key] = folded(b, load)
 
     def array(self, buffer: Buffer) -> npt.NDArray[np.generic]:
-        """The array that belongs into a slot of one of these kinds."""
+        """Returns the array that belongs into a slot of one of these kinds."""
         return self._arrays[buffer.kind, buffer.key]
 
 

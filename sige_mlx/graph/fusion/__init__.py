@@ -1,9 +1,9 @@
-"""Fusion: from a graph's operations to the few that store something.
+"""Fusion turns a graph's operations into the few that store something.
 
-Norms, modulations, activations, concatenations and resamplings store nothing: they become part of how an operation
-*reads* the values before them. Additions become part of the convolution that *writes*: a time embedding is a vector
+Norms, modulations, activations, concatenations and resamplings store nothing: they become a part of how an operation
+*reads* the values before it. Additions become a part of the convolution that *writes*: a time embedding is a vector
 added to every pixel, a residual is read by the epilogue, a 1x1 shortcut is one more term of the same convolution.
-Convolutions whose results attention reads, and that read the same themselves, become one.
+Convolutions that read the same values become one where only attention reads their results.
 """
 
 from sige_mlx.graph.fusion.forms import (

@@ -1,4 +1,4 @@
-"""The fused operations, and how they read what others stored."""
+"""This module defines the fused operations, and how they read what others stored."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,8 @@ from sige_mlx.nn.ops import Activation, Padding, PadMode, Shape, TimestepEmbeddi
 
 @dataclass(frozen=True)
 class Modulation:
-    """x * (1 + gamma) + beta at every pixel: two stored values, and where among their channels those of x begin."""
+    """A modulation makes x * (1 + gamma) + beta of x; gamma and beta are channels of stored values, from `…_first`
+    on."""
 
     gamma: int
     gamma_first: int
@@ -19,32 +20,32 @@ class Modulation:
 
 @dataclass(frozen=True)
 class Read:
-    """One stored value as a consumer sees it: act(modulated by `mod` (normalised by `norm` (resampled value)))."""
+    """A stored value is seen resampled, then normalised by `norm`, then modulated by `mod`, then activated by `act`."""
 
     value: int
-    """Index of the node whose result is stored."""
+    """This is the index of the node whose result is stored."""
     resample: int = 0
-    """1: upsampled by 2; -k: every 2^k-th pixel."""
+    """With 1 the value is upsampled by 2; with -k every 2^k-th pixel is read."""
     norm: int | None = None
-    """The node of a normalisation; of its FiLM, if it has one."""
+    """This is the node of a normalisation, or of the FiLM that follows it."""
     first: int = 0
-    """The value's first channel among those of the norm."""
+    """The value's channels begin here among those of the norm."""
     mod: Modulation | None = None
     act: Activation | None = None
 
     @property
     def stored(self) -> bool:
-        """Whether it is the value as it was stored."""
+        """Says whether the value is read as it was stored."""
         return self == Read(self.value)
 
 
 @dataclass(frozen=True)
 class Term:
-    """One of the convolutions that a fused one adds up: a concatenation of reads, and the geometry it reads with."""
+    """A fused convolution adds up terms. Each convolves a concatenation of reads, with a geometry of its own."""
 
     reads: tuple[Read, ...]
     weight: str | None
-    """None: the mean of the pixels under the kernel."""
+    """Without one the term is the mean of the pixels under the kernel."""
     weight_shape: Shape
     stride: int = 1
     padding: Padding = ((0, 0), (0, 0))
@@ -55,7 +56,7 @@ class Term:
 class _Fused:
     @property
     def reads(self) -> tuple[Read, ...]:
-        """What pixels or a vector are read of. The values that modulate a read are in it."""
+        """The operation reads pixels, or a vector, of these values. A read names those that modulate it."""
         return ()
 
 
@@ -63,8 +64,8 @@ class _Fused:
 class FusedConv(_Fused):
     """value = act(sum of the terms + biases + vec + residual).
 
-    By channel, none is mixed with another: there is one term of one read, and no vec. Without a weight that is a mean,
-    which of one pixel is the read itself, stored: what is added or returned though no convolution wrote it."""
+    With `by_channel` no channel is mixed with another: there is one term of one read, and no vec. Without a weight it
+    is a mean. A mean of one pixel stores what is added or returned though no convolution wrote it."""
 
     value: int
     shape: Shape
@@ -73,12 +74,11 @@ class FusedConv(_Fused):
     by_channel: bool = False
     vec: int | None = None
     residual: Read | None = None
-    """A stored value, or one upsampled."""
+    """The epilogue adds this value, which is read as it was stored, or upsampled."""
     act: Activation | None = None
-    """Of the network's output only; everywhere else an activation is part of the read."""
+    """Only the network's output has one; everywhere else an activation is a part of the read."""
     siblings: tuple["FusedConv", ...] = ()
-    """Convolutions that are computed with it (`joined`): their channels follow its own in one array. All else is said
-    of its own part."""
+    """These are computed with it (`joined`): their channels follow its own, which alone the other fields describe."""
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -88,35 +88,35 @@ class FusedConv(_Fused):
 
     @property
     def parts(self) -> tuple["FusedConv", ...]:
-        """The convolutions that it is, in the order of their channels."""
+        """These are the convolutions that are computed as one, in the order of their channels."""
         return (self, *self.siblings)
 
     @property
     def channels(self) -> int:
-        """Those of all parts."""
+        """All parts together have so many channels."""
         return sum(part.shape[-1] for part in self.parts)
 
     def weights(self, term: int) -> list[str]:
-        """The names of a term's weights, each part's."""
+        """Returns the names of a term's weights, one for each part."""
         names = [part.terms[term].weight for part in self.parts]
         return [name for name in names if name is not None]
 
     @property
     def is_plain(self) -> bool:
-        """Whether it mixes channels, and adds nothing but its biases."""
+        """Says whether it mixes channels and adds nothing but its biases."""
         return not self.by_channel and self.vec is None and self.residual is None
 
     @property
     def layer(self) -> str | None:
-        """The path of the layer that does most of the work, if it has weights."""
+        """This is the path of the layer that does most of the work, if it has weights."""
         weight = max(self.terms, key=lambda term: math.prod(term.weight_shape)).weight
         return weight and weight.rsplit(".", 1)[0]
 
 
 @dataclass(frozen=True)
 class FusedNorm(_Fused):
-    """The statistics of a norm over the concatenation of stored values, followed by a FiLM if there is `film`, the
-    vector's value. `value` is the node by which reads name it, `norm` that of the norm itself."""
+    """It takes the statistics of a norm over the concatenation of stored values. The vector `film`, if there is one,
+    then scales and shifts the norm. Reads name it by the node `value`; the norm itself is the node `norm`."""
 
     value: int
     norm: int
@@ -134,7 +134,7 @@ class FusedNorm(_Fused):
 
 @dataclass(frozen=True)
 class FusedAttention(_Fused):
-    """Attention over stored values q, k, v."""
+    """Attention reads the stored values q, k, v."""
 
     value: int
     shape: Shape
@@ -150,7 +150,7 @@ class FusedAttention(_Fused):
 
 @dataclass(frozen=True)
 class Embedding:
-    """What the host makes of an input before it hands it over: a few numbers that no kernel need compute."""
+    """The host makes an embedding of an input: it is a few numbers that no kernel need compute."""
 
     input: str
     op: TimestepEmbedding
@@ -158,7 +158,7 @@ class Embedding:
 
 @dataclass(frozen=True)
 class FusedEmbedding(_Fused):
-    """An embedding as a value of the graph."""
+    """An embedding is a value of the graph, too."""
 
     value: int
     shape: Shape
@@ -167,7 +167,7 @@ class FusedEmbedding(_Fused):
 
 @dataclass(frozen=True)
 class Unfused(_Fused):
-    """A node that has no fused form, and the sentence that says why. Only the reference executor runs it."""
+    """Such a node has no fused form, and a sentence says why. Only the reference executor runs it."""
 
     value: int
     shape: Shape
@@ -175,26 +175,26 @@ class Unfused(_Fused):
 
 
 Stored = FusedConv | FusedAttention | FusedEmbedding | Unfused
-"""Operations whose results are stored."""
+"""The results of these operations are stored."""
 
 Fused = Stored | FusedNorm
 
 
 @dataclass(frozen=True)
 class Groups:
-    """A graph's fused operations in execution order."""
+    """A graph's fused operations are in execution order."""
 
     ops: tuple[Fused, ...]
     within: Mapping[int, int]
-    """Of nodes that are computed as a part of another's operation, the value of that operation."""
+    """Some nodes are computed as a part of another's operation: this maps them to the value of that operation."""
 
     def value(self, node: int) -> int:
-        """The value of the operation that a node is computed by; the node's own where nothing absorbed it."""
+        """Returns the value of the operation that computes a node: the node itself where nothing absorbed it."""
         while node in self.within:
             node = self.within[node]
         return node
 
     @property
     def unfused(self) -> Unfused | None:
-        """The first node that has no fused form, if there is one."""
+        """This is the first node that has no fused form, if there is one."""
         return next((op for op in self.ops if isinstance(op, Unfused)), None)

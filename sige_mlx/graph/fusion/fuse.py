@@ -1,4 +1,4 @@
-"""What becomes one operation."""
+"""This module decides which operations of a graph become one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,8 +24,8 @@ from sige_mlx.nn import ops
 
 
 def fuse(graph: Graph) -> Groups:
-    """What becomes one operation, in an order that can be run. A node that the executors of programs have no form for
-    is `Unfused`: such a network is traced and costed all the same, and the reference executor runs it."""
+    """Groups the operations of a graph, in an order that can be run. A node that the executors of programs have no form
+    for is `Unfused`: such a network is traced and costed all the same, and the reference executor runs it."""
     return _Fusion(graph).run()
 
 
@@ -35,7 +35,7 @@ class _Fusion:
         self.views = Views(graph)
         self.readers = graph.consumers()
         self.needed = self._needed()
-        self.written: dict[int, FusedConv] = {}  # computed, but perhaps still to be absorbed by what follows
+        self.written: dict[int, FusedConv] = {}  # what follows may still absorb these
         self.fused: list[Fused] = []
         self.within: dict[int, int] = {}
 
@@ -57,7 +57,7 @@ class _Fusion:
             self.fused.append(Unfused(node.index, node.shape, str(error)))
 
     def node(self, node: Node) -> None:
-        """By the very type of an operation: one that is derived from it may compute something else."""
+        """Chooses by the very type of an operation, for a type that is derived from it may compute something else."""
         form = _FORMS.get(type(node.op))
         if not isinstance(node.op, Input) and len(node.shape) != 4:
             raise unsupported(node, f"gives {node.shape}, which is no (B, H, W, C)")
@@ -67,7 +67,7 @@ class _Fusion:
             raise unsupported(node, "is an operation without a fused form")
 
     def _needed(self) -> set[int]:
-        """The nodes that the output is computed from."""
+        """Returns the nodes that the output is computed from."""
         needed = {self.graph.output}
         for node in reversed(self.graph.nodes):
             if node.index in needed:
@@ -116,14 +116,14 @@ class _Fusion:
         self.fused.append(FusedEmbedding(node.index, node.shape, Embedding(source.name, node.op)))
 
     def norm(self, node: Node) -> None:
-        """One that nothing but FiLMs read is a part of theirs."""
+        """Leaves a norm that nothing but FiLMs read to these."""
         films = [self.is_film(i) for i in self.readers[node.index] if i in self.needed]
         if not films or not all(films):
             self.fused.append(self.norm_of(node))
 
     def norm_of(self, node: Node) -> FusedNorm:
-        """Statistics come from the sums that convolutions write, so these are what a norm can follow; upsampled, their
-        results have the same."""
+        """A norm follows convolutions, for these write the sums that it needs; upsampling does not change
+        statistics."""
         op = node.op
         assert isinstance(op, ops.SampleNorm)
         parts = self.views.of(node.inputs[0])
@@ -140,11 +140,11 @@ class _Fusion:
         return isinstance(node.op, ops.Modulate) and is_vector(self.graph, node)
 
     def modulate(self, node: Node) -> None:
-        """By planes, it is a part of how its result is read. By a vector it is a part of a norm, and where statistics
-        are the recorded ones, so are scale and shift: the vector must be that of the original."""
+        """A modulation by planes is a part of how its result is read. One by a vector is a part of the norm before it;
+        where statistics are the recorded ones, scale and shift are, too, so the vector must be that of the original."""
         if not self.is_film(node.index):
             return
-        self.views.of(node.index)  # refuses what has no norm
+        self.views.of(node.index)  # this refuses a modulation without a norm
         vector = self.stored(node, node.inputs[1])
         if self.graph.sees_image()[vector]:
             raise unsupported(node, "modulates by a vector that depends on the image")
@@ -152,7 +152,7 @@ class _Fusion:
         self.fused.append(replace(norm, value=node.index, film=vector))
 
     def output(self, node: Node) -> None:
-        """What writes an output that no convolution is: the convolution under its activation, or else a copy."""
+        """Lets the convolution before an activation write the output, or else a copy."""
         if node.op in ops.ACTIVATIONS:
             conv = self.absorb(node.inputs[0], node)
             if conv is not None:
@@ -164,7 +164,7 @@ class _Fusion:
         self.write(self.copy(node, reads))
 
     def copy(self, node: Node, reads: tuple[Read, ...]) -> FusedConv:
-        """One read, stored as the value of a node."""
+        """Returns the operation that stores one read as the value of a node."""
         one = Term(reads, None, (node.shape[-1], 1, 1, 1))
         return FusedConv(node.index, node.shape, (one,), by_channel=True)
 
@@ -172,9 +172,9 @@ class _Fusion:
         self.write(self.sum_of(node))
 
     def sum_of(self, node: Node) -> FusedConv:
-        """Absorbs the convolution that one side of an addition is, when nobody else reads it; the other side is a
-        residual, or a shortcut that becomes one more term. Where neither side is stored, the earlier one is: in a
-        network's residual blocks that is the identity, of which there is one for all of them."""
+        """Absorbs one side of an addition, if it is a convolution that nobody else reads. The other side becomes a
+        residual, or, as a shortcut, one more term. Where neither side is stored, the earlier one is stored first: in a
+        chain of residual blocks that is the identity, which all of them can then read."""
         a, b = node.inputs
         if self.graph.nodes[b].shape != node.shape:
             conv, vec = self.own(a), self.stored(node, b)
@@ -206,7 +206,7 @@ class _Fusion:
         return replace(self.copy(node, self.one_read(node, read)), residual=Read(stored))
 
     def residual(self, index: int) -> Read | None:
-        """How an epilogue adds a value, if it can."""
+        """Returns how an epilogue reads a value that it adds, or None where it cannot."""
         if index in self.written:
             return Read(index)
         reads = self.views.of(index)
@@ -214,12 +214,12 @@ class _Fusion:
         return added if len(reads) == 1 and added in (Read(added.value), Read(added.value, 1)) else None
 
     def own(self, index: int) -> FusedConv | None:
-        """A convolution that has one reader."""
+        """Returns the convolution that computes a node, if it has one reader only."""
         only = len(self.readers[index]) == 1 and index != self.graph.output
         return self.written.get(index) if only else None
 
     def absorb(self, index: int, by: Node) -> FusedConv | None:
-        """Takes back a convolution that has one reader, to be computed with that."""
+        """Takes back a convolution that has one reader, so that it is computed with that reader."""
         op = self.own(index)
         if op is not None:
             del self.written[index]
@@ -228,14 +228,14 @@ class _Fusion:
         return op
 
     def one_read(self, node: Node, index: int | None = None) -> tuple[Read, ...]:
-        """How a node, by default what `node` reads, is read by what takes no concatenation."""
+        """Returns how a node, by default the input of `node`, is read by an operation that takes no concatenation."""
         reads = self.views.of(node.inputs[0] if index is None else index)
         if len(reads) > 1:
             raise unsupported(node, "reads a concatenation")
         return reads
 
     def stored(self, node: Node, index: int) -> int:
-        """The value that must be read as it was stored."""
+        """Returns a value that must be read as it was stored."""
         reads = self.views.of(index)
         if len(reads) > 1 or not reads[0].stored:
             raise unsupported(node, "reads a value that is not stored")
@@ -254,4 +254,4 @@ _FORMS: Mapping[type[ops.Op], Callable[[_Fusion, Node], None]] = {
     ops.Attention: _Fusion.attention,
     ops.TimestepEmbedding: _Fusion.embedding,
 }
-"""What becomes of an operation that is no mere view."""
+"""These operations are no mere views: each adds a group, or joins one."""

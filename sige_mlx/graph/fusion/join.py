@@ -1,4 +1,4 @@
-"""Convolutions of the same reads, as one."""
+"""This module makes one convolution of several that read the same values."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,11 +9,11 @@ from sige_mlx.nn import ops
 
 
 def joined(graph: Graph, groups: Groups, in_tiles: Callable[[int], bool]) -> Groups:
-    """The groups, where 1x1 convolutions of the same reads are one: those that only attention reads, for it can read
-    some of an array's channels.
+    """Returns the groups with 1x1 convolutions joined that read the same values. Only attention may read their results,
+    for only attention can read some of an array's channels.
 
-    `in_tiles` tells the attentions that edits compute in tiles. There queries are read where they are, while keys and
-    values are pasted into planes: queries in the same array would be pasted for nobody, so they stay apart.
+    `in_tiles` tells which attentions edits compute in tiles. These read queries where they are, while keys and values
+    are pasted into planes. Queries in the same array would be pasted for nobody, so they stay apart.
     """
     readers = graph.consumers()
     attentions = [op for op in groups.ops if isinstance(op, FusedAttention)]
@@ -32,5 +32,5 @@ def joined(graph: Graph, groups: Groups, in_tiles: Callable[[int], bool]) -> Gro
 
 
 def _is_pointwise(conv: FusedConv) -> bool:
-    """Whether it is one 1x1 convolution and nothing else."""
+    """Says whether it is one 1x1 convolution and nothing else."""
     return len(conv.terms) == 1 and conv.terms[0].weight_shape[1:3] == (1, 1) and conv.is_plain and not conv.act

@@ -1,4 +1,4 @@
-"""The order in which fused operations run."""
+"""This module puts fused operations into the order in which they run."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ from sige_mlx.nn import ops
 
 
 def ordered(graph: Graph, fused: Sequence[Fused]) -> tuple[Fused, ...]:
-    """The operations, each after what it reads, else as they were; and where that is possible, each after what its
-    result will be modulated with, so that it can be written modulated."""
+    """Returns the operations so that each comes after what it reads; else their order stays. Where that is possible,
+    each also comes after what its result will be modulated with, so that it can be written modulated."""
     at = {op.value: i for i, op in enumerate(fused) if not isinstance(op, FusedNorm)}
     norms = {op.value: i for i, op in enumerate(fused) if isinstance(op, FusedNorm)}
     before = [
@@ -29,17 +29,17 @@ def ordered(graph: Graph, fused: Sequence[Fused]) -> tuple[Fused, ...]:
 
 
 def is_written_modulated(graph: Graph, norm: int | None, resample: int) -> bool:
-    """Whether a modulated read may be of a value that was written so: its norm, if any, must be known beforehand."""
+    """Says whether a value may be written modulated for such a read: its norm, if any, must be known beforehand."""
     return resample == 0 and (norm is None or is_constant(graph.nodes[norm]))
 
 
 def is_constant(norm: Node) -> bool:
-    """Whether a norm is the same for all images."""
+    """Says whether a norm is the same for all images."""
     return isinstance(norm.op, ops.BatchNorm)
 
 
 def _values(op: Fused) -> set[int]:
-    """Values that an operation reads, or reads the statistics of."""
+    """Returns the values that an operation reads, or takes statistics of."""
     values = set(op.parts) if isinstance(op, FusedNorm) else set()
     for r in op.reads:
         values.add(r.value)
@@ -49,7 +49,7 @@ def _values(op: Fused) -> set[int]:
 
 
 def _ancestors(before: Sequence[set[int]], of: set[int]) -> set[int]:
-    """These operations and all that must run before them."""
+    """Returns these operations and all that must run before them."""
     reached: set[int] = set()
     waiting = list(of)
     while waiting:

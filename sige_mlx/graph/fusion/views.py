@@ -1,4 +1,4 @@
-"""How a consumer reads a node's result: through the operations that store nothing, down to what is stored."""
+"""This module finds how a node's result is read: through the operations that store nothing, down to stored values."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,17 +9,17 @@ from sige_mlx.graph.ir import Graph, Node
 from sige_mlx.nn import ops
 
 Reads = tuple[Read, ...]
-"""A concatenation."""
+"""Several reads are concatenated along channels."""
 
 
 class Views:
-    """Of one graph."""
+    """It knows how the nodes of one graph are read."""
 
     def __init__(self, graph: Graph):
         self.graph = graph
 
     def of(self, index: int) -> Reads:
-        """How a node is read; raises `SigeError` when its operations cannot be part of one read."""
+        """Returns how a node is read. Raises `SigeError` when its operations cannot be a part of one read."""
         node = self.graph.nodes[index]
         if node.op in ops.ACTIVATIONS:
             return self._activated(node)
@@ -46,7 +46,7 @@ class Views:
         return tuple(replace(r, resample=r.resample + by) for r in reads)
 
     def _normalised(self, node: Node) -> Reads:
-        """Resampled as well: a batch norm is the same for every pixel. Others are refused as they are written."""
+        """The value may be resampled: a batch norm is the same for every pixel. Groups of other norms refuse that."""
         reads, first = [], 0
         for r in self.of(node.inputs[0]):
             if r.norm is not None or r.mod or r.act:
@@ -74,13 +74,13 @@ class Views:
         return tuple(reads)
 
     def _film(self, node: Node) -> Reads:
-        """The read that its norm would be; the norm's scale and shift become those of both."""
+        """Returns the read that its norm would be, for the norm's scale and shift become those of both."""
         if not isinstance(self.graph.nodes[node.inputs[0]].op, ops.SampleNorm):
             raise unsupported(node, "modulates by a vector what is not normalised by its own statistics")
         return tuple(replace(r, norm=node.index) for r in self.of(node.inputs[0]))
 
     def _channels_of(self, reads: Reads, first: int, count: int) -> tuple[int, int] | None:
-        """The value that holds so many channels of a concatenation, and its own first one of them."""
+        """Returns the one value that holds so many channels of a concatenation, and which of its own is the first."""
         for r in reads:
             c = self.channels(r)
             if 0 <= first <= c - count:
@@ -89,7 +89,7 @@ class Views:
         return None
 
     def channels(self, read: Read) -> int:
-        """Channels of a read."""
+        """Returns how many channels a read has."""
         return self.graph.nodes[read.value].shape[-1]
 
 
@@ -105,15 +105,15 @@ _VIEWS: Mapping[type[ops.Op], Callable[[Views, Node], Reads]] = {
 
 
 def is_view(op: ops.Op) -> bool:
-    """Whether an operation stores nothing: it is a part of how its result is read."""
+    """Says whether an operation stores nothing, for it is a part of how its result is read."""
     return type(op) in _VIEWS or op in ops.ACTIVATIONS
 
 
 def is_vector(graph: Graph, modulate: Node) -> bool:
-    """Whether a modulation is the same for all pixels of an image of more than one."""
+    """Says whether a modulation is the same for all pixels of an image that has more than one."""
     return graph.nodes[modulate.inputs[1]].shape[1:3] != modulate.shape[1:3]
 
 
 def unsupported(node: Node, why: str) -> SigeError:
-    """The error for what the executors have no fused form for."""
+    """Returns the error for a node that has no fused form."""
     return SigeError(f"{node.name} (node {node.index}) {why}: only device='reference' runs such a network")

@@ -1,4 +1,4 @@
-"""The last pass: every group becomes ops over slots."""
+"""In the last pass every group becomes ops over slots."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,9 +18,8 @@ from sige_mlx.nn.ops import ACTIVATIONS, PAD_MODES, Activation
 
 
 def lower(graph: Graph, groups: Groups, regions: Regions, tile: int, keeps: Iterable[Any] = ()) -> Program:
-    """The program that computes every group in its region, tiles having sides of `tile` pixels; it writes what it
-    computes of the keys `keeps` into the record. Raises `SigeError` for a network with an `Unfused` node, and for an
-    operation that reads or writes more at once than an op can."""
+    """Returns the program that computes every group in its region, in tiles of `tile` pixels a side. It records arrays
+    whose keys are in `keeps`. Raises `SigeError` for a node that is `Unfused`, or read in too many forms."""
     if groups.unfused:
         raise SigeError(groups.unfused.why)
     emitting = _Emitting(graph, groups, regions, Storage(graph, groups, tile, keeps))
@@ -43,7 +42,7 @@ class _Emitting:
         self.joined = {v: place for op in groups.ops if isinstance(op, FusedConv) for v, place in _places(op)}
         self.statistics: dict[int, tuple[Slot, Slot]] = {}
         self.sums: dict[int, Slot] = {}
-        """The complete per-tile sums of values that norms take statistics of; of those in `partial` only of tiles."""
+        """Norms take statistics of these sums of values by tile; in `partial` they are of recomputed tiles only."""
         self.partial: set[int] = set()
         self.pasted: dict[int, Slot] = {}
         for name, index in graph.inputs.items():
@@ -66,7 +65,7 @@ class _Emitting:
     # ---- convolutions
 
     def conv(self, conv: FusedConv) -> None:
-        """Appends the op that writes a value, and what makes an output in tiles whole."""
+        """Appends the op that writes a value. An output in tiles is then pasted over the recorded one."""
         domain, name = self.domain(conv.value), self.name(conv.value)
         sources = tuple(self.source(term, read, domain) for term in conv.terms for read in term.reads)
         c, biases = conv.channels, tuple(part.biases for part in conv.parts)
@@ -86,25 +85,25 @@ class _Emitting:
             self.build.emit(p.Paste(pixels, self.build.slot(Kind.OUTPUT, None, conv.shape)), name)
 
     def domain(self, value: int) -> p.Domain:
-        """The pixels of a value that are computed."""
+        """Returns the pixels of a value that are computed."""
         return self.storage.active(value) if self.of[value] is Region.TILES else self.storage.image(value)
 
     def source(self, term: fusion.Term, read: fusion.Read, domain: p.Domain) -> p.Source:
-        """One of the values that a convolution reads."""
+        """Returns one of the values that a convolution reads, as an op's source."""
         _, kh, kw, _ = term.weight_shape
         (top, _), (left, _) = term.padding
         reach = kh > 1 or kw > 1 or term.stride > 1
         halo = reach or read.resample != 0 or term.transposed
         resample, zeros = (1, 1) if term.transposed else (read.resample, 0)
         form = Form.of(read)
-        done = RAW if self.forms.ready(read) else form  # as it is read
+        done = RAW if self.forms.ready(read) else form  # by the op, as it reads
         x = self.storage.tensor(read.value, RAW if done.mod else form, domain, halo)
         mod = self.storage.modulation(done.mod, domain, reach) if done.mod else None
         shape = kh, kw, term.stride, top, left, PAD_MODES.index(term.pad_mode), resample, zeros
         return p.Source(x, *shape, *self.affine(done), ACTIVATIONS.index(done.act), mod)
 
     def residual(self, op: FusedConv, domain: p.Domain) -> tuple[p.Tensor | None, int]:
-        """What an epilogue adds, and how it is resampled."""
+        """Returns what an epilogue adds, and how it is resampled."""
         if op.residual is None:
             return None, 0
         return self.storage.tensor(op.residual.value, RAW, domain, halo=False), op.residual.resample
@@ -112,13 +111,13 @@ class _Emitting:
     # ---- what convolutions write
 
     def store(self, op: FusedConv, domain: p.Domain) -> tuple[p.Output, ...]:
-        """What an op writes, and in `storage.values` where it is."""
+        """Returns what an op writes, and notes in `storage.values` where it is."""
         if domain.list == NONE:
             forms = [*self.forms.kept(op.value), *self.storage.kept_forms(op.value)]
             arrays = self.storage.new_whole(op.value, forms or [RAW])
         else:
             self.storage.values[op.value] = Stored(plane=(domain.h, domain.w))
-            # With fresh statistics blocks can be normalised only when these are known, from raw ones: see `norm`.
+            # Fresh statistics are known only later: until then blocks are raw, and `norm` writes them again.
             raw_first = [RAW if f.norm in self.fresh else f for f in self.forms.of(op.value)]
             arrays = self.storage.new_blocks(op.value, raw_first)
         return self.outputs(op.value, arrays, domain, op.act)
@@ -126,7 +125,7 @@ class _Emitting:
     def outputs(
         self, value: int, arrays: Mapping[Form, Slot], domain: p.Domain, act: Activation | None = None
     ) -> tuple[p.Output, ...]:
-        """A value's forms as an epilogue writes them; `act` is the op's own activation."""
+        """Returns a value's forms as an epilogue writes them; `act` is the op's own activation."""
         if len(arrays) > p.MAX_OUTPUTS:
             raise unsupported(self.graph.nodes[value], f"is read in more than {p.MAX_OUTPUTS} forms")
         made = []
@@ -136,7 +135,7 @@ class _Emitting:
         return tuple(made)
 
     def affine(self, form: Form) -> tuple[Slot, Slot, int]:
-        """A form's scale and shift, and the floats from one image's to the next."""
+        """Returns a form's scale and shift, and how many floats lie from one image's to the next."""
         if form.norm is None:
             return NONE, NONE, 0
         norm = self.graph.nodes[form.norm]
@@ -152,7 +151,7 @@ class _Emitting:
     # ---- norms
 
     def norm_slots(self, norm: int) -> tuple[Slot, Slot]:
-        """Scale and shift of a norm that takes statistics: those that this program computes, or the recorded ones."""
+        """Returns scale and shift of a norm that takes statistics: this program computes them, or they are recorded."""
         if norm not in self.statistics:
             n, _, _, c = self.graph.nodes[norm].shape
             slot = self.storage.new if norm in self.fresh else self.storage.recorded
@@ -160,7 +159,7 @@ class _Emitting:
         return self.statistics[norm]
 
     def new_sums(self, op: FusedConv, domain: p.Domain) -> Slot:
-        """The slot for the sums of the tiles that an op computes, or NONE when nobody takes statistics of its value."""
+        """Returns the slot for the sums by tile of what an op computes, or NONE when nobody takes statistics of it."""
         if op.value not in self.normed:
             return NONE
         n, h, w, c = op.shape
@@ -168,12 +167,12 @@ class _Emitting:
             sums = self.storage.new("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c))
         else:
             self.partial.add(op.value)
-            sums = self.build.blocks((h, w), 2, c)
+            sums = self.build.scratch(2, c, tiles=(h, w))
         self.sums[op.value] = sums
         return sums
 
     def norm(self, norm: FusedNorm) -> None:
-        """Statistics, then the blocks in the forms that waited for them."""
+        """Appends the op that takes statistics, then those that write the blocks that waited for them."""
         for value in norm.parts:
             self.complete_sums(value)
         n, h, w, _ = self.graph.nodes[norm.parts[0]].shape
@@ -213,7 +212,7 @@ class _Emitting:
     # ---- attention
 
     def attention(self, op: FusedAttention) -> None:
-        """In tiles only they ask; they see the keys and values of all pixels."""
+        """Queries may be those of tiles only; they see the keys and values of all pixels."""
         domain = self.domain(op.value)
         if domain.list == NONE:
             q, dst = self.tokens(op.q), self.storage.new_whole(op.value, [RAW])[RAW]
@@ -231,12 +230,12 @@ class _Emitting:
         self.rewrite_blocks(op.value, [f for f in self.forms.of(op.value) if f != RAW], op.value)
 
     def tokens(self, value: int) -> tuple[Slot, int]:
-        """The slot of a value's pixels one after the other, and the floats from one to the next."""
+        """Returns the slot of a value's pixels, and how many floats lie from one to the next."""
         stored, first = self.joined.get(value, (value, 0))
         return self.build.part(self.whole(stored), first), self.storage.shape(stored)[-1]
 
     def whole(self, value: int) -> Slot:
-        """The slot of a value as one array; pasted once, if it must be."""
+        """Returns the slot of a value as one array. A value in tiles is pasted once."""
         stored = self.storage.values[value]
         if stored.plane is None:
             return stored.whole[RAW]
@@ -247,12 +246,12 @@ class _Emitting:
         return self.pasted[value]
 
     def name(self, value: int) -> str:
-        """The layer that a value comes from."""
+        """Returns the name of the layer that a value comes from."""
         return self.layers.get(value, self.graph.nodes[value].name)
 
 
 def _places(conv: FusedConv) -> Iterable[tuple[int, tuple[int, int]]]:
-    """For each part of a convolution, the value that it is stored with and its first channel there."""
+    """Yields for each part of a convolution the value that it is stored with, and its first channel there."""
     first = 0
     for part in conv.parts:
         yield part.value, (conv.value, first)

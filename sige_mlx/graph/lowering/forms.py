@@ -1,4 +1,4 @@
-"""The forms that values are read in."""
+"""This module finds the forms that values are read in."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from sige_mlx.nn.ops import Activation
 
 @dataclass(frozen=True)
 class Form:
-    """What a value has gone through when it is written: normalised as channels `first` … of `norm`, modulated,
-    activated. Blocks are written in every form that they are read in. Whole arrays are raw, except where a modulation
-    is part of the form: such a form is called ready, for it is what is recorded, too."""
+    """A form says what a value has gone through when it is written: normalised as channels `first` … of `norm`,
+    modulated, activated. Blocks are written in every form that they are read in. Whole arrays are raw, except where a
+    modulation is a part of the form: such a form is called ready, for it is what is recorded, too."""
 
     norm: int | None = None
     first: int = 0
@@ -27,7 +27,7 @@ class Form:
 
     @property
     def kept(self) -> "Form":
-        """The form of the whole array behind blocks of this one."""
+        """The whole array behind blocks of this form has that one."""
         return self if self.mod else RAW
 
 
@@ -35,7 +35,7 @@ RAW = Form()
 
 
 class Forms:
-    """Of the values of a graph's groups, each in its region."""
+    """It knows the forms of the values of a graph's groups, each in its region."""
 
     def __init__(self, graph: Graph, groups: Groups, regions: Regions):
         self._graph = graph
@@ -49,27 +49,27 @@ class Forms:
                     self._of.setdefault(value, {})[form] = None
 
     def computes(self, op: Fused) -> bool:
-        """Whether an operation is run at all; of a norm, whether its statistics are taken."""
+        """Says whether an operation is run at all; of a norm, whether its statistics are taken."""
         if isinstance(op, FusedNorm):
             return op.norm in self._regions.fresh
         return self._regions.of[op.value] is not Region.FIXED
 
     def of(self, value: int) -> list[Form]:
-        """The forms that a value is read in, in the order of its readers; none where nobody reads it."""
+        """Returns the forms that a value is read in, in the order of its readers; nobody may read it at all."""
         return list(self._of.get(value, ()))
 
     def kept(self, value: int) -> list[Form]:
-        """The forms of whole arrays that a value is read from."""
+        """Returns the forms of whole arrays that a value is read from."""
         return list(dict.fromkeys(form.kept for form in self._of.get(value, ())))
 
     def ready(self, read: Read) -> bool:
-        """Whether a modulated value is written so, by its producer, rather than modulated when it is read."""
+        """Says whether a modulated value is written so by its producer, rather than modulated when it is read."""
         mod = read.mod
         if not mod or read.value not in self._written:
             return False
         first, of = self._position[read.value], self._regions.of
         known = all(self._position.get(v, -1) < first for v in (mod.gamma, mod.beta))
-        # Recomputed at the same pixels: where tiles end, a dense modulation has moved though the value has not.
+        # They must be recomputed at the same pixels: where tiles end, a dense modulation has moved, the value has not.
         together = all(of[v] in (of[read.value], Region.FIXED) for v in (mod.gamma, mod.beta))
         return known and together and is_written_modulated(self._graph, read.norm, read.resample)
 

@@ -1,4 +1,4 @@
-"""Where values are while a program is emitted: whole arrays, recorded arrays, or blocks over a recorded base."""
+"""This module knows where values are while ops are written: in whole, in recorded arrays, or in blocks over a base."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from sige_mlx.nn.ops import Shape
 
 @dataclass
 class Stored:
-    """Where a value is: whole arrays by form, or blocks by form when only tiles of `plane` were recomputed."""
+    """A value is in whole arrays by form, or in blocks by form when only tiles of `plane` were recomputed."""
 
     whole: dict[Form, Slot] = field(default_factory=dict)
     plane: Size | None = None
@@ -24,8 +24,8 @@ class Stored:
 
 
 class Storage:
-    """The values of a graph. Arrays whose keys are in `keeps` are written into the record, others into scratch; tiles
-    have sides of `tile` pixels."""
+    """It stores the values of a graph. Arrays whose keys are in `keeps` are written into the record, others into
+    scratch; tiles have sides of `tile` pixels."""
 
     def __init__(self, graph: Graph, groups: Groups, tile: int, keeps: Iterable[Any]):
         self.graph = graph
@@ -36,35 +36,35 @@ class Storage:
         self._channels = {op.value: op.channels for op in groups.ops if isinstance(op, FusedConv)}
 
     def shape(self, value: int) -> Shape:
-        """Of a value as it is stored, which is with all that was computed with it."""
+        """Returns the shape of a value as it is stored, which is with all that was computed with it."""
         shape = self.graph.nodes[value].shape
         return (*shape[:-1], self._channels.get(value, shape[-1]))
 
     def tiles_in(self, size: Size) -> int:
-        """Tiles of a plane, active or not."""
+        """Returns how many tiles a plane has, active or not."""
         return -(-size[0] // self.tile) * -(-size[1] // self.tile)
 
     # ---- slots
 
     def recorded(self, what: Any, value: int, shape: Shape) -> Slot:
-        """What the record holds."""
+        """Returns the slot of an array that the record holds."""
         return self.build.slot(Kind.RECORDED, (what, value), shape)
 
     def new(self, what: Any, value: int, shape: Shape) -> Slot:
-        """An array that is about to be written."""
+        """Returns the slot of an array that is about to be written."""
         return self.recorded(what, value, shape) if (what, value) in self._keeps else self.build.scratch(*shape)
 
     def recorded_form(self, form: Form, value: int) -> Slot:
-        """A whole value in the record."""
+        """Returns the slot of a whole value in the record."""
         return self.recorded(_name(form), value, self.shape(value))
 
     def kept_forms(self, value: int) -> list[Form]:
-        """The forms of a value that are to be recorded."""
+        """Returns the forms of a value that are to be recorded."""
         found = (what for what, of in self._keeps if of == value)
         return [RAW if what == "value" else what for what in found if what == "value" or isinstance(what, Form)]
 
     def new_whole(self, value: int, forms: Iterable[Form]) -> dict[Form, Slot]:
-        """Whole arrays of a value in some forms; the output's own is the caller's."""
+        """Makes whole arrays of a value in some forms; the raw output is the caller's."""
         made = {}
         for form in dict.fromkeys(forms):
             shape = self.shape(value)
@@ -74,32 +74,33 @@ class Storage:
         return made
 
     def new_blocks(self, value: int, forms: Iterable[Form]) -> dict[Form, Slot]:
-        """Blocks of a value in some forms, besides those that it has."""
+        """Makes blocks of a value in some forms, besides those that it has."""
         stored, c = self.values[value], self.shape(value)[-1]
         assert stored.plane is not None
-        made = {form: self.build.blocks(stored.plane, self.tile, self.tile, c) for form in dict.fromkeys(forms)}
+        shape = self.tile, self.tile, c
+        made = {form: self.build.scratch(*shape, tiles=stored.plane) for form in dict.fromkeys(forms)}
         stored.blocks |= made
         return made
 
     # ---- operands
 
     def image(self, value: int) -> p.Domain:
-        """Every pixel of a value."""
+        """Returns the domain of every pixel of a value."""
         n, h, w, _ = self.graph.nodes[value].shape
         return p.Domain(n, h, w, self.tile)
 
     def active(self, value: int) -> p.Domain:
-        """The active tiles of a value's plane."""
+        """Returns the domain of the active tiles of a value's plane."""
         n, h, w, _ = self.graph.nodes[value].shape
         return p.Domain(n, h, w, self.tile, self.build.slot(Kind.ROWS, (h, w), (3,), (h, w)))
 
     def grid(self, n: int, size: Size) -> Slot:
-        """Where the active tiles of a plane are."""
+        """Returns the slot that says where the active tiles of a plane are."""
         h, w = size
         return self.build.slot(Kind.GRID, size, (n, -(-h // self.tile), -(-w // self.tile)))
 
     def tensor(self, value: int, form: Form, domain: p.Domain, halo: bool) -> p.Tensor:
-        """A stored value as an op that computes `domain` reads it; with `halo`, also beyond its own pixels."""
+        """Returns a stored value as an op that computes `domain` reads it; with `halo`, also beyond its own pixels."""
         n, h, w, c = self.shape(value)
         stored = self.values[value]
         if stored.plane is None:
@@ -110,11 +111,11 @@ class Storage:
         return p.Tensor(n, h, w, c, self.tile, base, stored.blocks[form], self.grid(n, (h, w)))
 
     def modulation(self, mod: Modulation, domain: p.Domain, halo: bool) -> p.Modulation:
-        """A modulation as an op that computes `domain` reads it."""
+        """Returns a modulation as an op that computes `domain` reads it."""
         gamma, beta = (self.tensor(v, RAW, domain, halo) for v in (mod.gamma, mod.beta))
         return p.Modulation(gamma, beta, mod.gamma_first, mod.beta_first)
 
 
 def _name(form: Form) -> Any:
-    """What a whole value is called in the record."""
+    """Returns what a whole value is called in the record."""
     return "value" if form == RAW else form

@@ -1,4 +1,4 @@
-"""The operations a network is made of: each says its output's shape, its cost, and what it computes.
+"""A network is made of these operations. Each says its output's shape, its cost, and what it computes.
 
 This is the only model of an operation in the project. A layer called with arrays runs `Op.__call__`; called with a
 symbolic tensor it leaves the same `Op` in the graph, and every executor is tested against it.

@@ -1,4 +1,4 @@
-"""Attention, and the embedding of time steps."""
+"""This module defines attention, and the embedding of time steps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from sige_mlx.nn.ops.base import Op, Params, Shape
 
 @dataclass(frozen=True)
 class Attention(Op):
-    """Scaled dot-product attention over all pixels (Vaswani et al. 2017, eq. 1); inputs q, k, v."""
+    """It attends to all pixels by scaled dot products (Vaswani et al. 2017, eq. 1); its inputs are q, k, v."""
 
     heads: int = 1
 
@@ -38,7 +38,8 @@ class Attention(Op):
 
 @dataclass(frozen=True)
 class TimestepEmbedding(Op):
-    """Sines, then cosines, of `t` at `dim / 2` geometric frequencies (Ho et al. 2020): `(B,)` to `(B, 1, 1, dim)`.
+    """It takes sines, then cosines, of `t` at `dim / 2` geometric frequencies (Ho et al. 2020): `(B,)` becomes `(B, 1,
+    1, dim)`.
 
     With `of` "log_snr" the input is λ = log(ᾱ / (1 - ᾱ)), and t = 2000 / π · arctan(exp(-λ / 2)), from 0 to 1000
     (Salimans & Ho 2022, "inv_cos"); λ counts as at most 20 on either side.

@@ -1,4 +1,4 @@
-"""What an operation is."""
+"""This module defines what an operation is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ import mlx.core as mx
 Shape = tuple[int, ...]
 Params = Mapping[str, mx.array]
 Padding = tuple[tuple[int, int], tuple[int, int]]
-"""((top, bottom), (left, right)), as the networks pad asymmetrically before a strided convolution."""
+"""It is ((top, bottom), (left, right)), for networks pad asymmetrically before a strided convolution."""
 
 
 @dataclass(frozen=True)
 class Op:
-    """Base of all operations. Instances hold attributes, never tensors, and compare by value."""
+    """All operations derive from this. Instances hold attributes, never tensors, and compare by value."""
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
-        """Shape of the output; raises `SigeError` when the inputs cannot be combined."""
+        """Returns the shape of the output. Raises `SigeError` when the inputs cannot be combined."""
         return inputs[0]
 
     def __call__(self, inputs: Sequence[mx.array], params: Params) -> mx.array:
         raise NotImplementedError(type(self).__name__)
 
     def macs(self, inputs: Sequence[Shape], params: Mapping[str, Shape], output: Shape) -> int:
-        """Multiply-accumulates of one dense evaluation; per-pixel arithmetic counts as none."""
+        """Returns the multiply-accumulates of one dense evaluation; per-pixel arithmetic counts as none."""
         return 0

@@ -1,4 +1,4 @@
-"""Convolutions, plain, depthwise and transposed, and the linear layer."""
+"""This module defines convolutions, plain, depthwise and transposed, and the linear layer."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from sige_mlx.nn.ops.base import Op, Padding, Params, Shape
 
 PadMode = Literal["zero", "reflect"]
 PAD_MODES: tuple[PadMode, ...] = get_args(PadMode)
-"""What lies beyond an image's borders; the places are the numbers of `sige_pad_mode` in `cpu/sige_cpu.h`."""
+"""They say what lies beyond an image's borders. Their places are the numbers of `sige_pad_mode` in `cpu/sige_cpu.h`."""
 
 
 class Convolution(Op):
-    """What is read by a kernel: weight `(O, kH, kW, I)`, optional bias `(O,)`. Besides `transposed`, these are the
-    arguments of `Conv2d`, as far as an operation has them."""
+    """A convolution reads by a kernel: weight `(O, kH, kW, I)`, optional bias `(O,)`. The attributes, but for
+    `transposed`, are those of `Conv2d`; other operations have some of them."""
 
     stride: int = 1
     padding: Padding = ((0, 0), (0, 0))
@@ -27,14 +27,15 @@ class Convolution(Op):
     transposed: bool = False
 
     def kernel(self, weight: Shape) -> Shape:
-        """The shape of a weight as `(O, kH, kW, I)`."""
+        """Returns the shape of a weight as `(O, kH, kW, I)`."""
         return weight
 
 
 @dataclass(frozen=True)
 class Conv2d(Convolution):
-    """2-D convolution; weight `(O, kH, kW, I)`, optional bias `(O,)`. With `groups` equal to the channels it is
-    depthwise: weight `(C, kH, kW, 1)`. `pad_mode` "reflect" mirrors the image at its borders, without repeating them.
+    """It convolves in two dimensions, with weight `(O, kH, kW, I)`, optional bias `(O,)`. With `groups` equal to the
+    channels it is depthwise: weight `(C, kH, kW, 1)`. `pad_mode` "reflect" mirrors the image at its borders, without
+    repeating them.
     """
 
     stride: int = 1
@@ -77,11 +78,11 @@ class Conv2d(Convolution):
 
 @dataclass(frozen=True)
 class ConvTranspose2d(Convolution):
-    """Transposed convolution that doubles the sides: kernel 3x3, stride 2, padding 1, one more row and column at the
-    end (`torch.nn.ConvTranspose2d(…, 3, 2, 1, output_padding=1)`); weight `(O, 3, 3, I)`, optional bias `(O,)`.
+    """It is a transposed convolution that doubles the sides: kernel 3x3, stride 2, padding 1, one more row and column
+    at the end (`torch.nn.ConvTranspose2d(…, 3, 2, 1, output_padding=1)`); weight `(O, 3, 3, I)`, optional bias `(O,)`.
 
-    It is a convolution of stride 1 with padding 1 over its input with zeros between the pixels, by the kernel turned
-    half round."""
+    That is a convolution of stride 1 and padding 1, by the kernel turned half round, over an image with zeros between
+    the pixels."""
 
     padding = ((1, 1), (1, 1))
     transposed = True
@@ -102,7 +103,7 @@ class ConvTranspose2d(Convolution):
 
 @dataclass(frozen=True)
 class Linear(Convolution):
-    """`x @ weight.T + bias` over channels, a 1x1 convolution; weight `(O, I)`, bias `(O,)`."""
+    """It computes `x @ weight.T + bias` over channels, as a 1x1 convolution does; weight `(O, I)`, bias `(O,)`."""
 
     def kernel(self, weight: Shape) -> Shape:
         o, i = weight
@@ -123,7 +124,7 @@ class Linear(Convolution):
 
 
 def _reflected(x: mx.array, axis: int, before: int, after: int) -> mx.array:
-    """`x` mirrored at both ends of an axis; the border itself is not repeated."""
+    """Mirrors `x` at both ends of an axis; the border itself is not repeated."""
     size = x.shape[axis]
     if not before and not after:
         return x

@@ -1,4 +1,4 @@
-"""Normalisations: per image and channel, an affine map."""
+"""A normalisation is an affine map for each image and channel."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,15 @@ from sige_mlx.nn.ops.base import Op, Params, Shape
 
 @dataclass(frozen=True)
 class Norm(Op):
-    """`x * scale + shift` with what `affine` gives; parameters `weight` and `bias` `(C,)` are optional."""
+    """It computes `x * scale + shift` with what `affine` gives; parameters `weight` and `bias` `(C,)` are optional."""
 
     function: ClassVar[str]
-    """Its name in `sige_mlx.nn`, for messages."""
+    """Messages call it by this name, which is that in `sige_mlx.nn`."""
     eps: float
 
     def affine(self, x: mx.array, params: Params) -> tuple[mx.array, mx.array]:
-        """The normalisation of `x` as `(scale, shift)`, each `(B, 1, 1, C)`: the statistics an edit keeps."""
+        """Returns the normalisation of `x` as `(scale, shift)`, each `(B, 1, 1, C)`. Edits keep these of the
+        original."""
         raise NotImplementedError(type(self).__name__)
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
@@ -37,10 +38,10 @@ class Norm(Op):
 
 @dataclass(frozen=True)
 class SampleNorm(Norm):
-    """A normalisation of groups of channels by their own mean and biased variance, for every image anew."""
+    """It normalises groups of channels by their own mean and biased variance, for every image anew."""
 
     def groups_of(self, channels: int) -> int:
-        """How many groups so many channels are."""
+        """Returns how many groups so many channels make."""
         raise NotImplementedError(type(self).__name__)
 
     def affine(self, x: mx.array, params: Params) -> tuple[mx.array, mx.array]:
@@ -55,7 +56,7 @@ class SampleNorm(Norm):
 
 @dataclass(frozen=True)
 class GroupNorm(SampleNorm):
-    """Group normalisation (Wu & He 2018)."""
+    """It normalises `groups` groups of neighbouring channels (Wu & He 2018)."""
 
     function = "group_norm"
     groups: int
@@ -72,7 +73,7 @@ class GroupNorm(SampleNorm):
 
 @dataclass(frozen=True)
 class InstanceNorm(SampleNorm):
-    """Instance normalisation (Ulyanov et al. 2016): every channel is a group."""
+    """It normalises every channel by itself (Ulyanov et al. 2016)."""
 
     function = "instance_norm"
 
@@ -82,7 +83,8 @@ class InstanceNorm(SampleNorm):
 
 @dataclass(frozen=True)
 class BatchNorm(Norm):
-    """Batch normalisation as in inference: parameters `running_mean` and `running_var` `(C,)` are the statistics."""
+    """It normalises as batch normalisation does in inference: `running_mean` and `running_var` `(C,)` are
+    parameters."""
 
     function = "batch_norm"
 
@@ -92,10 +94,10 @@ class BatchNorm(Norm):
 
 
 def _mean(x: mx.array) -> mx.array:
-    """Over pixels and the channels of a group: (B, H, W, G, C) to (B, 1, 1, G, 1).
+    """Takes the mean over pixels and the channels of a group: (B, H, W, G, C) becomes (B, 1, 1, G, 1).
 
-    MLX adds up in float32, one after the other: off by 2e-4 for 2^15 pixels. Where the variance is close to zero the
-    scale multiplies that by up to eps^-1/2. So rows are added up first, and the mean of what is left over is added.
+    MLX adds up in float32, one after the other, and is off by 2e-4 for 2^15 pixels. Where the variance is close to zero
+    the scale multiplies that by up to eps^-1/2. So rows are added up first, then the mean of what is left is added.
     """
     mean = _by_rows(x)
     return mean + _by_rows(x - mean)
@@ -106,7 +108,7 @@ def _by_rows(x: mx.array) -> mx.array:
 
 
 def _affine(mean: mx.array, var: mx.array, eps: float, params: Params) -> tuple[mx.array, mx.array]:
-    """From statistics (B, C)."""
+    """Makes scale and shift of statistics (B, C)."""
     scale = mx.rsqrt(var + eps)
     scale = params["weight"] * scale if "weight" in params else scale
     shift = -mean * scale

@@ -1,4 +1,4 @@
-"""Arithmetic on every pixel for itself."""
+"""These operations compute every pixel by itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from sige_mlx.nn.ops.base import Op, Params, Shape
 
 @dataclass(frozen=True)
 class Activation(Op):
-    """A function of one number. Programs call those of `ACTIVATIONS` by their place there."""
+    """It is a function of one number. Programs call the `ACTIVATIONS` by their places there."""
 
 
 @dataclass(frozen=True)
 class SiLU(Activation):
-    """`x * sigmoid(x)`."""
+    """It computes `x * sigmoid(x)`."""
 
     def __call__(self, inputs: Sequence[mx.array], params: Params) -> mx.array:
         return inputs[0] * mx.sigmoid(inputs[0])
@@ -24,7 +24,7 @@ class SiLU(Activation):
 
 @dataclass(frozen=True)
 class ReLU(Activation):
-    """`max(x, 0)`."""
+    """It computes `max(x, 0)`."""
 
     def __call__(self, inputs: Sequence[mx.array], params: Params) -> mx.array:
         return mx.maximum(inputs[0], 0)
@@ -32,7 +32,7 @@ class ReLU(Activation):
 
 @dataclass(frozen=True)
 class LeakyReLU(Activation):
-    """`x`, and a fifth of it below zero: the slope that SPADE and pix2pix use."""
+    """It keeps `x`, and below zero a fifth of it: that is the slope of SPADE and pix2pix."""
 
     SLOPE = 0.2
 
@@ -42,20 +42,20 @@ class LeakyReLU(Activation):
 
 @dataclass(frozen=True)
 class Tanh(Activation):
-    """`tanh(x)`."""
+    """It computes `tanh(x)`."""
 
     def __call__(self, inputs: Sequence[mx.array], params: Params) -> mx.array:
         return mx.tanh(inputs[0])
 
 
 ACTIVATIONS: tuple[Activation | None, ...] = (None, SiLU(), ReLU(), LeakyReLU(), Tanh())
-"""What an epilogue can do last, None being nothing. The places are the numbers of `sige_activation` in `cpu/sige_cpu.h`
-and of `Activation` in `metal/activation.h`."""
+"""An epilogue can do these last, None being the identity. Their places are the numbers of `sige_activation` in
+`cpu/sige_cpu.h` and of `Activation` in `metal/activation.h`."""
 
 
 @dataclass(frozen=True)
 class Add(Op):
-    """`a + b`; `b` may be one pixel per image, added to all."""
+    """It computes `a + b`; `b` may be one pixel per image, which is added to all."""
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
         a, b = inputs
@@ -69,8 +69,8 @@ class Add(Op):
 
 @dataclass(frozen=True)
 class Modulate(Op):
-    """`x * (1 + scale) + shift`; the second input holds scale, then shift, in 2 C channels. One pixel per image makes
-    it FiLM (Perez et al. 2018), a whole plane makes it SPADE (Park et al. 2019, equation 1)."""
+    """It computes `x * (1 + scale) + shift`; the second input holds scale, then shift, in 2 C channels. One pixel per
+    image makes it FiLM (Perez et al. 2018), a whole plane makes it SPADE (Park et al. 2019, equation 1)."""
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
         (b, h, w, c), m = inputs

@@ -1,4 +1,4 @@
-"""Operations that move pixels or channels."""
+"""These operations move pixels or channels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from sige_mlx.nn.ops.base import Op, Params, Shape
 
 
 class Rearrangement(Op):
-    """What only moves or repeats pixels or channels."""
+    """It only moves or repeats pixels or channels."""
 
 
 @dataclass(frozen=True)
 class Concat(Rearrangement):
-    """Concatenation along channels."""
+    """It concatenates along channels."""
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
         if len({s[:3] for s in inputs}) != 1:
@@ -42,8 +42,8 @@ class UpsampleNearest(Rearrangement):
 
 @dataclass(frozen=True)
 class DownsampleNearest(Rearrangement):
-    """Every `factor`-th pixel of every `factor`-th row, from the first on; `factor` is a power of two that divides the
-    sides."""
+    """It takes every `factor`-th pixel of every `factor`-th row, from the first on; `factor` is a power of two that
+    divides the sides."""
 
     factor: int
 
@@ -59,7 +59,7 @@ class DownsampleNearest(Rearrangement):
 
 @dataclass(frozen=True)
 class AvgPool2d(Op):
-    """Means of 2x2 pixels."""
+    """It takes means of 2x2 pixels."""
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
         b, h, w, c = inputs[0]
