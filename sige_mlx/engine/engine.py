@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import mlx.core as mx
@@ -56,7 +57,8 @@ class Engine:
     `model` is an MLX module with `inputs(batch)`, the names and shapes of its arguments. `device` is "cpu", the native
     engine, "gpu", Metal, or "reference", plain MLX. `policy` says what edits recompute; `load` gives parameters by
     name, when they should not be taken from the model. `precision` is what the GPU stores values and weights as,
-    "float16" by default; the other devices compute in "float32". Inputs and outputs are float32 arrays, NHWC.
+    "float16" by default; the other devices compute in "float32". Inputs and outputs are float32 arrays, NHWC. Images
+    have the network's own size, or another `size` (H, W), whose sides are multiples of `lowered.granularity`.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Engine:
         threads: int = 0,
         load: Loader | None = None,
         precision: str | None = None,
+        size: tuple[int, int] | None = None,
     ):
         if device not in DEVICES:
             raise SigeError(f"device {device!r} is none: choose {', '.join(DEVICES[:-1])} or {DEVICES[-1]}")
@@ -83,9 +86,16 @@ class Engine:
             whole(value, option, least)
         self.device = device
         self.config: Any = getattr(model, "config", None)
-        self.lowered = Lowered.of(model, policy or EditPolicy(), batch, tile)
+        self.lowered = Lowered.of(model, policy or EditPolicy(), batch, tile, size)
         self.executor = _executor(self.lowered, model, device, load, threads, precision)
         self.recordings = Recordings(self.executor)
+        options = {"batch": batch, "tile": tile, "threads": threads, "load": load, "precision": precision}
+        self._of_size = partial(Engine, model, device, self.policy, **options)
+
+    def resized(self, size: tuple[int, int]) -> "Engine":
+        """The same network on the same device for images of another size (H, W); it packs the weights again. Raises
+        `SigeError` for a size that the network's operations do not fit."""
+        return self._of_size(size=size)
 
     @property
     def policy(self) -> EditPolicy:

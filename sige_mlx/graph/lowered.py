@@ -29,9 +29,15 @@ class Lowered:
     tile: int = 4
 
     @classmethod
-    def of(cls, model: mlx.nn.Module, policy: EditPolicy, batch: int = 1, tile: int = 4) -> "Lowered":
-        """Traces a model."""
-        return cls(trace(model, model.inputs(batch)), policy, tile)
+    def of(
+        cls, model: mlx.nn.Module, policy: EditPolicy, batch: int = 1, tile: int = 4, size: Size | None = None
+    ) -> "Lowered":
+        """Traces a model on images of its own size, or of another `size` (H, W). Raises `SigeError` for a size that its
+        operations do not fit."""
+        shapes = model.inputs(batch)
+        if size is not None:
+            shapes = {name: (s[0], *size, s[3]) if len(s) == 4 else s for name, s in shapes.items()}
+        return cls(trace(model, shapes), policy, tile)
 
     @cached_property
     def groups(self) -> Groups:
@@ -118,6 +124,14 @@ class Lowered:
         """The images that the network reads have this height and width."""
         _, h, w, _ = self._image
         return h, w
+
+    @cached_property
+    def granularity(self) -> int:
+        """Images of any size have the same planes, halved and doubled, when their sides are multiples of so many
+        pixels: one pixel of the smallest plane covers so many."""
+        planes = [shape for shape in (self.graph.nodes[v].shape for v in self.regions.of) if len(shape) == 4]
+        heights = [h for _, h, w, _ in planes if (h, w) != (1, 1)]
+        return 1 << (-(-self.image_size[0] // min(heights)) - 1).bit_length()
 
     @property
     def batch(self) -> int:
