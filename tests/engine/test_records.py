@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sige_mlx.engine import Engine
-from sige_mlx.engine.native.compiled import NativeRecord
 from sige_mlx.engine.native.executor import NativeExecutor
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.policy import Output
@@ -34,8 +33,7 @@ SPOT, STRIP = spot(slice(4, 7), slice(9, 13)), spot(slice(15, 16), slice(None))
 
 def digest(record: Any) -> str:
     """A hash of every recorded array."""
-    native = isinstance(record, NativeRecord)
-    arrays = [record.arrays[k] for k in sorted(record.arrays, key=str)] if native else record.values
+    arrays = [record.arrays[k] for k in sorted(record.arrays, key=str)]
     return hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in arrays)).hexdigest()
 
 
