@@ -53,8 +53,10 @@ def commit(
     record: Mapping[Any, Array],
     committed: Mapping[Any, Array],
     output: Array,
+    given: Mapping[Any, Array],
 ) -> Replaced:
-    """Carries a record over to edited inputs, from what `Lowered.commit` gives for them; returns what was replaced."""
+    """Carries a record over to edited inputs, from what a program of `Lowered.commits` gives for them, and the arrays
+    that it was `given` in the place of recorded ones; returns what was replaced."""
     arrays: dict[Any, Array] = {}
     tiles: dict[Any, Array] = {}
     for key, array in committed.items():
@@ -76,8 +78,10 @@ def commit(
             old = tiles[what, value] if (what, value) in tiles else _sums(tiles["value", value])
             rows = tiling.at(lowered.graph.nodes[value].shape[1:3]).rows
             differences[value] = _by_image(new - old, rows, lowered.batch)
-    renewed: dict[Any, Array] = {}
+    renewed = {key: array.copy() for key, array in given.items()}
     for norm in lowered.renewed:
+        if ("moments", norm.value) in given:
+            continue
         _, h, w, _ = lowered.graph.nodes[norm.parts[0]].shape
         difference = np.concatenate([differences[value] for value in norm.parts], 2)
         moments = statistics.moved(record["moments", norm.value], difference, h * w)

@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from sige_mlx.arguments import whole
 from sige_mlx.engine.changes import Change, Replaced
+from sige_mlx.engine.estimates import half, shrunk
 from sige_mlx.engine.recordings import Holder, Record, RecordedStep, Recordings
+from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy
+from sige_mlx.graph.policy import EditPolicy, Statistics
 from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.module import parameters
@@ -27,23 +29,33 @@ DEVICES = ("cpu", "gpu", "reference")
 
 class Executor(Holder, Protocol):
     """One way to run a network. Inputs are those of its graph by name, and embeddings by themselves; `bind` makes the
-    tiles of an edit ready, `edit` takes what it gives, as `commit` takes what `bind_commit` gives."""
+    tiles of an edit ready, `edit` takes what it gives, as `commit` takes what `bind_commit` gives. In both, arrays that
+    are `given` take the place of recorded ones, such as those that `estimated` makes of what another executor's
+    `measure` gives: the moments of all norms."""
 
     def run(self, inputs: Mapping[Any, mx.array]) -> mx.array: ...
 
     def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Record]: ...
 
-    def bind(self, tiling: Tiling) -> Any: ...
+    def measure(self, inputs: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]: ...
 
-    def edit(self, bound: Any, record: Any, inputs: Mapping[Any, mx.array]) -> mx.array: ...
+    def estimated(self, record: Any, measured: Mapping[Any, Doubles]) -> Mapping[Any, Any]: ...
+
+    def bind(self, tiling: Tiling, statistics: Statistics) -> Any: ...
+
+    def edit(
+        self, bound: Any, record: Any, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any] = ...
+    ) -> mx.array: ...
 
     def output(self, record: Any) -> mx.array: ...
 
     def give_output(self, record: Any, output: mx.array) -> None: ...
 
-    def bind_commit(self, tiling: Tiling) -> Any: ...
+    def bind_commit(self, tiling: Tiling, statistics: Statistics) -> Any: ...
 
-    def commit(self, bound: Any, record: Any, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Replaced]: ...
+    def commit(
+        self, bound: Any, record: Any, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any] = ...
+    ) -> tuple[mx.array, Replaced]: ...
 
     def swap(self, record: Any, replaced: Replaced) -> Replaced: ...
 
@@ -60,12 +72,14 @@ class PreparedEdit:
     """Whether it is the dense pass, for tiles would take no less time."""
     bound: Any
     """What the executor made of the tiles; None for an edit that is empty or dense."""
+    statistics: Statistics
+    """Those that its norms take."""
     executor: Executor = field(repr=False)
 
     @cached_property
     def committing(self) -> Any:
         """What it makes of them for commits, once somebody commits."""
-        return self.executor.bind_commit(self.tiling)
+        return self.executor.bind_commit(self.tiling, self.statistics)
 
 
 class Engine:
@@ -137,7 +151,7 @@ class Engine:
         """The dense output on the original; what edits need is kept under `step`, in place of what was there."""
         given = self._checked(inputs)
         self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
-        output, record = self.executor.record(self._with_embeddings(given))
+        output, record = self._record(self._with_embeddings(given))
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
         self.recordings.keep(step, RecordedStep(record, conditions))
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
@@ -146,11 +160,13 @@ class Engine:
         """Makes the edit of `mask`, bool (H, W) or (B, H, W), already dilated, ready to run. Raises `SigeError` for a
         mask that is not the image's size."""
         tiling = self.lowered.tiling(np.asarray(mask, np.bool_))
-        macs = self.lowered.macs(tiling)
-        if macs >= self.policy.dense_from * self.macs > 0:
-            return PreparedEdit(self.lowered, tiling, self.macs, True, None, self.executor)
-        bound = None if tiling.empty else self.executor.bind(tiling)
-        return PreparedEdit(self.lowered, tiling, macs, False, bound, self.executor)
+        statistics, macs = self.policy.statistics_of(tiling.edited), self.lowered.macs(tiling)
+        if statistics == "estimated" and not tiling.empty:
+            macs += self._half.macs
+        if not tiling.empty and macs >= self.policy.dense_from * self.macs:
+            return PreparedEdit(self.lowered, tiling, self.macs, True, None, statistics, self.executor)
+        bound = None if tiling.empty else self.executor.bind(tiling, statistics)
+        return PreparedEdit(self.lowered, tiling, macs, False, bound, statistics, self.executor)
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The output on edited images, from what was recorded under `step`, which stays as it is. On a GPU the array is
@@ -162,7 +178,8 @@ class Engine:
             if prepared.tiling.empty:
                 return self.executor.output(recorded.record)
             if not prepared.dense:
-                return self.executor.edit(prepared.bound, recorded.record, values)
+                given = self._given(prepared, recorded.record, values)
+                return self.executor.edit(prepared.bound, recorded.record, values, given)
             return self._within(prepared, self.executor.run(values), recorded)
 
     def commit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> tuple[mx.array, Change]:
@@ -177,12 +194,13 @@ class Engine:
             if prepared.tiling.empty:
                 output, replaced = self.executor.output(recorded.record), Replaced({}, {}, None)
             elif prepared.dense:
-                output, record = self.executor.record(values)
+                output, record = self._record(values)
                 output = self._within(prepared, output, recorded)
                 self.executor.give_output(record, output)
                 replaced, recorded.record = Replaced(recorded.record.arrays, {}, None), record
             else:
-                output, replaced = self.executor.commit(prepared.committing, recorded.record, values)
+                given = self._given(prepared, recorded.record, values, commit=True)
+                output, replaced = self.executor.commit(prepared.committing, recorded.record, values, given)
             return output, recorded.changed(replaced)
 
     def swap(self, step: Hashable, change: Change) -> Change:
@@ -196,6 +214,35 @@ class Engine:
                     f"this change does not fit step {step!r}: swap the changes made after it first, the last one first"
                 )
             return recorded.changed(self.executor.swap(recorded.record, change.replaced), change.before)
+
+    @cached_property
+    def _half(self) -> "Engine":
+        """This network for images of half the size."""
+        return self.resized(half(self.lowered))
+
+    def _measured(self, values: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]:
+        """The moments of all norms over the images at half the size."""
+        size = self._half.image_size
+        small = {name: shrunk(x, size) if len(x.shape) == 4 else x for name, x in values.items()}
+        return self._half.executor.measure(small)
+
+    def _record(self, values: Mapping[Any, mx.array]) -> tuple[mx.array, Record]:
+        """The dense output and the record, with what estimates begin from if edits make any."""
+        output, record = self.executor.record(values)
+        if "estimated" in self.policy.all_statistics:
+            record.arrays.update({("small", norm): moments for norm, moments in self._measured(values).items()})
+        return output, record
+
+    def _given(
+        self, prepared: PreparedEdit, record: Record, values: Mapping[Any, mx.array], commit: bool = False
+    ) -> Mapping[Any, Any]:
+        """What takes the place of recorded arrays: estimated statistics, if the edit takes them. Of a commit at least
+        what later estimates begin from."""
+        if prepared.statistics == "estimated":
+            return self.executor.estimated(record, self._measured(values))
+        if commit and "estimated" in self.policy.all_statistics:
+            return {("small", norm): moments for norm, moments in self._measured(values).items()}
+        return {}
 
     def _within(self, prepared: PreparedEdit, output: mx.array, recorded: RecordedStep) -> mx.array:
         """The output of a dense pass where an edit is wanted, and the recorded one elsewhere."""

@@ -6,21 +6,28 @@ so it runs what nothing else can run.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
+from sige_mlx.engine import statistics
 from sige_mlx.engine.changes import Replaced
 from sige_mlx.engine.recordings import Record
+from sige_mlx.engine.statistics import Doubles
 from sige_mlx.graph.fusion.views import is_view
-from sige_mlx.graph.ir import Input
+from sige_mlx.graph.ir import Input, Node
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import Statistics
 from sige_mlx.graph.regions import Region
 from sige_mlx.graph.tiling import Tiling
-from sige_mlx.nn.ops import Norm
+from sige_mlx.nn.ops import Norm, SampleNorm
 
 Arrays = Mapping[str, mx.array]
+
+NOTHING: Mapping[Any, Any] = {}
 
 
 class ReferenceExecutor:
@@ -49,21 +56,41 @@ class ReferenceExecutor:
         return self.graph.run(inputs, self.params)[self.graph.output]
 
     def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Record]:
-        """The dense output, and every node's value on the original, by its index."""
+        """The dense output, and every node's value on the original, by its index; and the moments that estimates move,
+        if edits make any."""
         values = self.graph.run(inputs, self.params)
         mx.eval(values)
-        return values[self.graph.output], Record(dict(enumerate(values)))
+        record = Record(dict(enumerate(values)))
+        if "estimated" in self.lowered.policy.all_statistics:
+            record.arrays.update({("moments", i): _moments(node, values) for i, node in self._norms.items()})
+        return values[self.graph.output], record
+
+    @property
+    def _norms(self) -> dict[int, Node]:
+        """The nodes of norms that take statistics."""
+        return {i: node for i, node in enumerate(self.graph.nodes) if isinstance(node.op, SampleNorm)}
 
     def holds(self, nbytes: int) -> None:
         """Recordings are where MLX puts them."""
 
-    def bind_commit(self, tiling: Tiling) -> Tiling:
-        """Nothing to bind."""
-        return tiling
+    def measure(self, inputs: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]:
+        """The moments of all norms, by their nodes."""
+        values = self.graph.run(inputs, self.params)
+        return {i: _moments(node, values) for i, node in self._norms.items()}
 
-    def bind(self, tiling: Tiling) -> Tiling:
+    def estimated(self, record: Record, measured: Mapping[Any, Doubles]) -> Mapping[Any, Any]:
+        """Estimated moments of the norms that take recorded ones, in the place of these, and what was measured."""
+        given: dict[Any, Any] = {("small", i): moments for i, moments in measured.items()}
+        for i, after in measured.items():
+            moments, before = record.arrays["moments", i], record.arrays["small", i]
+            given["moments", i] = statistics.estimated(moments, before, after, self._norms[i].op.eps)
+        return given
+
+    def bind(self, tiling: Tiling, statistics: Statistics) -> "Described":
         """Nothing to bind: an edit is run as it is described."""
-        return tiling
+        return Described(tiling, self.lowered.regions_of(statistics).fresh)
+
+    bind_commit = bind
 
     def output(self, record: Record) -> mx.array:
         """The recorded output."""
@@ -73,30 +100,59 @@ class ReferenceExecutor:
         """Gives a record another output."""
         record.arrays[self.graph.output] = output
 
-    def edit(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> mx.array:
+    def edit(
+        self,
+        edit: "Described",
+        record: Record,
+        inputs: Mapping[Any, mx.array],
+        given: Mapping[Any, Any] = NOTHING,
+    ) -> mx.array:
         """The output for edited inputs."""
-        return self._edited(tiling, record, inputs)[self.graph.output]
+        return self._edited(edit, record, inputs, given)[self.graph.output]
 
-    def commit(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Replaced]:
+    def commit(
+        self,
+        edit: "Described",
+        record: Record,
+        inputs: Mapping[Any, mx.array],
+        given: Mapping[Any, Any] = NOTHING,
+    ) -> tuple[mx.array, Replaced]:
         """The output for edited inputs, and the values that their own have replaced in the record. Recorded statistics
-        are taken of recorded values, so they follow."""
-        values = self._edited(tiling, record, inputs)
+        are taken of recorded values, so they follow; others that are in the record move as those do."""
+        values = self._edited(edit, record, inputs, given)
         mx.eval(values)
-        return values[self.graph.output], self.swap(record, Replaced(dict(enumerate(values)), {}, tiling))
+        renewed = dict(given)
+        for (what, i) in (key for key in record.arrays if isinstance(key, tuple)):
+            if what == "moments" and (what, i) not in given:
+                node, moments = self.graph.nodes[i], record.arrays[what, i]
+                renewed[what, i] = moments + _moments(node, values) - _moments(node, record.arrays)
+        return values[self.graph.output], self.swap(record, Replaced({**dict(enumerate(values)), **renewed}, {}, None))
 
     def swap(self, record: Record, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
         before = {key: record.arrays[key] for key in replaced.arrays}
         record.arrays.update(replaced.arrays)
-        return Replaced(before, {}, replaced.tiling)
+        return Replaced(before, {}, None)
 
-    def _edited(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> list[mx.array]:
+    def _affine(
+        self, node: Node, record: Record, given: Mapping[Any, Any], params: Arrays
+    ) -> tuple[mx.array, mx.array]:
+        """A norm by moments that are given or in the record, else by those of the recorded value."""
+        moments = given.get(("moments", node.index), record.arrays.get(("moments", node.index)))
+        recorded = record.arrays[node.inputs[0]]
+        if moments is None or not isinstance(node.op, SampleNorm):
+            return node.op.affine(recorded, params)
+        return node.op.affine_of(mx.array(moments, dtype=recorded.dtype), node.shape[-1], params)
+
+    def _edited(
+        self, edit: "Described", record: Record, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any]
+    ) -> list[mx.array]:
         """Every node's value for edited inputs: active tiles anew, all other pixels as recorded.
 
         Operations that only say how a value is read, such as norms and concatenations, follow from the pixels below
         them, so they are in no region of their own.
         """
-        fresh, fixed = self.lowered.regions.fresh, [not seen for seen in self.graph.sees_image()]
+        fixed = [not seen for seen in self.graph.sees_image()]
         values: list[mx.array] = []
         for node in self.graph.nodes:
             recorded = record.arrays[node.index]
@@ -107,14 +163,28 @@ class ReferenceExecutor:
                 values.append(recorded)
                 continue
             read = [values[i] for i in node.inputs]
-            given = {name: self.params[path] for name, path in node.params.items()}
-            if isinstance(node.op, Norm) and node.index not in fresh:
-                scale, shift = node.op.affine(record.arrays[node.inputs[0]], given)
+            params = {name: self.params[path] for name, path in node.params.items()}
+            if isinstance(node.op, Norm) and node.index not in edit.fresh:
+                scale, shift = self._affine(node, record, given, params)
                 value = read[0] * scale + shift
             else:
-                value = node.op(read, given)
+                value = node.op(read, params)
             if node.index in self._in_tiles:
-                active = mx.array(tiling.at((node.shape[1], node.shape[2])).pixels())
+                active = mx.array(edit.tiling.at((node.shape[1], node.shape[2])).pixels())
                 value = mx.where(active[..., None], value, recorded)
             values.append(value)
         return values
+
+
+@dataclass(frozen=True)
+class Described:
+    """An edit: its tiles, and the norms that take statistics of what they are given."""
+
+    tiling: Tiling
+    fresh: frozenset[int]
+
+
+def _moments(node: Node, values: Any) -> Doubles:
+    """The moments of what a norm is given, among all nodes' values."""
+    assert isinstance(node.op, SampleNorm)
+    return np.asarray(node.op.moments(values[node.inputs[0]]), np.float64)

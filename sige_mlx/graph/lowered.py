@@ -13,7 +13,7 @@ from sige_mlx.errors import SigeError
 from sige_mlx.graph.fusion import Embedding, FusedEmbedding, FusedNorm, Groups, fuse, joined
 from sige_mlx.graph.ir import Graph, Node
 from sige_mlx.graph.lowering import lower
-from sige_mlx.graph.policy import EditPolicy
+from sige_mlx.graph.policy import EditPolicy, Statistics
 from sige_mlx.graph.program import Buffer, Counts, Program
 from sige_mlx.graph.regions import Region, Regions, regions, whole
 from sige_mlx.graph.tiling import Size, Tiling, tiling
@@ -50,8 +50,12 @@ class Lowered:
 
     @cached_property
     def regions(self) -> Regions:
-        """They say what edits recompute."""
-        return regions(self.graph, self._apart, self.policy)
+        """They say what edits recompute, with the statistics that edits take which are not large."""
+        return self.regions_of(self.policy.statistics)
+
+    def regions_of(self, statistics: Statistics) -> Regions:
+        """Returns what edits with these statistics recompute. Only whose norms are fresh depends on them."""
+        return regions(self.graph, self._apart, self.policy, statistics)
 
     @cached_property
     def _whole(self) -> Regions:
@@ -65,36 +69,57 @@ class Lowered:
     @cached_property
     def recording(self) -> Program:
         """It is a dense pass that keeps what any edit may read. Which arrays these are does not depend on the mask."""
-        return lower(self.graph, self.groups, self._whole, self.tile, [*self.edit.recorded, *self._renewing])
+        return lower(self.graph, self.groups, self._whole, self.tile, [*self._read, *self._renewing])
 
     @cached_property
+    def measuring(self) -> Program:
+        """It is a dense pass that keeps the moments of all norms and nothing else."""
+        norms = (op.value for op in self.groups.ops if isinstance(op, FusedNorm))
+        return lower(self.graph, self.groups, self._whole, self.tile, [("moments", norm) for norm in norms])
+
+    @cached_property
+    def edits(self) -> Mapping[Statistics, Program]:
+        """Every edit runs one of these programs, that of the statistics that it takes. Estimated statistics are given
+        to the program of recorded ones."""
+        return {s: lower(self.graph, self.groups, self.regions_of(s), self.tile) for s in self.policy.all_statistics}
+
+    @property
     def edit(self) -> Program:
-        """Every edit runs this program."""
-        return lower(self.graph, self.groups, self.regions, self.tile)
+        """Edits run this program that are not large."""
+        return self.edits[self.policy.statistics]
 
     @cached_property
-    def commit(self) -> Program:
-        """It is an edit that gives the caller what will take the place of recorded arrays, in tiles: all that edits
-        read and that depends on the image. Of what norms with recorded statistics normalise it gives the sums of tiles,
-        or where a value is computed whole, those of all."""
-        tiles = [key for key in self.edit.recorded if self.regions.of.get(key[1]) is Region.TILES]
-        sums = [("sums", value) for norm in self.renewed for value in norm.parts]
-        return lower(self.graph, self.groups, self.regions, self.tile, commits=[*tiles, *sums])
+    def _read(self) -> Mapping[Any, Buffer]:
+        """Edits read these of the record."""
+        return {key: buffer for edit in self.edits.values() for key, buffer in edit.recorded.items()}
+
+    @cached_property
+    def commits(self) -> Mapping[Statistics, Program]:
+        """These are edits that give the caller what will take the place of recorded arrays, in tiles: all that edits
+        read and that depends on the image. Of what norms with recorded statistics normalise they give the sums of
+        tiles, or where a value is computed whole, those of all."""
+        tiles = [key for key in self._read if self.regions.of.get(key[1]) is Region.TILES]
+        keys = [*tiles, *(("sums", value) for norm in self.renewed for value in norm.parts)]
+        return {
+            s: lower(self.graph, self.groups, self.regions_of(s), self.tile, commits=keys)
+            for s in self.policy.all_statistics
+        }
 
     @cached_property
     def renewed(self) -> tuple[FusedNorm, ...]:
         """A commit renews the statistics of these norms, which are recorded and depend on the image."""
-        sees, recorded = self.graph.sees_image(), self.edit.recorded
+        sees, recorded = self.graph.sees_image(), self._read
         norms = (op for op in self.groups.ops if isinstance(op, FusedNorm))
-        return tuple(op for op in norms if sees[op.norm] and ("scale", op.value) in recorded)
+        kept = (op for op in norms if any((what, op.value) in recorded for what in ("scale", "moments")))
+        return tuple(op for op in kept if sees[op.norm])
 
     @cached_property
     def _renewing(self) -> list[Any]:
         """These are recorded for commits alone: what statistics are made of, and the sums of tiles that are not
         recorded themselves."""
-        keys = [(what, norm.value) for norm in self.renewed for what in ("moments", "gain")]
+        keys = [(what, norm.value) for norm in self.renewed for what in ("scale", "shift", "moments", "gain")]
         parts = dict.fromkeys(value for norm in self.renewed for value in norm.parts)
-        return keys + [("sums", value) for value in parts if ("value", value) not in self.edit.recorded]
+        return keys + [("sums", value) for value in parts if ("value", value) not in self._read]
 
     @property
     def planes(self) -> list[Size]:

@@ -232,6 +232,9 @@ class Norm:
     sums: tuple[Slot, ...]
     tiles: tuple[int, ...]
     c: tuple[int, ...]
+    recorded: Slot
+    before: tuple[Slot, ...]
+    grid: Slot
     weight: Slot
     bias: Slot
     mod: Slot

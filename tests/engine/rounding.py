@@ -173,7 +173,8 @@ def _run(
     executor.graph = graph
     with mx.stream(mx.cpu), _convolutions_in_float64():
         dense, record = executor.record(inputs)
-        outputs = [executor.commit(tiling, record, of)[0] for tiling, of in zip(tilings, changes, strict=True)]
+        bound = [executor.bind_commit(t, lowered.policy.statistics_of(t.edited)) for t in tilings]
+        outputs = [executor.commit(edit, record, of)[0] for edit, of in zip(bound, changes, strict=True)]
         return [np.asarray(output) for output in (dense, *outputs[-1:])]
 
 

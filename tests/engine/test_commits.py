@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.policy import Output
+from sige_mlx.graph.policy import STATISTICS, Output, Statistics
 from tests.engine.compare import EVERYWHERE, edited, image
 from tests.engine.rounding import exact
 from tests.graph.networks import RandomUNet, Spec, masks, specs
@@ -21,12 +21,12 @@ SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("attention", 0), ("up", 7))
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 @settings(max_examples=8)
-@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.booleans())
+@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.sampled_from(STATISTICS))
 def test_undone_commits_leave_no_trace(
-    device: str, data: st.DataObject, spec: Spec, output: Output, fresh: bool
+    device: str, data: st.DataObject, spec: Spec, output: Output, statistics: Statistics
 ) -> None:
     """Whatever is committed and swapped back, edits give the bits that they gave before; so do those done again."""
-    engine = Engine(RandomUNet(spec), device, policy(8, output, fresh))
+    engine = Engine(RandomUNet(spec), device, policy(8, output, statistics))
     inputs = image(engine)
     engine.record(**inputs)
     one, other, probe = (data.draw(masks(spec.height, spec.width)) for _ in range(3))
@@ -53,12 +53,12 @@ def test_undone_commits_leave_no_trace(
 
 
 @settings(max_examples=8)
-@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.booleans())
+@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.sampled_from(["recorded", "fresh head", "followed"]))
 def test_edits_after_commits_are_right_to_rounding(
-    data: st.DataObject, spec: Spec, output: Output, fresh: bool
+    data: st.DataObject, spec: Spec, output: Output, statistics: Statistics
 ) -> None:
     """The native engine and the reference compute what commits mean, one after the other and an edit after them."""
-    engines = [Engine(RandomUNet(spec), device, policy(8, output, fresh)) for device in EVERYWHERE]
+    engines = [Engine(RandomUNet(spec), device, policy(8, output, statistics)) for device in EVERYWHERE]
     inputs = current = image(engines[0])
     for engine in engines:
         engine.record(**inputs)

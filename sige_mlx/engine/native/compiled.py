@@ -35,6 +35,10 @@ class NativeRecord(Record):
         """Each array begins at this address. To ask NumPy for it takes longer than all else that is done for an op."""
         return {key: a.ctypes.data for key, a in self.arrays.items()}
 
+    def with_given(self, given: Mapping[Any, Array]) -> "NativeRecord":
+        """Returns the record with other arrays in the place of some."""
+        return NativeRecord({**self.arrays, **given}) if given else self
+
 
 class Compiled:
     """The library has checked this program, its scratch arrays have offsets, and its weights are found. Raises

@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.engine.changes import Replaced, commit, swap
+from sige_mlx.engine.estimates import estimated
 from sige_mlx.engine.native.compiled import NOTHING, Bound, Compiled, NativeRecord
 from sige_mlx.engine.native.pool import Pool
 from sige_mlx.engine.native.weights import PackedWeights
+from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Floats, Loader
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import Statistics
 from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Tiling
 
@@ -29,6 +32,7 @@ class NativeExecutor:
         self.lowered = lowered
         self.pool = Pool(threads)
         self.weights = PackedWeights(lowered.groups, lowered.dense, load)
+        self._programs: dict[int, Compiled] = {}
 
     @property
     def threads(self) -> int:
@@ -51,6 +55,16 @@ class NativeExecutor:
         arrays["value", self.lowered.graph.output] = output
         return mx.array(output), NativeRecord(arrays)
 
+    def measure(self, inputs: Inputs) -> Mapping[Any, Doubles]:
+        """Returns the moments of all norms, and keeps nothing."""
+        arrays = {key: np.empty(b.shape, b.dtype) for key, b in self.lowered.measuring.recorded.items()}
+        self._run(self._measuring, inputs, NativeRecord(arrays))
+        return {norm: moments for (_, norm), moments in arrays.items()}
+
+    def estimated(self, record: NativeRecord, measured: Mapping[Any, Doubles]) -> Mapping[Any, Any]:
+        """Returns estimated statistics in the place of recorded ones."""
+        return estimated(self.lowered, record.arrays, measured)
+
     def output(self, record: NativeRecord) -> mx.array:
         """Returns the recorded output."""
         return mx.array(record.arrays["value", self.lowered.graph.output])
@@ -62,27 +76,29 @@ class NativeExecutor:
     def holds(self, nbytes: int) -> None:
         """Recordings are the process's own memory."""
 
-    def bind(self, tiling: Tiling) -> Bound:
-        """Binds the program of edits to the tiles of one."""
-        return self._edit.bind(tiling)
+    def bind(self, tiling: Tiling, statistics: Statistics) -> Bound:
+        """Binds the program of edits with these statistics to the tiles of one."""
+        return self._compiled(self.lowered.edits[statistics]).bind(tiling)
 
-    def edit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> mx.array:
+    def edit(self, bound: Bound, record: NativeRecord, inputs: Inputs, given: Mapping[Any, Any] = NOTHING) -> mx.array:
         """Returns the output for edited inputs."""
-        return mx.array(self._run(bound, inputs, record))
+        return mx.array(self._run(bound, inputs, record.with_given(given)))
 
-    def bind_commit(self, tiling: Tiling) -> Bound:
-        """Binds the program of commits to the tiles of an edit."""
-        return self._commit.bind(tiling)
+    def bind_commit(self, tiling: Tiling, statistics: Statistics) -> Bound:
+        """Binds the program of commits with these statistics to the tiles of an edit."""
+        return self._compiled(self.lowered.commits[statistics]).bind(tiling)
 
-    def commit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> tuple[mx.array, Replaced]:
+    def commit(
+        self, bound: Bound, record: NativeRecord, inputs: Inputs, given: Mapping[Any, Any] = NOTHING
+    ) -> tuple[mx.array, Replaced]:
         """Returns the output for edited inputs, and what it has replaced in the record, which is theirs now."""
         committed: dict[Any, Floats] = {}
-        assert bound.tiling is not None
         for key, buffer in bound.compiled.committed.items():
+            assert bound.tiling is not None
             tiles = () if buffer.tiles is None else (len(bound.tiling.at(buffer.tiles)),)
             committed[key] = np.empty((*tiles, *buffer.shape), np.float32)
-        output = self._run(bound, inputs, record, committed=committed)
-        return mx.array(output), commit(self.lowered, bound.tiling, record.arrays, committed, output)
+        output = self._run(bound, inputs, record.with_given(given), committed=committed)
+        return mx.array(output), commit(self.lowered, bound.tiling, record.arrays, committed, output, given)
 
     def swap(self, record: NativeRecord, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
@@ -106,12 +122,14 @@ class NativeExecutor:
         return Compiled(self.lowered.recording, self.pool, self.weights).bind()
 
     @cached_property
-    def _edit(self) -> Compiled:
-        return Compiled(self.lowered.edit, self.pool, self.weights)
+    def _measuring(self) -> Bound:
+        return Compiled(self.lowered.measuring, self.pool, self.weights).bind()
 
-    @cached_property
-    def _commit(self) -> Compiled:
-        return Compiled(self.lowered.commit, self.pool, self.weights)
+    def _compiled(self, program: Program) -> Compiled:
+        """Compiles a program in tiles once."""
+        if id(program) not in self._programs:
+            self._programs[id(program)] = Compiled(program, self.pool, self.weights)
+        return self._programs[id(program)]
 
     def _empty_output(self) -> Floats:
         return np.empty(self.lowered.graph.nodes[self.lowered.graph.output].shape, np.float32)

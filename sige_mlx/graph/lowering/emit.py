@@ -52,6 +52,8 @@ class _Emitting:
         self.sums: dict[int, Slot] = {}
         """Norms take statistics of these sums of values by tile; in `partial` they are of recomputed tiles only."""
         self.partial: set[int] = set()
+        self.completed: dict[int, Slot] = {}
+        self.before: dict[int, Slot] = {}
         self.pasted: dict[int, Slot] = {}
         self.later: list[Form] = []
         """Forms of the blocks of a value that do not fit among the outputs of the convolution that computes it."""
@@ -198,34 +200,51 @@ class _Emitting:
         return sums
 
     def norm(self, norm: FusedNorm) -> None:
-        """Appends the op that takes statistics, then those that write the blocks that waited for them."""
-        for value in norm.parts:
-            self.complete_sums(value)
+        """Appends the op that takes statistics, then those that write the blocks that waited for them. Where all that
+        it normalises is in tiles, statistics follow the recorded ones."""
         n, h, w, _ = self.graph.nodes[norm.parts[0]].shape
         c = tuple(self.graph.nodes[v].shape[-1] for v in norm.parts)
-        sums, tiles = tuple(self.sums[v] for v in norm.parts), (self.storage.tiles_in((h, w)),) * len(c)
+        recorded, before, grid = NONE, tuple(NONE for _ in c), NONE
+        if self.partial.issuperset(norm.parts):
+            recorded = self.storage.recorded("moments", norm.value, (n, 2, norm.groups))
+            sums, before = (tuple(map(of, norm.parts)) for of in (self.sums.__getitem__, self.recorded_sums))
+            grid = self.storage.grid(n, (h, w))
+        else:
+            sums = tuple(map(self.whole_sums, norm.parts))
+        tiles = (self.storage.tiles_in((h, w)),) * len(c)
         weight, bias = (
             NONE if name is None else self.build.slot(Kind.PARAM, name, (sum(c),)) for name in (norm.weight, norm.bias)
         )
         film, affine = NONE if norm.film is None else self.whole(norm.film), self.norm_slots(norm.value)
-        kept = self.kept_statistics(norm)
-        op = p.Norm(n, h * w, norm.groups, sums, tiles, c, weight, bias, film, *affine, *kept, norm.eps)
+        kept, taken = self.kept_statistics(norm), (sums, tiles, c, recorded, before, grid)
+        op = p.Norm(n, h * w, norm.groups, *taken, weight, bias, film, *affine, *kept, norm.eps)
         self.build.emit(op, self.name(norm.norm))
         for value in norm.parts:
             self.rewrite_blocks(value, [f for f in self.forms.of(value) if f.norm == norm.value], norm.value)
 
-    def complete_sums(self, value: int) -> None:
-        """Pastes the sums of recomputed tiles over the recorded ones, as an image of one pixel a tile."""
-        if value not in self.partial:
-            return
-        self.partial.remove(value)
-        n, h, w, c = self.graph.nodes[value].shape
-        shape = (n * self.storage.tiles_in((h, w)), 2, c)
-        gh, gw = -(-h // self.storage.tile), -(-w // self.storage.tile)
-        recorded = self.storage.recorded("sums", value, shape)
-        sums = p.Tensor(n, gh, gw, 2 * c, 1, recorded, self.sums[value], self.storage.grid(n, (h, w)))
-        self.sums[value] = self.build.scratch(*shape)
-        self.build.emit(p.Paste(sums, self.sums[value]), self.name(value))
+    def whole_sums(self, value: int) -> Slot:
+        """Returns the slot of the sums of all tiles of a value. Those of recomputed tiles are pasted over the recorded
+        ones, as an image of one pixel a tile."""
+        if value in self.partial and value not in self.completed:
+            n, h, w, c = self.graph.nodes[value].shape
+            shape = (n * self.storage.tiles_in((h, w)), 2, c)
+            gh, gw = -(-h // self.storage.tile), -(-w // self.storage.tile)
+            recorded = self.storage.recorded("sums", value, shape)
+            sums = p.Tensor(n, gh, gw, 2 * c, 1, recorded, self.sums[value], self.storage.grid(n, (h, w)))
+            self.completed[value] = self.build.scratch(*shape)
+            self.build.emit(p.Paste(sums, self.completed[value]), self.name(value))
+        return self.completed.get(value, self.sums[value])
+
+    def recorded_sums(self, value: int) -> Slot:
+        """Returns the slot of the sums of the recorded tiles that a value has been recomputed in."""
+        if value not in self.before:
+            n, h, w, c = self.storage.shape(value)
+            domain, sums = self.storage.active(value), self.build.scratch(2, c, tiles=(h, w))
+            recorded = p.Tensor(n, h, w, c, self.storage.tile, self.storage.recorded_form(RAW, value))
+            source = p.Source(recorded, 1, 1, 1, 0, 0)
+            self.build.emit(p.Depthwise(domain, c, NONE, NONE, sums, None, 0, source, ()), self.name(value))
+            self.before[value] = sums
+        return self.before[value]
 
     def rewrite_blocks(self, value: int, forms: Sequence[Form], node: int) -> None:
         """Writes raw blocks, if the value has blocks, again in other forms."""
