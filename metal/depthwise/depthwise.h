@@ -1,5 +1,5 @@
 // The depthwise convolution serves whatever takes every channel by itself: pooling, upsampling, a normalisation on its
-// own, a sum of two planes.
+// own, a sum of two planes. A 1x1 one without a weight gathers tiles, or scatters them where every pixel is written.
 //
 // A threadgroup computes BM pixels, of as many whole tiles as fit, by BC channels: windows -> threadgroup memory
 // (../windows.h), the weighted sum of the taps, the epilogue (../epilogue.h).
