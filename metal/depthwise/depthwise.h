@@ -31,9 +31,7 @@ template <typename T, int BM, int BC, int PIXELS, bool VEC> struct Depthwise {
           thread_index(thread_index_) {}
 
     /// Says whether no tile is this threadgroup's: what fills a list up stands at its end.
-    METAL_FUNC bool idle(const device int *list) const {
-        return tile_of(p->epilogue.out, list, first_tile).absent();
-    }
+    METAL_FUNC bool idle(const device int *list) const { return tile_of(p->epilogue.out, list, first_tile).absent(); }
 
     /// Loads the windows, sums up the taps, and runs the epilogue.
     METAL_FUNC Finish run(const device int *list, SourceArrays<T> arrays, const device T *weight,
