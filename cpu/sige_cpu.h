@@ -33,7 +33,7 @@ extern "C" {
 
 /* This is raised whenever a struct or function below changes. The caller compares it, and sizeof(sige_op), with what it
  * was built for. */
-#define SIGE_ABI 5
+#define SIGE_ABI 6
 
 enum { SIGE_NONE = -1 };       /* a slot that is not there */
 enum { SIGE_MAX_SOURCES = 4 }; /* sources of one convolution or normalisation */
@@ -159,7 +159,10 @@ typedef struct sige_depthwise {
 /* Group normalisation becomes an affine map per image and channel, from the sums that convolutions wrote:
  *   scale = weight / sqrt(var + eps),   shift = bias - mean * scale,
  * where the biased variance is taken over `pixels` pixels and the channels of a group. Sources are concatenated along
- * channels. With `mod`, s then t, the map is followed by another: scale (1 + s), shift (1 + s) + t. */
+ * channels. With `mod`, s then t, the map is followed by another: scale (1 + s), shift (1 + s) + t.
+ *
+ * What the map is made of can be kept, so that other statistics make another map: `moments` are mean and variance of
+ * the groups, `gain` is what they meet, weight (1 + s), then bias (1 + s) + t. */
 typedef struct sige_norm {
     int32_t n, pixels, groups;
     int32_t n_sources;
@@ -169,6 +172,8 @@ typedef struct sige_norm {
     int32_t weight, bias; /* slots of float[sum of c]; SIGE_NONE: 1, 0 */
     int32_t mod;          /* slot of float[n][2][sum of c] or SIGE_NONE */
     int32_t scale, shift; /* slots of float[n][sum of c] */
+    int32_t moments;      /* slot of double[n][2][groups] or SIGE_NONE */
+    int32_t gain;         /* slot of double[n][2][sum of c] or SIGE_NONE */
     float eps;
 } sige_norm;
 

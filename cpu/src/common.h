@@ -10,6 +10,10 @@
 
 static inline float *sige_slot(void *const *slots, int32_t slot) { return slot == SIGE_NONE ? NULL : slots[slot]; }
 
+static inline double *sige_slot_of_doubles(void *const *slots, int32_t slot) {
+    return slot == SIGE_NONE ? NULL : slots[slot];
+}
+
 static inline int64_t sige_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int sige_min(int a, int b) { return a < b ? a : b; }
 static inline int sige_max(int a, int b) { return a > b ? a : b; }

@@ -43,6 +43,8 @@ static const char *check(const sige_op *of, const sige_checker *k) {
     REQUIRE(sige_has_or_none(k, op->weight) && sige_has_or_none(k, op->bias) && sige_has_or_none(k, op->mod),
             "weight, bias and mod must be slots or SIGE_NONE");
     REQUIRE(sige_has(k, op->scale) && sige_has(k, op->shift), "scale and shift must be slots");
+    REQUIRE(sige_has_or_none(k, op->moments) && sige_has_or_none(k, op->gain),
+            "moments and gain must be slots or SIGE_NONE");
     REQUIRE(op->eps >= 0, "eps must not be negative");
     return NULL;
 }
@@ -72,7 +74,8 @@ static void add_slice(void *context, int64_t item, int thread) {
     }
 }
 
-static void finish_group(const norm_job *j, int64_t image, int first, int width) {
+static void finish_group(const norm_job *j, int64_t image, int group, int width) {
+    const int first = group * width;
     double sum = 0, squares = 0;
     for (int slice = 0; slice < j->slices; slice++) {
         const double *s = j->sums + (image * j->slices + slice) * 2 * j->channels + first;
@@ -82,20 +85,25 @@ static void finish_group(const norm_job *j, int64_t image, int first, int width)
     const double count = (double)j->op->pixels * width, mean = sum / count;
     const double variance = fmax(squares / count - mean * mean, 0.0);
     const double inverse = 1.0 / sqrt(variance + (double)j->op->eps);
+    double *moments = sige_slot_of_doubles(j->slots, j->op->moments);
+    if (moments) {
+        moments += 2 * image * j->op->groups + group;
+        moments[0] = mean, moments[j->op->groups] = variance;
+    }
     const float *weight = sige_slot(j->slots, j->op->weight), *bias = sige_slot(j->slots, j->op->bias);
     const float *mod = sige_slot(j->slots, j->op->mod);
+    double *gain = sige_slot_of_doubles(j->slots, j->op->gain);
     float *scale = (float *)j->slots[j->op->scale] + image * j->channels;
     float *shift = (float *)j->slots[j->op->shift] + image * j->channels;
     for (int k = first; k < first + width; k++) {
-        double a = weight ? (double)weight[k] * inverse : inverse;
-        double b = (bias ? (double)bias[k] : 0) - mean * a;
-        if (mod) {
-            const double s = 1 + (double)mod[2 * image * j->channels + k];
-            a *= s;
-            b = b * s + (double)mod[(2 * image + 1) * j->channels + k];
-        }
-        scale[k] = (float)a;
-        shift[k] = (float)b;
+        const int64_t s = 2 * image * j->channels + k, t = s + j->channels; /* of two rows of channels */
+        const double factor = mod ? 1 + (double)mod[s] : 1;
+        const double a = (weight ? (double)weight[k] : 1) * factor;
+        const double b = (bias ? (double)bias[k] : 0) * factor + (mod ? (double)mod[t] : 0);
+        if (gain)
+            gain[s] = a, gain[t] = b;
+        scale[k] = (float)(a * inverse);
+        shift[k] = (float)(b - mean * (a * inverse));
     }
 }
 
@@ -109,7 +117,7 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     const int width = j.channels / op->groups;
     for (int image = 0; image < op->n; image++)
         for (int g = 0; g < op->groups; g++)
-            finish_group(&j, image, g * width, width);
+            finish_group(&j, image, g, width);
 }
 
 const sige_op_type SIGE_OP_TYPE(norm) = {.check = check, .plan = plan, .run = run};

@@ -26,7 +26,9 @@ static void random_norm(void) {
     m->weight = pick(0, 2) ? floats(&s, total) : SIGE_NONE, m->bias = pick(0, 2) ? floats(&s, total) : SIGE_NONE;
     m->mod = pick(0, 1) ? floats(&s, m->n * 2 * total) : SIGE_NONE;
     m->scale = zeros(&s, m->n * total), m->shift = zeros(&s, m->n * total);
-    run_everywhere(&op, &s, (int[]){m->scale, m->shift}, 2);
+    m->moments = pick(0, 1) ? zeros(&s, m->n * 4 * m->groups) : SIGE_NONE; /* a double takes two floats */
+    m->gain = m->moments == SIGE_NONE ? SIGE_NONE : zeros(&s, m->n * 4 * total);
+    run_everywhere(&op, &s, (int[]){m->scale, m->shift, m->moments, m->gain}, m->gain == SIGE_NONE ? 2 : 4);
     double *sums = doubles(2 * total), *scale = doubles(m->n * total), *shift = doubles(m->n * total);
     for (int image = 0; image < m->n; image++) {
         memset(sums, 0, 2 * (size_t)total * sizeof *sums);
@@ -51,6 +53,16 @@ static void random_norm(void) {
     }
     double a = difference(at(&s, m->scale), scale, m->n * total), b = difference(at(&s, m->shift), shift, m->n * total);
     CHECK(a < 1e-6 && b < 1e-6, "%g, %g", a, b);
+    for (int i = 0; m->gain != SIGE_NONE && i < m->n * total; i++) { /* the map is what moments and gain make */
+        const int image = i / total, c = i % total;
+        const double *moments = (double *)s.data[m->moments] + image * 2 * m->groups + c / (total / m->groups);
+        const double *gain = (double *)s.data[m->gain] + image * 2 * total + c;
+        const double of_scale = gain[0] / sqrt(moments[m->groups] + (double)m->eps);
+        const double of_shift = gain[total] - moments[0] * of_scale;
+        CHECK(at(&s, m->scale)[i] == (float)of_scale, "%g, %g", (double)at(&s, m->scale)[i], of_scale);
+        CHECK(fabs((double)at(&s, m->shift)[i] - of_shift) <= 1e-6 * (fabs(of_shift) + fabs(gain[total])), "%g, %g",
+              (double)at(&s, m->shift)[i], of_shift);
+    }
     free(sums), free(scale), free(shift);
     release(&s);
 }

@@ -131,7 +131,15 @@ static void malformed_convs(sige_pool *pool) {
 static void malformed_others(sige_pool *pool) {
     slots s = {.n = 0};
     sige_op whole = sound(&s, 0);
-    sige_norm norm = {.n = 1, .pixels = 4, .groups = 2, .n_sources = 1, .tiles = {1}, .c = {4}, .eps = 1e-6f};
+    sige_norm norm = {.moments = SIGE_NONE,
+                      .gain = SIGE_NONE,
+                      .n = 1,
+                      .pixels = 4,
+                      .groups = 2,
+                      .n_sources = 1,
+                      .tiles = {1},
+                      .c = {4},
+                      .eps = 1e-6f};
 #define NORM(change) REFUSED(op = (sige_op){.kind = SIGE_NORM, .u.norm = norm}; sige_norm *m = &op.u.norm; change)
     NORM(m->groups = 3);
     NORM(m->groups = 0);
@@ -139,6 +147,8 @@ static void malformed_others(sige_pool *pool) {
     NORM(m->tiles[0] = 0);
     NORM(m->scale = 5);
     NORM(m->mod = 5);
+    NORM(m->moments = 5);
+    NORM(m->gain = -2);
     NORM(m->weight = -2);
     NORM(m->sums[0] = SIGE_NONE);
     NORM(m->eps = -1);

@@ -1,5 +1,6 @@
 """Executors of lowered networks, and the engine that records originals and recomputes edits."""
 
+from sige_mlx.engine.changes import Change
 from sige_mlx.engine.engine import DEVICES, Engine, PreparedEdit
 
-__all__ = ["DEVICES", "Engine", "PreparedEdit"]
+__all__ = ["DEVICES", "Change", "Engine", "PreparedEdit"]

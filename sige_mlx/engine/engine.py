@@ -1,7 +1,8 @@
 """The engine: run a network, record it on an image, and recompute edits of that image."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import mlx.core as mx
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.arguments import whole
+from sige_mlx.engine.changes import Change, Replaced
 from sige_mlx.engine.recordings import Holder, Record, RecordedStep, Recordings
 from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
@@ -25,7 +27,7 @@ DEVICES = ("cpu", "gpu", "reference")
 
 class Executor(Holder, Protocol):
     """One way to run a network. Inputs are those of its graph by name, and embeddings by themselves; `bind` makes the
-    tiles of an edit ready, `edit` takes what it gives."""
+    tiles of an edit ready, `edit` takes what it gives, as `commit` takes what `bind_commit` gives."""
 
     def run(self, inputs: Mapping[Any, mx.array]) -> mx.array: ...
 
@@ -34,6 +36,16 @@ class Executor(Holder, Protocol):
     def bind(self, tiling: Tiling) -> Any: ...
 
     def edit(self, bound: Any, record: Any, inputs: Mapping[Any, mx.array]) -> mx.array: ...
+
+    def output(self, record: Any) -> mx.array: ...
+
+    def give_output(self, record: Any, output: mx.array) -> None: ...
+
+    def bind_commit(self, tiling: Tiling) -> Any: ...
+
+    def commit(self, bound: Any, record: Any, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Replaced]: ...
+
+    def swap(self, record: Any, replaced: Replaced) -> Replaced: ...
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,12 @@ class PreparedEdit:
     """Whether it is the dense pass, for tiles would take no less time."""
     bound: Any
     """What the executor made of the tiles; None for an edit that is empty or dense."""
+    executor: Executor = field(repr=False)
+
+    @cached_property
+    def committing(self) -> Any:
+        """What it makes of them for commits, once somebody commits."""
+        return self.executor.bind_commit(self.tiling)
 
 
 class Engine:
@@ -112,7 +130,7 @@ class Engine:
         self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
         output, record = self.executor.record(self._with_embeddings(given))
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
-        self.recordings.keep(step, RecordedStep(record, output, conditions))
+        self.recordings.keep(step, RecordedStep(record, conditions))
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
 
     def prepare(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
@@ -121,14 +139,66 @@ class Engine:
         tiling = self.lowered.tiling(np.asarray(mask, np.bool_))
         macs = self.lowered.macs(tiling)
         if macs >= self.policy.dense_from * self.macs > 0:
-            return PreparedEdit(self.lowered, tiling, self.macs, True, None)
-        return PreparedEdit(self.lowered, tiling, macs, False, None if tiling.empty else self.executor.bind(tiling))
+            return PreparedEdit(self.lowered, tiling, self.macs, True, None, self.executor)
+        bound = None if tiling.empty else self.executor.bind(tiling)
+        return PreparedEdit(self.lowered, tiling, macs, False, bound, self.executor)
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The output on edited images, from what was recorded under `step`, which stays as it is. On a GPU the array is
         lazy, as MLX's are: it is computed when it is asked for. Raises `SigeError` when an input that is no image, such
         as the timestep, is not the recorded one."""
         recorded = self._recorded(prepared, step)
+        values = self._fitting(recorded, step, inputs)
+        with recorded.lock:
+            if prepared.tiling.empty:
+                return self.executor.output(recorded.record)
+            if not prepared.dense:
+                return self.executor.edit(prepared.bound, recorded.record, values)
+            return self._within(prepared, self.executor.run(values), recorded)
+
+    def commit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> tuple[mx.array, Change]:
+        """The output on edited images, as `edit` gives it, and the change that undoes what this does to the record: it
+        becomes that of the edited images. What an edit can read is then theirs wherever tiles were computed, as it was
+        recorded elsewhere; statistics are those of the whole. Where an edit is the dense pass the step is recorded
+        anew. It takes an edit's time, and the change holds what it replaced (`Change.nbytes`). Raises `SigeError` as
+        `edit` does."""
+        recorded = self._recorded(prepared, step)
+        values = self._fitting(recorded, step, inputs)
+        with recorded.lock:
+            if prepared.tiling.empty:
+                output, replaced = self.executor.output(recorded.record), Replaced({}, {}, None)
+            elif prepared.dense:
+                output, record = self.executor.record(values)
+                output = self._within(prepared, output, recorded)
+                self.executor.give_output(record, output)
+                replaced, recorded.record = Replaced(recorded.record.arrays, {}, None), record
+            else:
+                output, replaced = self.executor.commit(prepared.committing, recorded.record, values)
+            return output, recorded.changed(replaced)
+
+    def swap(self, step: Hashable, change: Change) -> Change:
+        """Undoes a commit, or does it again: puts back what a change holds, at the price of copying that. Returns the
+        change that does the opposite. The one given is then spent. Raises `SigeError` for a change that does not
+        fit: those made after it must be swapped first, and the step not recorded anew since."""
+        recorded = self.recordings.of(step)
+        with recorded.lock:
+            if change.after is not recorded.state:
+                raise SigeError(
+                    f"this change does not fit step {step!r}: swap the changes made after it first, the last one first"
+                )
+            return recorded.changed(self.executor.swap(recorded.record, change.replaced), change.before)
+
+    def _within(self, prepared: PreparedEdit, output: mx.array, recorded: RecordedStep) -> mx.array:
+        """The output of a dense pass where an edit is wanted, and the recorded one elsewhere."""
+        if self.policy.output == "everywhere":
+            return output
+        active = prepared.tiling.at((output.shape[1], output.shape[2])).pixels()
+        if active.all():
+            return output
+        return mx.where(mx.array(active)[..., None], output, self.executor.output(recorded.record))
+
+    def _fitting(self, recorded: RecordedStep, step: Hashable, inputs: Mapping[str, Any]) -> Mapping[Any, mx.array]:
+        """What programs read of inputs that a step can be edited with."""
         given = self._checked(inputs)
         for name, x in recorded.conditions.items():
             value = np.asarray(given[name])
@@ -136,16 +206,7 @@ class Engine:
                 raise SigeError(
                     f"{name} is {value.tolist()}, step {step!r} was recorded with {x.tolist()}: they must agree"
                 )
-        if prepared.tiling.empty:
-            return mx.array(recorded.output)
-        values = self._with_embeddings(given)
-        if not prepared.dense:
-            return self.executor.edit(prepared.bound, recorded.record, values)
-        output = self.executor.run(values)
-        if self.policy.output == "everywhere":
-            return output
-        active = prepared.tiling.at((output.shape[1], output.shape[2])).pixels()
-        return output if active.all() else mx.where(mx.array(active)[..., None], output, recorded.output)
+        return self._with_embeddings(given)
 
     def profile(
         self, prepared: PreparedEdit | None = None, step: Hashable = 0, **inputs: Any

@@ -1,14 +1,15 @@
 """What an engine keeps of originals, step by step: the one place that counts their bytes and says how many fit."""
 
 import os
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Hashable, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.engine.changes import Change, Replaced
 from sige_mlx.errors import SigeError
 
 SHARE = 0.7
@@ -19,21 +20,29 @@ SHARE = 0.7
 class Record:
     """The arrays that edits read of one pass over the original, by the keys of the executor that made them."""
 
-    arrays: Mapping[Any, Any]
+    arrays: MutableMapping[Any, Any]
 
     @property
     def nbytes(self) -> int:
         return sum(a.nbytes for a in self.arrays.values())
 
 
-@dataclass(frozen=True)
+@dataclass
 class RecordedStep:
-    """What is kept of one step: the record, the output, and the inputs that are no images."""
+    """What is kept of one step: the record, and the inputs that are no images."""
 
     record: Record
-    output: mx.array
     conditions: Mapping[str, npt.NDArray[np.float32]]
     """On the host, where comparing them waits for nothing that the GPU still computes."""
+    state: object = field(default_factory=object)
+    """Another one after every commit; that of before after it was undone."""
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    """Held by whoever reads or changes the record."""
+
+    def changed(self, replaced: Replaced, state: object | None = None) -> Change:
+        """Notes that parts of the record were replaced; it is in a new state, or in one that it was in before."""
+        before, self.state = self.state, object() if state is None else state
+        return Change(replaced, before, self.state)
 
 
 class Holder(Protocol):

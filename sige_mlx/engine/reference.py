@@ -6,11 +6,14 @@ so it runs what nothing else can run.
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import mlx.core as mx
 
+from sige_mlx.engine.changes import Replaced
 from sige_mlx.engine.recordings import Record
+from sige_mlx.graph.fusion.views import is_view
 from sige_mlx.graph.ir import Input
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.regions import Region
@@ -27,6 +30,14 @@ class ReferenceExecutor:
         self.lowered = lowered
         self.graph = lowered.graph
         self.params = params
+
+    @cached_property
+    def _in_tiles(self) -> frozenset[int]:
+        """Nodes whose values are recorded ones outside of active tiles. What only says how a value is read follows from
+        that, with statistics that a commit has renewed, too; but the pixels of an output are those of the record."""
+        graph = self.lowered.graph
+        stored = (i for i, region in self.lowered.regions.of.items() if region is Region.TILES)
+        return frozenset(i for i in stored if i == graph.output or not is_view(graph.nodes[i].op))
 
     @property
     def record_nbytes(self) -> int:
@@ -46,17 +57,46 @@ class ReferenceExecutor:
     def holds(self, nbytes: int) -> None:
         """Recordings are where MLX puts them."""
 
+    def bind_commit(self, tiling: Tiling) -> Tiling:
+        """Nothing to bind."""
+        return tiling
+
     def bind(self, tiling: Tiling) -> Tiling:
         """Nothing to bind: an edit is run as it is described."""
         return tiling
 
+    def output(self, record: Record) -> mx.array:
+        """The recorded output."""
+        return mx.array(record.arrays[self.graph.output])
+
+    def give_output(self, record: Record, output: mx.array) -> None:
+        """Gives a record another output."""
+        record.arrays[self.graph.output] = output
+
     def edit(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> mx.array:
-        """The output for edited inputs: active tiles anew, all other pixels as recorded.
+        """The output for edited inputs."""
+        return self._edited(tiling, record, inputs)[self.graph.output]
+
+    def commit(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Replaced]:
+        """The output for edited inputs, and the values that their own have replaced in the record. Recorded statistics
+        are taken of recorded values, so they follow."""
+        values = self._edited(tiling, record, inputs)
+        mx.eval(values)
+        return values[self.graph.output], self.swap(record, Replaced(dict(enumerate(values)), {}, tiling))
+
+    def swap(self, record: Record, replaced: Replaced) -> Replaced:
+        """Puts back what a commit replaced, and returns what that replaces."""
+        before = {key: record.arrays[key] for key in replaced.arrays}
+        record.arrays.update(replaced.arrays)
+        return Replaced(before, {}, replaced.tiling)
+
+    def _edited(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> list[mx.array]:
+        """Every node's value for edited inputs: active tiles anew, all other pixels as recorded.
 
         Operations that only say how a value is read, such as norms and concatenations, follow from the pixels below
         them, so they are in no region of their own.
         """
-        regions, fixed = self.lowered.regions, [not seen for seen in self.graph.sees_image()]
+        fresh, fixed = self.lowered.regions.fresh, [not seen for seen in self.graph.sees_image()]
         values: list[mx.array] = []
         for node in self.graph.nodes:
             recorded = record.arrays[node.index]
@@ -68,13 +108,13 @@ class ReferenceExecutor:
                 continue
             read = [values[i] for i in node.inputs]
             given = {name: self.params[path] for name, path in node.params.items()}
-            if isinstance(node.op, Norm) and node.index not in regions.fresh:
+            if isinstance(node.op, Norm) and node.index not in fresh:
                 scale, shift = node.op.affine(record.arrays[node.inputs[0]], given)
                 value = read[0] * scale + shift
             else:
                 value = node.op(read, given)
-            if regions.of.get(node.index) is Region.TILES:
+            if node.index in self._in_tiles:
                 active = mx.array(tiling.at((node.shape[1], node.shape[2])).pixels())
                 value = mx.where(active[..., None], value, recorded)
             values.append(value)
-        return values[self.graph.output]
+        return values

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.fusion import Embedding, FusedEmbedding, Groups, fuse, joined
+from sige_mlx.graph.fusion import Embedding, FusedEmbedding, FusedNorm, Groups, fuse, joined
 from sige_mlx.graph.ir import Graph, Node
 from sige_mlx.graph.lowering import lower
 from sige_mlx.graph.policy import EditPolicy
@@ -59,12 +59,36 @@ class Lowered:
     @cached_property
     def recording(self) -> Program:
         """It is a dense pass that keeps what any edit may read. Which arrays these are does not depend on the mask."""
-        return lower(self.graph, self.groups, self._whole, self.tile, self.edit.recorded)
+        return lower(self.graph, self.groups, self._whole, self.tile, [*self.edit.recorded, *self._renewing])
 
     @cached_property
     def edit(self) -> Program:
         """Every edit runs this program."""
         return lower(self.graph, self.groups, self.regions, self.tile)
+
+    @cached_property
+    def commit(self) -> Program:
+        """It is an edit that gives the caller what will take the place of recorded arrays, in tiles: all that edits
+        read and that depends on the image. Of what norms with recorded statistics normalise it gives the sums of tiles,
+        or where a value is computed whole, those of all."""
+        tiles = [key for key in self.edit.recorded if self.regions.of.get(key[1]) is Region.TILES]
+        sums = [("sums", value) for norm in self.renewed for value in norm.parts]
+        return lower(self.graph, self.groups, self.regions, self.tile, commits=[*tiles, *sums])
+
+    @cached_property
+    def renewed(self) -> tuple[FusedNorm, ...]:
+        """A commit renews the statistics of these norms, which are recorded and depend on the image."""
+        sees, recorded = self.graph.sees_image(), self.edit.recorded
+        norms = (op for op in self.groups.ops if isinstance(op, FusedNorm))
+        return tuple(op for op in norms if sees[op.norm] and ("scale", op.value) in recorded)
+
+    @cached_property
+    def _renewing(self) -> list[Any]:
+        """These are recorded for commits alone: what statistics are made of, and the sums of tiles that are not
+        recorded themselves."""
+        keys = [(what, norm.value) for norm in self.renewed for what in ("moments", "gain")]
+        parts = dict.fromkeys(value for norm in self.renewed for value in norm.parts)
+        return keys + [("sums", value) for value in parts if ("value", value) not in self.edit.recorded]
 
     @property
     def planes(self) -> list[Size]:

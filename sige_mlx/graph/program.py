@@ -54,6 +54,7 @@ class Kind(Enum):
     PARAM = "param"  # key: the parameter's name
     FOLDED = "folded"  # key: ("scale" or "shift", BatchNorm, its parameters' names); the norm is always the same
     RECORDED = "recorded"  # key: (what, value); kept from the original for the edits; `what` may be of any type
+    COMMITTED = "committed"  # key: that of a recorded array; blocks of tiles that will take the place of its own
     SCRATCH = "scratch"  # key: a number; the array lives from the first op that names it to the last
     ROWS = "rows"  # key: the size of the plane whose active tiles it lists, int32
     GRID = "grid"  # key: the size of the plane; int32, the position of each tile in the list
@@ -67,14 +68,21 @@ class Buffer:
     kind: Kind
     key: Any
     shape: tuple[int, ...]
-    """ROWS and GRID hold int32 values, all others float32. A shape that only the owner of the array knows is ()."""
+    """A shape that only the owner of the array knows is ()."""
     tiles: Size | None = None
     """There is such an array for each active tile of this plane; with None there is one."""
 
     @property
+    def dtype(self) -> str:
+        """The name of NumPy's type of the values."""
+        if self.kind in (Kind.ROWS, Kind.GRID):
+            return "int32"
+        return "float64" if self.kind is Kind.RECORDED and self.key[0] in ("moments", "gain") else "float32"
+
+    @property
     def nbytes(self) -> int:
         """The array, or that of one tile, takes so many bytes."""
-        return 4 * math.prod(self.shape)
+        return (8 if self.dtype == "float64" else 4) * math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -229,6 +237,8 @@ class Norm:
     mod: Slot
     scale: Slot
     shift: Slot
+    moments: Slot
+    gain: Slot
     eps: float
 
     def work(self, counts: Counts) -> Work:

@@ -16,7 +16,7 @@ that; the most that is seen is 52. The smallest mistakes, such as a pixel too fe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -85,12 +85,15 @@ def exact(
     changed: Mapping[str, Floats] | None = None,
     mask: Mask | None = None,
     unit: float = FLOAT32,
+    commits: Sequence[tuple[Mapping[str, Floats], Mask]] = (),
 ) -> list[Exact]:
     """The dense output for `inputs`, and with a mask that of its edit for `changed`; `unit` is the executor's of
-    roundoff."""
+    roundoff. What is to be committed before that edit, inputs and their masks, is."""
     lowered, graph, params = reference.lowered, reference.lowered.graph, reference.executor.params
-    tiling = None if mask is None else lowered.tiling(mask)
-    values = _run(lowered, graph, _widened(params), _widened(inputs), _widened(changed or {}), tiling)
+    edits = [*commits] if changed is None or mask is None else [*commits, (changed, mask)]
+    tilings = [lowered.tiling(mask) for _, mask in edits]
+    changes = [changed for changed, _ in edits]
+    values = _run(lowered, graph, _widened(params), _widened(inputs), map(_widened, changes), tilings)
     noises = np.full(len(values), unit**2)  # the output is rounded, whatever the network does
     for seed in range(2):
         noise = _Noise(seed, unit)
@@ -99,8 +102,8 @@ def exact(
             noise.of_results(graph),
             {name: noise(p) for name, p in _widened(params).items()},
             noise.of_image(inputs),
-            noise.of_image(changed or {}),
-            tiling,
+            map(noise.of_image, changes),
+            tilings,
         )
         noises += [nmse(r, v) / 2 for r, v in zip(rounded, values, strict=True)]
     return [Exact(v, float(n)) for v, n in zip(values, noises, strict=True)]
@@ -157,15 +160,21 @@ class _Noise:
 
 
 def _run(
-    lowered: Lowered, graph: Graph, params: Arrays, inputs: Arrays, changed: Arrays, tiling: Tiling | None
+    lowered: Lowered,
+    graph: Graph,
+    params: Arrays,
+    inputs: Arrays,
+    changes: Iterable[Arrays],
+    tilings: Sequence[Tiling],
 ) -> list[Any]:
-    """`graph` has the operations of the lowered one, perhaps moved by noise."""
+    """The dense output and the last edit's; the others are committed. `graph` has the operations of the lowered one,
+    perhaps moved by noise."""
     executor = ReferenceExecutor(lowered, params)
     executor.graph = graph
     with mx.stream(mx.cpu), _convolutions_in_float64():
         dense, record = executor.record(inputs)
-        edit = [] if tiling is None else [np.asarray(executor.edit(tiling, record, changed))]
-        return [np.asarray(dense), *edit]
+        outputs = [executor.commit(tiling, record, of)[0] for tiling, of in zip(tilings, changes, strict=True)]
+        return [np.asarray(output) for output in (dense, *outputs[-1:])]
 
 
 def _widened(arrays: Mapping[str, Any]) -> dict[str, mx.array]:

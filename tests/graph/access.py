@@ -21,7 +21,7 @@ def access(program: Program, op: p.ProgramOp) -> Access:
     if isinstance(op, p.Conv | p.Depthwise):
         written = [o.dst for o in op.output] + [op.sums]
     elif isinstance(op, p.Norm):
-        written = [op.scale, op.shift]
+        written = [op.scale, op.shift, op.moments, op.gain]
     else:
         written = [op.dst]
     writes = {owner(program, slot) for slot in written if slot != NONE}

@@ -48,7 +48,7 @@ def test_blocks_that_only_their_own_tiles_read_need_no_base() -> None:
 def test_recorded_statistics_are_kept_for_tiles_and_sums_for_fresh_ones() -> None:
     lowered = small()
     kinds = {key[0] for key in lowered.recorded}
-    assert kinds == {"value", "scale", "shift", "sums"}
+    assert kinds == {"value", "scale", "shift", "moments", "gain", "sums"}
     names = {(what, lowered.graph.nodes[i].name) for what, i in lowered.recorded}
     assert ("scale", "down.0.block.0.norm1") in names
     assert ("scale", "mid.block_1.norm1") not in names  # dense, so fresh

@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 from sige_mlx.cache import cache_folder
+from sige_mlx.engine.changes import Replaced
 from sige_mlx.engine.gpu.compiled import Compiled, tile_arrays
 from sige_mlx.engine.gpu.launch import Device, Metal, device
 from sige_mlx.engine.gpu.parameters import Parameters
@@ -61,6 +62,10 @@ class GpuExecutor:
         mx.eval(output, *kept.values())
         return output, Record(kept)
 
+    def output(self, record: Record) -> mx.array:
+        """The recorded output."""
+        return mx.array(record.arrays["value", self.lowered.graph.output].astype(mx.float32))
+
     def bind(self, tiling: Tiling) -> "Bound":
         """An edit's tiles, for the program of the smallest size that they fit into."""
         ready = self._edit(self.sizes.of(tiling))
@@ -70,6 +75,27 @@ class GpuExecutor:
         """The output for edited inputs, as lazy as the device is."""
         self._warm_up(record, inputs)
         return bound.ready(inputs, bound.tiles, record.arrays)[0]
+
+    def give_output(self, record: Record, output: mx.array) -> None:
+        """Gives a record another output."""
+        record.arrays["value", self.lowered.graph.output] = output.astype(self.dtype)
+
+    def bind_commit(self, tiling: Tiling) -> "Bound":
+        """The tiles of an edit that is to be committed."""
+        return self.bind(tiling)
+
+    def commit(self, bound: "Bound", record: Record, inputs: Inputs) -> tuple[mx.array, Replaced]:
+        """The output for edited inputs, and what it has replaced in the record: all of it, by what is recorded anew."""
+        output = self.edit(bound, record, inputs)
+        _, anew = self.record(inputs)
+        self.give_output(anew, output)
+        return output, self.swap(record, Replaced(anew.arrays, {}, None))
+
+    def swap(self, record: Record, replaced: Replaced) -> Replaced:
+        """Puts back what a commit replaced, and returns what that replaces."""
+        before = {key: record.arrays[key] for key in replaced.arrays}
+        record.arrays.update(replaced.arrays)
+        return Replaced(before, {}, replaced.tiling)
 
     @property
     def record_nbytes(self) -> int:

@@ -16,11 +16,15 @@ from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.engine.native.pool import Pool
 from sige_mlx.engine.native.weights import PackedWeights
 from sige_mlx.engine.recordings import Record
+from sige_mlx.engine.weights import Floats
 from sige_mlx.graph.program import Kind, Program, slots_of
 from sige_mlx.graph.tiling import Size, Tiling
 
 Array = npt.NDArray[np.generic]
 Addresses = npt.NDArray[np.uintp]
+
+
+NOTHING: Mapping[Any, Floats] = {}
 
 
 class NativeRecord(Record):
@@ -49,6 +53,7 @@ class Compiled:
                 self.pointers[i] = self._weights[-1].ctypes.data
         self.recorded = np.array([i for i, _ in self.of_kind[Kind.RECORDED]], np.intp)
         self.recorded_keys = [key for _, key in self.of_kind[Kind.RECORDED]]
+        self.committed = {key: program.buffers[i] for i, key in self.of_kind[Kind.COMMITTED]}
         parts = [(i, owner, 4 * first) for i, (owner, first) in self.of_kind[Kind.PART]]
         self.parts = np.array(parts, np.intp).reshape(-1, 3).T
         self.planes = program.planes
@@ -104,6 +109,7 @@ class Bound:
         self.scratch = slots, (np.cumsum(sizes) - sizes)[arena] + counts[arena] * offset
         """These are slots, and the byte offset of each slot's array."""
         self.scratch_nbytes = int(sizes.sum())
+        self.tiling = tiling
         self._pointers = compiled.pointers.copy()
         self._grids: list[Array] = []  # these keep the arrays behind the pointers alive
         for i, size in compiled.of_kind[Kind.GRID]:
@@ -134,14 +140,18 @@ class Bound:
         output: Array,
         record: NativeRecord,
         seconds: "npt.NDArray[np.float64] | None" = None,
+        committed: Mapping[Any, Floats] = NOTHING,
     ) -> None:
-        """Runs the program. Arrays are C-contiguous float32; `seconds` receives each op's wall-clock time."""
+        """Runs the program. Arrays are C-contiguous float32; `committed` are those that it gives the caller, by key,
+        and `seconds` receives each op's wall-clock time."""
         compiled, pointers = self.compiled, self._pointers
         with compiled.pool.lock:
             slots, at = self.scratch
             pointers[slots] = compiled.pool.scratch(self.scratch_nbytes).ctypes.data + at
             for i, name in compiled.of_kind[Kind.INPUT]:
                 pointers[i] = inputs[name].ctypes.data
+            for i, key in compiled.of_kind[Kind.COMMITTED]:
+                pointers[i] = committed[key].ctypes.data
             for i, _ in compiled.of_kind[Kind.OUTPUT]:
                 pointers[i] = output.ctypes.data
             address = record.address

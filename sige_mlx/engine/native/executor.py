@@ -8,7 +8,8 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.native.compiled import Bound, Compiled, NativeRecord
+from sige_mlx.engine.changes import Replaced, commit, swap
+from sige_mlx.engine.native.compiled import NOTHING, Bound, Compiled, NativeRecord
 from sige_mlx.engine.native.pool import Pool
 from sige_mlx.engine.native.weights import PackedWeights
 from sige_mlx.engine.weights import Floats, Loader
@@ -45,10 +46,18 @@ class NativeExecutor:
 
     def record(self, inputs: Inputs) -> tuple[mx.array, NativeRecord]:
         """Returns the dense output, and the arrays that edits need."""
-        arrays: dict[Any, Floats] = {k: np.empty(b.shape, np.float32) for k, b in self.lowered.recorded.items()}
+        arrays: dict[Any, Floats] = {k: np.empty(b.shape, b.dtype) for k, b in self.lowered.recorded.items()}
         output = self._run(self._recording, inputs, NativeRecord(arrays))
         arrays["value", self.lowered.graph.output] = output
         return mx.array(output), NativeRecord(arrays)
+
+    def output(self, record: NativeRecord) -> mx.array:
+        """Returns the recorded output."""
+        return mx.array(record.arrays["value", self.lowered.graph.output])
+
+    def give_output(self, record: NativeRecord, output: mx.array) -> None:
+        """Gives a record another output."""
+        record.arrays["value", self.lowered.graph.output][...] = np.asarray(output)
 
     def holds(self, nbytes: int) -> None:
         """Recordings are the process's own memory."""
@@ -60,6 +69,24 @@ class NativeExecutor:
     def edit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> mx.array:
         """Returns the output for edited inputs."""
         return mx.array(self._run(bound, inputs, record))
+
+    def bind_commit(self, tiling: Tiling) -> Bound:
+        """Binds the program of commits to the tiles of an edit."""
+        return self._commit.bind(tiling)
+
+    def commit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> tuple[mx.array, Replaced]:
+        """Returns the output for edited inputs, and what it has replaced in the record, which is theirs now."""
+        committed: dict[Any, Floats] = {}
+        assert bound.tiling is not None
+        for key, buffer in bound.compiled.committed.items():
+            tiles = () if buffer.tiles is None else (len(bound.tiling.at(buffer.tiles)),)
+            committed[key] = np.empty((*tiles, *buffer.shape), np.float32)
+        output = self._run(bound, inputs, record, committed=committed)
+        return mx.array(output), commit(self.lowered, bound.tiling, record.arrays, committed, output)
+
+    def swap(self, record: NativeRecord, replaced: Replaced) -> Replaced:
+        """Puts back what a commit replaced, and returns what that replaces."""
+        return swap(self.lowered, record.arrays, replaced)
 
     def profile(
         self, inputs: Inputs, bound: Bound | None = None, record: NativeRecord | None = None
@@ -82,6 +109,10 @@ class NativeExecutor:
     def _edit(self) -> Compiled:
         return Compiled(self.lowered.edit, self.pool, self.weights)
 
+    @cached_property
+    def _commit(self) -> Compiled:
+        return Compiled(self.lowered.commit, self.pool, self.weights)
+
     def _empty_output(self) -> Floats:
         return np.empty(self.lowered.graph.nodes[self.lowered.graph.output].shape, np.float32)
 
@@ -91,8 +122,9 @@ class NativeExecutor:
         inputs: Inputs,
         record: NativeRecord | None = None,
         seconds: npt.NDArray[np.float64] | None = None,
+        committed: Mapping[Any, Floats] = NOTHING,
     ) -> Floats:
         given = {name: np.ascontiguousarray(np.asarray(x), np.float32) for name, x in inputs.items()}
         output = self._empty_output()
-        bound.run(given, output, record or NativeRecord({}), seconds)
+        bound.run(given, output, record or NativeRecord({}), seconds, committed)
         return output

@@ -1,6 +1,6 @@
 """In the last pass every group becomes ops over slots."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sige_mlx.errors import SigeError
@@ -17,12 +17,20 @@ from sige_mlx.graph.regions import Region, Regions
 from sige_mlx.nn.ops import ACTIVATIONS, PAD_MODES, Activation
 
 
-def lower(graph: Graph, groups: Groups, regions: Regions, tile: int, keeps: Iterable[Any] = ()) -> Program:
+def lower(
+    graph: Graph,
+    groups: Groups,
+    regions: Regions,
+    tile: int,
+    keeps: Iterable[Any] = (),
+    commits: Collection[Any] = (),
+) -> Program:
     """Returns the program that computes every group in its region, in tiles of `tile` pixels a side. It records arrays
-    whose keys are in `keeps`. Raises `SigeError` for a node that is `Unfused`, or read in too many forms."""
+    whose keys are in `keeps`, and gives the caller those that will take the place of recorded ones whose keys are in
+    `commits`. Raises `SigeError` for a node that is `Unfused`, or read in too many forms."""
     if groups.unfused:
         raise SigeError(groups.unfused.why)
-    emitting = _Emitting(graph, groups, regions, Storage(graph, groups, tile, keeps))
+    emitting = _Emitting(graph, groups, regions, Storage(graph, groups, tile, keeps, commits))
     for op in groups.ops:
         emitting.op(op)
     return emitting.build.program
@@ -45,6 +53,8 @@ class _Emitting:
         """Norms take statistics of these sums of values by tile; in `partial` they are of recomputed tiles only."""
         self.partial: set[int] = set()
         self.pasted: dict[int, Slot] = {}
+        self.later: list[Form] = []
+        """Forms of the blocks of a value that do not fit among the outputs of the convolution that computes it."""
         for name, index in graph.inputs.items():
             storage.values[index] = Stored({RAW: self.build.slot(Kind.INPUT, name, graph.nodes[index].shape)})
 
@@ -80,6 +90,7 @@ class _Emitting:
         else:
             op = p.Conv(domain, c, weight, bias, vec, c, sums, residual, resample, sources, outputs)
         self.build.emit(op, name)
+        self.rewrite_blocks(conv.value, self.later, conv.value)
         if conv.value == self.graph.output and domain.list != NONE:
             pixels = self.storage.tensor(conv.value, RAW, self.storage.image(conv.value), halo=True)
             self.build.emit(p.Paste(pixels, self.build.slot(Kind.OUTPUT, None, conv.shape)), name)
@@ -112,6 +123,7 @@ class _Emitting:
 
     def store(self, op: FusedConv, domain: p.Domain) -> tuple[p.Output, ...]:
         """Returns what an op writes, and notes in `storage.values` where it is."""
+        self.later = []
         if domain.list == NONE:
             forms = [*self.forms.kept(op.value), *self.storage.kept_forms(op.value)]
             arrays = self.storage.new_whole(op.value, forms or [RAW])
@@ -119,7 +131,11 @@ class _Emitting:
             self.storage.values[op.value] = Stored(plane=(domain.h, domain.w))
             # Fresh statistics are known only later: until then blocks are raw, and `norm` writes them again.
             raw_first = [RAW if f.norm in self.fresh else f for f in self.forms.of(op.value)]
-            arrays = self.storage.new_blocks(op.value, raw_first)
+            committed = self.storage.committed_forms(op.value)
+            forms = list(dict.fromkeys([*committed, *raw_first]))
+            if RAW in committed:  # which is one more than an edit writes
+                forms, self.later = forms[: p.MAX_OUTPUTS], forms[p.MAX_OUTPUTS :]
+            arrays = self.storage.new_blocks(op.value, forms)
         return self.outputs(op.value, arrays, domain, op.act)
 
     def outputs(
@@ -158,16 +174,26 @@ class _Emitting:
             self.statistics[norm] = (slot("scale", norm, (n, c)), slot("shift", norm, (n, c)))
         return self.statistics[norm]
 
+    def kept_statistics(self, norm: FusedNorm) -> tuple[Slot, Slot]:
+        """Returns the slots for what the statistics of a norm are renewed from, if that is to be recorded."""
+        n, c = self.graph.nodes[norm.value].shape[0], self.graph.nodes[norm.value].shape[-1]
+        shapes = {"moments": (n, 2, norm.groups), "gain": (n, 2, c)}
+        moments, gain = (
+            self.storage.recorded(what, norm.value, shape) if self.storage.keeps(what, norm.value) else NONE
+            for what, shape in shapes.items()
+        )
+        return moments, gain
+
     def new_sums(self, op: FusedConv, domain: p.Domain) -> Slot:
         """Returns the slot for the sums by tile of what an op computes, or NONE when nobody takes statistics of it."""
-        if op.value not in self.normed:
+        if op.value not in self.normed and ("sums", op.value) not in self.storage.commits:
             return NONE
         n, h, w, c = op.shape
         if domain.list == NONE:
-            sums = self.storage.new("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c))
+            sums = self.storage.blocks("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c), None)
         else:
             self.partial.add(op.value)
-            sums = self.build.scratch(2, c, tiles=(h, w))
+            sums = self.storage.blocks("sums", op.value, (2, c), (h, w))
         self.sums[op.value] = sums
         return sums
 
@@ -182,7 +208,8 @@ class _Emitting:
             NONE if name is None else self.build.slot(Kind.PARAM, name, (sum(c),)) for name in (norm.weight, norm.bias)
         )
         film, affine = NONE if norm.film is None else self.whole(norm.film), self.norm_slots(norm.value)
-        op = p.Norm(n, h * w, norm.groups, sums, tiles, c, weight, bias, film, *affine, norm.eps)
+        kept = self.kept_statistics(norm)
+        op = p.Norm(n, h * w, norm.groups, sums, tiles, c, weight, bias, film, *affine, *kept, norm.eps)
         self.build.emit(op, self.name(norm.norm))
         for value in norm.parts:
             self.rewrite_blocks(value, [f for f in self.forms.of(value) if f.norm == norm.value], norm.value)

@@ -1,6 +1,6 @@
 """This module knows where values are while ops are written: in whole, in recorded arrays, or in blocks over a base."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,13 +25,14 @@ class Stored:
 
 class Storage:
     """It stores the values of a graph. Arrays whose keys are in `keeps` are written into the record, others into
-    scratch; tiles have sides of `tile` pixels."""
+    scratch; blocks whose keys are in `commits` are given to the caller. Tiles have sides of `tile` pixels."""
 
-    def __init__(self, graph: Graph, groups: Groups, tile: int, keeps: Iterable[Any]):
+    def __init__(self, graph: Graph, groups: Groups, tile: int, keeps: Iterable[Any], commits: Collection[Any] = ()):
         self.graph = graph
         self.tile = tile
         self.build = ProgramBuilder()
         self.values: dict[int, Stored] = {}
+        self.commits = commits
         self._keeps = dict.fromkeys(keeps)
         self._channels = {op.value: op.channels for op in groups.ops if isinstance(op, FusedConv)}
 
@@ -52,7 +53,11 @@ class Storage:
 
     def new(self, what: Any, value: int, shape: Shape) -> Slot:
         """Returns the slot of an array that is about to be written."""
-        return self.recorded(what, value, shape) if (what, value) in self._keeps else self.build.scratch(*shape)
+        return self.recorded(what, value, shape) if self.keeps(what, value) else self.build.scratch(*shape)
+
+    def keeps(self, what: Any, value: int) -> bool:
+        """Says whether an array is to be recorded."""
+        return (what, value) in self._keeps
 
     def recorded_form(self, form: Form, value: int) -> Slot:
         """Returns the slot of a whole value in the record."""
@@ -60,8 +65,11 @@ class Storage:
 
     def kept_forms(self, value: int) -> list[Form]:
         """Returns the forms of a value that are to be recorded."""
-        found = (what for what, of in self._keeps if of == value)
-        return [RAW if what == "value" else what for what in found if what == "value" or isinstance(what, Form)]
+        return _forms(self._keeps, value)
+
+    def committed_forms(self, value: int) -> list[Form]:
+        """Returns the forms of a value whose blocks are given to the caller."""
+        return _forms(self.commits, value)
 
     def new_whole(self, value: int, forms: Iterable[Form]) -> dict[Form, Slot]:
         """Makes whole arrays of a value in some forms; the raw output is the caller's."""
@@ -78,9 +86,16 @@ class Storage:
         stored, c = self.values[value], self.shape(value)[-1]
         assert stored.plane is not None
         shape = self.tile, self.tile, c
-        made = {form: self.build.scratch(*shape, tiles=stored.plane) for form in dict.fromkeys(forms)}
+        made = {form: self.blocks(_name(form), value, shape, stored.plane) for form in dict.fromkeys(forms)}
         stored.blocks |= made
         return made
+
+    def blocks(self, what: Any, value: int, shape: Shape, tiles: Size | None) -> Slot:
+        """Returns the slot of an array for every active tile of a plane, or with None for the whole of it, that is
+        about to be written."""
+        if (what, value) in self.commits:
+            return self.build.slot(Kind.COMMITTED, (what, value), shape, tiles)
+        return self.build.scratch(*shape, tiles=tiles) if tiles else self.new(what, value, shape)
 
     # ---- operands
 
@@ -114,6 +129,12 @@ class Storage:
         """Returns a modulation as an op that computes `domain` reads it."""
         gamma, beta = (self.tensor(v, RAW, domain, halo) for v in (mod.gamma, mod.beta))
         return p.Modulation(gamma, beta, mod.gamma_first, mod.beta_first)
+
+
+def _forms(keys: Iterable[Any], value: int) -> list[Form]:
+    """Returns the forms among the keys of a value's arrays."""
+    found = (what for what, of in keys if of == value)
+    return [RAW if what == "value" else what for what in found if what == "value" or isinstance(what, Form)]
 
 
 def _name(form: Form) -> Any:
