@@ -64,8 +64,8 @@ class LabelSession(OnePassSession[Maps]):
     `labels` are the classes of all pixels (see `label_maps.read_map`; coloured ones are in the colours of `palette`),
     `instances` say which object each belongs to (see `read_instances`): Pillow images, arrays or paths of files, of the
     engine's size. Without instances every area of one class is an object. `dilation` is by how many pixels the mask of
-    an edit grows, by default the model's. Raises `SigeError` for maps that do not fit the network, and for a network
-    that reads no label maps.
+    an edit grows, by default the model's; `history` is how many bytes undoing may keep. Raises `SigeError` for maps
+    that do not fit the network, and for a network that reads no label maps.
     """
 
     def __init__(
@@ -76,12 +76,13 @@ class LabelSession(OnePassSession[Maps]):
         *,
         palette: Palette = CITYSCAPES,
         dilation: int | None = None,
+        history: int | None = None,
     ):
         self._reader = MapReader(engine.config, engine.image_size, palette)
         if engine.config.output_nc != 3:
             raise SigeError(f"this network writes {engine.config.output_nc} channels: pictures need 3")
         self.dilation = whole(engine.policy.dilation if dilation is None else dilation, "the dilation", 0)
-        super().__init__(engine, self._reader.read(labels, instances))
+        super().__init__(engine, self._reader.read(labels, instances), history)
 
     @property
     def original(self) -> Maps:
@@ -126,6 +127,10 @@ class LabelSession(OnePassSession[Maps]):
         """An edited label map as ids, and the instances that it has in an edit. Raises `SigeError` for maps that do not
         fit the network."""
         return self._reader.read(labels, instances, self.given)
+
+    @staticmethod
+    def _size(given: Maps) -> int:
+        return sum(ids.nbytes for ids in given)
 
     def _input(self, given: Maps) -> npt.NDArray[np.float32]:
         return encode(*given, self.engine.config)

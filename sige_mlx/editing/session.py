@@ -7,17 +7,19 @@ of networks is in `samplers.denoising`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
 from sige_mlx import arguments, families
+from sige_mlx.editing.base import Session
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.edits import Painted, PictureReader
 from sige_mlx.editing.images import Source, from_model, to_model
-from sige_mlx.editing.recording import Progress, Recording
+from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.result import DenseResult, EditResult, edit_result
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
@@ -27,7 +29,7 @@ TIMESTEPS = 1000
 """Of which each has noise of its own."""
 
 
-class EditSession:
+class EditSession(Session[Source]):
     """A picture open for editing.
 
     `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of the engine's size. The network sees it in
@@ -38,8 +40,8 @@ class EditSession:
     (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of Progressive
     Distillation; what is None is as the family has it (see `samplers.denoising`). `eps` and `dilation` make the mask of
     an edit that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation`
-    pixels; both default to the engine's policy. Raises `SigeError` for arguments out of range, and when the steps would
-    not fit in memory.
+    pixels; both default to the engine's policy. `history` is how many bytes undoing may keep. Raises `SigeError` for
+    arguments out of range, and when the steps would not fit in memory.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class EditSession:
         sampler: str | None = None,
         eps: float | None = None,
         dilation: int | None = None,
+        history: int | None = None,
     ):
         family = families.of(engine.config)
         if family.denoising is None:
@@ -61,38 +64,23 @@ class EditSession:
         channels = engine.config.in_ch, engine.config.out_ch
         self.denoising = family.denoising.of(channels, sampler, steps, strength)
         key = mx.random.key(arguments.seed(seed))
-        self.engine = engine
         self.reader = PictureReader(engine.policy, engine.image_size, eps, dilation)
-        self.source = self.reader.original(original)
-        self.pending: EditResult | None = None
+        super().__init__(engine, self.reader.original(original), self.denoising.levels, history)
         # Noise is a function of the seed and, where a sampler draws more, of the timestep: a preview in few steps and
         # the picture in many begin from the same.
         of_start, self._of_steps = mx.random.split(key)
         self._noise = mx.random.normal((1, *engine.image_size, 3), key=of_start)
-        self._recording = Recording(engine, self.denoising.levels)
+        mx.eval(self._noise, self._of_steps)  # another thread may record, and MLX computes where it was asked to
+
+    @property
+    def source(self) -> Source:
+        """The original with all that a file of it has."""
+        return self.given
 
     @property
     def original(self) -> Picture:
         """As the network sees it: (H, W, 3), sRGB."""
         return self.source.pixels
-
-    @property
-    def steps(self) -> int:
-        """Sampler steps of an edit, each with one pass of the network."""
-        return len(self.denoising.levels)
-
-    def record(self, progress: Progress | None = None) -> None:
-        """Records the original at every step; done by the first edit when it was not done before. Can be interrupted
-        and resumed."""
-        x0 = to_model(self.original)
-        for done, level in enumerate(self.denoising.levels):
-            if progress:
-                progress("record", done, self.steps)
-            if level not in self._recording:
-                x = self.denoising.noised(x0, level, self._noise)
-                self._recording.add(level, x=x, **self.denoising.condition(level))
-        if progress:
-            progress("record", self.steps, self.steps)
 
     def edit(
         self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
@@ -103,6 +91,28 @@ class EditSession:
         size, and for what is none.
         """
         painted = self.reader.read(self.source, edited, mask)
+        with self._recording.first():
+            return self._edit(painted, progress)
+
+    def dense(
+        self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
+    ) -> DenseResult:
+        """The same edit with nothing reused: what `edit` is compared with."""
+        painted = self.reader.read(self.source, edited, mask)
+        start = time.perf_counter()
+
+        def network(level: float, x: mx.array) -> mx.array:
+            return self.engine(x=x, **self.denoising.condition(level))
+
+        rendered = self._denoise("dense", painted, network, progress)
+        seconds = time.perf_counter() - start
+        return DenseResult(self.source.changed(rendered, painted.region, painted.source).pixels, seconds)
+
+    def mask(self, edited: ImageLike | Source, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
+        """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
+        return self.reader.read(self.source, edited, mask).region
+
+    def _edit(self, painted: Painted, progress: Progress | None) -> EditResult:
         region = painted.region
         if region.any():
             self.record(progress)
@@ -128,38 +138,15 @@ class EditSession:
             source,
             painted.notes,
         )
+        self._pending = source, prepared
         return self.pending
 
-    def dense(
-        self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
-    ) -> DenseResult:
-        """The same edit with nothing reused: what `edit` is compared with."""
-        painted = self.reader.read(self.source, edited, mask)
-        start = time.perf_counter()
+    def _inputs(self, given: Source, step: float) -> Mapping[str, Any]:
+        return {"x": self.denoising.noised(to_model(given.pixels), step, self._noise), **self.denoising.condition(step)}
 
-        def network(level: float, x: mx.array) -> mx.array:
-            return self.engine(x=x, **self.denoising.condition(level))
-
-        rendered = self._denoise("dense", painted, network, progress)
-        seconds = time.perf_counter() - start
-        return DenseResult(self.source.changed(rendered, painted.region, painted.source).pixels, seconds)
-
-    def commit(self) -> None:
-        """Makes the pending result the original. What was recorded belongs to the old one and is dropped: the next edit
-        records the new original first. Raises `SigeError` when nothing is pending."""
-        if self.pending is None or self.pending.source is None:
-            raise SigeError("there is nothing to commit: call edit() first")
-        self.source = self.pending.source
-        self.pending = None
-        self._recording.drop()
-
-    def revert(self) -> None:
-        """Drops the pending result. The recording was never touched by it."""
-        self.pending = None
-
-    def mask(self, edited: ImageLike | Source, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
-        """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
-        return self.reader.read(self.source, edited, mask).region
+    @staticmethod
+    def _size(given: Source) -> int:
+        return given.nbytes
 
     def _draw(self, timestep: int) -> mx.array:
         """The noise that a step at a timestep adds."""

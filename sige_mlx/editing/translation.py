@@ -23,17 +23,23 @@ class TranslationSession(OnePassSession[Source]):
 
     `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of the engine's size
     (`Pretrained.configured` makes a network for another). `eps` and `dilation` make the mask of an edit that brings
-    none, as in an `EditSession`; both default to the model's. Raises `SigeError` for another size, and for a network
-    that does more than read a picture and write one.
+    none, as in an `EditSession`; both default to the model's. `history` is how many bytes undoing may keep. Raises
+    `SigeError` for another size, and for a network that does more than read a picture and write one.
     """
 
     def __init__(
-        self, engine: Engine, original: ImageLike | Source, *, eps: float | None = None, dilation: int | None = None
+        self,
+        engine: Engine,
+        original: ImageLike | Source,
+        *,
+        eps: float | None = None,
+        dilation: int | None = None,
+        history: int | None = None,
     ):
         _check_network(engine)
         words = "the original is {}, and both must have one size"
         self.reader = PictureReader(engine.policy, engine.image_size, eps, dilation, words)
-        super().__init__(engine, self.reader.original(original))
+        super().__init__(engine, self.reader.original(original), history)
 
     @property
     def source(self) -> Source:
@@ -70,6 +76,10 @@ class TranslationSession(OnePassSession[Source]):
     def mask(self, edited: ImageLike | Source, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
         return self.reader.read(self.source, edited, mask).region
+
+    @staticmethod
+    def _size(given: Source) -> int:
+        return given.nbytes
 
     def _input(self, given: Source) -> mx.array:
         return to_model(given.pixels)

@@ -72,11 +72,11 @@ class Recordings:
     @property
     def nbytes(self) -> int:
         """Bytes held for all recorded steps."""
-        return sum(step.record.nbytes for step in self._steps.values())
+        return sum(step.record.nbytes for step in [*self._steps.values()])  # other threads may record
 
     def check(self, steps: int) -> None:
         """Raises `SigeError` when so many more steps would not fit into the memory that recordings may take."""
-        each, memory = self.step_nbytes, _physical_memory()
+        each, memory = self.step_nbytes, physical_memory()
         left = max(int(SHARE * memory) - self.nbytes, 0)
         if steps * each > left:
             raise SigeError(
@@ -104,5 +104,6 @@ class Recordings:
         self._holder.holds(self.nbytes)
 
 
-def _physical_memory() -> int:
+def physical_memory() -> int:
+    """Bytes of memory that the machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
