@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from sige_mlx.engine import Change
-from sige_mlx.engine.recordings import physical_memory
+from sige_mlx.engine import Change, physical_memory
 from sige_mlx.masks.difference import Mask
 
 SHARE = 1 / 16
