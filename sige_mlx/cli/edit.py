@@ -44,8 +44,8 @@ def edit(
 
     Paint roughly, with flat colours, in any program; keep the picture's size, which must be the model's, and save it
     without loss, as PNG does. Pixels that were not edited stay as they are, exactly, in a result that is saved as PNG,
-    TIFF or WebP; JPEG and AVIF change all of them a little. The original is recorded first, step by step, as slowly as
-    a dense run; of the edit only the active tiles are computed.
+    TIFF or WebP; JPEG and AVIF change all of them a little. One edit alone is computed densely, which takes less than
+    recording its original first. With --compare it is recorded, and of the edit only the active tiles are computed.
 
     With the small model in the package, which knows satellite pictures of 128×128 pixels; and with another model, a
     mask drawn by hand and more freedom:
@@ -74,7 +74,7 @@ def edit(
         sige-mlx edit -m vintagify --original a.png --edited b.png --out c.png
     """
     from sige_mlx import zoo
-    from sige_mlx.cli.figures import as_json, figures
+    from sige_mlx.cli.figures import as_json, figures, saving
     from sige_mlx.editing import save_image
     from sige_mlx.editing.destination import check_apart, check_picture, losses
     from sige_mlx.pictures import check_is_picture
@@ -118,6 +118,8 @@ def edit(
     terminal.print_figures(figures(result, dense))
     if not result.mask.any():
         terminal.say(f"Nothing was edited: {rendered.unedited}.")
+    if told := saving(result):
+        terminal.say(f"{told}.")
     terminal.say(f"{out} is written" + (f", and {report}" if report else ""))
     terminal.notes(notes)
 

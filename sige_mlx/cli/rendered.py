@@ -51,7 +51,7 @@ def of_pictures(
         settings, same = f"{session.denoising}, seed {sampling['seed']}", "the original"
     painted, mask, before = session.reader.edited(files["edited"], session.source), files.get("mask"), session.original
     with terminal.progress_bars(terminal.STAGES) as tell:
-        result = session.edit(painted, mask, tell)
+        result = session.edit(painted, mask, tell, once=not compare)
         dense = session.dense(painted, mask, tell) if compare else None
     if mask:
         why = "the mask is black"
@@ -72,7 +72,9 @@ def of_labels(engine: "Engine", pretrained: "Pretrained", files: "Files", compar
     labels, instances = session.read(files["edited_labels"], files.get("edited_instances"))
     edited = labels, instances if "edited_instances" in files else None
     with terminal.progress_bars(terminal.STAGES) as tell:
-        result = session.edit(*edited, tell)
+        result = session.edit(*edited, tell, once=not compare)
         dense = session.dense(*edited, tell) if compare else None
+    # What was not recorded has no picture.
+    before = colours(session.labels, palette) if session.image is None else session.image
     unedited = "the label maps do not differ. The result is the original's picture"
-    return Rendered(result, dense, session.record(), colours(labels, palette), "label map", unedited)
+    return Rendered(result, dense, before, colours(labels, palette), "label map", unedited)

@@ -11,22 +11,23 @@ from typing import Any, Generic
 from sige_mlx.editing.history import Given, History, Past
 from sige_mlx.editing.recording import Progress, Recording
 from sige_mlx.editing.result import EditResult
-from sige_mlx.engine import Engine, PreparedEdit
+from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
+from sige_mlx.masks.difference import Mask
 
 
 class Session(ABC, Generic[Given]):
     """An original open for editing under a network that runs at every one of `steps`; a subclass says what it edits.
     Its history keeps at most `history` bytes, by default a sixteenth of the machine's memory. A session is for one
     thread at a time, besides the one that it records in itself; sessions in several threads may share an engine, which
-    runs one pass at a time. Raises `SigeError` when the steps would not fit in memory."""
+    runs one pass at a time."""
 
     def __init__(self, engine: Engine, given: Given, steps: Sequence[float], history: int | None = None):
         self.engine = engine
         self.given = given
         """The original, as it is now."""
         self.pending: EditResult | None = None
-        self._pending: tuple[Given, PreparedEdit] | None = None
+        self._pending: Given | None = None
         self._recording = Recording(engine, steps)
         self._history: History[Given] = History(self._size, history)
         self._worker: Background | None = None
@@ -71,12 +72,9 @@ class Session(ABC, Generic[Given]):
         pending."""
         if self._pending is None:
             raise SigeError("there is nothing to commit: call edit() first")
-        given, prepared = self._pending
         assert self.pending is not None
-        region = self.pending.mask
-        if region.any():
-            past = self._moved(Past(given, region), prepared, progress, "commit")
-            self._history.committed(past)
+        if self.pending.mask.any():
+            self._history.committed(self._moved(Past(self._pending, self.pending.mask), progress, "commit"))
         self.revert()
 
     def revert(self) -> None:
@@ -93,7 +91,7 @@ class Session(ABC, Generic[Given]):
                 f": {history.forgotten} older ones were forgotten, for a history keeps {history.budget / 2**20:.0f} MiB"
             )
             raise SigeError("there is no commit to undo" + (kept if history.forgotten else ""))
-        history.redo.append(self._moved(history.undo[-1], None, progress, "undo"))
+        history.redo.append(self._moved(history.undo[-1], progress, "undo"))
         history.undo.pop()
         history.fit()
 
@@ -102,14 +100,15 @@ class Session(ABC, Generic[Given]):
         history = self._history
         if not history.redo:
             raise SigeError("nothing was undone that could be done again")
-        history.undo.append(self._moved(history.redo[-1], None, progress, "redo"))
+        history.undo.append(self._moved(history.redo[-1], progress, "redo"))
         history.redo.pop()
         history.fit()
 
     def record(self, progress: Progress | None = None) -> Any:
         """Records the original at every step; done by the first edit when it was not done before. Can be interrupted
-        and resumed."""
+        and resumed. Raises `SigeError` when the steps would not fit in memory."""
         with self._recording.first():
+            self._recording.check()
             for done, step in enumerate(self._recording.steps):
                 if progress:
                     progress("record", done, self.steps)
@@ -155,17 +154,22 @@ class Session(ABC, Generic[Given]):
             step = next(iter(self._recording.missing or (self._recording.stale if refresh else ())), None)
             if step is None:
                 return False
+            self._recording.check()
             self._recording.add(step, self._now)
             return True
 
-    def _moved(
-        self, to: Past[Given], prepared: PreparedEdit | None, progress: Progress | None, what: str
-    ) -> Past[Given]:
+    def _dense_is_cheaper(self, region: Mask) -> bool:
+        """Whether the dense pass takes less than recording what is missing and then an edit."""
+        engine = self.engine
+        edit = engine.lowered.macs(engine.lowered.tiling(region))
+        return len(self._recording.missing) / self.steps + edit / engine.macs > 1
+
+    def _moved(self, to: Past[Given], progress: Progress | None, what: str) -> Past[Given]:
         """Makes another original the one that is edited; returns what leads back."""
         with self._recording.first():
             steps = self._recording.steps
             back = self._recording.moved(
-                prepared or self.engine.prepare(to.region),
+                self.engine.prepare(to.region),
                 lambda step: self._inputs(to.given, step),
                 to.changes,
                 (lambda done: progress(what, done, len(steps))) if progress else lambda done: None,

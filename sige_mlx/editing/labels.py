@@ -100,15 +100,22 @@ class LabelSession(OnePassSession[Maps]):
         return self.given[1]
 
     def edit(
-        self, labels: ImageLike, instances: ImageLike | None = None, progress: Progress | None = None
+        self,
+        labels: ImageLike,
+        instances: ImageLike | None = None,
+        progress: Progress | None = None,
+        *,
+        once: bool = False,
     ) -> EditResult:
         """The picture of an edited label map, computed anew where the maps differ; all else is the original's picture.
 
         Without `instances`, those of the original are kept where the class is. The result waits in `pending` until
-        `commit` or `revert`. Raises `SigeError` for maps that do not fit the network.
+        `commit` or `revert`. Of an edit that is the only one, `once`, nothing is recorded where the dense pass is
+        cheaper than that; then all of the picture is the edited map's. Raises `SigeError` for maps that do not fit the
+        network.
         """
         maps = self.read(labels, instances)
-        return self._edit(maps, self._mask(maps), progress)
+        return self._edit(maps, self._mask(maps), progress, once)
 
     def dense(
         self, labels: ImageLike, instances: ImageLike | None = None, progress: Progress | None = None

@@ -13,7 +13,7 @@ from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.history import Given
 from sige_mlx.editing.images import from_model
 from sige_mlx.editing.recording import Progress
-from sige_mlx.editing.result import DenseResult, EditResult, edit_result
+from sige_mlx.editing.result import DenseResult, EditResult, edit_result, result_of_dense
 from sige_mlx.engine import Engine
 
 STEP = 0  # the only one
@@ -21,7 +21,7 @@ STEP = 0  # the only one
 
 class OnePassSession(Session[Given]):
     """An original open for editing under a network of one input `x`, and what an engine keeps of its pass over it; a
-    subclass says what it edits. Raises `SigeError` when a pass would not fit in memory."""
+    subclass says what it edits."""
 
     def __init__(self, engine: Engine, given: Given, history: int | None = None):
         super().__init__(engine, given, [STEP], history)
@@ -46,22 +46,28 @@ class OnePassSession(Session[Given]):
         assert image is not None
         return image
 
-    def _edit(self, edited: Given, mask: npt.NDArray[np.bool_], progress: Progress | None) -> EditResult:
+    def _edit(self, edited: Given, mask: npt.NDArray[np.bool_], progress: Progress | None, once: bool) -> EditResult:
         """The picture of `edited`, computed anew where `mask`, bool (H, W), says; pending from now on."""
         with self._recording.first():
-            self.record(progress)
-            x = self._input(edited)
-            if progress:
-                progress("edit", 0, 1)
-            start = time.perf_counter()
-            prepared = self.engine.prepare(mask)
-            image = from_model(self.engine.edit(prepared, self._recording.key(STEP), x=x))
-            seconds = time.perf_counter() - start
-        if progress:
-            progress("edit", 1, 1)
-        self.pending = edit_result(self.engine, prepared, image, mask, 1, seconds, self._recording.dense_seconds)
-        self._pending = edited, prepared
-        return self.pending
+            if once and self._dense_is_cheaper(mask):
+                result = result_of_dense(self.engine, self._dense(edited, progress), mask, 1)
+            else:
+                start = time.perf_counter()
+                self.record(progress)
+                recorded = time.perf_counter()
+                x = self._input(edited)
+                if progress:
+                    progress("edit", 0, 1)
+                begun = time.perf_counter()
+                prepared = self.engine.prepare(mask)
+                image = from_model(self.engine.edit(prepared, self._recording.key(STEP), x=x))
+                seconds = time.perf_counter() - begun
+                if progress:
+                    progress("edit", 1, 1)
+                taken = (seconds, self._recording.dense_seconds, recorded - start)
+                result = edit_result(self.engine, prepared, image, mask, 1, *taken)
+        self.pending, self._pending = result, edited
+        return result
 
     def _dense(self, edited: Given, progress: Progress | None) -> DenseResult:
         """The picture of `edited` with nothing reused."""

@@ -23,11 +23,9 @@ Inputs = Callable[[float], Mapping[str, Any]]
 
 class Recording:
     """Recorded passes over an original, one for each of `steps`. An engine may serve several sessions: what it keeps
-    for this one has names of its own, and goes with the session. Raises `SigeError` when the steps would not fit in
-    memory."""
+    for this one has names of its own, and goes with the session."""
 
     def __init__(self, engine: Engine, steps: Sequence[float]):
-        engine.recordings.check(len(steps))
         self._engine = engine
         self._name = object()
         self.steps = steps
@@ -71,6 +69,10 @@ class Recording:
         return [
             step for step, state in self._exact.items() if self._engine.recordings.of(self.key(step)).state is not state
         ]
+
+    def check(self) -> None:
+        """Raises `SigeError` when the steps that are missing would not fit in memory."""
+        self._engine.recordings.check(len(self.missing))
 
     def key(self, step: float) -> Hashable:
         """What the engine knows a step by."""

@@ -8,6 +8,7 @@ of networks is in `samplers.denoising`.
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -20,7 +21,7 @@ from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.edits import Painted, PictureReader
 from sige_mlx.editing.images import Source, from_model, to_model
 from sige_mlx.editing.recording import Progress
-from sige_mlx.editing.result import DenseResult, EditResult, edit_result
+from sige_mlx.editing.result import DenseResult, EditResult, edit_result, result_of_dense
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.pictures import ImageLike
@@ -41,7 +42,7 @@ class EditSession(Session[Source]):
     Distillation; what is None is as the family has it (see `samplers.denoising`). `eps` and `dilation` make the mask of
     an edit that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation`
     pixels; both default to the engine's policy. `history` is how many bytes undoing may keep. Raises `SigeError` for
-    arguments out of range, and when the steps would not fit in memory.
+    arguments out of range.
     """
 
     def __init__(
@@ -83,40 +84,49 @@ class EditSession(Session[Source]):
         return self.source.pixels
 
     def edit(
-        self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
+        self,
+        edited: ImageLike | Source,
+        mask: ImageLike | None = None,
+        progress: Progress | None = None,
+        *,
+        once: bool = False,
     ) -> EditResult:
         """The edited picture, re-rendered where it differs from the original or where `mask` (white is edited) says.
 
-        The result waits in `pending` until `commit` or `revert`. Raises `SigeError` for pictures or masks of another
-        size, and for what is none.
+        The result waits in `pending` until `commit` or `revert`. Of an edit that is the only one, `once`, nothing is
+        recorded where the dense pass is cheaper than that. Raises `SigeError` for pictures or masks of another size,
+        and for what is none.
         """
         painted = self.reader.read(self.source, edited, mask)
         with self._recording.first():
-            return self._edit(painted, progress)
+            if once and painted.region.any() and self._dense_is_cheaper(painted.region):
+                rendered, seconds = self._dense(painted, progress)
+                source = self.source.changed(rendered, painted.region, painted.source)
+                dense = DenseResult(source.pixels.copy(), seconds)
+                result = result_of_dense(self.engine, dense, painted.region, self.steps)
+            else:
+                result, source = self._edit(painted, progress)
+        self.pending, self._pending = replace(result, source=source, notes=painted.notes), source
+        return self.pending
 
     def dense(
         self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
     ) -> DenseResult:
         """The same edit with nothing reused: what `edit` is compared with."""
         painted = self.reader.read(self.source, edited, mask)
-        start = time.perf_counter()
-
-        def network(level: float, x: mx.array) -> mx.array:
-            return self.engine(x=x, **self.denoising.condition(level))
-
-        rendered = self._denoise("dense", painted, network, progress)
-        seconds = time.perf_counter() - start
+        rendered, seconds = self._dense(painted, progress)
         return DenseResult(self.source.changed(rendered, painted.region, painted.source).pixels, seconds)
 
     def mask(self, edited: ImageLike | Source, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
         return self.reader.read(self.source, edited, mask).region
 
-    def _edit(self, painted: Painted, progress: Progress | None) -> EditResult:
-        region = painted.region
+    def _edit(self, painted: Painted, progress: Progress | None) -> tuple[EditResult, Source]:
+        """An edit in tiles, and the picture with all that a file of it has."""
+        region, start = painted.region, time.perf_counter()
         if region.any():
             self.record(progress)
-        start = time.perf_counter()
+        recorded = time.perf_counter()
         prepared = self.engine.prepare(region)
         rendered = self.original
         if region.any():
@@ -125,21 +135,20 @@ class EditSession(Session[Source]):
                 return self.engine.edit(prepared, self._recording.key(level), x=x, **self.denoising.condition(level))
 
             rendered = self._denoise("edit", painted, network, progress)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - recorded
         source = self.source.changed(rendered, region, painted.source)
-        self.pending = edit_result(
-            self.engine,
-            prepared,
-            source.pixels.copy(),
-            region,
-            self.steps,
-            seconds,
-            self._recording.dense_seconds,
-            source,
-            painted.notes,
-        )
-        self._pending = source, prepared
-        return self.pending
+        image, dense_seconds = source.pixels.copy(), self._recording.dense_seconds
+        taken = (seconds, dense_seconds, recorded - start)
+        return edit_result(self.engine, prepared, image, region, self.steps, *taken), source
+
+    def _dense(self, painted: Painted, progress: Progress | None) -> tuple[Picture, float]:
+        """What the network makes of an edit by dense passes, and seconds."""
+        start = time.perf_counter()
+
+        def network(level: float, x: mx.array) -> mx.array:
+            return self.engine(x=x, **self.denoising.condition(level))
+
+        return self._denoise("dense", painted, network, progress), time.perf_counter() - start
 
     def _inputs(self, given: Source, step: float) -> Mapping[str, Any]:
         return {"x": self.denoising.noised(to_model(given.pixels), step, self._noise), **self.denoising.condition(step)}

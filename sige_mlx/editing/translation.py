@@ -52,16 +52,22 @@ class TranslationSession(OnePassSession[Source]):
         return self.given.pixels
 
     def edit(
-        self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
+        self,
+        edited: ImageLike | Source,
+        mask: ImageLike | None = None,
+        progress: Progress | None = None,
+        *,
+        once: bool = False,
     ) -> EditResult:
         """The edited picture's translation, computed anew where the picture differs from the original or where `mask`
         (white is edited) says; all else is the original's translation.
 
-        The result waits in `pending` until `commit` or `revert`. Raises `SigeError` for pictures or masks of another
-        size, and for what is none.
+        The result waits in `pending` until `commit` or `revert`. Of an edit that is the only one, `once`, nothing is
+        recorded where the dense pass is cheaper than that; then all of the picture is the edited one's translation.
+        Raises `SigeError` for pictures or masks of another size, and for what is none.
         """
         painted = self.reader.read(self.source, edited, mask)
-        result = self._edit(self._seen(painted), painted.region, progress)
+        result = self._edit(self._seen(painted), painted.region, progress, once)
         source = self.source.changed(result.image, np.ones_like(painted.region))
         self.pending = replace(result, source=source, notes=painted.notes)
         return self.pending

@@ -101,6 +101,16 @@ def test_commit_needs_a_result(kind: Kind, engine: Engine) -> None:
         opened.commit()
 
 
+def test_one_edit_alone_is_the_dense_pass(kind: Kind, engine: Engine) -> None:
+    opened = kind.open(engine)
+    result = opened.edit(kind.edited(), once=True)
+    assert result.way == "dense pass" and opened.recorded == 0
+    assert np.array_equal(result.image, opened.dense(kind.edited()).image)
+    opened.commit()
+    opened.undo()
+    assert opened.edit(kind.edited()).way == "tiles"
+
+
 def test_revert_keeps_the_recording(kind: Kind, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = kind.open(engine)
     before = np.array(opened.original)
@@ -122,4 +132,4 @@ def test_progress_is_told(kind: Kind, engine: Engine) -> None:
 def test_a_recording_that_does_not_fit_in_memory(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings, "physical_memory", lambda: 1000)
     with pytest.raises(SigeError, match=r"1 steps of this model keep .* take at most 0$"):
-        kind.open(kind.engine())
+        kind.open(kind.engine()).record()

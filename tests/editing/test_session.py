@@ -122,6 +122,22 @@ def test_an_edit_is_close_to_the_dense_run(engine: Engine) -> None:
     assert error < 0.2 * mean_difference(dense.image, painted(), result.mask)
 
 
+def test_one_edit_alone_is_the_dense_pass(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_session(engine)
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "record", lambda *_, **__: pytest.fail("recorded"))
+        result = opened.edit(painted(), once=True)
+    assert result.way == "dense pass" and result.recording_seconds == 0
+    assert np.array_equal(result.image, opened.dense(painted()).image)
+    in_tiles = opened.edit(painted())
+    assert in_tiles.way == "tiles" and in_tiles.recording_seconds > 0
+    assert (result.macs, result.edit_macs) == (in_tiles.dense_macs, in_tiles.macs)
+    assert np.array_equal(opened.edit(painted(), once=True).image, in_tiles.image)  # it is recorded now
+    opened.edit(painted(), once=True)
+    opened.commit()
+    assert opened.undoable == 1
+
+
 def test_executors_agree(engine: Engine) -> None:
     native = open_session(engine, steps=2).edit(painted())
     reference = open_session(tiny_engine("reference"), steps=2).edit(painted())
@@ -203,7 +219,7 @@ def test_too_many_steps_for_the_memory(engine: Engine, monkeypatch: pytest.Monke
     engine = tiny_engine()
     EditSession(engine, original(), steps=7).record()
     with pytest.raises(SigeError, match=r"8 steps of this model keep .* take at most 7$"):
-        EditSession(engine, original(), steps=8)
+        EditSession(engine, original(), steps=8).record()
 
 
 def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +228,7 @@ def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.Monkey
     first.record()
     monkeypatch.setattr(recordings, "physical_memory", lambda: 10 * engine.recordings.step_nbytes)
     with pytest.raises(SigeError, match=r"take at most [23]$"):
-        EditSession(engine, original(), steps=5)
+        EditSession(engine, original(), steps=5).record()
 
 
 @pytest.mark.parametrize(
