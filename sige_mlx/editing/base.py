@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
+from sige_mlx.editing import saved
 from sige_mlx.editing.history import Given, History, Past
 from sige_mlx.editing.recording import Progress, Recording
 from sige_mlx.editing.result import EditResult
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Session(ABC, Generic[Given]):
@@ -40,6 +45,11 @@ class Session(ABC, Generic[Given]):
     @abstractmethod
     def _size(given: Given) -> int:
         """Bytes that an original takes."""
+
+    @property
+    @abstractmethod
+    def _settings(self) -> dict[str, Any]:
+        """What a session of the same kind is made with, besides engine and original; JSON can hold it."""
 
     @property
     def steps(self) -> int:
@@ -119,6 +129,8 @@ class Session(ABC, Generic[Given]):
     def refresh(self, progress: Progress | None = None) -> None:
         """Records anew, step by step, what commits have carried over: it is as exact then as on a new original. Can be
         interrupted and resumed. Commits of before can still be undone, at the price of an edit."""
+        with self._recording.first():
+            self._recording.take_all()
         stale = self._recording.stale
         for done, step in enumerate(stale):
             if progress:
@@ -139,18 +151,45 @@ class Session(ABC, Generic[Given]):
         self._worker = Background(self, refresh)
         return self._worker
 
+    def save(self, path: str | os.PathLike[str], note: Any = None) -> None:
+        """Writes the session into a file, with what is recorded and the originals that `undo` goes back to, but not the
+        tiles that commits replaced: undoing takes an edit's time after it was opened. At any moment there is the file
+        that was there or the new one. `note` is for whoever opens it, and JSON must be able to hold it. Recordings of a
+        GPU are not written. Raises `SigeError` when the file cannot be written."""
+        saved.save(self, path, note)
+
+    @classmethod
+    def open(cls, engine: Engine, path: str | os.PathLike[str], *, history: int | None = None) -> Self:
+        """The session that `save` wrote into a file. What it recorded is mapped into memory, and read and checked step
+        by step as edits need it; a step that is damaged is recorded anew, with a warning. The file may be replaced or
+        removed meanwhile, but must not be written into. Raises `SigeError` for a file that is none, and for one of
+        another network, policy or device."""
+        file = saved.opened(path, cls.__name__)
+        with saved.understood(file):
+            given = saved.unpack(file, "given", file.told["given"])
+            session = cls._of(engine, given, file.told["settings"], history)
+        saved.fill(session, file)
+        return session
+
+    @classmethod
+    @abstractmethod
+    def _of(cls, engine: Engine, given: Given, settings: dict[str, Any], history: int | None) -> Self:
+        """A session of an original with `_settings`."""
+
     def _now(self, step: float) -> Mapping[str, Any]:
         """What the network reads of the original at a step."""
         return self._inputs(self.given, step)
 
     def _need(self, step: float) -> None:
         """Records a step of the original unless it is recorded; the caller holds the lock."""
-        if step not in self._recording:
+        if not self._recording.take(step):
             self._recording.add(step, self._now)
 
     def _next(self, refresh: bool) -> bool:
         """Records one step more in the background; returns whether there was one."""
         with self._recording.lock:
+            if refresh:
+                self._recording.take_all()
             step = next(iter(self._recording.missing or (self._recording.stale if refresh else ())), None)
             if step is None:
                 return False

@@ -1,6 +1,8 @@
 """Editing the label map behind a picture: record the network on the original map once, then recompute only what an
 edited map changes."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,7 @@ class LabelSession(OnePassSession[Maps]):
         dilation: int | None = None,
         history: int | None = None,
     ):
+        self._palette = palette
         self._reader = MapReader(engine.config, engine.image_size, palette)
         if engine.config.output_nc != 3:
             raise SigeError(f"this network writes {engine.config.output_nc} channels: pictures need 3")
@@ -134,6 +137,15 @@ class LabelSession(OnePassSession[Maps]):
         """An edited label map as ids, and the instances that it has in an edit. Raises `SigeError` for maps that do not
         fit the network."""
         return self._reader.read(labels, instances, self.given)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"dilation": self.dilation, "palette": np.asarray(self._palette).tolist()}
+
+    @classmethod
+    def _of(cls, engine: Engine, given: Maps, settings: dict[str, Any], history: int | None) -> LabelSession:
+        palette = tuple((int(r), int(g), int(b)) for r, g, b in settings["palette"])
+        return cls(engine, *given, palette=palette, dilation=settings["dilation"], history=history)
 
     @staticmethod
     def _size(given: Maps) -> int:

@@ -38,6 +38,8 @@ class Recording:
         self._counting = threading.Lock()
         self._seconds: dict[float, float] = {}
         self._exact: dict[float, object] = {}
+        self.stored: dict[float, Callable[[], bool]] = {}
+        """Takes a step out of a file, and returns whether that could be done; by step, of those that are in one."""
         weakref.finalize(self, _forget, engine, [self.key(step) for step in steps])
 
     def __contains__(self, step: float) -> bool:
@@ -61,7 +63,7 @@ class Recording:
     @property
     def missing(self) -> list[float]:
         """The steps that are not recorded."""
-        return [step for step in self.steps if step not in self]
+        return [step for step in self.steps if step not in self and step not in self.stored]
 
     @property
     def stale(self) -> list[float]:
@@ -84,10 +86,26 @@ class Recording:
         mx.eval(given)
         start = time.perf_counter()
         self._exact.pop(step, None)
+        self.stored.pop(step, None)
         output = self._engine.record(self.key(step), **given)
         self._seconds[step] = time.perf_counter() - start
         self._exact[step] = self._engine.recordings.of(self.key(step)).state
         return output
+
+    def restore(self, step: float, arrays: Sequence[Any], exact: bool, **conditions: Any) -> None:
+        """Keeps what `Engine.stored` gave."""
+        self._engine.restore(self.key(step), arrays, **conditions)
+        self._exact[step] = self._engine.recordings.of(self.key(step)).state if exact else object()
+
+    def take(self, step: float) -> bool:
+        """Takes a step out of a file if it is in one and was not recorded since; returns whether it is recorded now."""
+        found = self.stored.pop(step, None)
+        return step in self or (found is not None and found())
+
+    def take_all(self) -> None:
+        """Takes all steps that are in a file out of it."""
+        for step in [*self.stored]:
+            self.take(step)
 
     def output(self, step: float) -> mx.array:
         """The output that is recorded of a step."""
@@ -107,7 +125,7 @@ class Recording:
         try:
             for step in self.steps:
                 tell(len(back))
-                if step not in self:
+                if not self.take(step):
                     continue
                 key, change = self.key(step), before.get(step)
                 if change and change.after is self._engine.recordings.of(key).state:
@@ -125,6 +143,7 @@ class Recording:
     def drop(self) -> None:
         """Forgets all steps."""
         self._seconds.clear()
+        self.stored.clear()
         self._exact.clear()
         _forget(self._engine, map(self.key, self.steps))
 

@@ -6,6 +6,8 @@ closed form with one fixed noise, so the network can be recorded on it ahead of 
 of networks is in `samplers.denoising`.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -64,7 +66,8 @@ class EditSession(Session[Source]):
             raise SigeError(f"this network denoises no pictures: strokes need one of the families {able}")
         channels = engine.config.in_ch, engine.config.out_ch
         self.denoising = family.denoising.of(channels, sampler, steps, strength)
-        key = mx.random.key(arguments.seed(seed))
+        self.seed = arguments.seed(seed)
+        key = mx.random.key(self.seed)
         self.reader = PictureReader(engine.policy, engine.image_size, eps, dilation)
         super().__init__(engine, self.reader.original(original), self.denoising.levels, history)
         # Noise is a function of the seed and, where a sampler draws more, of the timestep: a preview in few steps and
@@ -152,6 +155,16 @@ class EditSession(Session[Source]):
 
     def _inputs(self, given: Source, step: float) -> Mapping[str, Any]:
         return {"x": self.denoising.noised(to_model(given.pixels), step, self._noise), **self.denoising.condition(step)}
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        denoising, reader = self.denoising, self.reader
+        told = {"steps": self.steps, "strength": float(denoising.strength), "sampler": denoising.sampler}
+        return {**told, "seed": int(self.seed), "eps": float(reader.eps), "dilation": int(reader.dilation)}
+
+    @classmethod
+    def _of(cls, engine: Engine, given: Source, settings: dict[str, Any], history: int | None) -> EditSession:
+        return cls(engine, given, history=history, **settings)
 
     @staticmethod
     def _size(given: Source) -> int:

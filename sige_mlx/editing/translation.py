@@ -1,7 +1,10 @@
 """Editing the picture that a network translates into another (CycleGAN, pix2pix): record the network on the original
 once, then recompute only what an edit of it changes."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -82,6 +85,14 @@ class TranslationSession(OnePassSession[Source]):
     def mask(self, edited: ImageLike | Source, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
         return self.reader.read(self.source, edited, mask).region
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"eps": float(self.reader.eps), "dilation": int(self.reader.dilation)}
+
+    @classmethod
+    def _of(cls, engine: Engine, given: Source, settings: dict[str, Any], history: int | None) -> TranslationSession:
+        return cls(engine, given, history=history, **settings)
 
     @staticmethod
     def _size(given: Source) -> int:

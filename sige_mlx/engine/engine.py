@@ -1,6 +1,7 @@
 """The engine: run a network, record it on an image, and recompute edits of that image."""
 
-from collections.abc import Hashable, Mapping
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -46,6 +47,13 @@ class Executor(Holder, Protocol):
     def commit(self, bound: Any, record: Any, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Replaced]: ...
 
     def swap(self, record: Any, replaced: Replaced) -> Replaced: ...
+
+    @property
+    def layout(self) -> Mapping[Any, tuple[tuple[int, ...], str]]:
+        """Shape and type of the arrays that are kept of a step, by key; nothing where they cannot be stored."""
+        ...
+
+    def restored(self, arrays: Mapping[Any, npt.NDArray[Any]]) -> Record: ...
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,8 @@ class Engine:
         self.config: Any = getattr(model, "config", None)
         self.lowered = Lowered.of(model, policy or EditPolicy(), batch, tile)
         self.executor = _executor(self.lowered, model, device, load, threads, precision)
+        self._parameters = parameters(model), load
+        self._precision = precision
         self.recordings = Recordings(self.executor)
 
     @property
@@ -207,6 +217,38 @@ class Engine:
                     f"{name} is {value.tolist()}, step {step!r} was recorded with {x.tolist()}: they must agree"
                 )
         return self._with_embeddings(given)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that recordings depend on: network, weights, policy, and what the device keeps of a step.
+        Engines of one fingerprint can edit each other's recordings."""
+        params, load = self._parameters
+        digest = hashlib.blake2b(digest_size=16)
+        layout = sorted((repr(key), *told) for key, told in self.executor.layout.items())
+        what = (self.config, self.policy, self.lowered.batch, self.lowered.tile, self.device, self._precision, layout)
+        digest.update(repr(what).encode())
+        for name in sorted(params):
+            digest.update(name.encode())
+            weight = load(name) if load else np.asarray(params[name].astype(mx.float32))
+            digest.update(np.ascontiguousarray(weight).data)
+        return digest.hexdigest()
+
+    def stored(self, step: Hashable) -> list[npt.NDArray[Any]]:
+        """The arrays that are recorded of a step, for a file; `restore` takes them back."""
+        recorded = self.recordings.of(step)
+        with recorded.lock:
+            return [np.asarray(recorded.record.arrays[key]) for key in sorted(self.executor.layout, key=repr)]
+
+    def restore(self, step: Hashable, arrays: Sequence[npt.NDArray[Any]], **conditions: Any) -> None:
+        """Keeps what `stored` gave as the recording of a step, whose inputs that are no images are `conditions`. An
+        engine of the same `fingerprint` must have recorded it. Raises `SigeError` for other arrays than it keeps."""
+        layout = self.executor.layout
+        keys = sorted(layout, key=repr)
+        if [layout[key] for key in keys] != [(a.shape, str(a.dtype)) for a in arrays]:
+            raise SigeError("these arrays are no recording of this network")
+        record = self.executor.restored(dict(zip(keys, arrays, strict=True)))
+        given = {name: np.asarray(x, np.float32) for name, x in conditions.items()}
+        self.recordings.keep(step, RecordedStep(record, given))
 
     def profile(
         self, prepared: PreparedEdit | None = None, step: Hashable = 0, **inputs: Any

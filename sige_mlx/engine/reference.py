@@ -57,6 +57,15 @@ class ReferenceExecutor:
     def holds(self, nbytes: int) -> None:
         """Recordings are where MLX puts them."""
 
+    @property
+    def layout(self) -> Mapping[Any, tuple[tuple[int, ...], str]]:
+        """Shape and type of the arrays that are kept of a step, by key."""
+        return {node.index: (tuple(node.shape), "float32") for node in self.graph.nodes}
+
+    def restored(self, arrays: Mapping[Any, Any]) -> Record:
+        """A record of arrays that were stored."""
+        return Record({key: mx.array(array) for key, array in arrays.items()})
+
     def bind_commit(self, tiling: Tiling) -> Tiling:
         """Nothing to bind."""
         return tiling

@@ -66,6 +66,15 @@ class GpuExecutor:
         """The recorded output."""
         return mx.array(record.arrays["value", self.lowered.graph.output].astype(mx.float32))
 
+    @property
+    def layout(self) -> Mapping[Any, tuple[tuple[int, ...], str]]:
+        """Nothing: files hold no recordings of this device, which records anew."""
+        return {}
+
+    def restored(self, arrays: Mapping[Any, Any]) -> Record:
+        """A record of arrays that were stored: there are none."""
+        raise NotImplementedError
+
     def bind(self, tiling: Tiling) -> "Bound":
         """An edit's tiles, for the program of the smallest size that they fit into."""
         ready = self._edit(self.sizes.of(tiling))

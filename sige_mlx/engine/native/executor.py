@@ -62,6 +62,17 @@ class NativeExecutor:
     def holds(self, nbytes: int) -> None:
         """Recordings are the process's own memory."""
 
+    @cached_property
+    def layout(self) -> Mapping[Any, tuple[tuple[int, ...], str]]:
+        """Shape and type of the arrays that are kept of a step, by key."""
+        kept = {key: (tuple(b.shape), str(np.dtype(b.dtype))) for key, b in self.lowered.recorded.items()}
+        output = self.lowered.graph.nodes[self.lowered.graph.output].shape
+        return {**kept, ("value", self.lowered.graph.output): (tuple(output), "float32")}
+
+    def restored(self, arrays: Mapping[Any, npt.NDArray[Any]]) -> NativeRecord:
+        """Returns a record of arrays that were stored."""
+        return NativeRecord(dict(arrays))
+
     def bind(self, tiling: Tiling) -> Bound:
         """Binds the program of edits to the tiles of one."""
         return self._edit.bind(tiling)
