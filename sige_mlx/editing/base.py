@@ -36,6 +36,8 @@ class Session(ABC, Generic[Given]):
         self._recording = Recording(engine, steps)
         self._history: History[Given] = History(self._size, history)
         self._worker: Background | None = None
+        self.note: Any = None
+        """For whoever opens it again: anything that JSON can hold."""
 
     @abstractmethod
     def _inputs(self, given: Given, step: float) -> Mapping[str, Any]:
@@ -151,12 +153,12 @@ class Session(ABC, Generic[Given]):
         self._worker = Background(self, refresh)
         return self._worker
 
-    def save(self, path: str | os.PathLike[str], note: Any = None) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the session into a file, with what is recorded and the originals that `undo` goes back to, but not the
         tiles that commits replaced: undoing takes an edit's time after it was opened. At any moment there is the file
-        that was there or the new one. `note` is for whoever opens it, and JSON must be able to hold it. Recordings of a
-        GPU are not written. Raises `SigeError` when the file cannot be written."""
-        saved.save(self, path, note)
+        that was there or the new one. Recordings of a GPU are not written. Raises `SigeError` when the file cannot
+        be written."""
+        saved.save(self, path)
 
     @classmethod
     def open(cls, engine: Engine, path: str | os.PathLike[str], *, history: int | None = None) -> Self:

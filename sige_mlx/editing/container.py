@@ -68,9 +68,10 @@ class Container:
     def __contains__(self, name: str) -> bool:
         return name in self._header
 
-    def named(self, prefix: str) -> list[str]:
-        """The names that begin so."""
-        return [name for name in self._header if name.startswith(prefix)]
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return int(self._bytes.nbytes)
 
     def array(self, name: str) -> Array:
         """An array, its pages private: what is written to them stays in memory. Raises `SigeError` for one that is not

@@ -24,8 +24,8 @@ PURPOSE = "a session"
 Opened = TypeVar("Opened", bound="Session[Any]")
 
 
-def save(session: Session[Any], path: str | os.PathLike[str], note: Any = None) -> None:
-    """Writes a session. `note`, which JSON can hold, is for whoever opens it."""
+def save(session: Session[Any], path: str | os.PathLike[str]) -> None:
+    """Writes a session."""
     recording, history, engine = session._recording, session._history, session.engine
     arrays: dict[str, Array] = {}
     exact: dict[str, bool] = {}
@@ -41,7 +41,7 @@ def save(session: Session[Any], path: str | os.PathLike[str], note: Any = None) 
             "engine": engine.fingerprint,
             "settings": session._settings,
             "exact": exact,
-            "note": note,
+            "note": session.note,
             "given": _pack(arrays, "given", session.given),
         }
         for which, pasts in (("undo", history.undo), ("redo", history.redo)):
@@ -62,6 +62,7 @@ def fill(session: Session[Any], file: Container) -> None:
     """Gives a session, just made, what a file has of it. Raises `SigeError` where another engine wrote the file, and
     where the file is damaged."""
     told, recording = file.told, session._recording
+    session.note = told.get("note")
     if told.get("engine") != session.engine.fingerprint:
         raise SigeError(
             f"{file.path} belongs to another network than this one, or to another policy or device: open it with the"
