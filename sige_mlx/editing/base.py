@@ -7,6 +7,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
 from sige_mlx.editing import saved
@@ -19,6 +20,24 @@ from sige_mlx.masks.difference import Mask
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, by what they are for and where they are."""
+
+    recording: int
+    """Of the steps that are recorded in memory, or were taken out of a file."""
+    file: int
+    """Of the steps that are in a file still, and take no memory before an edit needs them."""
+    history: int
+    """Of what undo and redo go back to."""
+    weights: int
+
+    @property
+    def total(self) -> int:
+        """Of all that is in memory."""
+        return self.recording + self.history + self.weights
 
 
 class Session(ABC, Generic[Given]):
@@ -77,6 +96,12 @@ class Session(ABC, Generic[Given]):
     def redoable(self) -> int:
         """So many that were undone can be done again."""
         return len(self._history.redo)
+
+    def memory(self) -> Memory:
+        """What the session keeps, in bytes, and the weights of its engine, which other sessions may share."""
+        recording, in_files = self._recording, len(self._recording.stored)
+        file = in_files * self.engine.recordings.step_nbytes
+        return Memory(recording.nbytes, file, self._history.nbytes, self.engine.executor.weights_nbytes)
 
     def commit(self, progress: Progress | None = None) -> None:
         """Makes the pending result the original. What was recorded is carried over to it by an edit's work, and `undo`

@@ -49,6 +49,9 @@ class Executor(Holder, Protocol):
     def swap(self, record: Any, replaced: Replaced) -> Replaced: ...
 
     @property
+    def weights_nbytes(self) -> int: ...
+
+    @property
     def layout(self) -> Mapping[Any, tuple[tuple[int, ...], str]]:
         """Shape and type of the arrays that are kept of a step, by key; nothing where they cannot be stored."""
         ...

@@ -40,6 +40,11 @@ class ReferenceExecutor:
         return frozenset(i for i in stored if i == graph.output or not is_view(graph.nodes[i].op))
 
     @property
+    def weights_nbytes(self) -> int:
+        """Bytes of the weights."""
+        return sum(array.nbytes for array in self.params.values())
+
+    @property
     def record_nbytes(self) -> int:
         """Bytes that recording one step keeps."""
         return 4 * sum(math.prod(node.shape) for node in self.graph.nodes)

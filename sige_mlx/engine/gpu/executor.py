@@ -107,6 +107,11 @@ class GpuExecutor:
         return Replaced(before, {}, replaced.tiling)
 
     @property
+    def weights_nbytes(self) -> int:
+        """Bytes of the weights."""
+        return self.parameters.nbytes
+
+    @property
     def record_nbytes(self) -> int:
         """Bytes that recording one step keeps: planes in the storage type, statistics in float32."""
         graph, kept = self.lowered.graph, 0

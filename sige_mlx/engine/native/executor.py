@@ -36,6 +36,11 @@ class NativeExecutor:
         return self.pool.threads
 
     @property
+    def weights_nbytes(self) -> int:
+        """The weights take so many bytes."""
+        return self.weights.nbytes
+
+    @property
     def record_nbytes(self) -> int:
         """Recording one step keeps so many bytes, those of the output among them."""
         return sum(b.nbytes for b in self.lowered.recorded.values()) + self._empty_output().nbytes
