@@ -164,14 +164,15 @@ class Engine:
         `edit` does."""
         recorded = self._recorded(prepared, step)
         values = self._fitting(recorded, step, inputs)
+        replaced: Replaced | Record
         with recorded.lock:
             if prepared.tiling.empty:
-                output, replaced = self.executor.output(recorded.record), Replaced({}, {}, None)
+                output, replaced = self.executor.output(recorded.record), Replaced({}, {})
             elif prepared.dense:
                 output, record = self.executor.record(values)
                 output = self._within(prepared, output, recorded)
                 self.executor.give_output(record, output)
-                replaced, recorded.record = Replaced(recorded.record.arrays, {}, None), record
+                replaced, recorded.record = recorded.record, record
             else:
                 output, replaced = self.executor.commit(prepared.committing, recorded.record, values)
             return output, recorded.changed(replaced)
@@ -181,12 +182,17 @@ class Engine:
         change that does the opposite. The one given is then spent. Raises `SigeError` for a change that does not
         fit: those made after it must be swapped first, and the step not recorded anew since."""
         recorded = self.recordings.of(step)
+        replaced: Replaced | Record
         with recorded.lock:
             if change.after is not recorded.state:
                 raise SigeError(
                     f"this change does not fit step {step!r}: swap the changes made after it first, the last one first"
                 )
-            return recorded.changed(self.executor.swap(recorded.record, change.replaced), change.before)
+            if isinstance(change.replaced, Replaced):
+                replaced = self.executor.swap(recorded.record, change.replaced)
+            else:
+                replaced, recorded.record = recorded.record, change.replaced
+            return recorded.changed(replaced, change.before)
 
     def _within(self, prepared: PreparedEdit, output: mx.array, recorded: RecordedStep) -> mx.array:
         """The output of a dense pass where an edit is wanted, and the recorded one elsewhere."""

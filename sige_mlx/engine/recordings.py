@@ -16,7 +16,7 @@ SHARE = 0.7
 """The part of the machine's memory that recordings may take."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Record:
     """The arrays that edits read of one pass over the original, by the keys of the executor that made them."""
 
@@ -39,7 +39,7 @@ class RecordedStep:
     lock: threading.RLock = field(default_factory=threading.RLock)
     """Held by whoever reads or changes the record."""
 
-    def changed(self, replaced: Replaced, state: object | None = None) -> Change:
+    def changed(self, replaced: Replaced | Record, state: object | None = None) -> Change:
         """Notes that parts of the record were replaced; it is in a new state, or in one that it was in before."""
         before, self.state = self.state, object() if state is None else state
         return Change(replaced, before, self.state)
@@ -48,9 +48,8 @@ class RecordedStep:
 class Holder(Protocol):
     """Where recordings are: an executor."""
 
-    @property
-    def record_nbytes(self) -> int:
-        """Bytes that recording one step keeps."""
+    def record_nbytes(self, codec: str) -> int:
+        """Bytes that recording one step keeps, planes stored so."""
         ...
 
     def holds(self, nbytes: int) -> None:
@@ -67,7 +66,7 @@ class Recordings:
     @property
     def step_nbytes(self) -> int:
         """Bytes that recording one more step keeps."""
-        return self._holder.record_nbytes
+        return self._holder.record_nbytes("float32")
 
     @property
     def nbytes(self) -> int:
@@ -76,7 +75,7 @@ class Recordings:
 
     def check(self, steps: int) -> None:
         """Raises `SigeError` when so many more steps would not fit into the memory that recordings may take."""
-        each, memory = self.step_nbytes, _physical_memory()
+        each, memory = self.step_nbytes, physical_memory()
         left = max(int(SHARE * memory) - self.nbytes, 0)
         if steps * each > left:
             raise SigeError(
@@ -104,5 +103,5 @@ class Recordings:
         self._holder.holds(self.nbytes)
 
 
-def _physical_memory() -> int:
+def physical_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -39,8 +39,7 @@ class ReferenceExecutor:
         stored = (i for i, region in self.lowered.regions.of.items() if region is Region.TILES)
         return frozenset(i for i in stored if i == graph.output or not is_view(graph.nodes[i].op))
 
-    @property
-    def record_nbytes(self) -> int:
+    def record_nbytes(self, codec: str = "float32") -> int:
         """Bytes that recording one step keeps."""
         return 4 * sum(math.prod(node.shape) for node in self.graph.nodes)
 
@@ -48,7 +47,7 @@ class ReferenceExecutor:
         """The dense output."""
         return self.graph.run(inputs, self.params)[self.graph.output]
 
-    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Record]:
+    def record(self, inputs: Mapping[Any, mx.array], codec: str = "float32") -> tuple[mx.array, Record]:
         """The dense output, and every node's value on the original, by its index."""
         values = self.graph.run(inputs, self.params)
         mx.eval(values)
@@ -82,13 +81,13 @@ class ReferenceExecutor:
         are taken of recorded values, so they follow."""
         values = self._edited(tiling, record, inputs)
         mx.eval(values)
-        return values[self.graph.output], self.swap(record, Replaced(dict(enumerate(values)), {}, tiling))
+        return values[self.graph.output], self.swap(record, Replaced(dict(enumerate(values)), {}))
 
     def swap(self, record: Record, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
         before = {key: record.arrays[key] for key in replaced.arrays}
         record.arrays.update(replaced.arrays)
-        return Replaced(before, {}, replaced.tiling)
+        return Replaced(before, {})
 
     def _edited(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> list[mx.array]:
         """Every node's value for edited inputs: active tiles anew, all other pixels as recorded.

@@ -207,7 +207,7 @@ def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
 
 def test_too_many_steps_for_the_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     each = engine.recordings.step_nbytes
-    monkeypatch.setattr(recordings, "_physical_memory", lambda: 10 * each)
+    monkeypatch.setattr(recordings, "physical_memory", lambda: 10 * each)
     engine = tiny_engine()
     EditSession(engine, original(), steps=7).record()
     with pytest.raises(SigeError, match=r"8 steps of this model keep .* take at most 7$"):
@@ -218,7 +218,7 @@ def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.Monkey
     engine = tiny_engine()
     first = EditSession(engine, original(), steps=4)
     first.record()
-    monkeypatch.setattr(recordings, "_physical_memory", lambda: 10 * engine.recordings.step_nbytes)
+    monkeypatch.setattr(recordings, "physical_memory", lambda: 10 * engine.recordings.step_nbytes)
     with pytest.raises(SigeError, match=r"take at most [23]$"):
         EditSession(engine, original(), steps=5)
 

@@ -54,7 +54,7 @@ class GpuExecutor:
         """The dense output, lazy."""
         return self._dense(inputs)[0]
 
-    def record(self, inputs: Inputs) -> tuple[mx.array, Record]:
+    def record(self, inputs: Inputs, codec: str = "float32") -> tuple[mx.array, Record]:
         """The dense output, and the arrays that edits need."""
         output, *arrays = self._recording(inputs)
         kept = dict(zip(self._recording.compiled.kept, arrays, strict=True))
@@ -89,16 +89,15 @@ class GpuExecutor:
         output = self.edit(bound, record, inputs)
         _, anew = self.record(inputs)
         self.give_output(anew, output)
-        return output, self.swap(record, Replaced(anew.arrays, {}, None))
+        return output, self.swap(record, Replaced(anew.arrays, {}))
 
     def swap(self, record: Record, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
         before = {key: record.arrays[key] for key in replaced.arrays}
         record.arrays.update(replaced.arrays)
-        return Replaced(before, {}, replaced.tiling)
+        return Replaced(before, {})
 
-    @property
-    def record_nbytes(self) -> int:
+    def record_nbytes(self, codec: str = "float32") -> int:
         """Bytes that recording one step keeps: planes in the storage type, statistics in float32."""
         graph, kept = self.lowered.graph, 0
         for (what, _), buffer in self.lowered.recorded.items():

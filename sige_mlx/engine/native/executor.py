@@ -8,10 +8,12 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.changes import Replaced, commit, swap
-from sige_mlx.engine.native.compiled import NOTHING, Bound, Compiled, NativeRecord
+from sige_mlx.engine.changes import Replaced, renewed, touched
+from sige_mlx.engine.native.compiled import NOTHING, Bound, Compiled
 from sige_mlx.engine.native.pool import Pool
+from sige_mlx.engine.native.record import Layout, NativeRecord
 from sige_mlx.engine.native.weights import PackedWeights
+from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Floats, Loader
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.program import Program
@@ -29,35 +31,60 @@ class NativeExecutor:
         self.lowered = lowered
         self.pool = Pool(threads)
         self.weights = PackedWeights(lowered.groups, lowered.dense, load)
+        self._layouts: dict[str, Layout] = {}
 
     @property
     def threads(self) -> int:
         """So many threads run ops."""
         return self.pool.threads
 
-    @property
-    def record_nbytes(self) -> int:
-        """Recording one step keeps so many bytes, those of the output among them."""
-        return sum(b.nbytes for b in self.lowered.recorded.values()) + self._empty_output().nbytes
+    def layout(self, codec: str) -> Layout:
+        """Returns how records are laid out whose planes are stored so."""
+        if codec not in self._layouts:
+            self._layouts[codec] = Layout(self.lowered, codec)
+        return self._layouts[codec]
+
+    def record_nbytes(self, codec: str = "float32") -> int:
+        """Recording one step keeps so many bytes."""
+        return self.layout(codec).nbytes
 
     def run(self, inputs: Inputs) -> mx.array:
         """Returns the dense output."""
         return mx.array(self._run(self._dense, inputs))
 
-    def record(self, inputs: Inputs) -> tuple[mx.array, NativeRecord]:
+    def record(self, inputs: Inputs, codec: str = "float32") -> tuple[mx.array, NativeRecord]:
         """Returns the dense output, and the arrays that edits need."""
-        arrays: dict[Any, Floats] = {k: np.empty(b.shape, b.dtype) for k, b in self.lowered.recorded.items()}
-        output = self._run(self._recording, inputs, NativeRecord(arrays))
-        arrays["value", self.lowered.graph.output] = output
-        return mx.array(output), NativeRecord(arrays)
+        layout = self.layout(codec)
+        record = NativeRecord(layout, np.zeros(layout.nbytes, np.uint8))
+        output = self._run(self._recording, inputs, record.address)
+        if ("value", self.lowered.graph.output) not in self.lowered.stored:
+            record.arrays["value", self.lowered.graph.output][...] = output
+        return mx.array(output), record
 
     def output(self, record: NativeRecord) -> mx.array:
         """Returns the recorded output."""
-        return mx.array(record.arrays["value", self.lowered.graph.output])
+        key = "value", self.lowered.graph.output
+        if key not in self.lowered.stored:
+            return mx.array(record.arrays[key])
+        n, h, w, c = self.lowered.stored[key].shape
+        tile = self.lowered.tile
+        down, across = -(-h // tile), -(-w // tile)
+        blocks = record.arrays[key].view(np.float32).reshape(n, down, across, tile, tile, c)
+        plane = blocks.swapaxes(2, 3).reshape(n, down * tile, across * tile, c)
+        return mx.array(plane[:, :h, :w])
 
     def give_output(self, record: NativeRecord, output: mx.array) -> None:
         """Gives a record another output."""
-        record.arrays["value", self.lowered.graph.output][...] = np.asarray(output)
+        key = "value", self.lowered.graph.output
+        plane = np.asarray(output)
+        if key not in self.lowered.stored:
+            record.arrays[key][...] = plane
+            return
+        n, h, w, c = plane.shape
+        tile = self.lowered.tile
+        padded = np.pad(plane, [(0, 0), (0, -h % tile), (0, -w % tile), (0, 0)])
+        blocks = padded.reshape(n, -(-h // tile), tile, -(-w // tile), tile, c).swapaxes(2, 3)
+        record.arrays[key].view(np.float32)[...] = blocks.reshape(-1, tile * tile * c)
 
     def holds(self, nbytes: int) -> None:
         """Recordings are the process's own memory."""
@@ -68,7 +95,7 @@ class NativeExecutor:
 
     def edit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> mx.array:
         """Returns the output for edited inputs."""
-        return mx.array(self._run(bound, inputs, record))
+        return mx.array(self._run(bound, inputs, record.address))
 
     def bind_commit(self, tiling: Tiling) -> Bound:
         """Binds the program of commits to the tiles of an edit."""
@@ -76,17 +103,23 @@ class NativeExecutor:
 
     def commit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> tuple[mx.array, Replaced]:
         """Returns the output for edited inputs, and what it has replaced in the record, which is theirs now."""
-        committed: dict[Any, Floats] = {}
         assert bound.tiling is not None
-        for key, buffer in bound.compiled.committed.items():
-            tiles = () if buffer.tiles is None else (len(bound.tiling.at(buffer.tiles)),)
-            committed[key] = np.empty((*tiles, *buffer.shape), np.float32)
-        output = self._run(bound, inputs, record, committed=committed)
-        return mx.array(output), commit(self.lowered, bound.tiling, record.arrays, committed, output)
+        before = record.part(touched(self.lowered, bound.tiling))
+        changes: dict[Any, Doubles] = {key: np.zeros(shape) for key, shape in bound.compiled.changes.items()}
+        try:
+            output = self._run(bound, inputs, record.address, changes)
+            arrays: dict[Any, Any] = dict(renewed(self.lowered, record.arrays, changes))
+            if ("value", self.lowered.graph.output) in before.arrays:
+                arrays["value", self.lowered.graph.output] = output
+            record.put(Replaced(arrays, {}))
+        except BaseException:  # whatever stopped it: half of a commit is none
+            record.put(before)
+            raise
+        return mx.array(output), before
 
     def swap(self, record: NativeRecord, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
-        return swap(self.lowered, record.arrays, replaced)
+        return record.exchange(replaced)
 
     def profile(
         self, inputs: Inputs, bound: Bound | None = None, record: NativeRecord | None = None
@@ -94,7 +127,7 @@ class NativeExecutor:
         """Runs an edit, or the dense pass without one; returns the program, and each op's seconds."""
         bound = bound or self._dense
         seconds = np.zeros(len(bound.compiled.program.ops))
-        self._run(bound, inputs, record, seconds)
+        self._run(bound, inputs, NOTHING if record is None else record.address, seconds=seconds)
         return bound.compiled.program, seconds
 
     @cached_property
@@ -113,18 +146,15 @@ class NativeExecutor:
     def _commit(self) -> Compiled:
         return Compiled(self.lowered.commit, self.pool, self.weights)
 
-    def _empty_output(self) -> Floats:
-        return np.empty(self.lowered.graph.nodes[self.lowered.graph.output].shape, np.float32)
-
     def _run(
         self,
         bound: Bound,
         inputs: Inputs,
-        record: NativeRecord | None = None,
+        recorded: Mapping[Any, int] = NOTHING,
+        changes: Mapping[Any, Doubles] = NOTHING,
         seconds: npt.NDArray[np.float64] | None = None,
-        committed: Mapping[Any, Floats] = NOTHING,
     ) -> Floats:
         given = {name: np.ascontiguousarray(np.asarray(x), np.float32) for name, x in inputs.items()}
-        output = self._empty_output()
-        bound.run(given, output, record or NativeRecord({}), seconds, committed)
+        output = np.empty(self.lowered.graph.nodes[self.lowered.graph.output].shape, np.float32)
+        bound.run(given, output, recorded, changes, seconds)
         return output
