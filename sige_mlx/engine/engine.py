@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sige_mlx.arguments import whole
 from sige_mlx.engine.changes import Change, Replaced
-from sige_mlx.engine.recordings import Holder, Record, RecordedStep, Recordings
+from sige_mlx.engine.recordings import Codec, Holder, Record, RecordedStep, Recordings
 from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
@@ -31,7 +31,9 @@ class Executor(Holder, Protocol):
 
     def run(self, inputs: Mapping[Any, mx.array]) -> mx.array: ...
 
-    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Record]: ...
+    def record(
+        self, inputs: Mapping[Any, mx.array], codec: Codec, only: Tiling | None = None
+    ) -> tuple[mx.array, Record]: ...
 
     def bind(self, tiling: Tiling) -> Any: ...
 
@@ -46,6 +48,8 @@ class Executor(Holder, Protocol):
     def commit(self, bound: Any, record: Any, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Replaced]: ...
 
     def swap(self, record: Any, replaced: Replaced) -> Replaced: ...
+
+    def expect(self, bound: Any, record: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,21 @@ class Engine:
         return self.executor.run(self._with_embeddings(self._checked(inputs)))
 
     def record(self, step: Hashable = 0, **inputs: Any) -> mx.array:
-        """The dense output on the original; what edits need is kept under `step`, in place of what was there."""
+        """The dense output on the original; what edits need is kept under `step`, in place of what was there, as
+        `recordings` has it. Raises `SigeError` when it does not fit on the disk that it is for."""
+        return self._record(step, None, inputs)
+
+    def record_for(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
+        """Records for one edit, which is known beforehand: of this recording that edit can be run and no other, and
+        nothing be committed. On the CPU it takes no more memory than what that edit reads."""
+        return self._record(step, self._own(prepared).tiling, inputs)
+
+    def _record(self, step: Hashable, only: Tiling | None, inputs: Mapping[str, Any]) -> mx.array:
         given = self._checked(inputs)
         self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
-        output, record = self.executor.record(self._with_embeddings(given))
+        output, record = self.executor.record(self._with_embeddings(given), self.recordings.codec, only)
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
-        self.recordings.keep(step, RecordedStep(record, conditions))
+        self.recordings.keep(step, RecordedStep(record, conditions, only))
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
 
     def prepare(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
@@ -153,6 +166,7 @@ class Engine:
             if prepared.tiling.empty:
                 return self.executor.output(recorded.record)
             if not prepared.dense:
+                self._expect(step, prepared.bound)
                 return self.executor.edit(prepared.bound, recorded.record, values)
             return self._within(prepared, self.executor.run(values), recorded)
 
@@ -163,17 +177,20 @@ class Engine:
         anew. It takes an edit's time, and the change holds what it replaced (`Change.nbytes`). Raises `SigeError` as
         `edit` does."""
         recorded = self._recorded(prepared, step)
+        if recorded.only:
+            raise SigeError(f"step {step!r} was recorded for one edit only: record it for all to commit")
         values = self._fitting(recorded, step, inputs)
         replaced: Replaced | Record
         with recorded.lock:
             if prepared.tiling.empty:
                 output, replaced = self.executor.output(recorded.record), Replaced({}, {})
             elif prepared.dense:
-                output, record = self.executor.record(values)
+                output, record = self.executor.record(values, self.recordings.codec)
                 output = self._within(prepared, output, recorded)
                 self.executor.give_output(record, output)
-                replaced, recorded.record = recorded.record, record
+                replaced = self.recordings.exchange(recorded, record)
             else:
+                self._expect(step, prepared.committing)
                 output, replaced = self.executor.commit(prepared.committing, recorded.record, values)
             return output, recorded.changed(replaced)
 
@@ -191,8 +208,14 @@ class Engine:
             if isinstance(change.replaced, Replaced):
                 replaced = self.executor.swap(recorded.record, change.replaced)
             else:
-                replaced, recorded.record = recorded.record, change.replaced
+                replaced = self.recordings.exchange(recorded, change.replaced)
             return recorded.changed(replaced, change.before)
+
+    def _expect(self, step: Hashable, bound: Any) -> None:
+        """Lets the disk work for the step that will be wanted next, while this one is computed."""
+        for recorded in self.recordings.after(step):
+            self.executor.expect(bound, recorded.record)
+            return
 
     def _within(self, prepared: PreparedEdit, output: mx.array, recorded: RecordedStep) -> mx.array:
         """The output of a dense pass where an edit is wanted, and the recorded one elsewhere."""
@@ -230,9 +253,16 @@ class Engine:
         return self.executor.profile(given, prepared.bound, record)
 
     def _recorded(self, prepared: PreparedEdit, step: Hashable) -> RecordedStep:
+        tiling = self._own(prepared).tiling
+        recorded = self.recordings.of(step)
+        if recorded.only is not None and recorded.only is not tiling:
+            raise SigeError(f"step {step!r} was recorded for one edit only, which is another: record it for all")
+        return recorded
+
+    def _own(self, prepared: PreparedEdit) -> PreparedEdit:
         if prepared.lowered is not self.lowered:
             raise SigeError("the edit was prepared by another engine: prepare it with this one")
-        return self.recordings.of(step)
+        return prepared
 
     def _with_embeddings(self, given: Mapping[str, mx.array]) -> Mapping[Any, mx.array]:
         """The inputs, and what the host makes of them: a few numbers, on the processor that made the inputs."""

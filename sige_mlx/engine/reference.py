@@ -7,12 +7,13 @@ so it runs what nothing else can run.
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import mlx.core as mx
 
 from sige_mlx.engine.changes import Replaced
-from sige_mlx.engine.recordings import Record
+from sige_mlx.engine.recordings import Codec, Record
 from sige_mlx.graph.fusion.views import is_view
 from sige_mlx.graph.ir import Input
 from sige_mlx.graph.lowered import Lowered
@@ -39,7 +40,17 @@ class ReferenceExecutor:
         stored = (i for i, region in self.lowered.regions.of.items() if region is Region.TILES)
         return frozenset(i for i in stored if i == graph.output or not is_view(graph.nodes[i].op))
 
-    def record_nbytes(self, codec: str = "float32") -> int:
+    codecs: ClassVar[tuple[Codec, ...]] = ("float32",)
+    on_disk = False
+
+    def put_on_disk(self, record: Record, folder: Path) -> None:
+        """It keeps nothing on the disk."""
+        raise NotImplementedError
+
+    def expect(self, bound: Tiling, record: Record) -> None:
+        """Everything is there."""
+
+    def record_nbytes(self, codec: Codec = "float32") -> int:
         """Bytes that recording one step keeps."""
         return 4 * sum(math.prod(node.shape) for node in self.graph.nodes)
 
@@ -47,7 +58,9 @@ class ReferenceExecutor:
         """The dense output."""
         return self.graph.run(inputs, self.params)[self.graph.output]
 
-    def record(self, inputs: Mapping[Any, mx.array], codec: str = "float32") -> tuple[mx.array, Record]:
+    def record(
+        self, inputs: Mapping[Any, mx.array], codec: Codec = "float32", only: Tiling | None = None
+    ) -> tuple[mx.array, Record]:
         """The dense output, and every node's value on the original, by its index."""
         values = self.graph.run(inputs, self.params)
         mx.eval(values)

@@ -13,9 +13,11 @@ from sige_mlx.engine.native.arena import Lifetime, placed
 from sige_mlx.engine.native.library import header, library
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.engine.native.pool import Pool
+from sige_mlx.engine.native.record import Layout
 from sige_mlx.engine.native.weights import PackedWeights
 from sige_mlx.engine.statistics import Doubles
 from sige_mlx.graph.program import Kind, Program, slots_of
+from sige_mlx.graph.reads import tiles_touched
 from sige_mlx.graph.tiling import Size, Tiling
 
 Array = npt.NDArray[np.generic]
@@ -99,6 +101,7 @@ class Bound:
         """These are slots, and the byte offset of each slot's array."""
         self.scratch_nbytes = int(sizes.sum())
         self.tiling = tiling
+        self._ranges: dict[Layout, list[tuple[int, int]]] = {}
         self._pointers = compiled.pointers.copy()
         self._grids: list[Array] = []  # these keep the arrays behind the pointers alive
         for i, size in compiled.of_kind[Kind.GRID]:
@@ -107,6 +110,13 @@ class Bound:
             self._pointers[i] = self._grids[-1].ctypes.data
         self.handle = self._bind(tiling)
         weakref.finalize(self, library().sige_bound_destroy, self.handle)
+
+    def ranges(self, layout: Layout) -> list[tuple[int, int]]:
+        """Returns where in a record of this layout it reads and writes."""
+        if layout not in self._ranges:
+            assert self.tiling is not None
+            self._ranges[layout] = layout.ranges(tiles_touched(self.compiled.program, self.tiling))
+        return self._ranges[layout]
 
     def _bind(self, tiling: Tiling | None) -> int:
         """The library keeps a copy of the lists of tiles."""

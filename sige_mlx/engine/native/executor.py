@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -11,12 +12,14 @@ import numpy.typing as npt
 from sige_mlx.engine.changes import Replaced, renewed, touched
 from sige_mlx.engine.native.compiled import NOTHING, Bound, Compiled
 from sige_mlx.engine.native.pool import Pool
-from sige_mlx.engine.native.record import Layout, NativeRecord
+from sige_mlx.engine.native.record import CODECS, Layout, NativeRecord
 from sige_mlx.engine.native.weights import PackedWeights
+from sige_mlx.engine.recordings import Codec
 from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Floats, Loader
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.program import Program
+from sige_mlx.graph.reads import Held, tiles_read
 from sige_mlx.graph.tiling import Tiling
 
 Inputs = Mapping[Any, mx.array]
@@ -31,35 +34,62 @@ class NativeExecutor:
         self.lowered = lowered
         self.pool = Pool(threads)
         self.weights = PackedWeights(lowered.groups, lowered.dense, load)
-        self._layouts: dict[str, Layout] = {}
+        self._layouts: dict[Codec, Layout] = {}
 
     @property
     def threads(self) -> int:
         """So many threads run ops."""
         return self.pool.threads
 
-    def layout(self, codec: str) -> Layout:
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """It can keep planes so."""
+        return CODECS
+
+    @property
+    def on_disk(self) -> bool:
+        """It reads a record from wherever that is mapped."""
+        return True
+
+    def layout(self, codec: Codec) -> Layout:
         """Returns how records are laid out whose planes are stored so."""
         if codec not in self._layouts:
             self._layouts[codec] = Layout(self.lowered, codec)
         return self._layouts[codec]
 
-    def record_nbytes(self, codec: str = "float32") -> int:
+    def record_nbytes(self, codec: Codec) -> int:
         """Recording one step keeps so many bytes."""
         return self.layout(codec).nbytes
+
+    def put_on_disk(self, record: NativeRecord, folder: Path) -> None:
+        """Moves a record into a file without a name in a folder. Raises `SigeError` when that cannot be written."""
+        record.put_on_disk(folder)
 
     def run(self, inputs: Inputs) -> mx.array:
         """Returns the dense output."""
         return mx.array(self._run(self._dense, inputs))
 
-    def record(self, inputs: Inputs, codec: str = "float32") -> tuple[mx.array, NativeRecord]:
-        """Returns the dense output, and the arrays that edits need."""
-        layout = self.layout(codec)
+    def record(
+        self, inputs: Inputs, codec: Codec = "float32", only: Tiling | None = None
+    ) -> tuple[mx.array, NativeRecord]:
+        """Returns the dense output, and the arrays that edits need: all of them, or only that of these tiles."""
+        layout = self.layout(codec) if only is None else Layout(self.lowered, codec, self._ring(only))
         record = NativeRecord(layout, np.zeros(layout.nbytes, np.uint8))
         output = self._run(self._recording, inputs, record.address)
         if ("value", self.lowered.graph.output) not in self.lowered.stored:
             record.arrays["value", self.lowered.graph.output][...] = output
         return mx.array(output), record
+
+    def _ring(self, tiling: Tiling) -> dict[Any, Held]:
+        """Returns the tiles that an edit reads of every plane; the output is kept whole."""
+        none = {
+            key: np.zeros((n, -(-h // self.lowered.tile), -(-w // self.lowered.tile)), np.bool_)
+            for key, buffer in self.lowered.stored.items()
+            for n, h, w, _ in [buffer.shape]
+        }
+        ring = none | tiles_read(self.lowered.edit, tiling)
+        ring.pop(("value", self.lowered.graph.output), None)
+        return ring
 
     def output(self, record: NativeRecord) -> mx.array:
         """Returns the recorded output."""
@@ -95,7 +125,15 @@ class NativeExecutor:
 
     def edit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> mx.array:
         """Returns the output for edited inputs."""
-        return mx.array(self._run(bound, inputs, record.address))
+        output = mx.array(self._run(bound, inputs, record.address))
+        if record.file:
+            record.file.release()
+        return output
+
+    def expect(self, bound: Bound, record: NativeRecord) -> None:
+        """Lets the disk bring in what running a bound program will read of a record."""
+        if record.file:
+            record.file.expect(bound.ranges(record.layout))
 
     def bind_commit(self, tiling: Tiling) -> Bound:
         """Binds the program of commits to the tiles of an edit."""
@@ -115,6 +153,9 @@ class NativeExecutor:
         except BaseException:  # whatever stopped it: half of a commit is none
             record.put(before)
             raise
+        finally:
+            if record.file:
+                record.file.release()
         return mx.array(output), before
 
     def swap(self, record: NativeRecord, replaced: Replaced) -> Replaced:
