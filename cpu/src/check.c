@@ -21,7 +21,7 @@ const char *sige_check_tensor(const sige_checker *k, const sige_tensor *t) {
     REQUIRE(shape_ok(t->n, t->h, t->w, t->c), "a tensor's n, h, w, c must be positive and of a size that can exist");
     REQUIRE((t->grid == SIGE_NONE) == (t->blocks == SIGE_NONE), "a tensor's blocks and grid come together");
     if (t->grid == SIGE_NONE) {
-        REQUIRE(sige_has(k, t->base), "a dense tensor's base must be a slot");
+        REQUIRE(sige_has(k, t->base) && !t->stored, "a dense tensor's base must be a slot, and not stored");
         return NULL;
     }
     REQUIRE(sige_within(t->tile, 1, SIGE_MAX_SIZE), "a tensor's tile must be positive");

@@ -66,7 +66,7 @@ def session(
         "model": note["model"],
         "device": str(note.get("device")),
         "settings": {name: value for name, value in dict(told.get("settings", {})).items() if name != "palette"},
-        "recorded": len(told.get("exact", ())),
+        "recorded": len(told.get("steps", ())),
         "undo": len(told.get("undo", ())),
         "redo": len(told.get("redo", ())),
         "bytes": described.nbytes,

@@ -27,9 +27,9 @@ class Memory:
     """Bytes, by what they are for and where they are."""
 
     recording: int
-    """Of the steps that are recorded in memory, or were taken out of a file."""
-    file: int
-    """Of the steps that are in a file still, and take no memory before an edit needs them."""
+    """Of the steps that are recorded in memory, or were taken out of a session's file."""
+    disk: int
+    """Of the steps that are on the disk, because memory has no room for them or nothing has needed them yet."""
     history: int
     """Of what undo and redo go back to."""
     weights: int
@@ -99,9 +99,10 @@ class Session(ABC, Generic[Given]):
 
     def memory(self) -> Memory:
         """What the session keeps, in bytes, and the weights of its engine, which other sessions may share."""
-        recording, in_files = self._recording, len(self._recording.stored)
-        file = in_files * self.engine.recordings.step_nbytes
-        return Memory(recording.nbytes, file, self._history.nbytes, self.engine.executor.weights_nbytes)
+        recording, kept = self._recording, self._recording.kept
+        file = len(recording.stored) * self.engine.recordings.step_nbytes()
+        weights = self.engine.executor.weights_nbytes
+        return Memory(kept.memory, kept.disk + file, self._history.nbytes, weights)
 
     def commit(self, progress: Progress | None = None) -> None:
         """Makes the pending result the original. What was recorded is carried over to it by an edit's work, and `undo`

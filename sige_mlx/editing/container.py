@@ -90,7 +90,9 @@ def write(path: str | os.PathLike[str], purpose: str, arrays: Mapping[str, Array
     """Writes a file that `Container` reads, of C-contiguous arrays. Raises `SigeError` when it cannot be written; then
     the one that was there is there still."""
     types = {np.dtype(name): dtype for dtype, name in DTYPES.items()}
-    ordered = sorted(arrays, key=lambda name: -arrays[name].dtype.itemsize)  # so that all begin where they may
+    ordered = sorted(
+        arrays, key=lambda name: -min(arrays[name].nbytes & -arrays[name].nbytes, ALIGNMENT)
+    )  # to be aligned
     header: dict[str, Any] = {}
     checksums, at = {}, 0
     for name in ordered:

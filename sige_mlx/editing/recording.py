@@ -12,7 +12,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from sige_mlx.engine import Change, Engine, PreparedEdit
+from sige_mlx.engine import Change, Codec, Engine, Kept, PreparedEdit
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, steps done, steps in all); what is "record", "edit", "dense", "commit" or "refresh"."""
@@ -73,8 +73,9 @@ class Recording:
         ]
 
     def check(self) -> None:
-        """Raises `SigeError` when the steps that are missing would not fit in memory."""
-        self._engine.recordings.check(len(self.missing))
+        """Has the engine choose how the steps that are missing are kept. Raises `SigeError` when they would not fit."""
+        if self.missing:
+            self._engine.recordings.check(len(self.missing))
 
     def key(self, step: float) -> Hashable:
         """What the engine knows a step by."""
@@ -92,9 +93,9 @@ class Recording:
         self._exact[step] = self._engine.recordings.of(self.key(step)).state
         return output
 
-    def restore(self, step: float, arrays: Sequence[Any], exact: bool, **conditions: Any) -> None:
+    def restore(self, step: float, codec: Codec, arrays: Sequence[Any], exact: bool, **conditions: Any) -> None:
         """Keeps what `Engine.stored` gave."""
-        self._engine.restore(self.key(step), arrays, **conditions)
+        self._engine.restore(self.key(step), codec, arrays, **conditions)
         self._exact[step] = self._engine.recordings.of(self.key(step)).state if exact else object()
 
     def take(self, step: float) -> bool:
@@ -148,9 +149,10 @@ class Recording:
         _forget(self._engine, map(self.key, self.steps))
 
     @property
-    def nbytes(self) -> int:
-        """Bytes that it keeps."""
-        return sum(self._engine.recordings.of(self.key(step)).record.nbytes for step in [*self._exact])
+    def kept(self) -> Kept:
+        """Bytes that it keeps, by where they are."""
+        of = [self._engine.recordings.of(self.key(step)).record.kept for step in [*self._exact]]
+        return Kept(sum(kept.memory for kept in of), sum(kept.disk for kept in of))
 
     @property
     def dense_seconds(self) -> float | None:

@@ -28,19 +28,20 @@ def save(session: Session[Any], path: str | os.PathLike[str]) -> None:
     """Writes a session."""
     recording, history, engine = session._recording, session._history, session.engine
     arrays: dict[str, Array] = {}
-    exact: dict[str, bool] = {}
+    steps: dict[str, Any] = {}
     with recording.first():
         recording.take_all()
         stale = set(recording.stale)
-        for number, step in enumerate(recording.steps if engine.executor.layout else ()):
-            if step in recording:
-                exact[str(number)] = step not in stale
-                arrays |= {f"step.{number}.{i}": a for i, a in enumerate(engine.stored(recording.key(step)))}
+        for number, step in enumerate(recording.steps):
+            if step in recording and (found := engine.stored(recording.key(step))):
+                codec, parts = found
+                steps[str(number)] = {"exact": step not in stale, "codec": codec, "arrays": len(parts)}
+                arrays |= {f"step.{number}.{i}": part for i, part in enumerate(parts)}
         told: dict[str, Any] = {
             "kind": type(session).__name__,
             "engine": engine.fingerprint,
             "settings": session._settings,
-            "exact": exact,
+            "steps": steps,
             "note": session.note,
             "given": _pack(arrays, "given", session.given),
         }
@@ -75,9 +76,9 @@ def fill(session: Session[Any], file: Container) -> None:
                 if region.shape != session.engine.image_size:
                     raise SigeError(f"{file.path} is damaged: a region in it has another size than its picture")
                 pasts.append(Past(unpack(file, f"{which}.{i}", given), region))
-        for number, exact in told["exact"].items():
+        for number, how in told["steps"].items():
             step = recording.steps[int(number)]
-            recording.stored[step] = _taker(session, file, int(number), bool(exact))
+            recording.stored[step] = _taker(session, file, int(number), how)
 
 
 class understood:
@@ -133,17 +134,17 @@ def _pack(arrays: dict[str, Array], prefix: str, given: Any) -> dict[str, Any]:
     return {"name": given.name, "lossy": given.lossy, "notes": given.notes, "dpi": dpi}
 
 
-def _taker(session: Session[Any], file: Container, number: int, exact: bool) -> Callable[[], bool]:
+def _taker(session: Session[Any], file: Container, number: int, how: dict[str, Any]) -> Callable[[], bool]:
     """What takes a recorded step out of a file when it is needed."""
-    recording, engine = session._recording, session.engine
+    recording = session._recording
     step = recording.steps[number]
     conditions = {name: x for name, x in session._now(step).items() if np.ndim(x) != 4}
-    count = len(engine.executor.layout)
+    codec, count, exact = how["codec"], int(how["arrays"]), bool(how["exact"])
 
     def take() -> bool:
         try:
             arrays: Sequence[npt.NDArray[Any]] = [file.array(f"step.{number}.{i}") for i in range(count)]
-            recording.restore(step, arrays, exact, **conditions)
+            recording.restore(step, codec, arrays, exact, **conditions)
         except SigeError as error:
             warnings.warn(f"{error}: step {number + 1} is recorded anew", stacklevel=2)
             return False

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sige_mlx.arguments import whole
 from sige_mlx.engine.changes import Change, Replaced
-from sige_mlx.engine.recordings import Holder, Record, RecordedStep, Recordings
+from sige_mlx.engine.recordings import Codec, Holder, Record, RecordedStep, Recordings
 from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
@@ -32,7 +32,9 @@ class Executor(Holder, Protocol):
 
     def run(self, inputs: Mapping[Any, mx.array]) -> mx.array: ...
 
-    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Record]: ...
+    def record(
+        self, inputs: Mapping[Any, mx.array], codec: Codec, only: Tiling | None = None
+    ) -> tuple[mx.array, Record]: ...
 
     def bind(self, tiling: Tiling) -> Any: ...
 
@@ -48,15 +50,19 @@ class Executor(Holder, Protocol):
 
     def swap(self, record: Any, replaced: Replaced) -> Replaced: ...
 
+    def expect(self, bound: Any, record: Any) -> None: ...
+
     @property
     def weights_nbytes(self) -> int: ...
 
     @property
-    def layout(self) -> Mapping[Any, tuple[tuple[int, ...], str]]:
-        """Shape and type of the arrays that are kept of a step, by key; nothing where they cannot be stored."""
+    def keeps(self) -> str:
+        """All that says how it keeps a step; nothing where that cannot be stored in a file."""
         ...
 
-    def restored(self, arrays: Mapping[Any, npt.NDArray[Any]]) -> Record: ...
+    def store(self, record: Any) -> tuple[Codec, list[npt.NDArray[Any]]]: ...
+
+    def restored(self, codec: Codec, arrays: Sequence[npt.NDArray[Any]]) -> Record: ...
 
 
 @dataclass(frozen=True)
@@ -138,12 +144,21 @@ class Engine:
         return self.executor.run(self._with_embeddings(self._checked(inputs)))
 
     def record(self, step: Hashable = 0, **inputs: Any) -> mx.array:
-        """The dense output on the original; what edits need is kept under `step`, in place of what was there."""
+        """The dense output on the original; what edits need is kept under `step`, in place of what was there, as
+        `recordings` has it. Raises `SigeError` when it does not fit on the disk that it is for."""
+        return self._record(step, None, inputs)
+
+    def record_for(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
+        """Records for one edit, which is known beforehand: of this recording that edit can be run and no other, and
+        nothing be committed. On the CPU it takes no more memory than what that edit reads."""
+        return self._record(step, self._own(prepared).tiling, inputs)
+
+    def _record(self, step: Hashable, only: Tiling | None, inputs: Mapping[str, Any]) -> mx.array:
         given = self._checked(inputs)
         self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
-        output, record = self.executor.record(self._with_embeddings(given))
+        output, record = self.executor.record(self._with_embeddings(given), self.recordings.codec, only)
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
-        self.recordings.keep(step, RecordedStep(record, conditions))
+        self.recordings.keep(step, RecordedStep(record, conditions, only))
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
 
     def prepare(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
@@ -166,6 +181,7 @@ class Engine:
             if prepared.tiling.empty:
                 return self.executor.output(recorded.record)
             if not prepared.dense:
+                self._expect(step, prepared.bound)
                 return self.executor.edit(prepared.bound, recorded.record, values)
             return self._within(prepared, self.executor.run(values), recorded)
 
@@ -176,16 +192,20 @@ class Engine:
         anew. It takes an edit's time, and the change holds what it replaced (`Change.nbytes`). Raises `SigeError` as
         `edit` does."""
         recorded = self._recorded(prepared, step)
+        if recorded.only:
+            raise SigeError(f"step {step!r} was recorded for one edit only: record it for all to commit")
         values = self._fitting(recorded, step, inputs)
+        replaced: Replaced | Record
         with recorded.lock:
             if prepared.tiling.empty:
-                output, replaced = self.executor.output(recorded.record), Replaced({}, {}, None)
+                output, replaced = self.executor.output(recorded.record), Replaced({}, {})
             elif prepared.dense:
-                output, record = self.executor.record(values)
+                output, record = self.executor.record(values, self.recordings.codec)
                 output = self._within(prepared, output, recorded)
                 self.executor.give_output(record, output)
-                replaced, recorded.record = Replaced(recorded.record.arrays, {}, None), record
+                replaced = self.recordings.exchange(recorded, record)
             else:
+                self._expect(step, prepared.committing)
                 output, replaced = self.executor.commit(prepared.committing, recorded.record, values)
             return output, recorded.changed(replaced)
 
@@ -194,12 +214,23 @@ class Engine:
         change that does the opposite. The one given is then spent. Raises `SigeError` for a change that does not
         fit: those made after it must be swapped first, and the step not recorded anew since."""
         recorded = self.recordings.of(step)
+        replaced: Replaced | Record
         with recorded.lock:
             if change.after is not recorded.state:
                 raise SigeError(
                     f"this change does not fit step {step!r}: swap the changes made after it first, the last one first"
                 )
-            return recorded.changed(self.executor.swap(recorded.record, change.replaced), change.before)
+            if isinstance(change.replaced, Replaced):
+                replaced = self.executor.swap(recorded.record, change.replaced)
+            else:
+                replaced = self.recordings.exchange(recorded, change.replaced)
+            return recorded.changed(replaced, change.before)
+
+    def _expect(self, step: Hashable, bound: Any) -> None:
+        """Lets the disk work for the step that will be wanted next, while this one is computed."""
+        for recorded in self.recordings.after(step):
+            self.executor.expect(bound, recorded.record)
+            return
 
     def _within(self, prepared: PreparedEdit, output: mx.array, recorded: RecordedStep) -> mx.array:
         """The output of a dense pass where an edit is wanted, and the recorded one elsewhere."""
@@ -227,8 +258,8 @@ class Engine:
         Engines of one fingerprint can edit each other's recordings."""
         params, load = self._parameters
         digest = hashlib.blake2b(digest_size=16)
-        layout = sorted((repr(key), *told) for key, told in self.executor.layout.items())
-        what = (self.config, self.policy, self.lowered.batch, self.lowered.tile, self.device, self._precision, layout)
+        tiles = self.lowered.batch, self.lowered.tile
+        what = (self.config, self.policy, *tiles, self.device, self._precision, self.executor.keeps)
         digest.update(repr(what).encode())
         for name in sorted(params):
             digest.update(name.encode())
@@ -236,20 +267,17 @@ class Engine:
             digest.update(np.ascontiguousarray(weight).data)
         return digest.hexdigest()
 
-    def stored(self, step: Hashable) -> list[npt.NDArray[Any]]:
-        """The arrays that are recorded of a step, for a file; `restore` takes them back."""
+    def stored(self, step: Hashable) -> tuple[Codec, list[npt.NDArray[Any]]] | None:
+        """How planes of a recorded step are kept, and arrays that hold all of it, for a file; `restore` takes them
+        back. None on a device whose recordings cannot be stored, and for a step that was recorded for one edit."""
         recorded = self.recordings.of(step)
         with recorded.lock:
-            return [np.asarray(recorded.record.arrays[key]) for key in sorted(self.executor.layout, key=repr)]
+            return self.executor.store(recorded.record) if self.executor.keeps and not recorded.only else None
 
-    def restore(self, step: Hashable, arrays: Sequence[npt.NDArray[Any]], **conditions: Any) -> None:
+    def restore(self, step: Hashable, codec: Codec, arrays: Sequence[npt.NDArray[Any]], **conditions: Any) -> None:
         """Keeps what `stored` gave as the recording of a step, whose inputs that are no images are `conditions`. An
         engine of the same `fingerprint` must have recorded it. Raises `SigeError` for other arrays than it keeps."""
-        layout = self.executor.layout
-        keys = sorted(layout, key=repr)
-        if [layout[key] for key in keys] != [(a.shape, str(a.dtype)) for a in arrays]:
-            raise SigeError("these arrays are no recording of this network")
-        record = self.executor.restored(dict(zip(keys, arrays, strict=True)))
+        record = self.executor.restored(codec, arrays)
         given = {name: np.asarray(x, np.float32) for name, x in conditions.items()}
         self.recordings.keep(step, RecordedStep(record, given))
 
@@ -269,9 +297,16 @@ class Engine:
         return self.executor.profile(given, prepared.bound, record)
 
     def _recorded(self, prepared: PreparedEdit, step: Hashable) -> RecordedStep:
+        tiling = self._own(prepared).tiling
+        recorded = self.recordings.of(step)
+        if recorded.only is not None and recorded.only is not tiling:
+            raise SigeError(f"step {step!r} was recorded for one edit only, which is another: record it for all")
+        return recorded
+
+    def _own(self, prepared: PreparedEdit) -> PreparedEdit:
         if prepared.lowered is not self.lowered:
             raise SigeError("the edit was prepared by another engine: prepare it with this one")
-        return self.recordings.of(step)
+        return prepared
 
     def _with_embeddings(self, given: Mapping[str, mx.array]) -> Mapping[Any, mx.array]:
         """The inputs, and what the host makes of them: a few numbers, on the processor that made the inputs."""

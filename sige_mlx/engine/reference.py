@@ -5,14 +5,17 @@ so it runs what nothing else can run.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import mlx.core as mx
+import numpy as np
 
 from sige_mlx.engine.changes import Replaced
-from sige_mlx.engine.recordings import Record
+from sige_mlx.engine.recordings import Codec, Record
+from sige_mlx.errors import SigeError
 from sige_mlx.graph.fusion.views import is_view
 from sige_mlx.graph.ir import Input
 from sige_mlx.graph.lowered import Lowered
@@ -44,8 +47,17 @@ class ReferenceExecutor:
         """Bytes of the weights."""
         return sum(array.nbytes for array in self.params.values())
 
-    @property
-    def record_nbytes(self) -> int:
+    codecs: ClassVar[tuple[Codec, ...]] = ("float32",)
+    on_disk = False
+
+    def put_on_disk(self, record: Record, folder: Path) -> None:
+        """It keeps nothing on the disk."""
+        raise NotImplementedError
+
+    def expect(self, bound: Tiling, record: Record) -> None:
+        """Everything is there."""
+
+    def record_nbytes(self, codec: Codec = "float32") -> int:
         """Bytes that recording one step keeps."""
         return 4 * sum(math.prod(node.shape) for node in self.graph.nodes)
 
@@ -53,7 +65,9 @@ class ReferenceExecutor:
         """The dense output."""
         return self.graph.run(inputs, self.params)[self.graph.output]
 
-    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Record]:
+    def record(
+        self, inputs: Mapping[Any, mx.array], codec: Codec = "float32", only: Tiling | None = None
+    ) -> tuple[mx.array, Record]:
         """The dense output, and every node's value on the original, by its index."""
         values = self.graph.run(inputs, self.params)
         mx.eval(values)
@@ -63,13 +77,19 @@ class ReferenceExecutor:
         """Recordings are where MLX puts them."""
 
     @property
-    def layout(self) -> Mapping[Any, tuple[tuple[int, ...], str]]:
-        """Shape and type of the arrays that are kept of a step, by key."""
-        return {node.index: (tuple(node.shape), "float32") for node in self.graph.nodes}
+    def keeps(self) -> str:
+        """All that says how it keeps a step: every node's value."""
+        return repr([node.shape for node in self.graph.nodes])
 
-    def restored(self, arrays: Mapping[Any, Any]) -> Record:
-        """A record of arrays that were stored."""
-        return Record({key: mx.array(array) for key, array in arrays.items()})
+    def store(self, record: Record) -> tuple[Codec, list[Any]]:
+        """How planes of a record are kept, and its arrays, for a file."""
+        return "float32", [np.asarray(record.arrays[node.index]) for node in self.graph.nodes]
+
+    def restored(self, codec: Codec, arrays: Sequence[Any]) -> Record:
+        """A record of what `store` gave. Raises `SigeError` for other arrays."""
+        if [a.shape for a in arrays] != [tuple(node.shape) for node in self.graph.nodes]:
+            raise SigeError("these arrays are no recording of this network")
+        return Record({node.index: mx.array(array) for node, array in zip(self.graph.nodes, arrays, strict=True)})
 
     def bind_commit(self, tiling: Tiling) -> Tiling:
         """Nothing to bind."""
@@ -96,13 +116,13 @@ class ReferenceExecutor:
         are taken of recorded values, so they follow."""
         values = self._edited(tiling, record, inputs)
         mx.eval(values)
-        return values[self.graph.output], self.swap(record, Replaced(dict(enumerate(values)), {}, tiling))
+        return values[self.graph.output], self.swap(record, Replaced(dict(enumerate(values)), {}))
 
     def swap(self, record: Record, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
         before = {key: record.arrays[key] for key in replaced.arrays}
         record.arrays.update(replaced.arrays)
-        return Replaced(before, {}, replaced.tiling)
+        return Replaced(before, {})
 
     def _edited(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> list[mx.array]:
         """Every node's value for edited inputs: active tiles anew, all other pixels as recorded.

@@ -59,7 +59,8 @@ class Lowered:
     @cached_property
     def recording(self) -> Program:
         """It is a dense pass that keeps what any edit may read. Which arrays these are does not depend on the mask."""
-        return lower(self.graph, self.groups, self._whole, self.tile, [*self.edit.recorded, *self._renewing])
+        plain = [key for key in (*self.edit.recorded, *self._renewing) if key not in self.stored]
+        return lower(self.graph, self.groups, self._whole, self.tile, plain, self.stored)
 
     @cached_property
     def edit(self) -> Program:
@@ -68,12 +69,18 @@ class Lowered:
 
     @cached_property
     def commit(self) -> Program:
-        """It is an edit that gives the caller what will take the place of recorded arrays, in tiles: all that edits
-        read and that depends on the image. Of what norms with recorded statistics normalise it gives the sums of tiles,
-        or where a value is computed whole, those of all."""
-        tiles = [key for key in self.edit.recorded if self.regions.of.get(key[1]) is Region.TILES]
-        sums = [("sums", value) for norm in self.renewed for value in norm.parts]
-        return lower(self.graph, self.groups, self.regions, self.tile, commits=[*tiles, *sums])
+        """It is an edit that carries the record over to its own inputs: it puts tiles in the place of the recorded
+        ones, and tells how that changes the sums that statistics of norms are made of."""
+        sums = [key for key in (*self.edit.recorded, *self._renewing) if key[0] == "sums"]
+        parts = dict.fromkeys(value for norm in self.renewed for value in norm.parts)
+        changes = [key if (key := ("value", value)) in self.stored else ("sums", value) for value in parts]
+        return lower(self.graph, self.groups, self.regions, self.tile, (), [*self.stored, *sums], changes)
+
+    @cached_property
+    def stored(self) -> Mapping[Any, Buffer]:
+        """These planes are recorded in tiles, which a commit can replace: those of values that edits compute so."""
+        planes = ((key, buffer) for key, buffer in self.edit.recorded.items() if len(buffer.shape) == 4)
+        return {key: buffer for key, buffer in planes if self.regions.of.get(key[1]) is Region.TILES}
 
     @cached_property
     def renewed(self) -> tuple[FusedNorm, ...]:
@@ -88,7 +95,7 @@ class Lowered:
         recorded themselves."""
         keys = [(what, norm.value) for norm in self.renewed for what in ("moments", "gain")]
         parts = dict.fromkeys(value for norm in self.renewed for value in norm.parts)
-        return keys + [("sums", value) for value in parts if ("value", value) not in self.edit.recorded]
+        return keys + [("sums", value) for value in parts if ("value", value) not in self.stored]
 
     @property
     def planes(self) -> list[Size]:

@@ -198,6 +198,7 @@ def test_a_model_folder_with_weights_of_another_network(edit: Edit, model: Path,
 
 def test_steps_that_do_not_fit_in_memory(edit: Edit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings, "physical_memory", lambda: 1 << 20)
+    monkeypatch.setattr(recordings, "room", lambda folder: 0)
     assert "take at most" in edit(steps=20, compare=True).sentence
     assert names(tmp_path) == {"pictures"}
 

@@ -131,5 +131,6 @@ def test_progress_is_told(kind: Kind, engine: Engine) -> None:
 
 def test_a_recording_that_does_not_fit_in_memory(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings, "physical_memory", lambda: 1000)
+    monkeypatch.setattr(recordings, "room", lambda folder: 0)
     with pytest.raises(SigeError, match=r"1 steps of this model keep .* take at most 0$"):
         kind.open(kind.engine()).record()

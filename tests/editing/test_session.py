@@ -195,7 +195,7 @@ def test_a_session_takes_its_recording_with_it() -> None:
     engine = tiny_engine()
     opened = open_session(engine)
     opened.record()
-    assert engine.recordings.nbytes >= STEPS * engine.recordings.step_nbytes > 0
+    assert engine.recordings.nbytes >= STEPS * engine.recordings.step_nbytes() > 0
     del opened
     gc.collect()
     assert engine.recordings.nbytes == 0
@@ -214,8 +214,9 @@ def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
 
 
 def test_too_many_steps_for_the_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    each = engine.recordings.step_nbytes
-    monkeypatch.setattr(recordings, "physical_memory", lambda: 10 * each)
+    each = engine.recordings.step_nbytes("int8")
+    monkeypatch.setattr(recordings, "physical_memory", lambda: 28 * each)
+    monkeypatch.setattr(recordings, "room", lambda folder: each - 1)
     engine = tiny_engine()
     EditSession(engine, original(), steps=7).record()
     with pytest.raises(SigeError, match=r"8 steps of this model keep .* take at most 7$"):
@@ -226,9 +227,10 @@ def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.Monkey
     engine = tiny_engine()
     first = EditSession(engine, original(), steps=4)
     first.record()
-    monkeypatch.setattr(recordings, "physical_memory", lambda: 10 * engine.recordings.step_nbytes)
-    with pytest.raises(SigeError, match=r"take at most [23]$"):
-        EditSession(engine, original(), steps=5).record()
+    engine.recordings.budget = engine.recordings.nbytes + 2 * engine.recordings.step_nbytes("int8")
+    monkeypatch.setattr(recordings, "room", lambda folder: 0)
+    with pytest.raises(SigeError, match=r"take at most 2$"):
+        EditSession(engine, original(), steps=3).record()
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,6 @@ def test_steps_are_recorded_apart(device: str) -> None:
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_recorded_bytes_are_known_beforehand(device: str) -> None:
     engine = Engine(RandomUNet(SPEC), device, policy())
-    expected = engine.recordings.step_nbytes
+    expected = engine.recordings.step_nbytes()
     engine.record(**image(engine))
     assert engine.recordings.nbytes == expected

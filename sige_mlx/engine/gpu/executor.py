@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -18,7 +19,7 @@ from sige_mlx.engine.gpu.placing import substituted
 from sige_mlx.engine.gpu.sizes import Sizes
 from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.gpu.wired import wired
-from sige_mlx.engine.recordings import Record
+from sige_mlx.engine.recordings import Codec, Record
 from sige_mlx.engine.weights import Loader
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.program import Kind
@@ -54,8 +55,8 @@ class GpuExecutor:
         """The dense output, lazy."""
         return self._dense(inputs)[0]
 
-    def record(self, inputs: Inputs) -> tuple[mx.array, Record]:
-        """The dense output, and the arrays that edits need."""
+    def record(self, inputs: Inputs, codec: Codec | None = None, only: Tiling | None = None) -> tuple[mx.array, Record]:
+        """The dense output, and the arrays that edits need: no less for the tiles of one."""
         output, *arrays = self._recording(inputs)
         kept = dict(zip(self._recording.compiled.kept, arrays, strict=True))
         kept["value", self.lowered.graph.output] = output.astype(self.dtype)
@@ -66,13 +67,14 @@ class GpuExecutor:
         """The recorded output."""
         return mx.array(record.arrays["value", self.lowered.graph.output].astype(mx.float32))
 
-    @property
-    def layout(self) -> Mapping[Any, tuple[tuple[int, ...], str]]:
-        """Nothing: files hold no recordings of this device, which records anew."""
-        return {}
+    keeps = ""  # files hold no recordings of this device, which records anew
 
-    def restored(self, arrays: Mapping[Any, Any]) -> Record:
-        """A record of arrays that were stored: there are none."""
+    def store(self, record: Record) -> tuple[Codec, list[Any]]:
+        """How planes of a record are kept, and its arrays, for a file: there are none."""
+        raise NotImplementedError
+
+    def restored(self, codec: Codec, arrays: Sequence[Any]) -> Record:
+        """A record of what `store` gave."""
         raise NotImplementedError
 
     def bind(self, tiling: Tiling) -> "Bound":
@@ -98,13 +100,13 @@ class GpuExecutor:
         output = self.edit(bound, record, inputs)
         _, anew = self.record(inputs)
         self.give_output(anew, output)
-        return output, self.swap(record, Replaced(anew.arrays, {}, None))
+        return output, self.swap(record, Replaced(anew.arrays, {}))
 
     def swap(self, record: Record, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
         before = {key: record.arrays[key] for key in replaced.arrays}
         record.arrays.update(replaced.arrays)
-        return Replaced(before, {}, replaced.tiling)
+        return Replaced(before, {})
 
     @property
     def weights_nbytes(self) -> int:
@@ -112,7 +114,20 @@ class GpuExecutor:
         return self.parameters.nbytes
 
     @property
-    def record_nbytes(self) -> int:
+    def codecs(self) -> tuple[Codec, ...]:
+        """Planes are kept as they are computed."""
+        return ("float16",) if self.dtype == mx.float16 else ("float32",)
+
+    on_disk = False
+
+    def put_on_disk(self, record: Record, folder: Path) -> None:
+        """It keeps nothing on the disk."""
+        raise NotImplementedError
+
+    def expect(self, bound: "Bound", record: Record) -> None:
+        """Everything is there."""
+
+    def record_nbytes(self, codec: Codec | None = None) -> int:
         """Bytes that recording one step keeps: planes in the storage type, statistics in float32."""
         graph, kept = self.lowered.graph, 0
         for (what, _), buffer in self.lowered.recorded.items():
