@@ -33,20 +33,26 @@ class Sizes:
 
     @cached_property
     def counts(self) -> list[dict[Size, int]]:
-        """Tiles of each plane, the smallest size first; the last has all tiles."""
+        """Tiles of each plane, the smallest size first; the last has all tiles. On small pictures some are alike."""
         whole = self._counts(1)
         room = [{p: int(ROOM * n) + 1 for p, n in self._counts(side).items()} for side in SIDES]
-        return [{p: min(n, whole[p]) for p, n in size.items()} for size in room] + [whole]
+        sizes = [{p: min(n, whole[p]) for p, n in size.items()} for size in room] + [whole]
+        return [size for size, following in zip(sizes, [*sizes[1:], None], strict=True) if size != following]
 
     def of(self, tiling: Tiling) -> int:
         """The smallest size that an edit fits into."""
         counts = ((size[p] >= len(tiling.at(p)) for p in size) for size in self.counts)
         return next(i for i, fits in enumerate(counts) if all(fits))
 
+    @property
+    def typical(self) -> int:
+        """The size that kernels are chosen for."""
+        return min(TYPICAL, len(self.counts) - 1)
+
     def compiled(self, size: int) -> Compiled:
         """The edit's program for a size."""
         if size not in self._compiled:
-            like = None if size == TYPICAL else self.compiled(TYPICAL)
+            like = None if size == self.typical else self.compiled(self.typical)
             program, counts = self._lowered.edit, self.counts[size]
             self._compiled[size] = Compiled(program, counts, self._dtype, self._allows, like)
         return self._compiled[size]
@@ -55,7 +61,7 @@ class Sizes:
         """The steps of an edit with its tiles in place and none to fill a list up; none for an empty edit."""
         if tiling.empty:
             return []
-        like = self.compiled(TYPICAL)
+        like = self.compiled(self.typical)
         return Compiled(self._lowered.edit, tiling.counts, self._dtype, like=like).on(tiling)
 
     def _counts(self, side: float) -> dict[Size, int]:
