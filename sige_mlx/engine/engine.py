@@ -92,6 +92,10 @@ class Engine:
     engine, "gpu", Metal, or "reference", plain MLX. `policy` says what edits recompute; `load` gives parameters by
     name, when they should not be taken from the model. `precision` is what the GPU stores values and weights as,
     "float16" by default; the other devices compute in "float32". Inputs and outputs are float32 arrays, NHWC.
+
+    Threads may share an engine: passes run one at a time, and who edits or commits a step waits for whoever does so
+    with the same one. MLX computes lazily where it was asked to: arrays that one thread makes and another uses have to
+    be evaluated first.
     """
 
     def __init__(
