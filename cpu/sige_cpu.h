@@ -33,7 +33,7 @@ extern "C" {
 
 /* This is raised whenever a struct or function below changes. The caller compares it, and sizeof(sige_op), with what it
  * was built for. */
-#define SIGE_ABI 7
+#define SIGE_ABI 8
 
 enum { SIGE_NONE = -1 };       /* a slot that is not there */
 enum { SIGE_MAX_SOURCES = 4 }; /* sources of one convolution or normalisation */
@@ -49,14 +49,33 @@ enum { SIGE_MAX_HEADS = 1024 };
  *   else from `base`:                                          base[i][y][x][:]
  * A dense value has only a base (blocks = grid = SIGE_NONE). `base` may be SIGE_NONE when only recomputed pixels are
  * read (others read as 0), and the pointer in the slot of `blocks` may be NULL when no tile is active. An image whose
- * size is no multiple of `tile` ends in partial tiles; their pixels beyond the image are 0. */
+ * size is no multiple of `tile` ends in partial tiles; their pixels beyond the image are 0.
+ *
+ * The base may be `stored`, in tiles as well: that of a value with blocks, or a recorded value by itself. */
 typedef struct sige_tensor {
     int32_t n, h, w, c;
     int32_t tile;
-    int32_t base;   /* slot of float[n][h][w][c] */
+    int32_t base;   /* slot of float[n][h][w][c], or of a sige_stored */
     int32_t blocks; /* slot of float[tiles][tile][tile][c] */
     int32_t grid;   /* slot of int32[n][ceil(h / tile)][ceil(w / tile)] */
+    int32_t stored; /* 1: base is a sige_stored */
 } sige_tensor;
+
+/* The codec says how a tile of c channels is stored, in so many bytes as sige_tile_bytes gives. Halves are IEEE 754
+ * binary16; what is beyond their range becomes their largest number.
+ *   SIGE_FLOAT32: float[tile][tile][c]
+ *   SIGE_FLOAT16: half[tile][tile][c]
+ *   SIGE_INT8:    half scale[c], half least[c], uint8[tile][tile][c], for the values least + scale * uint8 */
+typedef enum sige_codec { SIGE_FLOAT32 = 0, SIGE_FLOAT16 = 1, SIGE_INT8 = 2, SIGE_CODECS } sige_codec;
+
+/* These are the tiles of a value, one after the other, from an address that is a multiple of 4. Which one is which says
+ * `index` int32[n][ceil(h / tile)][ceil(w / tile)], where -1 is a tile that is not held and reads as 0; without an
+ * index all are held, in the order image, row, column. */
+typedef struct sige_stored {
+    uint8_t *tiles;
+    const int32_t *index;
+    int32_t codec; /* sige_codec */
+} sige_stored;
 
 /* An op computes the pixels of a domain: every pixel, written as float[n][h][w][c], or the tiles of a list, written as
  * float[tiles][tile][tile][c]. */
@@ -176,11 +195,11 @@ typedef struct sige_norm {
     int32_t recorded;                 /* slot of double[n][2][groups] or SIGE_NONE; with it sums and */
     int32_t before[SIGE_MAX_SOURCES]; /* slots of float[listed tiles][2][c[i]] hold tiles in the order of */
     int32_t grid;                     /* slot of int32[n][tiles], as of a sige_tensor */
-    int32_t weight, bias; /* slots of float[sum of c]; SIGE_NONE: 1, 0 */
-    int32_t mod;          /* slot of float[n][2][sum of c] or SIGE_NONE */
-    int32_t scale, shift; /* slots of float[n][sum of c] */
-    int32_t moments;      /* slot of double[n][2][groups] or SIGE_NONE */
-    int32_t gain;         /* slot of double[n][2][sum of c] or SIGE_NONE */
+    int32_t weight, bias;             /* slots of float[sum of c]; SIGE_NONE: 1, 0 */
+    int32_t mod;                      /* slot of float[n][2][sum of c] or SIGE_NONE */
+    int32_t scale, shift;             /* slots of float[n][sum of c] */
+    int32_t moments;                  /* slot of double[n][2][groups] or SIGE_NONE */
+    int32_t gain;                     /* slot of double[n][2][sum of c] or SIGE_NONE */
     float eps;
 } sige_norm;
 
@@ -202,12 +221,26 @@ typedef struct sige_paste {
     int32_t dst;
 } sige_paste;
 
+/* Stores the tiles of a domain, which nobody may read from `dst` any more: with a list those of float[tiles][tile]
+ * [tile][c], else those of float[n][h][w][c]. `dst` is an array like that of all pixels, float[n][h][w][c], or if it is
+ * `stored` a sige_stored. By `change` it tells how the sums over the pixels of each image become others. */
+typedef struct sige_store {
+    sige_domain out;
+    int32_t c;
+    int32_t src, dst;
+    int32_t stored; /* 1: dst is a sige_stored; tiles that its index does not hold are left out */
+    int32_t change; /* slot of double[n][c], of the values, or with `squares` of double[n][2][c], of values and of their
+                       squares; or SIGE_NONE */
+    int32_t squares;
+} sige_store;
+
 typedef enum sige_kind {
     SIGE_CONV = 0,
     SIGE_NORM = 1,
     SIGE_DEPTHWISE = 2,
     SIGE_ATTENTION = 3,
     SIGE_PASTE = 4,
+    SIGE_STORE = 5,
     SIGE_KINDS
 } sige_kind;
 
@@ -219,8 +252,12 @@ typedef struct sige_op {
         sige_depthwise depthwise;
         sige_attention attention;
         sige_paste paste;
+        sige_store store;
     } u;
 } sige_op;
+
+/* Returns how many bytes a stored tile takes; 0 if the codec is none. */
+SIGE_API size_t sige_tile_bytes(int32_t codec, int32_t tile, int32_t c);
 
 /* ---- weights ----------------------------------------------------------------------------------------------------- */
 

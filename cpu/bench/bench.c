@@ -112,7 +112,7 @@ static int disc(int size, int tile, int32_t *grid, int32_t *list) {
 }
 
 static sige_tensor tensor(slots *s, int size, int c, bool tiled) {
-    sige_tensor t = {1, size, size, c, 4, floats(s, (size_t)size * size * c), SIGE_NONE, SIGE_NONE};
+    sige_tensor t = {1, size, size, c, 4, floats(s, (size_t)size * size * c), SIGE_NONE, SIGE_NONE, 0};
     if (!tiled)
         return t;
     size_t tiles = (size_t)((size + 3) / 4) * ((size + 3) / 4);

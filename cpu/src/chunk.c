@@ -128,7 +128,7 @@ void sige_chunk_prepare(const sige_conv_job *j, sige_chunk *chunk, int64_t index
             if (a.bottom > a.y)
                 gather(s, &a, window + k * s->window);
         }
-        chunk->input[i] = s->in_place ? sige_pixel(&s->input.x, chunk->unit->image, 0, 0) : window;
+        chunk->input[i] = s->in_place ? sige_find_pixel(&s->input.x, chunk->unit->image, 0, 0).data : window;
         if (s->k)
             list_pixels(s, chunk, j->units.listed, &chunk->pixels[i]);
         else

@@ -31,17 +31,29 @@ void sige_find_reads(const sige_epilogue *e, const sige_unit *unit, sige_reads *
         const int y = unit->y + i / unit->w, x = unit->x + i % unit->w;
         if (e->has_residual)
             reads->residual[i] =
-                sige_pixel(&e->residual, unit->image, y >> e->residual_resample, x >> e->residual_resample);
+                sige_find_pixel(&e->residual, unit->image, y >> e->residual_resample, x >> e->residual_resample);
         for (int t = 0; t < e->n_targets; t++)
             if (e->target[t].modulated)
-                sige_mod_pixel(&e->target[t].mod, unit->image, y, x, &reads->gamma[t][i], &reads->beta[t][i]);
+                sige_find_mod(&e->target[t].mod, unit->image, y, x, &reads->gamma[t][i], &reads->beta[t][i]);
     }
+}
+
+/* Loads the first n channels of a panel of a pixel. */
+static inline vpanel load_channels(const sige_view *v, sige_pixel p, int channel, int n) {
+    if (!p.tile)
+        return p_load_n((const float *)p.data + channel, n);
+    const int second = n - SIGE_LANES;
+    vpanel panel = {{sige_channels(v, p, channel, sige_min(n, SIGE_LANES))}};
+    if (second > 0)
+        panel.part[1] = sige_channels(v, p, channel + SIGE_LANES, second);
+    return panel;
 }
 
 /* This is added to a unit's values. */
 typedef struct addition {
-    vpanel constant;              /* bias + vec */
-    const float *const *residual; /* by pixel; NULL: none */
+    vpanel constant; /* bias + vec */
+    const sige_view *view;
+    const sige_pixel *residual; /* by pixel, of the view; NULL: none */
     int channel;
     int n;
 } addition;
@@ -49,8 +61,8 @@ typedef struct addition {
 /* Finishes pixel i of acc and returns it. */
 static inline vpanel finish_value(const addition *add, float *acc, int i) {
     vpanel v = p_add(p_load(acc + i * SIGE_PANEL), add->constant);
-    if (add->residual && add->residual[i])
-        v = p_add(v, p_load_n(add->residual[i] + add->channel, add->n));
+    if (add->residual && add->residual[i].data)
+        v = p_add(v, load_channels(add->view, add->residual[i], add->channel, add->n));
     p_store(acc + i * SIGE_PANEL, v);
     return v;
 }
@@ -93,7 +105,7 @@ static void finish_values(const sige_epilogue *e, const sige_unit *unit, int cha
         constant = p_load_n(e->bias + channel, n);
     if (e->vec)
         constant = p_add(constant, p_load_n(e->vec + unit->image * e->vec_stride + channel, n));
-    const addition add = {constant, e->has_residual ? reads->residual : NULL, channel, n};
+    const addition add = {constant, &e->residual, e->has_residual ? reads->residual : NULL, channel, n};
     if (!sums)
         for (int i = 0; i < unit->h * unit->w; i++)
             finish_value(&add, acc, i);
@@ -105,7 +117,8 @@ static void finish_values(const sige_epilogue *e, const sige_unit *unit, int cha
 
 /* Writes one target; `act` is its activation, as a constant. */
 static inline void write_as(const sige_epilogue *e, const sige_target *t, const sige_unit *unit, int channel, int n,
-                            const float *acc, const float *const *gamma, const float *const *beta, int act) {
+                            const float *acc, const sige_pixel *gamma, const sige_pixel *beta, int act) {
+    const sige_mod *m = &t->mod;
     const vpanel one = p_splat(1.0f);
     vpanel scale = p_zero(), shift = scale;
     if (t->scale) {
@@ -118,8 +131,9 @@ static inline void write_as(const sige_epilogue *e, const sige_target *t, const 
             vpanel v = p_load(acc);
             if (t->scale)
                 v = p_fma(v, scale, shift);
-            if (t->modulated && gamma[i])
-                v = p_fma(v, p_add(one, p_load_n(gamma[i] + channel, n)), p_load_n(beta[i] + channel, n));
+            if (t->modulated && gamma[i].data)
+                v = p_fma(v, p_add(one, load_channels(&m->gamma, gamma[i], m->gamma_first + channel, n)),
+                          load_channels(&m->beta, beta[i], m->beta_first + channel, n));
             for (int k = 0; k < 2; k++)
                 v.part[k] = sige_activate(v.part[k], act);
             p_store_n(dst + (y * unit->row + x) * e->c, v, n);
@@ -127,7 +141,7 @@ static inline void write_as(const sige_epilogue *e, const sige_target *t, const 
 }
 
 static void write(const sige_epilogue *e, const sige_target *t, const sige_unit *unit, int channel, int n,
-                  const float *acc, const float *const *gamma, const float *const *beta) {
+                  const float *acc, const sige_pixel *gamma, const sige_pixel *beta) {
 #define WRITE_AS(act) write_as(e, t, unit, channel, n, acc, gamma, beta, act)
     SIGE_WITH_CONSTANT_ACT(t->act, WRITE_AS)
 #undef WRITE_AS

@@ -26,10 +26,10 @@ typedef struct sige_epilogue {
     sige_target target[SIGE_MAX_OUTPUTS];
 } sige_epilogue;
 
-/* The pixels of a unit that an epilogue reads begin here. NULL: there is none, so it counts as zero. */
+/* An epilogue reads these for the pixels of a unit. Where there is none, it counts as zero. */
 typedef struct sige_reads {
-    const float *residual[SIGE_UNIT_PIXELS];
-    const float *gamma[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS], *beta[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS];
+    sige_pixel residual[SIGE_UNIT_PIXELS];
+    sige_pixel gamma[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS], beta[SIGE_MAX_OUTPUTS][SIGE_UNIT_PIXELS];
 } sige_reads;
 
 /* Looks up the slots of an epilogue. */

@@ -6,7 +6,8 @@
 #include "isa.h"
 
 /* X(its kind, its member of sige_op.u) */
-#define SIGE_OPS(X) X(CONV, conv) X(NORM, norm) X(DEPTHWISE, depthwise) X(ATTENTION, attention) X(PASTE, paste)
+#define SIGE_OPS(X)                                                                                                    \
+    X(CONV, conv) X(NORM, norm) X(DEPTHWISE, depthwise) X(ATTENTION, attention) X(PASTE, paste) X(STORE, store)
 
 #define SIGE_OP_TYPE(name) SIGE_ISA(sige_type_of_##name)
 

@@ -20,6 +20,20 @@ void sige_set_error(const char *format, ...) {
     va_end(arguments);
 }
 
+size_t sige_tile_bytes(int32_t codec, int32_t tile, int32_t c) {
+    const size_t pixels = (size_t)tile * (size_t)tile, channels = (size_t)c;
+    switch (codec) {
+    case SIGE_FLOAT32:
+        return 4 * pixels * channels;
+    case SIGE_FLOAT16:
+        return 2 * pixels * channels;
+    case SIGE_INT8:
+        return (4 + pixels) * channels;
+    default:
+        return 0;
+    }
+}
+
 size_t sige_pack_size(const sige_conv *conv) {
     const sige_isa *isa = sige_isa_chosen();
     return isa ? isa->pack_size(conv) : 0;
@@ -172,7 +186,7 @@ sige_bound *sige_bind(const sige_program *program, const sige_tiles *tiles, int 
         return NULL;
     }
     size_t at = 0;
-    for (int i = 0; i < n; at += tiles[i].count > 0 ? 3 * (size_t)tiles[i].count : 0, i++) {
+    for (int i = 0; i<n; at += tiles[i].count> 0 ? 3 * (size_t)tiles[i].count : 0, i++) {
         first_row[i] = at;
         if (tiles[i].count > 0 && tiles[i].rows)
             memcpy(b->rows + at, tiles[i].rows, 3 * (size_t)tiles[i].count * sizeof *b->rows);

@@ -6,10 +6,16 @@
 
 sige_view sige_view_of(const sige_tensor *t, void *const *slots) {
     sige_view v = {.n = t->n, .h = t->h, .w = t->w, .c = t->c, .tile = t->tile};
-    v.base = sige_slot(slots, t->base);
+    if (t->stored && t->base != SIGE_NONE) {
+        v.stored = slots[t->base];
+        v.tile_bytes = sige_tile_bytes(v.stored->codec, t->tile, t->c);
+    } else {
+        v.base = sige_slot(slots, t->base);
+    }
     v.blocks = sige_slot(slots, t->blocks);
-    if (t->grid != SIGE_NONE) {
+    if (t->grid != SIGE_NONE)
         v.grid = slots[t->grid];
+    if (v.grid || v.stored) {
         v.tiles_y = (int32_t)sige_ceil_div(t->h, t->tile);
         v.tiles_x = (int32_t)sige_ceil_div(t->w, t->tile);
     }
@@ -39,7 +45,7 @@ sige_input sige_input_of(const sige_source *s, void *const *slots) {
 
 /* A run is some pixels that follow one another in memory. */
 typedef struct run {
-    const float *data; /* NULL: the tensor does not hold them */
+    sige_pixel first; /* without data: the tensor does not hold them */
     int pixels;
     bool base;
 } run;
@@ -47,33 +53,42 @@ typedef struct run {
 /* Finds pixel (y, x), and at most `most` - 1 to its right. */
 static run locate(const sige_view *v, int image, int y, int x, int most) {
     run r = {.pixels = sige_min(most, v->w - x), .base = true};
-    if (v->grid) {
+    if (v->grid || v->stored) {
         const int tile_y = y / v->tile, tile_x = x / v->tile, in_y = y - tile_y * v->tile, in_x = x - tile_x * v->tile;
-        const int32_t *grid = v->grid + ((int64_t)image * v->tiles_y + tile_y) * v->tiles_x;
+        const int64_t number = ((int64_t)image * v->tiles_y + tile_y) * v->tiles_x + tile_x;
+        const int32_t block = v->grid ? v->grid[number] : -1;
+        const int64_t in_tile = (int64_t)in_y * v->tile + in_x;
         r.pixels = sige_min(r.pixels, v->tile - in_x);
-        if (grid[tile_x] >= 0) {
+        if (block >= 0) {
             r.base = false;
-            r.data = v->blocks + (((int64_t)grid[tile_x] * v->tile + in_y) * v->tile + in_x) * v->c;
+            r.first.data = v->blocks + ((int64_t)block * v->tile * v->tile + in_tile) * v->c;
+            return r;
+        }
+        if (v->stored) {
+            const int64_t at = v->stored->index ? v->stored->index[number] : number;
+            if (at >= 0)
+                r.first =
+                    sige_stored_pixel(v->stored->codec, v->stored->tiles + (size_t)at * v->tile_bytes, v->c, in_tile);
             return r;
         }
     }
     if (v->base)
-        r.data = v->base + (((int64_t)image * v->h + y) * v->w + x) * v->c;
+        r.first.data = v->base + (((int64_t)image * v->h + y) * v->w + x) * v->c;
     return r;
 }
 
-const float *sige_pixel(const sige_view *v, int image, int y, int x) { return locate(v, image, y, x, 1).data; }
+sige_pixel sige_find_pixel(const sige_view *v, int image, int y, int x) { return locate(v, image, y, x, 1).first; }
 
 /* Finds gamma and beta of pixel (y, x) and of some to its right; returns of how many. */
-static int locate_mod(const sige_mod *m, int image, int y, int x, int most, const float **gamma, const float **beta) {
+static int locate_mod(const sige_mod *m, int image, int y, int x, int most, sige_pixel *gamma, sige_pixel *beta) {
     const run g = locate(&m->gamma, image, y, x, most), b = locate(&m->beta, image, y, x, g.pixels);
-    const bool held = g.data && b.data;
-    *gamma = held ? g.data + m->gamma_first : NULL;
-    *beta = held ? b.data + m->beta_first : NULL;
+    const bool held = g.first.data && b.first.data;
+    *gamma = held ? g.first : (sige_pixel){0};
+    *beta = held ? b.first : (sige_pixel){0};
     return b.pixels;
 }
 
-void sige_mod_pixel(const sige_mod *m, int image, int y, int x, const float **gamma, const float **beta) {
+void sige_find_mod(const sige_mod *m, int image, int y, int x, sige_pixel *gamma, sige_pixel *beta) {
     locate_mod(m, image, y, x, 1, gamma, beta);
 }
 
@@ -81,33 +96,48 @@ static void zero(float *dst, size_t floats) { memset(dst, 0, floats * sizeof(flo
 
 /* A pixel goes through these, but for those that are NULL. */
 typedef struct treatment {
-    const float *scale, *shift, *gamma, *beta;
+    const float *scale, *shift;
+    const sige_mod *mod;
+    sige_pixel gamma, beta;
     int act;
 } treatment;
 
 /* Treats channels k ... k + n - 1 of a pixel, at most a vector. */
-static inline void treat(treatment t, const float *src, int k, int n, int act, float *dst) {
-    vfloat x = v_some(src + k, n);
-    if (t.scale)
-        x = x * v_some(t.scale + k, n) + v_some(t.shift + k, n);
-    if (t.gamma)
-        x = x * (v_splat(1.0f) + v_some(t.gamma + k, n)) + v_some(t.beta + k, n);
+static inline void treat(const treatment *t, vfloat x, int k, int n, int act, float *dst) {
+    if (t->scale)
+        x = x * v_some(t->scale + k, n) + v_some(t->shift + k, n);
+    if (t->mod)
+        x = x * (v_splat(1.0f) + sige_channels(&t->mod->gamma, t->gamma, t->mod->gamma_first + k, n)) +
+            sige_channels(&t->mod->beta, t->beta, t->mod->beta_first + k, n);
     v_put(dst + k, sige_activate(x, act), n);
 }
 
 /* The pixel below lies `below` floats further on. It will be wanted soon, and the hardware does not expect that. */
-static inline void treat_channels(treatment t, const float *src, int c, int64_t below, int act, float *dst) {
+static inline void treat_floats(const treatment *t, const float *src, int c, int64_t below, int act, float *dst) {
     int k = 0;
     for (; k + SIGE_LANES <= c; k += SIGE_LANES) {
         __builtin_prefetch(src + k + below);
-        treat(t, src, k, SIGE_LANES, act, dst);
+        treat(t, v_load(src + k), k, SIGE_LANES, act, dst);
     }
     if (k < c)
-        treat(t, src, k, c - k, act, dst);
+        treat(t, v_load_n(src + k, c - k), k, c - k, act, dst);
 }
 
-static void treat_pixel(const treatment *t, const float *src, int c, int64_t below, float *dst) {
-#define TREAT_AS(act) treat_channels(*t, src, c, below, act, dst)
+static inline void treat_coded(const treatment *t, const sige_view *v, sige_pixel src, int act, float *dst) {
+    for (int k = 0; k < v->c; k += SIGE_LANES) {
+        const int n = sige_min(SIGE_LANES, v->c - k);
+        treat(t, sige_channels(v, src, k, n), k, n, act, dst);
+    }
+}
+
+static void treat_pixel(const treatment *t, const sige_view *v, sige_pixel src, int64_t below, float *dst) {
+#define TREAT_AS(act)                                                                                                  \
+    do {                                                                                                               \
+        if (src.tile)                                                                                                  \
+            treat_coded(t, v, src, act, dst);                                                                          \
+        else                                                                                                           \
+            treat_floats(t, src.data, v->c, below, act, dst);                                                          \
+    } while (0)
     SIGE_WITH_CONSTANT_ACT(t->act, TREAT_AS)
 #undef TREAT_AS
 }
@@ -143,29 +173,35 @@ static void expect(const float *src, int floats) {
 
 /* Reads columns x ... x + w - 1 of row y, all inside the image; returns how many were read, at least one. */
 static int read_some(const sige_input *in, int image, int y, int x, int w, float *dst) {
-    const int c = in->x.c, up = in->resample > 0;
-    const size_t row = (size_t)c;
+    const sige_view *v = &in->x;
+    const int up = in->resample > 0;
+    const size_t row = (size_t)v->c;
     shown s = show(in, image, y, x, w);
+    const sige_pixel first = s.run.first;
     treatment t = {.act = in->act};
     if (in->scale)
         t.scale = in->scale + image * in->stride, t.shift = in->shift + image * in->stride;
-    if (in->modulated)
+    if (in->modulated) {
+        t.mod = &in->mod;
         s.pixels = locate_mod(&in->mod, image, y, x, s.pixels, &t.gamma, &t.beta);
-    if (!s.run.data || (in->modulated && !t.gamma)) {
+    } else if (!s.run.base) {
+        t = (treatment){.act = SIGE_IDENTITY}; /* it is ready */
+    }
+    if (!first.data || (in->modulated && !t.gamma.data)) {
         zero(dst, (size_t)s.pixels * row);
-    } else if (in->modulated || (s.run.base && (in->scale || in->act != SIGE_IDENTITY))) {
+    } else if (t.mod || t.scale || t.act != SIGE_IDENTITY || first.tile) {
         for (int i = 0; i < s.pixels; i++, dst += row) {
-            treat_pixel(&t, s.run.data + (size_t)((s.odd + i) >> up) * row, c, (int64_t)in->x.w * c, dst);
+            treat_pixel(&t, v, sige_next(v, first, (s.odd + i) >> up), (int64_t)v->w * v->c, dst);
             if (in->modulated)
-                t.gamma += in->mod.gamma.c, t.beta += in->mod.beta.c;
+                t.gamma = sige_next(&in->mod.gamma, t.gamma, 1), t.beta = sige_next(&in->mod.beta, t.beta, 1);
         }
     } else if (up) {
         for (int i = 0; i < s.pixels; i++, dst += row)
-            memcpy(dst, s.run.data + (size_t)((s.odd + i) >> 1) * row, row * sizeof(float));
+            memcpy(dst, sige_next(v, first, (s.odd + i) >> 1).data, row * sizeof(float));
     } else {
         if (s.run.base)
-            expect(s.run.data + (int64_t)in->x.w * c, s.pixels * c);
-        memcpy(dst, s.run.data, (size_t)s.pixels * row * sizeof(float));
+            expect((const float *)first.data + (int64_t)v->w * v->c, s.pixels * v->c);
+        memcpy(dst, first.data, (size_t)s.pixels * row * sizeof(float));
     }
     return s.pixels;
 }

@@ -47,6 +47,13 @@ int zeros(slots *s, int64_t n) {
 
 int integers(slots *s, int64_t n) { return add(s, (size_t)n * sizeof(int32_t)); }
 
+int bytes(slots *s, int64_t n) {
+    const int slot = add(s, (size_t)n);
+    for (int64_t i = 0; i < n; i++)
+        ((uint8_t *)s->data[slot])[i] = (uint8_t)pick(0, 255);
+    return slot;
+}
+
 void release(slots *s) {
     for (int i = 0; i < s->n; i++)
         free(s->data[i]);
@@ -67,6 +74,7 @@ static int tiles_of(const sige_op *op, const slots *s, sige_tiles *tiles) {
     const sige_domain *d = op->kind == SIGE_CONV        ? &op->u.conv.out
                            : op->kind == SIGE_DEPTHWISE ? &op->u.depthwise.out
                            : op->kind == SIGE_ATTENTION ? &op->u.attention.out
+                           : op->kind == SIGE_STORE     ? &op->u.store.out
                                                         : NULL;
     if (!d || d->list == SIGE_NONE)
         return 0;

@@ -41,6 +41,7 @@ typedef struct slots {
 int floats(slots *s, int64_t n);
 int zeros(slots *s, int64_t n);
 int integers(slots *s, int64_t n);
+int bytes(slots *s, int64_t n);
 static inline float *at(const slots *s, int slot) { return s->data[slot]; }
 void release(slots *s);
 
@@ -62,6 +63,7 @@ void test_exact(void);
 void test_depthwise(void);
 void test_exact_sums(void);
 void test_activations(void);
+void test_store(void);
 void test_norm(void);
 void test_attention(void);
 void test_paste(void);

@@ -22,6 +22,7 @@ static const struct {
     {"norm", test_norm},
     {"attention", test_attention},
     {"paste", test_paste},
+    {"store", test_store},
     {"check", test_check},
     {"pool", test_pool},
     {"memory", test_memory},

@@ -1,6 +1,7 @@
 #include "oracle.h"
 
 #include <math.h>
+#include <string.h>
 
 static bool is_active(const slots *s, const sige_tensor *t, int image, int y, int x, int *block) {
     if (t->grid == SIGE_NONE)
@@ -12,13 +13,47 @@ static bool is_active(const slots *s, const sige_tensor *t, int image, int y, in
 
 static bool holds(const slots *s, const sige_tensor *t, int image, int y, int x) {
     int block;
-    return t->base != SIGE_NONE || is_active(s, t, image, y, x, &block);
+    if (is_active(s, t, image, y, x, &block))
+        return true;
+    if (!t->stored)
+        return t->base != SIGE_NONE;
+    const int32_t *index = ((const sige_stored *)s->data[t->base])->index;
+    const int down = (t->h + t->tile - 1) / t->tile, across = (t->w + t->tile - 1) / t->tile;
+    return !index || index[(image * down + y / t->tile) * across + x / t->tile] >= 0;
+}
+
+double oracle_half(const uint8_t *at) {
+    uint16_t bits;
+    memcpy(&bits, at, sizeof bits);
+    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    const double size = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+    return bits >> 15 ? -size : size;
+}
+
+double oracle_stored(const sige_stored *stored, int64_t number, int tile, int pixel, int c, int channels) {
+    if (stored->index)
+        number = stored->index[number];
+    if (number < 0)
+        return 0;
+    const int pixels = tile * tile, at = pixel * channels + c;
+    const int64_t floats = number * pixels * channels;
+    if (stored->codec == SIGE_FLOAT32)
+        return (double)((const float *)(const void *)stored->tiles)[floats + at];
+    if (stored->codec == SIGE_FLOAT16)
+        return oracle_half(stored->tiles + 2 * (floats + at));
+    const uint8_t *of = stored->tiles + number * (4 + pixels) * channels;
+    return oracle_half(of + 2 * (channels + c)) + oracle_half(of + 2 * c) * of[4 * channels + at];
 }
 
 double oracle_pixel(const slots *s, const sige_tensor *t, int image, int y, int x, int c) {
     int b;
     if (is_active(s, t, image, y, x, &b))
         return (double)at(s, t->blocks)[((b * t->tile + y % t->tile) * t->tile + x % t->tile) * t->c + c];
+    if (t->stored) {
+        const int down = (t->h + t->tile - 1) / t->tile, across = (t->w + t->tile - 1) / t->tile;
+        const int number = (image * down + y / t->tile) * across + x / t->tile;
+        return oracle_stored(s->data[t->base], number, t->tile, y % t->tile * t->tile + x % t->tile, c, t->c);
+    }
     return t->base == SIGE_NONE ? 0 : (double)at(s, t->base)[((image * t->h + y) * t->w + x) * t->c + c];
 }
 

@@ -4,6 +4,12 @@
 
 #include "harness.h"
 
+/* Returns the number that a half is. */
+double oracle_half(const uint8_t *at);
+
+/* Returns channel c of a pixel of the number-th tile of all that there are of a value; 0 where it is not held. */
+double oracle_stored(const sige_stored *stored, int64_t number, int tile, int pixel, int c, int channels);
+
 /* Returns the value of pixel (y, x), channel c of a tensor; 0 where it holds none. */
 double oracle_pixel(const slots *s, const sige_tensor *t, int image, int y, int x, int c);
 

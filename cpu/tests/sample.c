@@ -3,6 +3,33 @@
 #include <math.h>
 #include <string.h>
 
+int random_stored(slots *s, int64_t tiles, int tile, int c) {
+    const int codec = pick(0, SIGE_CODECS - 1);
+    const int64_t size = (int64_t)sige_tile_bytes(codec, tile, c);
+    const int data = bytes(s, tiles * size);
+    uint8_t *at_tile = s->data[data];
+    for (int64_t t = 0; t < tiles; t++, at_tile += size) {
+        if (codec == SIGE_FLOAT32)
+            for (int64_t i = 0; i < size; i += 4)
+                memcpy(at_tile + i, &(float){noise()}, 4);
+        else /* halves between 2^-15 and 2, scales up to 2^-7 */
+            for (int64_t i = 1; i < (codec == SIGE_FLOAT16 ? size : 4 * c); i += 2) {
+                const int most = codec == SIGE_INT8 && i < 2 * c ? 7 : 15;
+                at_tile[i] = (uint8_t)((at_tile[i] & 0x83) | pick(0, most) << 2);
+            }
+    }
+    const int slot = bytes(s, sizeof(sige_stored));
+    sige_stored *stored = s->data[slot];
+    *stored = (sige_stored){.tiles = s->data[data], .codec = codec};
+    if (pick(0, 1)) {
+        int32_t *index = s->data[integers(s, tiles)];
+        stored->index = index;
+        for (int64_t t = 0; t < tiles; t++)
+            index[t] = pick(0, 4) ? (int32_t)(tiles - 1 - t) : -1;
+    }
+    return slot;
+}
+
 sige_tensor random_tensor(slots *s, int n, int h, int w, int c, int tile) {
     sige_tensor t = {.n = n, .h = h, .w = w, .c = c, .tile = tile ? tile : 4, .blocks = SIGE_NONE, .grid = SIGE_NONE};
     t.base = floats(s, (int64_t)n * h * w * c);
@@ -16,6 +43,10 @@ sige_tensor random_tensor(slots *s, int n, int h, int w, int c, int tile) {
     t.blocks = floats(s, (int64_t)active * tile * tile * c);
     if (pick(0, 5) == 0)
         t.base = SIGE_NONE;
+    else if (pick(0, 1))
+        t.stored = 1, t.base = random_stored(s, tiles, tile, c);
+    if (t.stored && pick(0, 4) == 0)
+        t.blocks = t.grid = SIGE_NONE;
     return t;
 }
 

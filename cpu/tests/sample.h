@@ -12,6 +12,9 @@ typedef struct sample {
     int outputs[SIGE_MAX_OUTPUTS + 1], n_outputs;
 } sample;
 
+/* Makes a slot of so many stored tiles, by a random codec, of which some are perhaps not held. */
+int random_stored(slots *s, int64_t tiles, int tile, int c);
+
 /* Makes an n, h, w, c tensor, dense or with about a third of its tiles active. */
 sige_tensor random_tensor(slots *s, int n, int h, int w, int c, int tile);
 

@@ -33,7 +33,7 @@ void test_exact_sums(void) {
     sige_depthwise *d = &op.u.depthwise;
     *d = (sige_depthwise){.out = {1, 32, 40, 8, 0, SIGE_NONE}, .c = 20, .weight = SIGE_NONE, .bias = SIGE_NONE};
     d->source = (sige_source){.kh = 1, .kw = 1, .stride = 1, .scale = SIGE_NONE, .shift = SIGE_NONE};
-    d->source.x = (sige_tensor){1, 32, 40, 20, 4, zeros(&s, 32 * 40 * 20), SIGE_NONE, SIGE_NONE};
+    d->source.x = (sige_tensor){1, 32, 40, 20, 4, zeros(&s, 32 * 40 * 20), SIGE_NONE, SIGE_NONE, 0};
     d->sums = zeros(&s, 20 * 2 * 20);
     float *x = at(&s, d->source.x.base);
     for (int i = 0; i < 32 * 40 * 20; i++)

@@ -87,6 +87,7 @@ static void malformed_convs(sige_pool *pool) {
     REFUSED(c->output[0].stride = -1);
     REFUSED(c->source[0].x.base = SIGE_NONE);
     REFUSED(c->source[0].x.grid = 4);
+    REFUSED(c->source[0].x.stored = 1; c->source[0].x.tile = 0);
     REFUSED(c->source[0].x.grid = 4; c->source[0].x.blocks = 9);
     REFUSED(c->source[0].x.grid = 4; c->source[0].x.blocks = 0; c->source[0].x.tile = 0);
     REFUSED(c->source[0].x.c = -3);
@@ -102,7 +103,7 @@ static void malformed_convs(sige_pool *pool) {
     REFUSED(c->source[0].zeros = 1);
     REFUSED(c->source[0].zeros = c->source[0].resample = 1; c->source[0].kh = 1);
     REFUSED(c->source[0].zeros = c->source[0].resample = 1; c->source[0].pad_mode = SIGE_PAD_REFLECT);
-    const sige_tensor two = {1, 8, 8, 16, 4, 0, SIGE_NONE, SIGE_NONE};
+    const sige_tensor two = {1, 8, 8, 16, 4, 0, SIGE_NONE, SIGE_NONE, 0};
 #define MODULATED(place, ...)                                                                                          \
     REFUSED(c->place.has_mod = 1; c->place.mod = (sige_modulation){two, two, 0, 8};                                    \
             sige_modulation *m = &c->place.mod; __VA_ARGS__)
@@ -157,6 +158,13 @@ static void malformed_others(sige_pool *pool) {
     NORM(m->weight = -2);
     NORM(m->sums[0] = SIGE_NONE);
     NORM(m->eps = -1);
+    sige_store store = {.out = whole.u.conv.out, .c = 8, .src = 0, .dst = 0, .change = SIGE_NONE};
+#define STORE(change) REFUSED(op = (sige_op){.kind = SIGE_STORE, .u.store = store}; sige_store *t = &op.u.store; change)
+    STORE(t->c = 0);
+    STORE(t->out.h = 0);
+    STORE(t->src = SIGE_NONE);
+    STORE(t->dst = 5);
+    STORE(t->change = -2);
     sige_depthwise depthwise = {.out = whole.u.conv.out, .c = 8, .weight = SIGE_NONE, .bias = SIGE_NONE};
     depthwise.n_outputs = 1, depthwise.sums = SIGE_NONE;
     depthwise.source = whole.u.conv.source[0], depthwise.output[0] = whole.u.conv.output[0];
@@ -235,7 +243,7 @@ void test_exact(void) {
     c->bias = c->vec = c->sums = SIGE_NONE;
     c->source[0] = (sige_source){
         .kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_left = 1, .scale = SIGE_NONE, .shift = SIGE_NONE};
-    c->source[0].x = (sige_tensor){1, 24, 20, 64, 4, floats(&s, 24 * 20 * 64), SIGE_NONE, SIGE_NONE};
+    c->source[0].x = (sige_tensor){1, 24, 20, 64, 4, floats(&s, 24 * 20 * 64), SIGE_NONE, SIGE_NONE, 0};
     c->weight = zeros(&s, (int64_t)sige_pack_size(c));
     sige_weights w = {.data = at(&s, floats(&s, 48 * 9 * 64)), .c_total = 64};
     sige_pack(c, &w, at(&s, c->weight));
@@ -268,7 +276,7 @@ void test_pool(void) {
             *d = (sige_depthwise){.out = {1, ROWS / 40, 40, 4, 0, SIGE_NONE}, .c = 16, .bias = one, .n_outputs = 1};
             d->weight = d->sums = SIGE_NONE;
             d->source = (sige_source){.kh = 1, .kw = 1, .stride = 1, .scale = SIGE_NONE, .shift = SIGE_NONE};
-            d->source.x = (sige_tensor){1, ROWS / 40, 40, 16, 4, x[i % 2], SIGE_NONE, SIGE_NONE};
+            d->source.x = (sige_tensor){1, ROWS / 40, 40, 16, 4, x[i % 2], SIGE_NONE, SIGE_NONE, 0};
             d->output[0] = (sige_output){.dst = x[1 - i % 2], .scale = SIGE_NONE, .shift = SIGE_NONE};
         }
         double seconds[OPS];

@@ -1,5 +1,5 @@
 // The depthwise convolution serves whatever takes every channel by itself: pooling, upsampling, a normalisation on its
-// own, a sum of two planes.
+// own, a sum of two planes. A 1x1 one without a weight gathers tiles, or scatters them where every pixel is written.
 //
 // A threadgroup computes BM pixels, of as many whole tiles as fit, by BC channels: windows -> threadgroup memory
 // (../windows.h), the weighted sum of the taps, the epilogue (../epilogue.h).
@@ -31,9 +31,7 @@ template <typename T, int BM, int BC, int PIXELS, bool VEC> struct Depthwise {
           thread_index(thread_index_) {}
 
     /// Says whether no tile is this threadgroup's: what fills a list up stands at its end.
-    METAL_FUNC bool idle(const device int *list) const {
-        return tile_of(p->epilogue.out, list, first_tile).absent();
-    }
+    METAL_FUNC bool idle(const device int *list) const { return tile_of(p->epilogue.out, list, first_tile).absent(); }
 
     /// Loads the windows, sums up the taps, and runs the epilogue.
     METAL_FUNC Finish run(const device int *list, SourceArrays<T> arrays, const device T *weight,

@@ -13,6 +13,7 @@ from sige_mlx.cli.edit import edit
 from sige_mlx.cli.group import Verb, Verbs
 from sige_mlx.cli.info import info
 from sige_mlx.cli.models import models
+from sige_mlx.cli.session import session
 
 app = typer.Typer(
     cls=Verbs,
@@ -21,8 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, edit, convert, models, info, bench, doctor):
-    app.command(cls=Verb, no_args_is_help=verb in (edit, convert))(verb)
+for verb in (demo, edit, session, convert, models, info, bench, doctor):
+    app.command(cls=Verb, no_args_is_help=verb in (edit, session, convert))(verb)
 
 
 @app.callback(invoke_without_command=True)

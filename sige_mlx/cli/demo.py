@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from sige_mlx.cli import options, terminal
-from sige_mlx.cli.rendered import of_labels, of_pictures
+from sige_mlx.cli.rendered import of_labels, of_pictures, open_labels, open_pictures
 from sige_mlx.errors import SigeError
 
 
@@ -65,9 +65,10 @@ def demo(
     pretrained = zoo.load(scene.model)
     engine = pretrained.engine(device, threads=threads)
     if what == "labels":
-        rendered = of_labels(engine, pretrained, files, compare=True)
+        rendered = of_labels(open_labels(engine, pretrained, files), pretrained, files, compare=True)
     else:
-        rendered = of_pictures(engine, files, {"steps": steps, "strength": strength, "seed": seed}, compare=True)
+        session = open_pictures(engine, files, {"steps": steps, "strength": strength, "seed": seed})
+        rendered = of_pictures(session, files, compare=True)
     result, dense = rendered.result, rendered.dense
     save_image(signed(rendered.page(scene.model, device, scene.title)), out)
     if json:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sige_mlx.cli import options, terminal
-from sige_mlx.cli.rendered import of_labels, of_pictures
+from sige_mlx.cli import kept, options, terminal
+from sige_mlx.cli.rendered import Rendered, of_labels, of_pictures, open_labels, open_pictures
 from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
@@ -38,14 +38,30 @@ def edit(
     compare: Annotated[
         bool, typer.Option("--compare", help="Also run it densely: adds true dense seconds and the difference.")
     ] = False,
+    session: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep what was recorded of the original in this file, or go on with what is in it."
+        ),
+    ] = None,
+    commit: Annotated[
+        bool, typer.Option("--commit", help="Make the result the session's original, which is edited next.")
+    ] = False,
     json: options.AsJson = False,
 ) -> None:
     """Re-render what was painted into a picture, or changed in a label map, recomputing only the tiles it touches.
 
     Paint roughly, with flat colours, in any program; keep the picture's size, which must be the model's, and save it
     without loss, as PNG does. Pixels that were not edited stay as they are, exactly, in a result that is saved as PNG,
-    TIFF or WebP; JPEG and AVIF change all of them a little. The original is recorded first, step by step, as slowly as
-    a dense run; of the edit only the active tiles are computed.
+    TIFF or WebP; JPEG and AVIF change all of them a little. One edit alone is computed densely, which takes less than
+    recording its original first. With --compare it is recorded, and of the edit only the active tiles are computed.
+
+    With --session the original is recorded into a file at the first call. Later calls take it from there, and compute
+    the tiles that were edited; without --original they edit what the session has, and with --commit the result is
+    edited next (`sige-mlx session --help`):
+
+        sige-mlx edit --session sea.sige --original sea.png --edited island.png --out new.png --commit
+        sige-mlx edit --session sea.sige --edited harbour.png --out newer.png
 
     With the small model in the package, which knows satellite pictures of 128×128 pixels; and with another model, a
     mask drawn by hand and more freedom:
@@ -74,13 +90,16 @@ def edit(
         sige-mlx edit -m vintagify --original a.png --edited b.png --out c.png
     """
     from sige_mlx import zoo
-    from sige_mlx.cli.figures import as_json, figures
+    from sige_mlx.cli.figures import as_json, figures, saving
     from sige_mlx.editing import save_image
-    from sige_mlx.editing.destination import check_apart, check_picture, losses
+    from sige_mlx.editing.destination import check_apart, check_file, check_picture, losses
     from sige_mlx.pictures import check_is_picture
 
     named = options.named(context)
-    _check_options(named)
+    goes_on = session is not None and kept.exists(session)
+    _check_options(named | _implied(named) if goes_on else named)
+    if commit and not session:
+        raise SigeError("--commit makes a result the original of a session: give --session FILE")
     given = {"original": original, "edited": edited, "mask": mask, "labels": labels, "edited_labels": edited_labels}
     given |= {"instances": instances, "edited_instances": edited_instances}
     files = {name: path for name, path in given.items() if path}
@@ -90,21 +109,40 @@ def edit(
         check_apart(out, report, "--out and --report")
     for path in files.values():
         check_is_picture(path)
-    pretrained = zoo.load((zoo.LABELS if labels else zoo.DEFAULT) if model is None else model)
-    if pretrained.task == "translation":
-        pretrained = _fitted(pretrained, original, named)
-    if not labels and pretrained.task == "labels":
-        raise SigeError(f"{pretrained.name} makes pictures of label maps: give --labels and --edited-labels")
-    engine = pretrained.engine(device, pretrained.policy(threshold), threads=threads)
-    if labels:
-        rendered = of_labels(engine, pretrained, files, compare)
+    once = session is None and not compare
+    opened: kept.AnySession
+    if session:
+        check_file(session, files.values())
+        check_apart(out, session, "--out and --session")
+    if session and goes_on:
+        given_options = {"model": model, "steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
+        given_options |= {"threshold": threshold, "device": device, "tolerance": tolerance}
+        opened, pretrained = kept.going_on(session, {k: v for k, v in given_options.items() if k in named}, threads)
+        kept.check_original(opened, session, files)
     else:
-        sampling = {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
-        rendered = of_pictures(
-            engine, files, sampling if pretrained.task == "denoising" else None, compare, options.eps(tolerance)
-        )
+        name = (zoo.LABELS if labels else zoo.DEFAULT) if model is None else model
+        pretrained = zoo.load(name)
+        if pretrained.task == "translation":
+            pretrained = _fitted(pretrained, original, named)
+        if not labels and pretrained.task == "labels":
+            raise SigeError(f"{pretrained.name} makes pictures of label maps: give --labels and --edited-labels")
+        engine = pretrained.engine(device, pretrained.policy(threshold), threads=threads)
+        if labels:
+            opened = open_labels(engine, pretrained, files)
+        else:
+            sampling = {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
+            denoising = sampling if pretrained.task == "denoising" else None
+            opened = open_pictures(engine, files, denoising, options.eps(tolerance))
+        opened.note = kept.note(name, device, threshold)
+    before = opened.recorded if goes_on else -1
+    rendered = _rendered(opened, pretrained, files, compare, once)
     result, dense = rendered.result, rendered.dense
     save_image(result.picture, out)
+    if session:
+        if commit:
+            opened.commit()
+        if commit or opened.recorded != before:
+            opened.save(session)
     if report:
         try:
             save_image(rendered.page(Path(pretrained.name).name, device, title=out.name), report)
@@ -112,14 +150,38 @@ def edit(
             raise SigeError(f"{out} is written, but not the report: {error}") from error
     notes = [*result.notes, *losses(result.picture, out)]
     if json:
-        written = {"model": pretrained.name, "out": str(out), "report": str(report) if report else None}
+        paths = {"out": out, "report": report, "session": session}
+        written = {"model": pretrained.name, **{name: str(path) if path else None for name, path in paths.items()}}
         terminal.print_json({**written, **as_json(result, dense), "notes": notes})
         return
     terminal.print_figures(figures(result, dense))
     if not result.mask.any():
         terminal.say(f"Nothing was edited: {rendered.unedited}.")
+    if told := saving(result):
+        terminal.say(f"{told}.")
     terminal.say(f"{out} is written" + (f", and {report}" if report else ""))
     terminal.notes(notes)
+
+
+def _rendered(
+    session: "kept.AnySession", pretrained: "Pretrained", files: dict[str, Path], compare: bool, once: bool
+) -> Rendered:
+    """The edit of a session that the files describe. Raises `SigeError` where they are files for another kind."""
+    from sige_mlx.editing import LabelSession
+
+    if isinstance(session, LabelSession):
+        if "edited_labels" not in files:
+            raise SigeError("this session edits label maps: give --edited-labels")
+        return of_labels(session, pretrained, files, compare, once)
+    if "edited" not in files:
+        raise SigeError("this session edits a picture: give --edited")
+    return of_pictures(session, files, compare, once)
+
+
+def _implied(named: set[str]) -> set[str]:
+    """What a session that goes on has besides the options `named`: its original."""
+    of = {"edited": "original", "edited_labels": "labels", "edited_instances": "instances"}
+    return {of[name] for name in named & of.keys()}
 
 
 def _check_options(named: set[str]) -> None:

@@ -23,14 +23,17 @@ class Figure(NamedTuple):
 
 
 def figures(result: EditResult, dense: DenseResult | None = None) -> list[Figure]:
-    """The rows for an edit, GMACs and seconds the last two. Dense seconds are those of `dense` if it was run, else of
-    recording the original."""
+    """The rows for an edit: GMACs and seconds are the last two, and before them what recording took, if anything was
+    recorded first. Dense seconds are those of `dense` if it was run, else of recording the original."""
     edited, pixels = int(result.mask.sum()), result.mask.size
     rows = [Figure("edited pixels", f"{edited} ({result.edited:.1%})", f"{pixels}", _times(pixels, edited))]
     for (h, w), (active, count) in result.tiles.items():
         rows.append(Figure(f"tiles at {w} × {h}", f"{active}", f"{count}", _times(count, active), (h, w)))
     steps = steps_in_words(result.steps)
     macs, dense_macs = result.macs, result.dense_macs
+    if result.recording_seconds:
+        recording, total = result.recording_seconds, result.total_seconds
+        rows.append(Figure("seconds recording, and in all", f"{_digits(recording)}, {_digits(total)}", "", ""))
     rows.append(Figure(f"GMACs, {steps}", _digits(macs / 1e9), _digits(dense_macs / 1e9), _times(dense_macs, macs)))
     seconds = dense.seconds if dense else result.dense_seconds
     if seconds is None:
@@ -50,15 +53,29 @@ def headline(result: EditResult, dense: DenseResult | None = None) -> str:
     return ", ".join(f"{ratio} {what}" for ratio, what in saved if ratio)
 
 
+def saving(result: EditResult) -> str:
+    """What a session would have saved of an edit that was computed as the dense pass, in a sentence; else nothing."""
+    if result.edit_macs is None or not result.mask.any():
+        return ""
+    less = _times(result.dense_macs, result.edit_macs)
+    return (
+        f"Everything was computed, which is cheapest for one edit: in a session the next takes {less} less arithmetic"
+    )
+
+
 def as_json(result: EditResult, dense: DenseResult | None = None) -> dict[str, Any]:
     """The same numbers for programs: MACs and seconds of all steps, shares 0 to 1, tiles as "HxW": [active, all]."""
     numbers: dict[str, Any] = {
         "edited": result.edited,
         "steps": result.steps,
+        "way": result.way,
         "tiles": {f"{h}x{w}": list(counts) for (h, w), counts in result.tiles.items()},
         "macs": result.macs,
         "dense_macs": result.dense_macs,
+        "session_macs": result.macs if result.edit_macs is None else result.edit_macs,
         "seconds": result.seconds,
+        "recording_seconds": result.recording_seconds,
+        "total_seconds": result.total_seconds,
         "recorded_seconds": result.dense_seconds,
     }
     if dense:

@@ -16,7 +16,7 @@ from sige_mlx.editing.recording import Progress
 from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu.compiled import Compiled, Step
 from sige_mlx.engine.gpu.launch import Device
-from sige_mlx.engine.gpu.sizes import TYPICAL, Sizes
+from sige_mlx.engine.gpu.sizes import Sizes
 from sige_mlx.engine.gpu.trust import Trial, tried
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.lowered import Lowered
@@ -66,7 +66,8 @@ def steps_of(network: zoo.Network, dtype: mx.Dtype) -> list[Step]:
     outputs: tuple[Output, ...] = ("everywhere", "tiles")
     lowered = [Lowered.of(network.model, network.policy(output=output)) for output in outputs]
     whole = (Compiled(program, {}, dtype) for program in (lowered[0].dense, lowered[0].recording))
-    edits = (Sizes(of, dtype).compiled(TYPICAL) for of in lowered)
+    sizes = (Sizes(of, dtype) for of in lowered)
+    edits = (of.compiled(of.typical) for of in sizes)
     return [step for of in (*whole, *edits) for step in of.steps]
 
 

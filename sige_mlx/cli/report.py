@@ -44,7 +44,7 @@ def report(
         Panel(_enlarged(original), "original"),
         Panel(_enlarged(edited), "painted"),
         Panel(_fitted(marked), "mask and tiles", "white: the mask; colours: see below"),
-        Panel(_enlarged(result.image), "incremental", f"only the tiles: {result.seconds:.2g} s"),
+        Panel(_enlarged(result.image), *_computed(result)),
     ]
     if dense:
         panels += [
@@ -69,6 +69,13 @@ def report(
         _panel(page, draw, panel, (MARGIN + i % columns * (PANEL + GAP), MARGIN + HEADER + i // columns * cell))
     _table(draw, rows, plane_colours(list(result.levels)), (MARGIN, table), width)
     return page
+
+
+def _computed(result: EditResult) -> tuple[str, str]:
+    """How a result came about: its name and a remark."""
+    if result.way == "tiles":
+        return "incremental", f"only the tiles: {result.seconds:.2g} s"
+    return "dense", f"every pixel: {result.seconds:.2g} s"
 
 
 def _panel(page: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, at: tuple[int, int]) -> None:

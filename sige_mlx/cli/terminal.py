@@ -128,5 +128,8 @@ STAGES = {
     "record": "recording the original",
     "edit": "recomputing the edit",
     "dense": "recomputing everything",
+    "commit": "carrying the recording along",
+    "undo": "carrying the recording back",
+    "redo": "carrying the recording along",
 }
 """Labels of what an `EditSession` reports."""

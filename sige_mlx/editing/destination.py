@@ -116,7 +116,7 @@ def save_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
             held = on_white(held)
         held.save(file, format=image_format.name, **image_format.options, **kept)
 
-    _write(Path(path), write)
+    write_whole(path, write)
 
 
 def losses(image: Image.Image, path: str | os.PathLike[str]) -> list[str]:
@@ -156,7 +156,7 @@ def own_or_new(path: Path) -> Path:
 
 def save_text(text: str, path: str | os.PathLike[str]) -> None:
     """Writes a text in UTF-8, whole or not at all. Raises `SigeError` when it cannot be written."""
-    _write(Path(path), lambda file: file.write(text.encode()))
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -174,13 +174,18 @@ def in_srgb(image: Image.Image) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> None:
+    """Has a file written beside the one at `path`, and then in its place: at any moment there is the old one or the new
+    one. Raises `SigeError` when it cannot be written."""
+    path = Path(path)
     target = _target(path)
     temporary = _temporary(target)
     with _sentences(path), contextlib.ExitStack() as stack:
         stack.callback(temporary.unlink, missing_ok=True)
         with temporary.open("xb") as file:
             write(file)
+            file.flush()
+            os.fsync(file.fileno())
         if target.exists():
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         temporary.replace(target)

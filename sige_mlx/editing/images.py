@@ -75,6 +75,12 @@ class Source:
         return cls(read.name, own.srgb, own, metadata, read.lossy, tuple(notes))
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels."""
+        arrays = (self.pixels, self.own.rgb, *([] if self.own.alpha is None else [self.own.alpha]))
+        return sum(array.nbytes for array in arrays)
+
+    @property
     def image(self) -> Image.Image:
         """As a Pillow image with its profile and all else that a file may keep."""
         rgb, alpha = self.own.rgb, self.own.alpha

@@ -1,6 +1,8 @@
 """Editing the label map behind a picture: record the network on the original map once, then recompute only what an
 edited map changes."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -64,8 +66,8 @@ class LabelSession(OnePassSession[Maps]):
     `labels` are the classes of all pixels (see `label_maps.read_map`; coloured ones are in the colours of `palette`),
     `instances` say which object each belongs to (see `read_instances`): Pillow images, arrays or paths of files, of the
     engine's size. Without instances every area of one class is an object. `dilation` is by how many pixels the mask of
-    an edit grows, by default the model's. Raises `SigeError` for maps that do not fit the network, and for a network
-    that reads no label maps.
+    an edit grows, by default the model's; `history` is how many bytes undoing may keep. Raises `SigeError` for maps
+    that do not fit the network, and for a network that reads no label maps.
     """
 
     def __init__(
@@ -76,12 +78,14 @@ class LabelSession(OnePassSession[Maps]):
         *,
         palette: Palette = CITYSCAPES,
         dilation: int | None = None,
+        history: int | None = None,
     ):
+        self._palette = palette
         self._reader = MapReader(engine.config, engine.image_size, palette)
         if engine.config.output_nc != 3:
             raise SigeError(f"this network writes {engine.config.output_nc} channels: pictures need 3")
         self.dilation = whole(engine.policy.dilation if dilation is None else dilation, "the dilation", 0)
-        super().__init__(engine, self._reader.read(labels, instances))
+        super().__init__(engine, self._reader.read(labels, instances), history)
 
     @property
     def original(self) -> Maps:
@@ -99,15 +103,22 @@ class LabelSession(OnePassSession[Maps]):
         return self.given[1]
 
     def edit(
-        self, labels: ImageLike, instances: ImageLike | None = None, progress: Progress | None = None
+        self,
+        labels: ImageLike,
+        instances: ImageLike | None = None,
+        progress: Progress | None = None,
+        *,
+        once: bool = False,
     ) -> EditResult:
         """The picture of an edited label map, computed anew where the maps differ; all else is the original's picture.
 
         Without `instances`, those of the original are kept where the class is. The result waits in `pending` until
-        `commit` or `revert`. Raises `SigeError` for maps that do not fit the network.
+        `commit` or `revert`. Of an edit that is the only one, `once`, nothing is recorded where the dense pass is
+        cheaper than that; then all of the picture is the edited map's. Raises `SigeError` for maps that do not fit the
+        network.
         """
         maps = self.read(labels, instances)
-        return self._edit(maps, self._mask(maps), progress)
+        return self._edit(maps, self._mask(maps), progress, once)
 
     def dense(
         self, labels: ImageLike, instances: ImageLike | None = None, progress: Progress | None = None
@@ -126,6 +137,19 @@ class LabelSession(OnePassSession[Maps]):
         """An edited label map as ids, and the instances that it has in an edit. Raises `SigeError` for maps that do not
         fit the network."""
         return self._reader.read(labels, instances, self.given)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"dilation": self.dilation, "palette": np.asarray(self._palette).tolist()}
+
+    @classmethod
+    def _of(cls, engine: Engine, given: Maps, settings: dict[str, Any], history: int | None) -> LabelSession:
+        palette = tuple((int(r), int(g), int(b)) for r, g, b in settings["palette"])
+        return cls(engine, *given, palette=palette, dilation=settings["dilation"], history=history)
+
+    @staticmethod
+    def _size(given: Maps) -> int:
+        return sum(ids.nbytes for ids in given)
 
     def _input(self, given: Maps) -> npt.NDArray[np.float32]:
         return encode(*given, self.engine.config)

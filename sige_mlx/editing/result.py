@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.images import Source
 from sige_mlx.engine import Engine, PreparedEdit
 from sige_mlx.graph.tiling import ActiveTiles, Size
+
+Way = Literal["tiles", "dense pass"]
+"""Only the tiles that an edit touches, or everything."""
 
 
 class DenseResult(NamedTuple):
@@ -31,12 +34,12 @@ class EditResult:
     mask: npt.NDArray[np.bool_]
     """(H, W): the edit, as the network saw it."""
     levels: Mapping[Size, ActiveTiles]
-    """The active tiles of the planes that the network computes in tiles; none of an edit that is the dense pass."""
+    """The active tiles of the planes that the network computes in tiles; none where the way was the dense pass."""
     steps: int
     macs: int
     dense_macs: int
     seconds: float
-    """Of choosing the tiles and of all steps; the recording was there already."""
+    """Of choosing the tiles and of all steps, without what was recorded first."""
     dense_seconds: float | None
     """What as many dense steps take: the median time of recording one, times the steps. None when nothing was recorded,
     because the edit was empty."""
@@ -44,6 +47,20 @@ class EditResult:
     """The picture with all that a file of it should keep; None where there is no more than `image`."""
     notes: tuple[str, ...] = ()
     """What a user should know of how the pictures were read, a sentence each."""
+    recording_seconds: float = 0.0
+    """Of recording what was missing, before the edit."""
+    edit_macs: int | None = None
+    """What the edit takes of an original that is recorded; None for what `macs` says."""
+
+    @property
+    def way(self) -> Way:
+        """How the picture was computed."""
+        return "tiles" if self.levels else "dense pass"
+
+    @property
+    def total_seconds(self) -> float:
+        """Of recording and edit together."""
+        return self.recording_seconds + self.seconds
 
     @property
     def picture(self) -> Image.Image:
@@ -70,8 +87,7 @@ def edit_result(
     steps: int,
     seconds: float,
     dense_seconds: float | None,
-    source: Source | None = None,
-    notes: tuple[str, ...] = (),
+    recording_seconds: float,
 ) -> EditResult:
     """The result of running a prepared edit for some steps."""
     levels = {} if prepared.dense else prepared.tiling.levels
@@ -84,6 +100,21 @@ def edit_result(
         dense_macs=engine.macs * steps,
         seconds=seconds,
         dense_seconds=dense_seconds,
-        source=source,
-        notes=notes,
+        recording_seconds=recording_seconds,
+    )
+
+
+def result_of_dense(engine: Engine, dense: DenseResult, mask: npt.NDArray[np.bool_], steps: int) -> EditResult:
+    """The same of an edit that was computed as dense passes, because that was the cheapest way."""
+    macs = engine.macs * steps
+    return EditResult(
+        image=dense.image,
+        mask=mask,
+        levels={},
+        steps=steps,
+        macs=macs,
+        dense_macs=macs,
+        seconds=dense.seconds,
+        dense_seconds=dense.seconds,
+        edit_macs=engine.lowered.macs(engine.lowered.tiling(mask)) * steps,
     )

@@ -6,8 +6,11 @@ closed form with one fixed noise, so the network can be recorded on it ahead of 
 of networks is in `samplers.denoising`.
 """
 
+from __future__ import annotations
+
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -15,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx import arguments, families
+from sige_mlx.editing.base import Session
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.edits import Painted, PictureReader
 from sige_mlx.editing.images import Source, from_model, to_model
-from sige_mlx.editing.recording import Progress, Recording
-from sige_mlx.editing.result import DenseResult, EditResult, edit_result
+from sige_mlx.editing.recording import Progress
+from sige_mlx.editing.result import DenseResult, EditResult, edit_result, result_of_dense
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.pictures import ImageLike
@@ -31,7 +35,7 @@ Draw = Callable[[mx.array], mx.array]
 """Standard normal noise like the picture, (1, H, W, 3), by a key."""
 
 
-class EditSession:
+class EditSession(Session[Source]):
     """A picture open for editing.
 
     `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of the engine's size. The network sees it in
@@ -42,13 +46,13 @@ class EditSession:
     (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of Progressive
     Distillation; what is None is as the family has it (see `samplers.denoising`). `eps` and `dilation` make the mask of
     an edit that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation`
-    pixels; both default to the engine's policy.
+    pixels; both default to the engine's policy. `history` is how many bytes undoing may keep.
 
     With `fill` the region of an edit is invented, whatever was painted there: it begins from noise alone, so the
     strength is 1. As in any edit the rest is the original, noised anew for every step (Song et al. 2021, "Score-Based
     Generative Modeling through SDEs", appendix I.2; Lugmayr et al. 2022, "RePaint", equation 8, without resampling).
 
-    Raises `SigeError` for arguments out of range, and when the steps would not fit in memory.
+    Raises `SigeError` for arguments out of range.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class EditSession:
         sampler: str | None = None,
         eps: float | None = None,
         dilation: int | None = None,
+        history: int | None = None,
         fill: bool = False,
     ):
         family = families.of(engine.config)
@@ -72,56 +77,72 @@ class EditSession:
         self.denoising = family.denoising.of(channels, sampler, steps, 1.0 if fill and strength is None else strength)
         if fill and self.denoising.strength != 1:
             raise SigeError(f"the strength is {strength}: a fill begins from noise alone, which is strength 1")
-        key = mx.random.key(arguments.seed(seed))
-        self.seed = seed
-        self.fill = fill
-        self.engine = engine
+        self.fill = bool(fill)
+        self.seed = arguments.seed(seed)
+        key = mx.random.key(self.seed)
         self.reader = PictureReader(engine.policy, engine.image_size, eps, dilation)
-        self.source = self.reader.original(original)
-        self.pending: EditResult | None = None
+        super().__init__(engine, self.reader.original(original), self.denoising.levels, history)
         # Noise is a function of the seed and, where a sampler draws more, of the timestep: a preview in few steps and
         # the picture in many begin from the same.
         of_start, self._of_steps = mx.random.split(key)
         self._normal: Draw = lambda key: mx.random.normal((1, *engine.image_size, 3), key=key)
         self._noise = self._normal(of_start)
-        self._recording = Recording(engine, self.denoising.levels)
+        mx.eval(self._noise, self._of_steps)  # another thread may record, and MLX computes where it was asked to
+
+    @property
+    def source(self) -> Source:
+        """The original with all that a file of it has."""
+        return self.given
 
     @property
     def original(self) -> Picture:
         """As the network sees it: (H, W, 3), sRGB."""
         return self.source.pixels
 
-    @property
-    def steps(self) -> int:
-        """Sampler steps of an edit, each with one pass of the network."""
-        return len(self.denoising.levels)
-
-    def record(self, progress: Progress | None = None) -> None:
-        """Records the original at every step; done by the first edit when it was not done before. Can be interrupted
-        and resumed."""
-        x0 = to_model(self.original)
-        for done, level in enumerate(self.denoising.levels):
-            if progress:
-                progress("record", done, self.steps)
-            if level not in self._recording:
-                x = self.denoising.noised(x0, level, self._noise)
-                self._recording.add(level, x=x, **self.denoising.condition(level))
-        if progress:
-            progress("record", self.steps, self.steps)
-
     def edit(
-        self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
+        self,
+        edited: ImageLike | Source,
+        mask: ImageLike | None = None,
+        progress: Progress | None = None,
+        *,
+        once: bool = False,
     ) -> EditResult:
         """The edited picture, re-rendered where it differs from the original or where `mask` (white is edited) says.
 
-        The result waits in `pending` until `commit` or `revert`. Raises `SigeError` for pictures or masks of another
-        size, and for what is none.
+        The result waits in `pending` until `commit` or `revert`. Of an edit that is the only one, `once`, nothing is
+        recorded where the dense pass is cheaper than that. Raises `SigeError` for pictures or masks of another size,
+        and for what is none.
         """
         painted = self.reader.read(self.source, edited, mask)
-        region = painted.region
+        with self._recording.first():
+            if once and painted.region.any() and self._dense_is_cheaper(painted.region):
+                rendered, seconds = self._dense(painted, progress)
+                source = self.source.changed(rendered, painted.region, painted.source)
+                dense = DenseResult(source.pixels.copy(), seconds)
+                result = result_of_dense(self.engine, dense, painted.region, self.steps)
+            else:
+                result, source = self._edit(painted, progress)
+        self.pending, self._pending = replace(result, source=source, notes=painted.notes), source
+        return self.pending
+
+    def dense(
+        self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
+    ) -> DenseResult:
+        """The same edit with nothing reused: what `edit` is compared with."""
+        painted = self.reader.read(self.source, edited, mask)
+        rendered, seconds = self._dense(painted, progress)
+        return DenseResult(self.source.changed(rendered, painted.region, painted.source).pixels, seconds)
+
+    def mask(self, edited: ImageLike | Source, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
+        """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
+        return self.reader.read(self.source, edited, mask).region
+
+    def _edit(self, painted: Painted, progress: Progress | None) -> tuple[EditResult, Source]:
+        """An edit in tiles, and the picture with all that a file of it has."""
+        region, start = painted.region, time.perf_counter()
         if region.any():
             self.record(progress)
-        start = time.perf_counter()
+        recorded = time.perf_counter()
         prepared = self.engine.prepare(region)
         rendered = self.original
         if region.any():
@@ -130,57 +151,43 @@ class EditSession:
                 return self.engine.edit(prepared, self._recording.key(level), x=x, **self.denoising.condition(level))
 
             rendered = self._denoise("edit", painted, network, progress)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - recorded
         source = self.source.changed(rendered, region, painted.source)
-        self.pending = edit_result(
-            self.engine,
-            prepared,
-            source.pixels.copy(),
-            region,
-            self.steps,
-            seconds,
-            self._recording.dense_seconds,
-            source,
-            painted.notes,
-        )
-        return self.pending
+        image, dense_seconds = source.pixels.copy(), self._recording.dense_seconds
+        taken = (seconds, dense_seconds, recorded - start)
+        return edit_result(self.engine, prepared, image, region, self.steps, *taken), source
 
-    def dense(
-        self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
-    ) -> DenseResult:
-        """The same edit with nothing reused: what `edit` is compared with."""
-        painted = self.reader.read(self.source, edited, mask)
+    def _dense(self, painted: Painted, progress: Progress | None) -> tuple[Picture, float]:
+        """What the network makes of an edit by dense passes, and seconds."""
         start = time.perf_counter()
 
         def network(level: float, x: mx.array) -> mx.array:
             return self.engine(x=x, **self.denoising.condition(level))
 
-        rendered = self._denoise("dense", painted, network, progress)
-        seconds = time.perf_counter() - start
-        return DenseResult(self.source.changed(rendered, painted.region, painted.source).pixels, seconds)
+        return self._denoise("dense", painted, network, progress), time.perf_counter() - start
 
-    def commit(self) -> None:
-        """Makes the pending result the original. What was recorded belongs to the old one and is dropped: the next edit
-        records the new original first. Raises `SigeError` when nothing is pending."""
-        if self.pending is None or self.pending.source is None:
-            raise SigeError("there is nothing to commit: call edit() first")
-        self.source = self.pending.source
-        self.pending = None
-        self._recording.drop()
+    def _inputs(self, given: Source, step: float) -> Mapping[str, Any]:
+        return {"x": self.denoising.noised(to_model(given.pixels), step, self._noise), **self.denoising.condition(step)}
 
-    def revert(self) -> None:
-        """Drops the pending result. The recording was never touched by it."""
-        self.pending = None
+    @property
+    def _settings(self) -> dict[str, Any]:
+        denoising, reader = self.denoising, self.reader
+        told = {"steps": self.steps, "strength": float(denoising.strength), "sampler": denoising.sampler}
+        return {**told, "seed": int(self.seed), "eps": float(reader.eps), "dilation": int(reader.dilation), "fill": self.fill}
 
-    def mask(self, edited: ImageLike | Source, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
-        """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
-        return self.reader.read(self.source, edited, mask).region
+    @classmethod
+    def _of(cls, engine: Engine, given: Source, settings: dict[str, Any], history: int | None) -> EditSession:
+        return cls(engine, given, history=history, **settings)
+
+    @staticmethod
+    def _size(given: Source) -> int:
+        return given.nbytes
 
     def _draw(self, timestep: int) -> mx.array:
         """The noise that a step at a timestep adds."""
         return self._normal(mx.random.split(self._of_steps, TIMESTEPS)[timestep])
 
-    def part(self, engine: Engine, cut: Callable[[Any], Any]) -> "EditSession":
+    def part(self, engine: Engine, cut: Callable[[Any], Any]) -> EditSession:
         """A session of a part of the original with the same settings: `cut` takes it of an array (H, W, C), of the
         noise, too. The engine is for pictures of its size."""
         made = EditSession(

@@ -1,6 +1,7 @@
 """The engine: run a network, record it on an image, and recompute edits of that image."""
 
-from collections.abc import Hashable, Mapping
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from sige_mlx.arguments import whole
 from sige_mlx.engine.changes import Change, Replaced
 from sige_mlx.engine.estimates import half, shrunk
-from sige_mlx.engine.recordings import Holder, Record, RecordedStep, Recordings
+from sige_mlx.engine.recordings import Codec, Holder, Record, RecordedStep, Recordings
 from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
@@ -30,16 +31,18 @@ DEVICES = ("cpu", "gpu", "reference")
 class Executor(Holder, Protocol):
     """One way to run a network. Inputs are those of its graph by name, and embeddings by themselves; `bind` makes the
     tiles of an edit ready, `edit` takes what it gives, as `commit` takes what `bind_commit` gives. In both, arrays that
-    are `given` take the place of recorded ones, such as those that `estimated` makes of what another executor's
-    `measure` gives: the moments of all norms."""
+    are given take the place of recorded ones: `given` makes them of what another executor's `measure` gives, which is
+    the moments of all norms."""
 
     def run(self, inputs: Mapping[Any, mx.array]) -> mx.array: ...
 
-    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Record]: ...
+    def record(
+        self, inputs: Mapping[Any, mx.array], codec: Codec, only: Tiling | None = None
+    ) -> tuple[mx.array, Record]: ...
 
     def measure(self, inputs: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]: ...
 
-    def estimated(self, record: Any, measured: Mapping[Any, Doubles]) -> Mapping[Any, Any]: ...
+    def given(self, record: Any, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, Any]: ...
 
     def bind(self, tiling: Tiling, statistics: Statistics) -> Any: ...
 
@@ -58,6 +61,20 @@ class Executor(Holder, Protocol):
     ) -> tuple[mx.array, Replaced]: ...
 
     def swap(self, record: Any, replaced: Replaced) -> Replaced: ...
+
+    def expect(self, bound: Any, record: Any) -> None: ...
+
+    @property
+    def weights_nbytes(self) -> int: ...
+
+    @property
+    def keeps(self) -> str:
+        """All that says how it keeps a step; nothing where that cannot be stored in a file."""
+        ...
+
+    def store(self, record: Any) -> tuple[Codec, list[npt.NDArray[Any]]]: ...
+
+    def restored(self, codec: Codec, arrays: Sequence[npt.NDArray[Any]]) -> Record: ...
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,10 @@ class Engine:
     name, when they should not be taken from the model. `precision` is what the GPU stores values and weights as,
     "float16" by default; the other devices compute in "float32". Inputs and outputs are float32 arrays, NHWC. Images
     have the network's own size, or another `size` (H, W), whose sides are multiples of `lowered.granularity`.
+
+    Threads may share an engine: passes run one at a time, and who edits or commits a step waits for whoever does so
+    with the same one. MLX computes lazily where it was asked to: arrays that one thread makes and another uses have to
+    be evaluated first.
     """
 
     def __init__(
@@ -119,6 +140,8 @@ class Engine:
         self.config: Any = getattr(model, "config", None)
         self.lowered = Lowered.of(model, policy or EditPolicy(), batch, tile, size)
         self.executor = _executor(self.lowered, model, device, load, threads, precision)
+        self._parameters = parameters(model), load
+        self._precision = precision
         self.recordings = Recordings(self.executor)
         options = {"batch": batch, "tile": tile, "threads": threads, "load": load, "precision": precision}
         self._of_size = partial(Engine, model, device, self.policy, **options)
@@ -148,12 +171,21 @@ class Engine:
         return self.executor.run(self._with_embeddings(self._checked(inputs)))
 
     def record(self, step: Hashable = 0, **inputs: Any) -> mx.array:
-        """The dense output on the original; what edits need is kept under `step`, in place of what was there."""
+        """The dense output on the original; what edits need is kept under `step`, in place of what was there, as
+        `recordings` has it. Raises `SigeError` when it does not fit on the disk that it is for."""
+        return self._record(step, None, inputs)
+
+    def record_for(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
+        """Records for one edit, which is known beforehand: of this recording that edit can be run and no other, and
+        nothing be committed. On the CPU it takes no more memory than what that edit reads."""
+        return self._record(step, self._own(prepared).tiling, inputs)
+
+    def _record(self, step: Hashable, only: Tiling | None, inputs: Mapping[str, Any]) -> mx.array:
         given = self._checked(inputs)
         self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
-        output, record = self._record(self._with_embeddings(given))
+        output, record = self._recorded_on(self._with_embeddings(given), only)
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
-        self.recordings.keep(step, RecordedStep(record, conditions))
+        self.recordings.keep(step, RecordedStep(record, conditions, only))
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
 
     def prepare(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
@@ -178,6 +210,7 @@ class Engine:
             if prepared.tiling.empty:
                 return self.executor.output(recorded.record)
             if not prepared.dense:
+                self._expect(step, prepared.bound)
                 given = self._given(prepared, recorded.record, values)
                 return self.executor.edit(prepared.bound, recorded.record, values, given)
             return self._within(prepared, self.executor.run(values), recorded)
@@ -189,16 +222,20 @@ class Engine:
         anew. It takes an edit's time, and the change holds what it replaced (`Change.nbytes`). Raises `SigeError` as
         `edit` does."""
         recorded = self._recorded(prepared, step)
+        if recorded.only:
+            raise SigeError(f"step {step!r} was recorded for one edit only: record it for all to commit")
         values = self._fitting(recorded, step, inputs)
+        replaced: Replaced | Record
         with recorded.lock:
             if prepared.tiling.empty:
-                output, replaced = self.executor.output(recorded.record), Replaced({}, {}, None)
+                output, replaced = self.executor.output(recorded.record), Replaced({}, {})
             elif prepared.dense:
-                output, record = self._record(values)
+                output, record = self._recorded_on(values)
                 output = self._within(prepared, output, recorded)
                 self.executor.give_output(record, output)
-                replaced, recorded.record = Replaced(recorded.record.arrays, {}, None), record
+                replaced = self.recordings.exchange(recorded, record)
             else:
+                self._expect(step, prepared.committing)
                 given = self._given(prepared, recorded.record, values, commit=True)
                 output, replaced = self.executor.commit(prepared.committing, recorded.record, values, given)
             return output, recorded.changed(replaced)
@@ -208,12 +245,23 @@ class Engine:
         change that does the opposite. The one given is then spent. Raises `SigeError` for a change that does not
         fit: those made after it must be swapped first, and the step not recorded anew since."""
         recorded = self.recordings.of(step)
+        replaced: Replaced | Record
         with recorded.lock:
             if change.after is not recorded.state:
                 raise SigeError(
                     f"this change does not fit step {step!r}: swap the changes made after it first, the last one first"
                 )
-            return recorded.changed(self.executor.swap(recorded.record, change.replaced), change.before)
+            if isinstance(change.replaced, Replaced):
+                replaced = self.executor.swap(recorded.record, change.replaced)
+            else:
+                replaced = self.recordings.exchange(recorded, change.replaced)
+            return recorded.changed(replaced, change.before)
+
+    def _expect(self, step: Hashable, bound: Any) -> None:
+        """Lets the disk work for the step that will be wanted next, while this one is computed."""
+        for recorded in self.recordings.after(step):
+            self.executor.expect(bound, recorded.record)
+            return
 
     @cached_property
     def _half(self) -> "Engine":
@@ -226,11 +274,12 @@ class Engine:
         small = {name: shrunk(x, size) if len(x.shape) == 4 else x for name, x in values.items()}
         return self._half.executor.measure(small)
 
-    def _record(self, values: Mapping[Any, mx.array]) -> tuple[mx.array, Record]:
+    def _recorded_on(self, values: Mapping[Any, mx.array], only: Tiling | None = None) -> tuple[mx.array, Record]:
         """The dense output and the record, with what estimates begin from if edits make any."""
-        output, record = self.executor.record(values)
+        output, record = self.executor.record(values, self.recordings.codec, only)
         if "estimated" in self.policy.all_statistics:
-            record.arrays.update({("small", norm): moments for norm, moments in self._measured(values).items()})
+            given = self.executor.given(record, self._measured(values), False)
+            self.executor.swap(record, Replaced(given, {}))
         return output, record
 
     def _given(
@@ -238,10 +287,9 @@ class Engine:
     ) -> Mapping[Any, Any]:
         """What takes the place of recorded arrays: estimated statistics, if the edit takes them. Of a commit at least
         what later estimates begin from."""
-        if prepared.statistics == "estimated":
-            return self.executor.estimated(record, self._measured(values))
-        if commit and "estimated" in self.policy.all_statistics:
-            return {("small", norm): moments for norm, moments in self._measured(values).items()}
+        estimated = prepared.statistics == "estimated"
+        if estimated or (commit and "estimated" in self.policy.all_statistics):
+            return self.executor.given(record, self._measured(values), estimated)
         return {}
 
     def _within(self, prepared: PreparedEdit, output: mx.array, recorded: RecordedStep) -> mx.array:
@@ -264,6 +312,35 @@ class Engine:
                 )
         return self._with_embeddings(given)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that recordings depend on: network, weights, policy, and what the device keeps of a step.
+        Engines of one fingerprint can edit each other's recordings."""
+        params, load = self._parameters
+        digest = hashlib.blake2b(digest_size=16)
+        tiles = self.lowered.batch, self.lowered.tile
+        what = (self.config, self.policy, *tiles, self.device, self._precision, self.executor.keeps)
+        digest.update(repr(what).encode())
+        for name in sorted(params):
+            digest.update(name.encode())
+            weight = load(name) if load else np.asarray(params[name].astype(mx.float32))
+            digest.update(np.ascontiguousarray(weight).data)
+        return digest.hexdigest()
+
+    def stored(self, step: Hashable) -> tuple[Codec, list[npt.NDArray[Any]]] | None:
+        """How planes of a recorded step are kept, and arrays that hold all of it, for a file; `restore` takes them
+        back. None on a device whose recordings cannot be stored, and for a step that was recorded for one edit."""
+        recorded = self.recordings.of(step)
+        with recorded.lock:
+            return self.executor.store(recorded.record) if self.executor.keeps and not recorded.only else None
+
+    def restore(self, step: Hashable, codec: Codec, arrays: Sequence[npt.NDArray[Any]], **conditions: Any) -> None:
+        """Keeps what `stored` gave as the recording of a step, whose inputs that are no images are `conditions`. An
+        engine of the same `fingerprint` must have recorded it. Raises `SigeError` for other arrays than it keeps."""
+        record = self.executor.restored(codec, arrays)
+        given = {name: np.asarray(x, np.float32) for name, x in conditions.items()}
+        self.recordings.keep(step, RecordedStep(record, given))
+
     def profile(
         self, prepared: PreparedEdit | None = None, step: Hashable = 0, **inputs: Any
     ) -> tuple[Program, npt.NDArray[np.float64]]:
@@ -280,9 +357,16 @@ class Engine:
         return self.executor.profile(given, prepared.bound, record)
 
     def _recorded(self, prepared: PreparedEdit, step: Hashable) -> RecordedStep:
+        tiling = self._own(prepared).tiling
+        recorded = self.recordings.of(step)
+        if recorded.only is not None and recorded.only is not tiling:
+            raise SigeError(f"step {step!r} was recorded for one edit only, which is another: record it for all")
+        return recorded
+
+    def _own(self, prepared: PreparedEdit) -> PreparedEdit:
         if prepared.lowered is not self.lowered:
             raise SigeError("the edit was prepared by another engine: prepare it with this one")
-        return self.recordings.of(step)
+        return prepared
 
     def _with_embeddings(self, given: Mapping[str, mx.array]) -> Mapping[Any, mx.array]:
         """The inputs, and what the host makes of them: a few numbers, on the processor that made the inputs."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.engine import statistics
-from sige_mlx.engine.statistics import Doubles
+from sige_mlx.engine.statistics import Doubles, Floats
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.tiling import Size
 
@@ -42,14 +42,17 @@ def _means(after: int, before: int) -> npt.NDArray[np.float32]:
     return (np.maximum(covered, 0) * (after / before)).astype(np.float32)
 
 
-def estimated(lowered: Lowered, record: Mapping[Any, Any], measured: Mapping[Any, Doubles]) -> dict[Any, Any]:
-    """Returns what takes the place of recorded arrays in an edit whose picture at half the size was `measured`: the
-    scale, the shift and the moments of every norm with recorded statistics, and what was measured."""
-    given: dict[Any, Any] = {}
+def given(
+    lowered: Lowered, record: Mapping[Any, Any], measured: Mapping[Any, Doubles], estimated: bool
+) -> dict[Any, Doubles | Floats]:
+    """Returns what takes the place of recorded arrays once the moments of norms were `measured` at half the size:
+    these, and where statistics are `estimated` the moments, the scale and the shift that they give."""
+    arrays: dict[Any, Doubles | Floats] = {}
     for norm in lowered.renewed:
-        small, gain = measured[norm.value], record["gain", norm.value]
-        moments = statistics.estimated(record["moments", norm.value], record["small", norm.value], small, norm.eps)
-        scale, shift = statistics.affine(moments, gain, norm.eps)
-        arrays = {"scale": scale, "shift": shift, "moments": moments, "small": small}
-        given |= {(what, norm.value): array for what, array in arrays.items()}
-    return given
+        small = arrays["small", norm.value] = measured[norm.value]
+        if estimated:
+            before = record["moments", norm.value], record["small", norm.value]
+            moments = arrays["moments", norm.value] = statistics.estimated(*before, small, norm.eps)
+            affine = statistics.affine(moments, record["gain", norm.value], norm.eps)
+            arrays["scale", norm.value], arrays["shift", norm.value] = affine
+    return arrays

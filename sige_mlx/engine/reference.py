@@ -5,18 +5,20 @@ so it runs what nothing else can run.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import mlx.core as mx
 import numpy as np
 
 from sige_mlx.engine import statistics
 from sige_mlx.engine.changes import Replaced
-from sige_mlx.engine.recordings import Record
+from sige_mlx.engine.recordings import Codec, Record
 from sige_mlx.engine.statistics import Doubles
+from sige_mlx.errors import SigeError
 from sige_mlx.graph.fusion.views import is_view
 from sige_mlx.graph.ir import Input, Node
 from sige_mlx.graph.lowered import Lowered
@@ -47,7 +49,21 @@ class ReferenceExecutor:
         return frozenset(i for i in stored if i == graph.output or not is_view(graph.nodes[i].op))
 
     @property
-    def record_nbytes(self) -> int:
+    def weights_nbytes(self) -> int:
+        """Bytes of the weights."""
+        return sum(array.nbytes for array in self.params.values())
+
+    codecs: ClassVar[tuple[Codec, ...]] = ("float32",)
+    on_disk = False
+
+    def put_on_disk(self, record: Record, folder: Path) -> None:
+        """It keeps nothing on the disk."""
+        raise NotImplementedError
+
+    def expect(self, bound: Tiling, record: Record) -> None:
+        """Everything is there."""
+
+    def record_nbytes(self, codec: Codec = "float32") -> int:
         """Bytes that recording one step keeps."""
         return 4 * sum(math.prod(node.shape) for node in self.graph.nodes)
 
@@ -55,35 +71,66 @@ class ReferenceExecutor:
         """The dense output."""
         return self.graph.run(inputs, self.params)[self.graph.output]
 
-    def record(self, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Record]:
+    def record(
+        self, inputs: Mapping[Any, mx.array], codec: Codec = "float32", only: Tiling | None = None
+    ) -> tuple[mx.array, Record]:
         """The dense output, and every node's value on the original, by its index; and the moments that estimates move,
         if edits make any."""
         values = self.graph.run(inputs, self.params)
         mx.eval(values)
         record = Record(dict(enumerate(values)))
-        if "estimated" in self.lowered.policy.all_statistics:
-            record.arrays.update({("moments", i): _moments(node, values) for i, node in self._norms.items()})
+        for key in self._estimating:
+            record.arrays[key] = _moments(self.graph.nodes[key[1]], values)
         return values[self.graph.output], record
 
-    @property
+    @cached_property
     def _norms(self) -> dict[int, Node]:
         """The nodes of norms that take statistics."""
         return {i: node for i, node in enumerate(self.graph.nodes) if isinstance(node.op, SampleNorm)}
 
+    @property
+    def _estimating(self) -> list[tuple[str, int]]:
+        """Estimates are made of these: the moments of every norm, and those at half the size."""
+        estimates = "estimated" in self.lowered.policy.all_statistics
+        return [(what, i) for i in self._norms for what in ("moments", "small")] if estimates else []
+
     def holds(self, nbytes: int) -> None:
         """Recordings are where MLX puts them."""
+
+    @property
+    def keeps(self) -> str:
+        """All that says how it keeps a step: every node's value."""
+        return repr([node.shape for node in self.graph.nodes])
+
+    def store(self, record: Record) -> tuple[Codec, list[Any]]:
+        """How planes of a record are kept, and its arrays, for a file."""
+        values = [np.asarray(record.arrays[node.index]) for node in self.graph.nodes]
+        return "float32", values + [record.arrays[key] for key in self._estimating]
+
+    def restored(self, codec: Codec, arrays: Sequence[Any]) -> Record:
+        """A record of what `store` gave. Raises `SigeError` for other arrays."""
+        shapes = [tuple(node.shape) for node in self.graph.nodes]
+        for _, norm in self._estimating:
+            n, _, _, c = self.graph.nodes[norm].shape
+            shapes.append((n, 2, self._norms[norm].op.groups_of(c)))
+        if [a.shape for a in arrays] != shapes:
+            raise SigeError("these arrays are no recording of this network")
+        count = len(self.graph.nodes)
+        values = {node.index: mx.array(array) for node, array in zip(self.graph.nodes, arrays[:count], strict=True)}
+        return Record({**values, **dict(zip(self._estimating, map(np.array, arrays[count:]), strict=True))})
 
     def measure(self, inputs: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]:
         """The moments of all norms, by their nodes."""
         values = self.graph.run(inputs, self.params)
         return {i: _moments(node, values) for i, node in self._norms.items()}
 
-    def estimated(self, record: Record, measured: Mapping[Any, Doubles]) -> Mapping[Any, Any]:
-        """Estimated moments of the norms that take recorded ones, in the place of these, and what was measured."""
+    def given(self, record: Record, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, Any]:
+        """What takes the place of recorded moments once these were measured at half the size: they themselves, and
+        where statistics are estimated the moments that they give."""
         given: dict[Any, Any] = {("small", i): moments for i, moments in measured.items()}
-        for i, after in measured.items():
-            moments, before = record.arrays["moments", i], record.arrays["small", i]
-            given["moments", i] = statistics.estimated(moments, before, after, self._norms[i].op.eps)
+        for i, small in measured.items() if estimated else ():
+            before = record.arrays["moments", i], record.arrays["small", i]
+            given["moments", i] = statistics.estimated(*before, small, self._norms[i].op.eps)
         return given
 
     def bind(self, tiling: Tiling, statistics: Statistics) -> "Described":
@@ -101,38 +148,31 @@ class ReferenceExecutor:
         record.arrays[self.graph.output] = output
 
     def edit(
-        self,
-        edit: "Described",
-        record: Record,
-        inputs: Mapping[Any, mx.array],
-        given: Mapping[Any, Any] = NOTHING,
+        self, edit: "Described", record: Record, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any] = NOTHING
     ) -> mx.array:
         """The output for edited inputs."""
         return self._edited(edit, record, inputs, given)[self.graph.output]
 
     def commit(
-        self,
-        edit: "Described",
-        record: Record,
-        inputs: Mapping[Any, mx.array],
-        given: Mapping[Any, Any] = NOTHING,
+        self, edit: "Described", record: Record, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any] = NOTHING
     ) -> tuple[mx.array, Replaced]:
         """The output for edited inputs, and the values that their own have replaced in the record. Recorded statistics
-        are taken of recorded values, so they follow; others that are in the record move as those do."""
+        are taken of recorded values, so they follow; moments that are in the record move as those do."""
         values = self._edited(edit, record, inputs, given)
         mx.eval(values)
-        renewed = dict(given)
-        for (what, i) in (key for key in record.arrays if isinstance(key, tuple)):
-            if what == "moments" and (what, i) not in given:
+        renewed: dict[Any, Any] = {}
+        for what, i in self._estimating:
+            if what == "moments":
                 node, moments = self.graph.nodes[i], record.arrays[what, i]
                 renewed[what, i] = moments + _moments(node, values) - _moments(node, record.arrays)
-        return values[self.graph.output], self.swap(record, Replaced({**dict(enumerate(values)), **renewed}, {}, None))
+        replaced = Replaced({**dict(enumerate(values)), **renewed, **given}, {})
+        return values[self.graph.output], self.swap(record, replaced)
 
     def swap(self, record: Record, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
         before = {key: record.arrays[key] for key in replaced.arrays}
         record.arrays.update(replaced.arrays)
-        return Replaced(before, {}, None)
+        return Replaced(before, {})
 
     def _affine(
         self, node: Node, record: Record, given: Mapping[Any, Any], params: Arrays

@@ -14,7 +14,7 @@ from sige_mlx.graph.fusion import Embedding, FusedEmbedding, FusedNorm, Groups, 
 from sige_mlx.graph.ir import Graph, Node
 from sige_mlx.graph.lowering import lower
 from sige_mlx.graph.policy import EditPolicy, Statistics
-from sige_mlx.graph.program import Buffer, Counts, Program
+from sige_mlx.graph.program import Buffer, Counts, Kind, Program
 from sige_mlx.graph.regions import Region, Regions, regions, whole
 from sige_mlx.graph.tiling import Size, Tiling, tiling
 from sige_mlx.graph.trace import trace
@@ -69,7 +69,8 @@ class Lowered:
     @cached_property
     def recording(self) -> Program:
         """It is a dense pass that keeps what any edit may read. Which arrays these are does not depend on the mask."""
-        return lower(self.graph, self.groups, self._whole, self.tile, [*self._read, *self._renewing])
+        plain = [key for key in (*self._read, *self._renewing) if key not in self.stored]
+        return lower(self.graph, self.groups, self._whole, self.tile, plain, self.stored)
 
     @cached_property
     def measuring(self) -> Program:
@@ -79,14 +80,35 @@ class Lowered:
 
     @cached_property
     def edits(self) -> Mapping[Statistics, Program]:
-        """Every edit runs one of these programs, that of the statistics that it takes. Estimated statistics are given
-        to the program of recorded ones."""
-        return {s: lower(self.graph, self.groups, self.regions_of(s), self.tile) for s in self.policy.all_statistics}
+        """Every edit runs one of these programs, that of the statistics that it takes."""
+        return self._by_statistics(lambda regions: lower(self.graph, self.groups, regions, self.tile))
 
     @property
     def edit(self) -> Program:
         """Edits run this program that are not large."""
         return self.edits[self.policy.statistics]
+
+    def edit_of(self, tiling: Tiling) -> Program:
+        """Returns the program that the edit of these tiles runs."""
+        return self.edits[self.policy.statistics_of(tiling.edited)]
+
+    @cached_property
+    def commits(self) -> Mapping[Statistics, Program]:
+        """These are edits that carry the record over to their own inputs: they put tiles in the place of the recorded
+        ones, and tell how that changes the sums that statistics of norms are made of."""
+        sums = [key for key in (*self._read, *self._renewing) if key[0] == "sums"]
+        kept = (), [*self.stored, *sums], self.changing
+        return self._by_statistics(lambda regions: lower(self.graph, self.groups, regions, self.tile, *kept))
+
+    def _by_statistics(self, program: Callable[[Regions], Program]) -> Mapping[Statistics, Program]:
+        """Returns a program for all statistics that edits take. Estimated ones are given to that of recorded ones."""
+        made: dict[Statistics, Program] = {}
+        for statistics in self.policy.all_statistics:
+            which: Statistics = "recorded" if statistics == "estimated" else statistics
+            if which not in made:
+                made[which] = program(self.regions_of(which))
+            made[statistics] = made[which]
+        return made
 
     @cached_property
     def _read(self) -> Mapping[Any, Buffer]:
@@ -94,32 +116,40 @@ class Lowered:
         return {key: buffer for edit in self.edits.values() for key, buffer in edit.recorded.items()}
 
     @cached_property
-    def commits(self) -> Mapping[Statistics, Program]:
-        """These are edits that give the caller what will take the place of recorded arrays, in tiles: all that edits
-        read and that depends on the image. Of what norms with recorded statistics normalise they give the sums of
-        tiles, or where a value is computed whole, those of all."""
-        tiles = [key for key in self._read if self.regions.of.get(key[1]) is Region.TILES]
-        keys = [*tiles, *(("sums", value) for norm in self.renewed for value in norm.parts)]
-        return {
-            s: lower(self.graph, self.groups, self.regions_of(s), self.tile, commits=keys)
-            for s in self.policy.all_statistics
-        }
+    def stored(self) -> Mapping[Any, Buffer]:
+        """These planes are recorded in tiles, which a commit can replace: those of values that edits compute so."""
+        planes = ((key, buffer) for key, buffer in self._read.items() if len(buffer.shape) == 4)
+        return {key: buffer for key, buffer in planes if self.regions.of.get(key[1]) is Region.TILES}
 
     @cached_property
     def renewed(self) -> tuple[FusedNorm, ...]:
         """A commit renews the statistics of these norms, which are recorded and depend on the image."""
-        sees, recorded = self.graph.sees_image(), self._read
+        sees = self.graph.sees_image()
         norms = (op for op in self.groups.ops if isinstance(op, FusedNorm))
-        kept = (op for op in norms if any((what, op.value) in recorded for what in ("scale", "moments")))
+        kept = (op for op in norms if any((what, op.value) in self._read for what in ("scale", "moments")))
         return tuple(op for op in kept if sees[op.norm])
+
+    @cached_property
+    def changing(self) -> tuple[Any, ...]:
+        """These recorded arrays tell what the renewed norms normalise: values, or the sums of their tiles where they
+        are not recorded."""
+        parts = dict.fromkeys(value for norm in self.renewed for value in norm.parts)
+        return tuple(key if (key := ("value", value)) in self.stored else ("sums", value) for value in parts)
 
     @cached_property
     def _renewing(self) -> list[Any]:
         """These are recorded for commits alone: what statistics are made of, and the sums of tiles that are not
         recorded themselves."""
         keys = [(what, norm.value) for norm in self.renewed for what in ("scale", "shift", "moments", "gain")]
-        parts = dict.fromkeys(value for norm in self.renewed for value in norm.parts)
-        return keys + [("sums", value) for value in parts if ("value", value) not in self._read]
+        return keys + [key for key in self.changing if key[0] == "sums"]
+
+    @cached_property
+    def measured(self) -> Mapping[Any, Buffer]:
+        """Estimates begin from these recorded arrays, if edits make any: moments at half the size."""
+        if "estimated" not in self.policy.all_statistics:
+            return {}
+        keys = {("small", norm.value): (self.batch, 2, norm.groups) for norm in self.renewed}
+        return {key: Buffer(Kind.RECORDED, key, shape) for key, shape in keys.items()}
 
     @property
     def planes(self) -> list[Size]:
@@ -135,7 +165,7 @@ class Lowered:
     @property
     def recorded(self) -> Mapping[Any, Buffer]:
         """Recording one step keeps these by key, besides the output."""
-        return self.recording.recorded
+        return {**self.recording.recorded, **self.measured}
 
     def tiling(self, mask: npt.NDArray[np.bool_]) -> Tiling:
         """Returns the tiles of an edit of `mask`, bool (H, W) or (B, H, W), already dilated. Raises `SigeError` for a

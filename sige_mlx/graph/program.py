@@ -54,7 +54,7 @@ class Kind(Enum):
     PARAM = "param"  # key: the parameter's name
     FOLDED = "folded"  # key: ("scale" or "shift", BatchNorm, its parameters' names); the norm is always the same
     RECORDED = "recorded"  # key: (what, value); kept from the original for the edits; `what` may be of any type
-    COMMITTED = "committed"  # key: that of a recorded array; blocks of tiles that will take the place of its own
+    CHANGE = "change"  # key: that of a recorded array; float64, how a commit changes the sums of what it holds
     SCRATCH = "scratch"  # key: a number; the array lives from the first op that names it to the last
     ROWS = "rows"  # key: the size of the plane whose active tiles it lists, int32
     GRID = "grid"  # key: the size of the plane; int32, the position of each tile in the list
@@ -77,7 +77,8 @@ class Buffer:
         """The name of NumPy's type of the values."""
         if self.kind in (Kind.ROWS, Kind.GRID):
             return "int32"
-        return "float64" if self.kind is Kind.RECORDED and self.key[0] in ("moments", "gain") else "float32"
+        double = self.kind is Kind.CHANGE or (self.kind is Kind.RECORDED and self.key[0] in ("moments", "gain", "small"))
+        return "float64" if double else "float32"
 
     @property
     def nbytes(self) -> int:
@@ -95,6 +96,7 @@ class Tensor:
     base: Slot
     blocks: Slot = NONE
     grid: Slot = NONE
+    stored: int = 0
 
 
 @dataclass(frozen=True)
@@ -283,10 +285,28 @@ class Paste:
         return Work(0, 2 * x.n * x.h * x.w * x.c, (x.c, x.c), (x.h, x.w), tiles)
 
 
+@dataclass(frozen=True)
+class Store:
+    out: Domain
+    c: int
+    src: Slot
+    dst: Slot
+    stored: int
+    change: Slot = NONE
+    squares: int = 0
+
+    def work(self, counts: Counts) -> Work:
+        """Sums of tiles are stored as an image of one pixel a tile, which is no plane of its own."""
+        out = self.out
+        tiles = counts.get((out.h, out.w)) if out.list != NONE and out.tile > 1 else None
+        pixels = out.n * out.h * out.w if tiles is None else tiles * out.tile**2
+        return Work(0, 2 * pixels * self.c, (self.c, self.c), (out.h, out.w), tiles)
+
+
 Convolution = Conv | Depthwise
 """These ops read sources and end in an epilogue."""
 
-ProgramOp = Convolution | Norm | Attention | Paste
+ProgramOp = Convolution | Norm | Attention | Paste | Store
 
 
 def _floats(op: Convolution, c: int, counts: Counts) -> int:

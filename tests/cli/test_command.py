@@ -10,7 +10,7 @@ import pytest
 from sige_mlx.cli import app
 from tests.cli.conftest import Run
 
-VERBS = ("demo", "edit", "convert", "models", "info", "bench", "doctor")
+VERBS = ("demo", "edit", "session", "convert", "models", "info", "bench", "doctor")
 
 
 def python(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

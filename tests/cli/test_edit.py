@@ -18,11 +18,28 @@ from tests.tiny import SIZE, original, painted, tiny_engine
 
 def test_edit_writes_the_sessions_result_and_tells_its_cost(edit: Edit, tmp_path: Path) -> None:
     ended = edit()
-    expected = EditSession(tiny_engine(), original(), steps=3).edit(painted())
+    expected = EditSession(tiny_engine(), original(), steps=3).edit(painted(), once=True)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), expected.image)
     assert ended.status == 0
-    for words in ("edited pixels", "tiles at 32 × 32", "GMACs, 3 steps", "seconds, 3 steps", "c.png is written"):
+    for words in ("edited pixels", "GMACs, 3 steps", "seconds, 3 steps", "which is cheapest for one edit", "c.png is"):
         assert words in ended.out
+    assert "tiles at" not in ended.out
+
+
+def test_one_edit_is_the_dense_pass_and_records_nothing(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = []
+    run = Engine.__call__
+    monkeypatch.setattr(Engine, "__call__", lambda *a, **k: (passes.append(a), run(*a, **k))[1])
+    monkeypatch.setattr(Engine, "record", lambda *_, **__: pytest.fail("recorded"))
+    numbers = edit(json=True).json
+    assert len(passes) == numbers["steps"] == 3
+    assert numbers["way"] == "dense pass" and numbers["recording_seconds"] == 0
+    assert numbers["session_macs"] < numbers["macs"] == numbers["dense_macs"]
+
+
+def test_a_compared_edit_is_one_in_tiles(edit: Edit) -> None:
+    ended = edit(compare=True)
+    assert "tiles at 32 × 32" in ended.out and "seconds recording, and in all" in ended.out
 
 
 def test_json_is_alone_on_stdout(edit: Edit, tmp_path: Path) -> None:
@@ -46,13 +63,15 @@ def test_a_drawn_mask_decides(edit: Edit, pictures: Path) -> None:
 
 def test_settings_reach_the_session(edit: Edit, tmp_path: Path) -> None:
     edit(seed=5, sampler="ddpm", strength=0.7)
-    expected = EditSession(tiny_engine(), original(), steps=3, seed=5, sampler="ddpm", strength=0.7).edit(painted())
+    expected = EditSession(tiny_engine(), original(), steps=3, seed=5, sampler="ddpm", strength=0.7).edit(
+        painted(), once=True
+    )
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), expected.image)
 
 
 def test_the_threshold_is_the_engines(edit: Edit, model: Path, tmp_path: Path) -> None:
-    own = edit(json=True).json["macs"]
-    assert edit(threshold=16, json=True).json["macs"] < own
+    own = edit(compare=True, json=True).json["macs"]
+    assert edit(threshold=16, compare=True, json=True).json["macs"] < own
     pretrained = zoo.load(model)
     expected = EditSession(pretrained.engine(policy=pretrained.policy(16)), original(), steps=3).edit(painted())
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), expected.image)
@@ -178,8 +197,9 @@ def test_a_model_folder_with_weights_of_another_network(edit: Edit, model: Path,
 
 
 def test_steps_that_do_not_fit_in_memory(edit: Edit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recordings, "_physical_memory", lambda: 1 << 20)
-    assert "take at most" in edit(steps=20).sentence
+    monkeypatch.setattr(recordings, "physical_memory", lambda: 1 << 20)
+    monkeypatch.setattr(recordings, "room", lambda folder: 0)
+    assert "take at most" in edit(steps=20, compare=True).sentence
     assert names(tmp_path) == {"pictures"}
 
 
@@ -188,7 +208,7 @@ def test_memory_that_runs_out_on_the_way(edit: Edit, tmp_path: Path, monkeypatch
         raise MemoryError("the CPU engine ran out of memory")
 
     monkeypatch.setattr(Engine, "record", record)
-    assert "ran out of memory" in edit().sentence
+    assert "ran out of memory" in edit(compare=True).sentence
     assert names(tmp_path) == {"pictures"}
 
 
@@ -213,7 +233,7 @@ main()
 """
     options = ["--model", str(model), "--original", "a.png", "--edited", "b.png", "--out", str(tmp_path / "c.png")]
     process = subprocess.Popen(
-        [sys.executable, "-c", script, "edit", *options, "--steps", "400"],
+        [sys.executable, "-c", script, "edit", *options, "--steps", "400", "--compare"],
         cwd=pictures,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,

@@ -118,14 +118,15 @@ def test_numbers_of_an_edit(engine: Engine) -> None:
 
 def test_commit_makes_the_edited_map_the_original(engine: Engine) -> None:
     opened = open_session(engine)
-    opened.edit(edited_labels())
+    result = opened.edit(edited_labels())
     opened.commit()
-    assert (opened.pending, opened.image) == (None, None)
+    assert opened.pending is None and np.array_equal(opened.record(), result.image)
     assert np.array_equal(opened.labels, edited_labels())
     assert np.array_equal(opened.instances, edited_instances())
     second = edited_labels()
     second[2:6, 50:56] = 24
     fresh = LabelSession(label_engine(), edited_labels(), edited_instances())
+    opened.refresh()
     assert np.array_equal(opened.edit(second).image, fresh.edit(second).image)
 
 

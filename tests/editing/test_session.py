@@ -84,18 +84,10 @@ def test_commit_makes_the_result_the_original(engine: Engine) -> None:
     assert opened.edit(result.image).edited == 0
     second = result.image.copy()
     second[20:24, 4:8] = 0
+    opened.refresh()
     after = opened.edit(second)
     fresh = EditSession(tiny_engine(), result.image, steps=STEPS).edit(second)
     assert np.array_equal(after.image, fresh.image)
-
-
-def test_commit_drops_what_was_recorded() -> None:
-    engine = tiny_engine()
-    opened = open_session(engine)
-    opened.edit(painted())
-    assert engine.recordings.nbytes > 0
-    opened.commit()
-    assert engine.recordings.nbytes == 0
 
 
 def test_commit_needs_a_result(engine: Engine) -> None:
@@ -128,6 +120,22 @@ def test_an_edit_is_close_to_the_dense_run(engine: Engine) -> None:
     result, dense = opened.edit(painted()), opened.dense(painted())
     error = mean_difference(result.image, dense.image, result.mask)
     assert error < 0.2 * mean_difference(dense.image, painted(), result.mask)
+
+
+def test_one_edit_alone_is_the_dense_pass(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_session(engine)
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "record", lambda *_, **__: pytest.fail("recorded"))
+        result = opened.edit(painted(), once=True)
+    assert result.way == "dense pass" and result.recording_seconds == 0
+    assert np.array_equal(result.image, opened.dense(painted()).image)
+    in_tiles = opened.edit(painted())
+    assert in_tiles.way == "tiles" and in_tiles.recording_seconds > 0
+    assert (result.macs, result.edit_macs) == (in_tiles.dense_macs, in_tiles.macs)
+    assert np.array_equal(opened.edit(painted(), once=True).image, in_tiles.image)  # it is recorded now
+    opened.edit(painted(), once=True)
+    opened.commit()
+    assert opened.undoable == 1
 
 
 def test_executors_agree(engine: Engine) -> None:
@@ -187,7 +195,7 @@ def test_a_session_takes_its_recording_with_it() -> None:
     engine = tiny_engine()
     opened = open_session(engine)
     opened.record()
-    assert engine.recordings.nbytes >= STEPS * engine.recordings.step_nbytes > 0
+    assert engine.recordings.nbytes >= STEPS * engine.recordings.step_nbytes() > 0
     del opened
     gc.collect()
     assert engine.recordings.nbytes == 0
@@ -206,21 +214,23 @@ def test_the_callers_arrays_stay_the_callers(engine: Engine) -> None:
 
 
 def test_too_many_steps_for_the_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    each = engine.recordings.step_nbytes
-    monkeypatch.setattr(recordings, "_physical_memory", lambda: 10 * each)
+    each = engine.recordings.step_nbytes("int8")
+    monkeypatch.setattr(recordings, "physical_memory", lambda: 28 * each)
+    monkeypatch.setattr(recordings, "room", lambda folder: each - 1)
     engine = tiny_engine()
     EditSession(engine, original(), steps=7).record()
     with pytest.raises(SigeError, match=r"8 steps of this model keep .* take at most 7$"):
-        EditSession(engine, original(), steps=8)
+        EditSession(engine, original(), steps=8).record()
 
 
 def test_memory_that_other_sessions_took_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = tiny_engine()
     first = EditSession(engine, original(), steps=4)
     first.record()
-    monkeypatch.setattr(recordings, "_physical_memory", lambda: 10 * engine.recordings.step_nbytes)
-    with pytest.raises(SigeError, match=r"take at most [23]$"):
-        EditSession(engine, original(), steps=5)
+    engine.recordings.budget = engine.recordings.nbytes + 2 * engine.recordings.step_nbytes("int8")
+    monkeypatch.setattr(recordings, "room", lambda folder: 0)
+    with pytest.raises(SigeError, match=r"take at most 2$"):
+        EditSession(engine, original(), steps=3).record()
 
 
 @pytest.mark.parametrize(

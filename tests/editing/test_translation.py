@@ -117,10 +117,11 @@ def test_an_empty_edit_is_the_originals_translation(engine: Engine) -> None:
 
 def test_commit_makes_the_edited_picture_the_original(engine: Engine) -> None:
     opened = open_session(engine)
-    opened.edit(painted())
+    result = opened.edit(painted())
     opened.commit()
-    assert opened.pending is None and opened.image is None
+    assert opened.pending is None and np.array_equal(opened.record(), result.image)
     assert np.array_equal(opened.original, painted())
+    opened.refresh()
     assert np.array_equal(opened.record(), from_model(engine(x=to_model(painted()))))
     assert opened.edit(painted()).edited == 0
 

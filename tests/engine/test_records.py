@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from sige_mlx.engine import Engine
 from sige_mlx.engine.native.executor import NativeExecutor
+from sige_mlx.engine.recordings import Record
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.policy import Output
 from tests.engine.compare import EVERYWHERE, edited, image, run_edit
@@ -31,7 +31,7 @@ def spot(rows: slice, columns: slice) -> Mask:
 SPOT, STRIP = spot(slice(4, 7), slice(9, 13)), spot(slice(15, 16), slice(None))
 
 
-def digest(record: Any) -> str:
+def digest(record: Record) -> str:
     """A hash of every recorded array."""
     arrays = [record.arrays[k] for k in sorted(record.arrays, key=str)]
     return hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in arrays)).hexdigest()
@@ -124,6 +124,6 @@ def test_steps_are_recorded_apart(device: str) -> None:
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_recorded_bytes_are_known_beforehand(device: str) -> None:
     engine = Engine(RandomUNet(SPEC), device, policy())
-    expected = engine.recordings.step_nbytes
+    expected = engine.recordings.step_nbytes()
     engine.record(**image(engine))
     assert engine.recordings.nbytes == expected

@@ -241,7 +241,7 @@ def test_an_operation_that_nobody_fused(name: str, last: bool) -> None:
     assert (found != np.asarray(engine(**inputs))).any() and 0 < prepared.macs < engine.macs
     dense, edit = dense_cost(engine.lowered), edit_cost(engine.lowered, prepared.tiling)
     assert (dense.macs, edit.macs) == (engine.macs, prepared.macs)
-    assert dense.nbytes > 0 and dense.recorded_nbytes == engine.recordings.step_nbytes
+    assert dense.nbytes > 0 and dense.recorded_nbytes == engine.recordings.step_nbytes()
     assert mermaid(engine.lowered.graph) and graphviz(engine.lowered.graph, collapse=True)
     assert name in str(engine.lowered.graph)
 

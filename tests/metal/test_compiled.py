@@ -76,7 +76,7 @@ def test_a_pass_is_its_launches_and_conversions(family: str) -> None:
     inputs = image(engine)
     mask = np.zeros(engine.image_size, np.bool_)
     mask[3:7, 6:13] = True
-    bound = engine.executor.bind(engine.lowered.tiling(mask))
+    bound = engine.executor.bind(engine.lowered.tiling(mask), engine.policy.statistics)
     placing, buffers = bound.ready.compiled.placing, engine.lowered.edit.buffers
     record = Record({buffers[s].key: placing.array(s) for s in placing.given if buffers[s].kind is Kind.RECORDED})
     given = engine._with_embeddings({name: mx.array(a) for name, a in inputs.items()})
@@ -140,3 +140,13 @@ def test_values_go_after_their_last_reader() -> None:
     assert len(gone) == len({*gone})
     written = {value for step in compiled.steps for value in step.writes}
     assert written - {*gone} == {compiled.output}
+
+
+def test_small_pictures_have_few_sizes() -> None:
+    """Programs that are alike are compiled once; where nothing is in tiles, there is one."""
+    for tiles_from, most in ((16, 4), (64, 1)):
+        lowered = Lowered.of(RandomUNet(UNET), policy(tiles_from))
+        sizes = Sizes(lowered, mx.float16)
+        assert len({str(counts) for counts in sizes.counts}) == len(sizes.counts) <= most
+        assert sizes.of(lowered.tiling(np.ones(lowered.image_size, np.bool_))) == len(sizes.counts) - 1
+        assert sizes.compiled(sizes.typical).by_kernels

@@ -20,8 +20,7 @@ from sige_mlx.engine.gpu import trust, verdicts
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.ops import Call, Depthwise, Paste
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue
-from sige_mlx.engine.gpu.ops.sampling import samples
-from sige_mlx.engine.gpu.trust import GpuLost, Trial, Trust
+from sige_mlx.engine.gpu.trust import GpuLost, Trial, Trust, samples
 from tests.metal.draw import MAKERS, paste_call
 
 CALL = paste_call(True, 1, mx.float32)

@@ -5,6 +5,7 @@ A program in tiles is compiled for so many tiles of each plane; edits of fewer f
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -60,6 +61,7 @@ class Compiled:
         self.arranged: dict[Parameter, Conv] = {}
         """For weights in an arrangement, the convolution whose weights they are."""
         self._pending: dict[Slot, tuple[str, p.Paste]] = {}
+        self._stored: dict[Any, int] = {}
         self._allows = allows
         self._like = like
         for layer, op in zip(program.names, program.ops, strict=True):
@@ -67,7 +69,9 @@ class Compiled:
         written = {program.buffers[slot]: value for slot, value in self.placing.written.items()}
         self.output = next(value for buffer, value in written.items() if buffer.kind is Kind.OUTPUT)
         self.kept = {buffer.key: value for buffer, value in written.items() if buffer.kind is Kind.RECORDED}
-        """What the program records: values by their keys. Scale and shift of a norm are one array, the scale's."""
+        self.kept |= self._stored
+        """What the program records: values by their keys, of a commit the tiles that belong into the record. Scale and
+        shift of a norm are one array, the scale's."""
         self._find_last_reads()
 
     @property
@@ -89,6 +93,9 @@ class Compiled:
         return found
 
     def _compile(self, layer: str, op: p.ProgramOp) -> None:
+        if isinstance(op, p.Store):  # what it stores is there: whoever runs the program takes it
+            self._stored[self.program.buffers[op.dst].key] = self.placing.value(op.src)
+            return
         if isinstance(op, p.Paste):
             self._pending[op.dst] = layer, op
             self.placing.pending[op.dst] = self.placing.plane(op.x)

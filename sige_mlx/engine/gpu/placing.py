@@ -74,7 +74,7 @@ class Placing:
     def write(self, slots: list[Slot], results: Results) -> list[int]:
         """New values for the results of a step, found in slots from now on. More results than slots are not read."""
         values = [self.new(shape, dtype) for shape, dtype in results.values()]
-        self.written.update(zip(slots, values, strict=False))
+        self.written.update((slot, value) for slot, value in zip(slots, values, strict=False) if slot != NONE)
         return values
 
     def _view(self, value: int, shape: tuple[int, ...]) -> mx.array:
@@ -102,7 +102,8 @@ class Placing:
         s = self.program.buffers[slot]
         return s.key[1] if s.kind is Kind.PART else 0
 
-    def _value(self, slot: Slot) -> int:
+    def value(self, slot: Slot) -> int:
+        """The number of the value that is in a slot."""
         assert slot not in self.pending, "a plane is read before it is pasted"
         if slot in self.written:
             return self.written[slot]
@@ -141,7 +142,7 @@ class Placing:
         """The array of a slot, in another shape if one is given, one number of which may be -1."""
         if slot == NONE:
             return None
-        value = self._value(slot)
+        value = self.value(slot)
         return self._view(value, shape or self._shapes[value][0])
 
     def weight(self, slot: Slot, *shape: int) -> mx.array:

@@ -7,6 +7,7 @@ import numpy as np
 
 from sige_mlx.engine.gpu.compiled import Allows, Compiled, Step, allows_all
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Size, Tiling
 
 SIDES = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4)
@@ -23,40 +24,48 @@ percent slower on edits of another size (`benchmarks/host`)."""
 
 
 class Sizes:
-    """A network's edits, compiled for numbers of tiles; a size is a place in `counts`."""
+    """A program of a network's edits, or commits, compiled for numbers of tiles; a size is a place in `counts`."""
 
-    def __init__(self, lowered: Lowered, dtype: mx.Dtype, allows: Allows = allows_all):
+    def __init__(
+        self, lowered: Lowered, dtype: mx.Dtype, allows: Allows = allows_all, program: Program | None = None
+    ):
         self._lowered = lowered
+        self._program = program or lowered.edit
         self._dtype = dtype
         self._allows = allows
         self._compiled: dict[int, Compiled] = {}
 
     @cached_property
     def counts(self) -> list[dict[Size, int]]:
-        """Tiles of each plane, the smallest size first; the last has all tiles."""
+        """Tiles of each plane, the smallest size first; the last has all tiles. On small pictures some are alike."""
         whole = self._counts(1)
         room = [{p: int(ROOM * n) + 1 for p, n in self._counts(side).items()} for side in SIDES]
-        return [{p: min(n, whole[p]) for p, n in size.items()} for size in room] + [whole]
+        sizes = [{p: min(n, whole[p]) for p, n in size.items()} for size in room] + [whole]
+        return [size for size, following in zip(sizes, [*sizes[1:], None], strict=True) if size != following]
 
     def of(self, tiling: Tiling) -> int:
         """The smallest size that an edit fits into."""
         counts = ((size[p] >= len(tiling.at(p)) for p in size) for size in self.counts)
         return next(i for i, fits in enumerate(counts) if all(fits))
 
+    @property
+    def typical(self) -> int:
+        """The size that kernels are chosen for."""
+        return min(TYPICAL, len(self.counts) - 1)
+
     def compiled(self, size: int) -> Compiled:
-        """The edit's program for a size."""
+        """The program for a size."""
         if size not in self._compiled:
-            like = None if size == TYPICAL else self.compiled(TYPICAL)
-            program, counts = self._lowered.edit, self.counts[size]
-            self._compiled[size] = Compiled(program, counts, self._dtype, self._allows, like)
+            like = None if size == self.typical else self.compiled(self.typical)
+            self._compiled[size] = Compiled(self._program, self.counts[size], self._dtype, self._allows, like)
         return self._compiled[size]
 
     def steps(self, tiling: Tiling) -> list[Step]:
         """The steps of an edit with its tiles in place and none to fill a list up; none for an empty edit."""
         if tiling.empty:
             return []
-        like = self.compiled(TYPICAL)
-        return Compiled(self._lowered.edit, tiling.counts, self._dtype, like=like).on(tiling)
+        like = self.compiled(self.typical)
+        return Compiled(self._program, tiling.counts, self._dtype, like=like).on(tiling)
 
     def _counts(self, side: float) -> dict[Size, int]:
         h, w = self._lowered.image_size
@@ -64,4 +73,4 @@ class Sizes:
         top, left = int(h * (1 - side) / 2), int(w * (1 - side) / 2)
         mask[top : h - top, left : w - left] = True
         tiling = self._lowered.tiling(mask)
-        return {plane: len(tiling.at(plane)) for plane in self._lowered.edit.planes}
+        return {plane: len(tiling.at(plane)) for plane in self._program.planes}

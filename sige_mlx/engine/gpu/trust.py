@@ -8,16 +8,16 @@ import logging
 import re
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 
 from sige_mlx.engine.gpu import verdicts
 from sige_mlx.engine.gpu.launch import Device, Launch
 from sige_mlx.engine.gpu.ops import Call
-from sige_mlx.engine.gpu.ops.sampling import samples
+from sige_mlx.engine.gpu.ops.sampling import Sampling
 from sige_mlx.errors import SigeError, first_line
 
 _log = logging.getLogger(__name__)
@@ -126,6 +126,14 @@ def tried(device: Device, launch: Launch, call: Call) -> Trial:
     except Exception as raised:  # a mistake of ours: MLX's operations do not depend on it
         return Trial(f"it cannot be tried ({first_line(raised)})", lasting=False)
     return Trial("", seconds=seconds)
+
+
+def samples(call: Call, blocking: Any) -> Iterator[Call]:
+    """Calls on a few tiles of two images, for the kernel that runs `call` in a blocking. The first reads and writes as
+    the call does; of what a kernel is told only when it runs (is there a bias? is the plane reflected?) the second has
+    all that can be, the third nothing. They may need another kernel, where what one was compiled for hangs on that."""
+    for options in (None, True, False):
+        yield call.sample(Sampling(blocking, options))
 
 
 def _tried(device: Device, launch: Launch, call: Call) -> Trial:

@@ -4,7 +4,6 @@ import ctypes
 import errno
 import weakref
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,30 +13,18 @@ from sige_mlx.engine.native.arena import Lifetime, placed
 from sige_mlx.engine.native.library import header, library
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.engine.native.pool import Pool
+from sige_mlx.engine.native.record import Layout
 from sige_mlx.engine.native.weights import PackedWeights
-from sige_mlx.engine.recordings import Record
-from sige_mlx.engine.weights import Floats
+from sige_mlx.engine.statistics import Doubles
 from sige_mlx.graph.program import Kind, Program, slots_of
+from sige_mlx.graph.reads import tiles_touched
 from sige_mlx.graph.tiling import Size, Tiling
 
 Array = npt.NDArray[np.generic]
 Addresses = npt.NDArray[np.uintp]
 
 
-NOTHING: Mapping[Any, Floats] = {}
-
-
-class NativeRecord(Record):
-    """It holds the arrays of the original that edits read; the output is one of them."""
-
-    @cached_property
-    def address(self) -> dict[Any, int]:
-        """Each array begins at this address. To ask NumPy for it takes longer than all else that is done for an op."""
-        return {key: a.ctypes.data for key, a in self.arrays.items()}
-
-    def with_given(self, given: Mapping[Any, Array]) -> "NativeRecord":
-        """Returns the record with other arrays in the place of some."""
-        return NativeRecord({**self.arrays, **given}) if given else self
+NOTHING: Mapping[Any, Any] = {}
 
 
 class Compiled:
@@ -57,7 +44,7 @@ class Compiled:
                 self.pointers[i] = self._weights[-1].ctypes.data
         self.recorded = np.array([i for i, _ in self.of_kind[Kind.RECORDED]], np.intp)
         self.recorded_keys = [key for _, key in self.of_kind[Kind.RECORDED]]
-        self.committed = {key: program.buffers[i] for i, key in self.of_kind[Kind.COMMITTED]}
+        self.changes = {key: program.buffers[i].shape for i, key in self.of_kind[Kind.CHANGE]}
         parts = [(i, owner, 4 * first) for i, (owner, first) in self.of_kind[Kind.PART]]
         self.parts = np.array(parts, np.intp).reshape(-1, 3).T
         self.planes = program.planes
@@ -114,6 +101,7 @@ class Bound:
         """These are slots, and the byte offset of each slot's array."""
         self.scratch_nbytes = int(sizes.sum())
         self.tiling = tiling
+        self._ranges: dict[Layout, list[tuple[int, int]]] = {}
         self._pointers = compiled.pointers.copy()
         self._grids: list[Array] = []  # these keep the arrays behind the pointers alive
         for i, size in compiled.of_kind[Kind.GRID]:
@@ -122,6 +110,13 @@ class Bound:
             self._pointers[i] = self._grids[-1].ctypes.data
         self.handle = self._bind(tiling)
         weakref.finalize(self, library().sige_bound_destroy, self.handle)
+
+    def ranges(self, layout: Layout) -> list[tuple[int, int]]:
+        """Returns where in a record of this layout it reads and writes."""
+        if layout not in self._ranges:
+            assert self.tiling is not None
+            self._ranges[layout] = layout.ranges(tiles_touched(self.compiled.program, self.tiling))
+        return self._ranges[layout]
 
     def _bind(self, tiling: Tiling | None) -> int:
         """The library keeps a copy of the lists of tiles."""
@@ -142,24 +137,23 @@ class Bound:
         self,
         inputs: Mapping[Any, Array],
         output: Array,
-        record: NativeRecord,
+        recorded: Mapping[Any, int] = NOTHING,
+        changes: Mapping[Any, Doubles] = NOTHING,
         seconds: "npt.NDArray[np.float64] | None" = None,
-        committed: Mapping[Any, Floats] = NOTHING,
     ) -> None:
-        """Runs the program. Arrays are C-contiguous float32; `committed` are those that it gives the caller, by key,
-        and `seconds` receives each op's wall-clock time."""
+        """Runs the program. Inputs and output are C-contiguous float32. `recorded` are the addresses of recorded
+        arrays; `changes`, which are zero, receive the changes of sums, and `seconds` each op's wall-clock time."""
         compiled, pointers = self.compiled, self._pointers
         with compiled.pool.lock:
             slots, at = self.scratch
             pointers[slots] = compiled.pool.scratch(self.scratch_nbytes).ctypes.data + at
             for i, name in compiled.of_kind[Kind.INPUT]:
                 pointers[i] = inputs[name].ctypes.data
-            for i, key in compiled.of_kind[Kind.COMMITTED]:
-                pointers[i] = committed[key].ctypes.data
+            for i, key in compiled.of_kind[Kind.CHANGE]:
+                pointers[i] = changes[key].ctypes.data
             for i, _ in compiled.of_kind[Kind.OUTPUT]:
                 pointers[i] = output.ctypes.data
-            address = record.address
-            pointers[compiled.recorded] = [address[key] for key in compiled.recorded_keys]
+            pointers[compiled.recorded] = [recorded[key] for key in compiled.recorded_keys]
             part, owner, nbytes = compiled.parts
             pointers[part] = pointers[owner] + nbytes.astype(np.uintp)
             lib = library()

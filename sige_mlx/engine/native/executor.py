@@ -1,23 +1,28 @@
 """The native executor lets the C library run programs on the CPU."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.changes import Replaced, commit, swap
-from sige_mlx.engine.estimates import estimated
-from sige_mlx.engine.native.compiled import NOTHING, Bound, Compiled, NativeRecord
+from sige_mlx.engine.changes import Replaced, renewed, touched
+from sige_mlx.engine.estimates import given
+from sige_mlx.engine.native.compiled import NOTHING, Bound, Compiled
 from sige_mlx.engine.native.pool import Pool
+from sige_mlx.engine.native.record import CODECS, Layout, NativeRecord
 from sige_mlx.engine.native.weights import PackedWeights
+from sige_mlx.engine.recordings import Codec
 from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Floats, Loader
+from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Statistics
 from sige_mlx.graph.program import Program
+from sige_mlx.graph.reads import Held, tiles_read
 from sige_mlx.graph.tiling import Tiling
 
 Inputs = Mapping[Any, mx.array]
@@ -32,6 +37,7 @@ class NativeExecutor:
         self.lowered = lowered
         self.pool = Pool(threads)
         self.weights = PackedWeights(lowered.groups, lowered.dense, load)
+        self._layouts: dict[Codec, Layout] = {}
         self._programs: dict[int, Compiled] = {}
 
     @property
@@ -40,41 +46,114 @@ class NativeExecutor:
         return self.pool.threads
 
     @property
-    def record_nbytes(self) -> int:
-        """Recording one step keeps so many bytes, those of the output among them."""
-        return sum(b.nbytes for b in self.lowered.recorded.values()) + self._empty_output().nbytes
+    def weights_nbytes(self) -> int:
+        """The weights take so many bytes."""
+        return self.weights.nbytes
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """It can keep planes so."""
+        return CODECS
+
+    @property
+    def on_disk(self) -> bool:
+        """It reads a record from wherever that is mapped."""
+        return True
+
+    def layout(self, codec: Codec) -> Layout:
+        """Returns how records are laid out whose planes are stored so."""
+        if codec not in self._layouts:
+            self._layouts[codec] = Layout(self.lowered, codec)
+        return self._layouts[codec]
+
+    def record_nbytes(self, codec: Codec) -> int:
+        """Recording one step keeps so many bytes."""
+        return self.layout(codec).nbytes
+
+    def put_on_disk(self, record: NativeRecord, folder: Path) -> None:
+        """Moves a record into a file without a name in a folder. Raises `SigeError` when that cannot be written."""
+        record.put_on_disk(folder)
 
     def run(self, inputs: Inputs) -> mx.array:
         """Returns the dense output."""
         return mx.array(self._run(self._dense, inputs))
 
-    def record(self, inputs: Inputs) -> tuple[mx.array, NativeRecord]:
-        """Returns the dense output, and the arrays that edits need."""
-        arrays: dict[Any, Floats] = {k: np.empty(b.shape, b.dtype) for k, b in self.lowered.recorded.items()}
-        output = self._run(self._recording, inputs, NativeRecord(arrays))
-        arrays["value", self.lowered.graph.output] = output
-        return mx.array(output), NativeRecord(arrays)
+    def record(
+        self, inputs: Inputs, codec: Codec = "float32", only: Tiling | None = None
+    ) -> tuple[mx.array, NativeRecord]:
+        """Returns the dense output, and the arrays that edits need: all of them, or only that of these tiles."""
+        layout = self.layout(codec) if only is None else Layout(self.lowered, codec, self._ring(only))
+        record = NativeRecord(layout, np.zeros(layout.nbytes, np.uint8))
+        output = self._run(self._recording, inputs, record.address)
+        if ("value", self.lowered.graph.output) not in self.lowered.stored:
+            record.arrays["value", self.lowered.graph.output][...] = output
+        return mx.array(output), record
+
+    def _ring(self, tiling: Tiling) -> dict[Any, Held]:
+        """Returns the tiles that an edit reads of every plane; the output is kept whole."""
+        none = {
+            key: np.zeros((n, -(-h // self.lowered.tile), -(-w // self.lowered.tile)), np.bool_)
+            for key, buffer in self.lowered.stored.items()
+            for n, h, w, _ in [buffer.shape]
+        }
+        ring = none | tiles_read(self.lowered.edit_of(tiling), tiling)
+        ring.pop(("value", self.lowered.graph.output), None)
+        return ring
 
     def measure(self, inputs: Inputs) -> Mapping[Any, Doubles]:
         """Returns the moments of all norms, and keeps nothing."""
         arrays = {key: np.empty(b.shape, b.dtype) for key, b in self.lowered.measuring.recorded.items()}
-        self._run(self._measuring, inputs, NativeRecord(arrays))
+        self._run(self._measuring, inputs, {key: array.ctypes.data for key, array in arrays.items()})
         return {norm: moments for (_, norm), moments in arrays.items()}
 
-    def estimated(self, record: NativeRecord, measured: Mapping[Any, Doubles]) -> Mapping[Any, Any]:
-        """Returns estimated statistics in the place of recorded ones."""
-        return estimated(self.lowered, record.arrays, measured)
+    def given(self, record: NativeRecord, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, Any]:
+        """Returns what takes the place of recorded arrays once this was measured: that, and the statistics that it
+        gives an edit if they are estimated."""
+        return given(self.lowered, record.arrays, measured, estimated)
 
     def output(self, record: NativeRecord) -> mx.array:
         """Returns the recorded output."""
-        return mx.array(record.arrays["value", self.lowered.graph.output])
+        key = "value", self.lowered.graph.output
+        if key not in self.lowered.stored:
+            return mx.array(record.arrays[key])
+        n, h, w, c = self.lowered.stored[key].shape
+        tile = self.lowered.tile
+        down, across = -(-h // tile), -(-w // tile)
+        blocks = record.arrays[key].view(np.float32).reshape(n, down, across, tile, tile, c)
+        plane = blocks.swapaxes(2, 3).reshape(n, down * tile, across * tile, c)
+        return mx.array(plane[:, :h, :w])
 
     def give_output(self, record: NativeRecord, output: mx.array) -> None:
         """Gives a record another output."""
-        record.arrays["value", self.lowered.graph.output][...] = np.asarray(output)
+        key = "value", self.lowered.graph.output
+        plane = np.asarray(output)
+        if key not in self.lowered.stored:
+            record.arrays[key][...] = plane
+            return
+        n, h, w, c = plane.shape
+        tile = self.lowered.tile
+        padded = np.pad(plane, [(0, 0), (0, -h % tile), (0, -w % tile), (0, 0)])
+        blocks = padded.reshape(n, -(-h // tile), tile, -(-w // tile), tile, c).swapaxes(2, 3)
+        record.arrays[key].view(np.float32)[...] = blocks.reshape(-1, tile * tile * c)
 
     def holds(self, nbytes: int) -> None:
         """Recordings are the process's own memory."""
+
+    @property
+    def keeps(self) -> str:
+        """All that says how it keeps a step."""
+        return repr([sorted(self.layout(codec).places.items(), key=repr) for codec in CODECS])
+
+    def store(self, record: NativeRecord) -> tuple[Codec, list[npt.NDArray[Any]]]:
+        """Returns how planes of a record are kept, and its block, for a file."""
+        return record.layout.codec, [record.block]
+
+    def restored(self, codec: Codec, arrays: Sequence[npt.NDArray[Any]]) -> NativeRecord:
+        """Returns a record of what `store` gave. Raises `SigeError` for another block."""
+        told = [(a.shape, a.dtype) for a in arrays]
+        if codec not in CODECS or told != [((self.layout(codec).nbytes,), np.dtype(np.uint8))]:
+            raise SigeError("these arrays are no recording of this network")
+        return NativeRecord(self.layout(codec), arrays[0])
 
     def bind(self, tiling: Tiling, statistics: Statistics) -> Bound:
         """Binds the program of edits with these statistics to the tiles of one."""
@@ -82,7 +161,15 @@ class NativeExecutor:
 
     def edit(self, bound: Bound, record: NativeRecord, inputs: Inputs, given: Mapping[Any, Any] = NOTHING) -> mx.array:
         """Returns the output for edited inputs."""
-        return mx.array(self._run(bound, inputs, record.with_given(given)))
+        output = mx.array(self._run(bound, inputs, _addresses(record, given)))
+        if record.file:
+            record.file.release()
+        return output
+
+    def expect(self, bound: Bound, record: NativeRecord) -> None:
+        """Lets the disk bring in what running a bound program will read of a record."""
+        if record.file:
+            record.file.expect(bound.ranges(record.layout))
 
     def bind_commit(self, tiling: Tiling, statistics: Statistics) -> Bound:
         """Binds the program of commits with these statistics to the tiles of an edit."""
@@ -92,17 +179,26 @@ class NativeExecutor:
         self, bound: Bound, record: NativeRecord, inputs: Inputs, given: Mapping[Any, Any] = NOTHING
     ) -> tuple[mx.array, Replaced]:
         """Returns the output for edited inputs, and what it has replaced in the record, which is theirs now."""
-        committed: dict[Any, Floats] = {}
-        for key, buffer in bound.compiled.committed.items():
-            assert bound.tiling is not None
-            tiles = () if buffer.tiles is None else (len(bound.tiling.at(buffer.tiles)),)
-            committed[key] = np.empty((*tiles, *buffer.shape), np.float32)
-        output = self._run(bound, inputs, record.with_given(given), committed=committed)
-        return mx.array(output), commit(self.lowered, bound.tiling, record.arrays, committed, output, given)
+        assert bound.tiling is not None
+        before = record.part(touched(self.lowered, bound.tiling))
+        changes: dict[Any, Doubles] = {key: np.zeros(shape) for key, shape in bound.compiled.changes.items()}
+        try:
+            output = self._run(bound, inputs, _addresses(record, given), changes)
+            arrays: dict[Any, Any] = {**renewed(self.lowered, record.arrays, changes), **given}
+            if ("value", self.lowered.graph.output) in before.arrays:
+                arrays["value", self.lowered.graph.output] = output
+            record.put(Replaced(arrays, {}))
+        except BaseException:  # whatever stopped it: half of a commit is none
+            record.put(before)
+            raise
+        finally:
+            if record.file:
+                record.file.release()
+        return mx.array(output), before
 
     def swap(self, record: NativeRecord, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
-        return swap(self.lowered, record.arrays, replaced)
+        return record.exchange(replaced)
 
     def profile(
         self, inputs: Inputs, bound: Bound | None = None, record: NativeRecord | None = None
@@ -110,7 +206,7 @@ class NativeExecutor:
         """Runs an edit, or the dense pass without one; returns the program, and each op's seconds."""
         bound = bound or self._dense
         seconds = np.zeros(len(bound.compiled.program.ops))
-        self._run(bound, inputs, record, seconds)
+        self._run(bound, inputs, NOTHING if record is None else record.address, seconds=seconds)
         return bound.compiled.program, seconds
 
     @cached_property
@@ -131,18 +227,20 @@ class NativeExecutor:
             self._programs[id(program)] = Compiled(program, self.pool, self.weights)
         return self._programs[id(program)]
 
-    def _empty_output(self) -> Floats:
-        return np.empty(self.lowered.graph.nodes[self.lowered.graph.output].shape, np.float32)
-
     def _run(
         self,
         bound: Bound,
         inputs: Inputs,
-        record: NativeRecord | None = None,
+        recorded: Mapping[Any, int] = NOTHING,
+        changes: Mapping[Any, Doubles] = NOTHING,
         seconds: npt.NDArray[np.float64] | None = None,
-        committed: Mapping[Any, Floats] = NOTHING,
     ) -> Floats:
         given = {name: np.ascontiguousarray(np.asarray(x), np.float32) for name, x in inputs.items()}
-        output = self._empty_output()
-        bound.run(given, output, record or NativeRecord({}), seconds, committed)
+        output = np.empty(self.lowered.graph.nodes[self.lowered.graph.output].shape, np.float32)
+        bound.run(given, output, recorded, changes, seconds)
         return output
+
+
+def _addresses(record: NativeRecord, given: Mapping[Any, Any]) -> Mapping[Any, int]:
+    """Returns where recorded arrays are, and others in the place of some."""
+    return {**record.address, **{key: array.ctypes.data for key, array in given.items()}} if given else record.address

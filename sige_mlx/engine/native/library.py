@@ -59,7 +59,7 @@ def library() -> ctypes.CDLL:
     lib.sige_compile.argtypes = [POINTER(structs["sige_op"]), c_int, c_int, POINTER(c_int)]
     lib.sige_bind.argtypes = [c_void_p, POINTER(structs["sige_tiles"]), c_int]
     lib.sige_run.argtypes = [c_void_p, c_void_p, c_void_p, POINTER(c_double)]
-    lib.sige_pack_size.restype = c_size_t
+    lib.sige_pack_size.restype = lib.sige_tile_bytes.restype = c_size_t
     lib.sige_pack_size.argtypes = [POINTER(structs["sige_conv"])]
     lib.sige_pack.argtypes, lib.sige_pack.restype = (
         [POINTER(structs["sige_conv"]), POINTER(structs["sige_weights"]), c_void_p],

@@ -40,6 +40,11 @@ class PackedWeights:
             elif b.kind is Kind.FOLDED:
                 self._arrays[b.kind, b.key] = folded(b, load)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self._arrays.values())
+
     def array(self, buffer: Buffer) -> npt.NDArray[np.generic]:
         """Returns the array that belongs into a slot of one of these kinds."""
         return self._arrays[buffer.kind, buffer.key]

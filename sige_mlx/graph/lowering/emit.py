@@ -11,7 +11,7 @@ from sige_mlx.graph.fusion.order import is_constant
 from sige_mlx.graph.fusion.views import unsupported
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.lowering.forms import RAW, Form, Forms
-from sige_mlx.graph.lowering.storage import Storage, Stored
+from sige_mlx.graph.lowering.storage import Storage, Stored, name_of
 from sige_mlx.graph.program import NONE, Kind, Program, Slot
 from sige_mlx.graph.regions import Region, Regions
 from sige_mlx.nn.ops import ACTIVATIONS, PAD_MODES, Activation
@@ -23,29 +23,36 @@ def lower(
     regions: Regions,
     tile: int,
     keeps: Iterable[Any] = (),
-    commits: Collection[Any] = (),
+    stores: Iterable[Any] = (),
+    changes: Collection[Any] = (),
 ) -> Program:
     """Returns the program that computes every group in its region, in tiles of `tile` pixels a side. It records arrays
-    whose keys are in `keeps`, and gives the caller those that will take the place of recorded ones whose keys are in
-    `commits`. Raises `SigeError` for a node that is `Unfused`, or read in too many forms."""
+    whose keys are in `keeps`, and copies those in `stores` into the record, in tiles where they are planes. For those
+    in `changes` it tells by how much that changes their sums.
+
+    Raises `SigeError` for a node that is `Unfused`, or read in too many forms."""
     if groups.unfused:
         raise SigeError(groups.unfused.why)
-    emitting = _Emitting(graph, groups, regions, Storage(graph, groups, tile, keeps, commits))
+    emitting = _Emitting(graph, groups, regions, Storage(graph, groups, tile, keeps, stores), changes)
     for op in groups.ops:
         emitting.op(op)
     return emitting.build.program
 
 
 class _Emitting:
-    def __init__(self, graph: Graph, groups: Groups, regions: Regions, storage: Storage):
+    def __init__(self, graph: Graph, groups: Groups, regions: Regions, storage: Storage, changes: Collection[Any]):
         self.graph = graph
         self.of = regions.of
         self.forms = Forms(graph, groups, regions)
         self.storage = storage
+        self.changes = changes
         self.build = storage.build
         norms = [op for op in groups.ops if isinstance(op, FusedNorm) and op.norm in regions.fresh]
         self.fresh = {op.value for op in norms}
         self.normed = {value for op in norms for value in op.parts}
+        in_tiles = [op for op in norms if all(regions.of[value] is Region.TILES for value in op.parts)]
+        self.followed = {value for op in in_tiles for value in op.parts}
+        """Statistics of these values follow the recorded ones: all that their norms normalise is in tiles."""
         self.layers = {op.value: op.layer for op in groups.ops if isinstance(op, FusedConv) and op.layer}
         self.joined = {v: place for op in groups.ops if isinstance(op, FusedConv) for v, place in _places(op)}
         self.statistics: dict[int, tuple[Slot, Slot]] = {}
@@ -93,6 +100,9 @@ class _Emitting:
             op = p.Conv(domain, c, weight, bias, vec, c, sums, residual, resample, sources, outputs)
         self.build.emit(op, name)
         self.rewrite_blocks(conv.value, self.later, conv.value)
+        if conv.value in self.followed:
+            self.recorded_sums(conv.value)  # before other tiles take their place
+        self.record(conv.value, domain)
         if conv.value == self.graph.output and domain.list != NONE:
             pixels = self.storage.tensor(conv.value, RAW, self.storage.image(conv.value), halo=True)
             self.build.emit(p.Paste(pixels, self.build.slot(Kind.OUTPUT, None, conv.shape)), name)
@@ -128,14 +138,15 @@ class _Emitting:
         self.later = []
         if domain.list == NONE:
             forms = [*self.forms.kept(op.value), *self.storage.kept_forms(op.value)]
+            forms += self.storage.stored_forms(op.value)
             arrays = self.storage.new_whole(op.value, forms or [RAW])
         else:
             self.storage.values[op.value] = Stored(plane=(domain.h, domain.w))
             # Fresh statistics are known only later: until then blocks are raw, and `norm` writes them again.
             raw_first = [RAW if f.norm in self.fresh else f for f in self.forms.of(op.value)]
-            committed = self.storage.committed_forms(op.value)
-            forms = list(dict.fromkeys([*committed, *raw_first]))
-            if RAW in committed:  # which is one more than an edit writes
+            recorded = self.storage.stored_forms(op.value)
+            forms = list(dict.fromkeys([*recorded, *raw_first]))
+            if RAW in recorded:  # which is one more than an edit writes
                 forms, self.later = forms[: p.MAX_OUTPUTS], forms[p.MAX_OUTPUTS :]
             arrays = self.storage.new_blocks(op.value, forms)
         return self.outputs(op.value, arrays, domain, op.act)
@@ -166,6 +177,25 @@ class _Emitting:
         stride = 0 if is_constant(norm) else c
         return self.build.part(scale, form.first), self.build.part(shift, form.first), stride
 
+    def record(self, value: int, domain: p.Domain) -> None:
+        """Copies what an op has just written into the record. Whoever reads it later finds tiles in blocks."""
+        name, c = self.name(value), self.storage.shape(value)[-1]
+        for form in self.storage.stored_forms(value):
+            src, dst = self.storage.written(form, value), self.storage.recorded_form(form, value)
+            change = self.change(name_of(form), value, c)
+            self.build.emit(p.Store(domain, c, src, dst, 1, change, int(change != NONE)), name)
+        if self.storage.stores("sums", value):
+            gh, gw = -(-domain.h // domain.tile), -(-domain.w // domain.tile)
+            of_tiles = p.Domain(domain.n, gh, gw, 1, domain.list)
+            dst = self.storage.recorded("sums", value, (domain.n * gh * gw, 2, c))
+            change = self.change("sums", value, c)
+            self.build.emit(p.Store(of_tiles, 2 * c, self.sums[value], dst, 0, change), name)
+
+    def change(self, what: Any, value: int, c: int) -> Slot:
+        """Returns the slot for how the sums of a recorded array change, or NONE when nobody asks."""
+        n, key = self.graph.nodes[value].shape[0], (what, value)
+        return self.build.slot(Kind.CHANGE, key, (n, 2, c)) if key in self.changes else NONE
+
     # ---- norms
 
     def norm_slots(self, norm: int) -> tuple[Slot, Slot]:
@@ -188,14 +218,14 @@ class _Emitting:
 
     def new_sums(self, op: FusedConv, domain: p.Domain) -> Slot:
         """Returns the slot for the sums by tile of what an op computes, or NONE when nobody takes statistics of it."""
-        if op.value not in self.normed and ("sums", op.value) not in self.storage.commits:
+        if op.value not in self.normed and not self.storage.stores("sums", op.value):
             return NONE
         n, h, w, c = op.shape
         if domain.list == NONE:
-            sums = self.storage.blocks("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c), None)
+            sums = self.storage.new("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c))
         else:
             self.partial.add(op.value)
-            sums = self.storage.blocks("sums", op.value, (2, c), (h, w))
+            sums = self.build.scratch(2, c, tiles=(h, w))
         self.sums[op.value] = sums
         return sums
 
@@ -205,9 +235,10 @@ class _Emitting:
         n, h, w, _ = self.graph.nodes[norm.parts[0]].shape
         c = tuple(self.graph.nodes[v].shape[-1] for v in norm.parts)
         recorded, before, grid = NONE, tuple(NONE for _ in c), NONE
-        if self.partial.issuperset(norm.parts):
+        if self.followed.issuperset(norm.parts):
             recorded = self.storage.recorded("moments", norm.value, (n, 2, norm.groups))
-            sums, before = (tuple(map(of, norm.parts)) for of in (self.sums.__getitem__, self.recorded_sums))
+            sums = tuple(self.sums[value] for value in norm.parts)
+            before = tuple(map(self.recorded_sums, norm.parts))
             grid = self.storage.grid(n, (h, w))
         else:
             sums = tuple(map(self.whole_sums, norm.parts))
@@ -240,8 +271,8 @@ class _Emitting:
         if value not in self.before:
             n, h, w, c = self.storage.shape(value)
             domain, sums = self.storage.active(value), self.build.scratch(2, c, tiles=(h, w))
-            recorded = p.Tensor(n, h, w, c, self.storage.tile, self.storage.recorded_form(RAW, value))
-            source = p.Source(recorded, 1, 1, 1, 0, 0)
+            base, tile = self.storage.recorded_form(RAW, value), self.storage.tile
+            source = p.Source(p.Tensor(n, h, w, c, tile, base, stored=1), 1, 1, 1, 0, 0)
             self.build.emit(p.Depthwise(domain, c, NONE, NONE, sums, None, 0, source, ()), self.name(value))
             self.before[value] = sums
         return self.before[value]
@@ -274,6 +305,7 @@ class _Emitting:
         attention = p.Attention(domain, h * w, op.heads, d, q[0], k, v, dst, q[1], k_stride, v_stride, scale=d**-0.5)
         self.build.emit(attention, self.name(op.value))
         self.rewrite_blocks(op.value, [f for f in self.forms.of(op.value) if f != RAW], op.value)
+        self.record(op.value, domain)
 
     def tokens(self, value: int) -> tuple[Slot, int]:
         """Returns the slot of a value's pixels, and how many floats lie from one to the next."""

@@ -1,6 +1,6 @@
 """This module knows where values are while ops are written: in whole, in recorded arrays, or in blocks over a base."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,15 +25,15 @@ class Stored:
 
 class Storage:
     """It stores the values of a graph. Arrays whose keys are in `keeps` are written into the record, others into
-    scratch; blocks whose keys are in `commits` are given to the caller. Tiles have sides of `tile` pixels."""
+    scratch, from where those in `stores` are copied into the record. Tiles have sides of `tile` pixels."""
 
-    def __init__(self, graph: Graph, groups: Groups, tile: int, keeps: Iterable[Any], commits: Collection[Any] = ()):
+    def __init__(self, graph: Graph, groups: Groups, tile: int, keeps: Iterable[Any], stores: Iterable[Any]):
         self.graph = graph
         self.tile = tile
         self.build = ProgramBuilder()
         self.values: dict[int, Stored] = {}
-        self.commits = commits
         self._keeps = dict.fromkeys(keeps)
+        self._stores = dict.fromkeys(stores)
         self._channels = {op.value: op.channels for op in groups.ops if isinstance(op, FusedConv)}
 
     def shape(self, value: int) -> Shape:
@@ -56,20 +56,29 @@ class Storage:
         return self.recorded(what, value, shape) if self.keeps(what, value) else self.build.scratch(*shape)
 
     def keeps(self, what: Any, value: int) -> bool:
-        """Says whether an array is to be recorded."""
+        """Says whether ops are to write an array into the record."""
         return (what, value) in self._keeps
+
+    def stores(self, what: Any, value: int) -> bool:
+        """Says whether an array is to be copied into the record."""
+        return (what, value) in self._stores
 
     def recorded_form(self, form: Form, value: int) -> Slot:
         """Returns the slot of a whole value in the record."""
-        return self.recorded(_name(form), value, self.shape(value))
+        return self.recorded(name_of(form), value, self.shape(value))
 
     def kept_forms(self, value: int) -> list[Form]:
-        """Returns the forms of a value that are to be recorded."""
+        """Returns the forms of a value that ops are to write into the record."""
         return _forms(self._keeps, value)
 
-    def committed_forms(self, value: int) -> list[Form]:
-        """Returns the forms of a value whose blocks are given to the caller."""
-        return _forms(self.commits, value)
+    def stored_forms(self, value: int) -> list[Form]:
+        """Returns the forms of a value that are to be copied into the record."""
+        return _forms(self._stores, value)
+
+    def written(self, form: Form, value: int) -> Slot:
+        """Returns the slot of what an op has written of a value."""
+        stored = self.values[value]
+        return stored.whole[form] if stored.plane is None else stored.blocks[form]
 
     def new_whole(self, value: int, forms: Iterable[Form]) -> dict[Form, Slot]:
         """Makes whole arrays of a value in some forms; the raw output is the caller's."""
@@ -77,7 +86,7 @@ class Storage:
         for form in dict.fromkeys(forms):
             shape = self.shape(value)
             output = value == self.graph.output and form == RAW
-            made[form] = self.build.slot(Kind.OUTPUT, None, shape) if output else self.new(_name(form), value, shape)
+            made[form] = self.build.slot(Kind.OUTPUT, None, shape) if output else self.new(name_of(form), value, shape)
         self.values[value] = Stored(made)
         return made
 
@@ -86,16 +95,9 @@ class Storage:
         stored, c = self.values[value], self.shape(value)[-1]
         assert stored.plane is not None
         shape = self.tile, self.tile, c
-        made = {form: self.blocks(_name(form), value, shape, stored.plane) for form in dict.fromkeys(forms)}
+        made = {form: self.build.scratch(*shape, tiles=stored.plane) for form in dict.fromkeys(forms)}
         stored.blocks |= made
         return made
-
-    def blocks(self, what: Any, value: int, shape: Shape, tiles: Size | None) -> Slot:
-        """Returns the slot of an array for every active tile of a plane, or with None for the whole of it, that is
-        about to be written."""
-        if (what, value) in self.commits:
-            return self.build.slot(Kind.COMMITTED, (what, value), shape, tiles)
-        return self.build.scratch(*shape, tiles=tiles) if tiles else self.new(what, value, shape)
 
     # ---- operands
 
@@ -123,7 +125,7 @@ class Storage:
         # An op over the same tiles that reads no halo never reads the base, so the base need not be recorded for it.
         within = domain.list != NONE and (domain.h, domain.w) == (h, w) and not halo
         base = NONE if within else self.recorded_form(form.kept, value)
-        return p.Tensor(n, h, w, c, self.tile, base, stored.blocks[form], self.grid(n, (h, w)))
+        return p.Tensor(n, h, w, c, self.tile, base, stored.blocks[form], self.grid(n, (h, w)), int(base != NONE))
 
     def modulation(self, mod: Modulation, domain: p.Domain, halo: bool) -> p.Modulation:
         """Returns a modulation as an op that computes `domain` reads it."""
@@ -137,6 +139,6 @@ def _forms(keys: Iterable[Any], value: int) -> list[Form]:
     return [RAW if what == "value" else what for what in found if what == "value" or isinstance(what, Form)]
 
 
-def _name(form: Form) -> Any:
+def name_of(form: Form) -> Any:
     """Returns what a whole value is called in the record."""
     return "value" if form == RAW else form

@@ -1,13 +1,11 @@
 """Small operands with random arrays: what a call is made of that runs the same kernel as another."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from sige_mlx.engine.gpu.ops.call import Call
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue, Output
 from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Modulation, Plane, Source, Tokens
 
@@ -16,14 +14,6 @@ CHANNELS = 40
 IMAGES = 2
 FIRST = 4
 """Channels that nothing uses, before those that a map or a modulation has."""
-
-
-def samples(call: Call, blocking: Any) -> Iterator[Call]:
-    """Calls on a few tiles of two images, for the kernel that runs `call` in a blocking. The first reads and writes as
-    the call does; of what a kernel is told only when it runs (is there a bias? is the plane reflected?) the second has
-    all that can be, the third nothing. They may need another kernel, where what one was compiled for hangs on that."""
-    for options in (None, True, False):
-        yield call.sample(Sampling(blocking, options))
 
 
 class Sampling:

@@ -1,0 +1,1 @@
+"""Edits in a row, each committed: whether their errors add up."""

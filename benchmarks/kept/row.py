@@ -1,0 +1,58 @@
+"""Edits in a row of one session, each compared with the dense pass and then committed."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.trained.edits import edited
+from sige_mlx.editing import EditSession
+from sige_mlx.editing.colour import Picture
+from sige_mlx.editing.recording import Progress
+from sige_mlx.engine import Engine
+from sige_mlx.metrics import psnr
+
+
+@dataclass(frozen=True)
+class Row:
+    """PSNR in dB, in the mask, against the dense edit of the same picture."""
+
+    kept: list[float]
+    """Of edit after edit, each committed."""
+    refreshed: float
+    """Of one edit more, after what was committed was recorded anew."""
+    fresh: float
+    """Of the same in a session opened on the same picture."""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.kept)
+
+    @property
+    def drift(self) -> float:
+        """How far the mean of the last half is above that of the first half."""
+        half = len(self.kept) // 2
+        return statistics.mean(self.kept[-half:]) - statistics.mean(self.kept[:half])
+
+
+def row(engine: Engine, picture: Picture, count: int, percent: float, steps: int, seed: int, progress: Progress) -> Row:
+    """Paints `count` blobs of `percent` % of the pixels, in places and colours drawn with `seed`."""
+    session = EditSession(engine, picture, steps=steps)
+    kept = []
+    for number in range(count):
+        progress("commit", number, count)
+        kept.append(_likeness(session, edited(session.original, "painted", percent, seed + number)))
+        session.commit()
+    session.refresh()
+    probe = edited(session.original, "painted", percent, seed + count)
+    fresh = EditSession(engine, session.original, steps=steps)
+    found = Row(kept, _likeness(session, probe), _likeness(fresh, probe))
+    progress("commit", count, count)
+    return found
+
+
+def _likeness(session: EditSession, picture: Picture) -> float:
+    result, dense = session.edit(picture), session.dense(picture)
+    return float(np.minimum(psnr(result.image, dense.image, 255, result.mask), 99))

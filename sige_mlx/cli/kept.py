@@ -1,0 +1,97 @@
+"""Sessions that the command line keeps in files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sige_mlx.errors import SigeError
+
+if TYPE_CHECKING:
+    from sige_mlx.editing import EditSession, LabelSession, TranslationSession
+    from sige_mlx.editing.container import Container
+    from sige_mlx.zoo import Pretrained
+
+    AnySession = EditSession | LabelSession | TranslationSession
+
+
+def described(path: Path) -> tuple[Container, dict[str, Any]]:
+    """The file of a session, and what `save` noted in it. Raises `SigeError` for one that no verb here wrote."""
+    from sige_mlx.editing.container import Container
+    from sige_mlx.editing.saved import PURPOSE
+
+    file = Container(path, PURPOSE)
+    note = file.told.get("note")
+    if not isinstance(note, dict) or not isinstance(note.get("model"), str):
+        raise SigeError(f"{path} does not say whose model it is: `sige-mlx edit --session` writes files that do")
+    return file, note
+
+
+def reopened(path: Path, threads: int = 0) -> tuple[AnySession, Pretrained, dict[str, Any]]:
+    """The session in a file, its model, and what `save` noted."""
+    from sige_mlx import zoo
+    from sige_mlx.editing import EditSession, LabelSession, TranslationSession
+
+    file, note = described(path)
+    kinds: dict[str, Any] = {kind.__name__: kind for kind in (EditSession, LabelSession, TranslationSession)}
+    kind = kinds.get(str(file.told.get("kind")))
+    if kind is None:
+        raise SigeError(f"{path} is damaged: it holds no kind of session that there is")
+    pretrained = zoo.load(note["model"])
+    if pretrained.task == "translation":
+        pretrained = pretrained.configured(image_size=file.array("given.pixels").shape[:2])
+    policy = pretrained.policy(note.get("threshold"))
+    engine = pretrained.engine(str(note.get("device")), policy, threads=threads)
+    session: AnySession = kind.open(engine, path)
+    session.note = note
+    return session, pretrained, note
+
+
+def going_on(path: Path, given: dict[str, Any], threads: int) -> tuple[AnySession, Pretrained]:
+    """The session in a file and its model. Raises `SigeError` where options that were given are not those that it was
+    begun with."""
+    from sige_mlx.cli import options
+
+    session, pretrained, made = reopened(path, threads)
+    begun = {**made, **session._settings}
+    if "tolerance" in given:
+        given = {**given, "eps": options.eps(given.pop("tolerance"))}
+    if "model" in given:
+        given = {**given, "model": note(given["model"], "", None)["model"]}
+    for name, value in given.items():
+        if begun.get(name) != value:
+            option, was = options.spelled("tolerance" if name == "eps" else name), begun.get(name)
+            told = f"with {was}" if was is not None else "without"
+            raise SigeError(f"{path} was begun {told} for {option}: leave {option} away, or begin another session")
+    return session, pretrained
+
+
+def check_original(session: AnySession, path: Path, files: dict[str, Path]) -> None:
+    """Raises `SigeError` where an original among the files is not the session's."""
+    import numpy as np
+
+    from sige_mlx.editing import LabelSession
+
+    other = "what is edited is what was committed last" if session.undoable else "begin another session"
+    if isinstance(session, LabelSession):
+        if "labels" in files and not np.array_equal(session.read(files["labels"])[0], session.labels):
+            raise SigeError(f"{files['labels']} is not the label map of {path}: leave --labels away, or {other}")
+    elif "original" in files:
+        given = session.reader.original(files["original"])
+        if not np.array_equal(given.pixels, session.original):
+            raise SigeError(f"{files['original']} is not the original of {path}: leave --original away, or {other}")
+
+
+def note(model: str, device: str, threshold: int | None) -> dict[str, Any]:
+    """What it takes to open a session again, besides its file."""
+    from sige_mlx import families, zoo
+
+    folder = Path(model).expanduser()
+    named = model in zoo.EMBEDDED or model in families.KNOWN or not (folder / zoo.CONFIG_FILE).is_file()
+    return {"model": model if named else str(folder.resolve()), "device": device, "threshold": threshold}
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a session, or anything else, in this place."""
+    return os.path.lexists(path)

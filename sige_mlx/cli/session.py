@@ -1,0 +1,86 @@
+"""`sige-mlx session`: what a file has that `sige-mlx edit --session` keeps, and going back and forth in it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sige_mlx.cli import kept, options, terminal
+from sige_mlx.errors import SigeError
+
+DEEDS = ("show", "undo", "redo", "drop")
+
+
+def session(
+    deed: Annotated[str, typer.Argument(metavar="|".join(DEEDS), help="What to do with it.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A session that `sige-mlx edit --session` wrote.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the picture goes that is the original after undo or redo."),
+    ] = None,
+    threads: options.Threads = 0,
+    json: options.AsJson = False,
+) -> None:
+    """Show, undo, redo or drop what an editing session keeps in a file.
+
+    `undo` brings back the original before the last commit and `redo` makes it what it was; both carry the recording
+    along, at the price of an edit. `drop` removes the file.
+
+        sige-mlx edit --session sea.sige --original sea.png --edited island.png --out new.png --commit
+        sige-mlx session show sea.sige
+        sige-mlx session undo sea.sige --out sea-again.png
+    """
+    from PIL import Image
+
+    from sige_mlx.editing import LabelSession, save_image
+    from sige_mlx.editing.destination import check_apart, check_picture
+
+    if deed not in DEEDS:
+        raise SigeError(f"a session cannot be {deed!r}: it is {', '.join(DEEDS[:-1])} or {DEEDS[-1]}")
+    if out:
+        if deed not in ("undo", "redo"):
+            raise SigeError(f"--out takes the picture of undo and redo: {deed} makes none")
+        check_picture(out)
+        check_apart(out, file, "--out and the session")
+    described, note = kept.described(file)
+    told = described.told
+    if deed == "drop":
+        try:
+            file.unlink()
+        except OSError as error:
+            raise SigeError(f"{file} cannot be removed: {error.strerror}") from error
+        if not json:
+            terminal.say(f"{file} is removed")
+            return
+    if deed in ("undo", "redo"):
+        opened, _, _ = kept.reopened(file, threads)
+        with terminal.progress_bars(terminal.STAGES) as tell:
+            (opened.undo if deed == "undo" else opened.redo)(tell)
+            if out:
+                made = opened.record(tell) if isinstance(opened, LabelSession) else None
+                picture = Image.fromarray(made) if made is not None else opened.source.image  # type: ignore[union-attr]
+                save_image(picture, out)
+        opened.save(file)
+        told = {**told, "undo": [None] * opened.undoable, "redo": [None] * opened.redoable}
+    numbers = {
+        "model": note["model"],
+        "device": str(note.get("device")),
+        "settings": {name: value for name, value in dict(told.get("settings", {})).items() if name != "palette"},
+        "recorded": len(told.get("steps", ())),
+        "undo": len(told.get("undo", ())),
+        "redo": len(told.get("redo", ())),
+        "bytes": described.nbytes,
+    }
+    if json:
+        terminal.print_json({"file": str(file), "deed": deed, **numbers})
+        return
+    settings = ", ".join(f"{name} {value}" for name, value in numbers["settings"].items())
+    terminal.pairs(
+        [
+            ("model", f"{numbers['model']} on {numbers['device']}"),
+            ("settings", settings),
+            ("recorded steps", str(numbers["recorded"])),
+            ("commits to undo, to redo", f"{numbers['undo']}, {numbers['redo']}"),
+            ("size", f"{numbers['bytes'] / 2**20:.1f} MiB"),
+        ]
+    )

@@ -1,0 +1,294 @@
+"""What all sessions are: an original, what an engine recorded of it, and the originals that it was before."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic
+
+from sige_mlx.editing import saved
+from sige_mlx.editing.history import Given, History, Past
+from sige_mlx.editing.recording import Progress, Recording
+from sige_mlx.editing.result import EditResult
+from sige_mlx.engine import Engine
+from sige_mlx.errors import SigeError
+from sige_mlx.masks.difference import Mask
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, by what they are for and where they are."""
+
+    recording: int
+    """Of the steps that are recorded in memory, or were taken out of a session's file."""
+    disk: int
+    """Of the steps that are on the disk, because memory has no room for them or nothing has needed them yet."""
+    history: int
+    """Of what undo and redo go back to."""
+    weights: int
+
+    @property
+    def total(self) -> int:
+        """Of all that is in memory."""
+        return self.recording + self.history + self.weights
+
+
+class Session(ABC, Generic[Given]):
+    """An original open for editing under a network that runs at every one of `steps`; a subclass says what it edits.
+    Its history keeps at most `history` bytes, by default a sixteenth of the machine's memory. A session is for one
+    thread at a time, besides the one that it records in itself; sessions in several threads may share an engine, which
+    runs one pass at a time."""
+
+    def __init__(self, engine: Engine, given: Given, steps: Sequence[float], history: int | None = None):
+        self.engine = engine
+        self.given = given
+        """The original, as it is now."""
+        self.pending: EditResult | None = None
+        self._pending: Given | None = None
+        self._recording = Recording(engine, steps)
+        self._history: History[Given] = History(self._size, history)
+        self._worker: Background | None = None
+        self.note: Any = None
+        """For whoever opens it again: anything that JSON can hold."""
+
+    @abstractmethod
+    def _inputs(self, given: Given, step: float) -> Mapping[str, Any]:
+        """What the network reads at a step."""
+
+    @staticmethod
+    @abstractmethod
+    def _size(given: Given) -> int:
+        """Bytes that an original takes."""
+
+    @property
+    @abstractmethod
+    def _settings(self) -> dict[str, Any]:
+        """What a session of the same kind is made with, besides engine and original; JSON can hold it."""
+
+    @property
+    def steps(self) -> int:
+        """Passes of the network that an edit takes."""
+        return len(self._recording.steps)
+
+    @property
+    def recorded(self) -> int:
+        """Steps that are recorded."""
+        return self.steps - len(self._recording.missing)
+
+    @property
+    def stale(self) -> int:
+        """Steps that commits have carried over to this original: `refresh` makes them exact."""
+        return len(self._recording.stale)
+
+    @property
+    def undoable(self) -> int:
+        """So many commits can be undone."""
+        return len(self._history.undo)
+
+    @property
+    def redoable(self) -> int:
+        """So many that were undone can be done again."""
+        return len(self._history.redo)
+
+    def memory(self) -> Memory:
+        """What the session keeps, in bytes, and the weights of its engine, which other sessions may share."""
+        recording, kept = self._recording, self._recording.kept
+        file = len(recording.stored) * self.engine.recordings.step_nbytes()
+        weights = self.engine.executor.weights_nbytes
+        return Memory(kept.memory, kept.disk + file, self._history.nbytes, weights)
+
+    def commit(self, progress: Progress | None = None) -> None:
+        """Makes the pending result the original. What was recorded is carried over to it by an edit's work, and `undo`
+        can bring the old one back. When it is interrupted nothing has happened. Raises `SigeError` when nothing is
+        pending."""
+        if self._pending is None:
+            raise SigeError("there is nothing to commit: call edit() first")
+        assert self.pending is not None
+        if self.pending.mask.any():
+            self._history.committed(self._moved(Past(self._pending, self.pending.mask), progress, "commit"))
+        self.revert()
+
+    def revert(self) -> None:
+        """Drops the pending result. The recording was never touched by it."""
+        self.pending = self._pending = None
+
+    def undo(self, progress: Progress | None = None) -> None:
+        """Brings back the original before the last commit, and drops a pending result. It takes as long as copying the
+        tiles that the commit replaced, or where the history has no room for them, an edit's time. When it is
+        interrupted nothing has happened. Raises `SigeError` when there is nothing to undo."""
+        history = self._history
+        if not history.undo:
+            kept = (
+                f": {history.forgotten} older ones were forgotten, for a history keeps {history.budget / 2**20:.0f} MiB"
+            )
+            raise SigeError("there is no commit to undo" + (kept if history.forgotten else ""))
+        history.redo.append(self._moved(history.undo[-1], progress, "undo"))
+        history.undo.pop()
+        history.fit()
+
+    def redo(self, progress: Progress | None = None) -> None:
+        """Does again what was undone last, at the price of `undo`. Raises `SigeError` when there is nothing."""
+        history = self._history
+        if not history.redo:
+            raise SigeError("nothing was undone that could be done again")
+        history.undo.append(self._moved(history.redo[-1], progress, "redo"))
+        history.redo.pop()
+        history.fit()
+
+    def record(self, progress: Progress | None = None) -> Any:
+        """Records the original at every step; done by the first edit when it was not done before. Can be interrupted
+        and resumed. Raises `SigeError` when the steps would not fit in memory."""
+        with self._recording.first():
+            self._recording.check()
+            for done, step in enumerate(self._recording.steps):
+                if progress:
+                    progress("record", done, self.steps)
+                self._need(step)
+        if progress:
+            progress("record", self.steps, self.steps)
+
+    def refresh(self, progress: Progress | None = None) -> None:
+        """Records anew, step by step, what commits have carried over: it is as exact then as on a new original. Can be
+        interrupted and resumed. Commits of before can still be undone, at the price of an edit."""
+        with self._recording.first():
+            self._recording.take_all()
+        stale = self._recording.stale
+        for done, step in enumerate(stale):
+            if progress:
+                progress("refresh", done, len(stale))
+            with self._recording.first():
+                self._recording.add(step, self._now)
+        if progress:
+            progress("refresh", len(stale), len(stale))
+
+    def record_in_background(self, refresh: bool = False) -> Background:
+        """Records the steps that are missing in a thread of its own, and then with `refresh` those that commits have
+        carried over. Edits and commits go first: the thread waits while there is one, and an edit waits for no more
+        than the step that is being recorded. Returns what waits for it and stops it; called again it resumes."""
+        if self._worker is not None and self._worker.running and self._worker.refresh >= refresh:
+            return self._worker
+        if self._worker is not None:
+            self._worker.stop()
+        self._worker = Background(self, refresh)
+        return self._worker
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the session into a file, with what is recorded and the originals that `undo` goes back to, but not the
+        tiles that commits replaced: undoing takes an edit's time after it was opened. At any moment there is the file
+        that was there or the new one. Recordings of a GPU are not written. Raises `SigeError` when the file cannot
+        be written."""
+        saved.save(self, path)
+
+    @classmethod
+    def open(cls, engine: Engine, path: str | os.PathLike[str], *, history: int | None = None) -> Self:
+        """The session that `save` wrote into a file. What it recorded is mapped into memory, and read and checked step
+        by step as edits need it; a step that is damaged is recorded anew, with a warning. The file may be replaced or
+        removed meanwhile, but must not be written into. Raises `SigeError` for a file that is none, and for one of
+        another network, policy or device."""
+        file = saved.opened(path, cls.__name__)
+        with saved.understood(file):
+            given = saved.unpack(file, "given", file.told["given"])
+            session = cls._of(engine, given, file.told["settings"], history)
+        saved.fill(session, file)
+        return session
+
+    @classmethod
+    @abstractmethod
+    def _of(cls, engine: Engine, given: Given, settings: dict[str, Any], history: int | None) -> Self:
+        """A session of an original with `_settings`."""
+
+    def _now(self, step: float) -> Mapping[str, Any]:
+        """What the network reads of the original at a step."""
+        return self._inputs(self.given, step)
+
+    def _need(self, step: float) -> None:
+        """Records a step of the original unless it is recorded; the caller holds the lock."""
+        if not self._recording.take(step):
+            self._recording.add(step, self._now)
+
+    def _next(self, refresh: bool) -> bool:
+        """Records one step more in the background; returns whether there was one."""
+        with self._recording.lock:
+            if refresh:
+                self._recording.take_all()
+            step = next(iter(self._recording.missing or (self._recording.stale if refresh else ())), None)
+            if step is None:
+                return False
+            self._recording.check()
+            self._recording.add(step, self._now)
+            return True
+
+    def _dense_is_cheaper(self, region: Mask) -> bool:
+        """Whether the dense pass takes less than recording what is missing and then an edit."""
+        engine = self.engine
+        edit = engine.lowered.macs(engine.lowered.tiling(region))
+        return len(self._recording.missing) / self.steps + edit / engine.macs > 1
+
+    def _moved(self, to: Past[Given], progress: Progress | None, what: str) -> Past[Given]:
+        """Makes another original the one that is edited; returns what leads back."""
+        with self._recording.first():
+            steps = self._recording.steps
+            back = self._recording.moved(
+                self.engine.prepare(to.region),
+                lambda step: self._inputs(to.given, step),
+                to.changes,
+                (lambda done: progress(what, done, len(steps))) if progress else lambda done: None,
+            )
+            left, self.given = self.given, to.given
+            self.revert()
+        if progress:
+            progress(what, len(steps), len(steps))
+        return Past(left, to.region, back)
+
+
+class Background:
+    """Steps of a session are recorded in a thread of its own, which ends with the session."""
+
+    def __init__(self, session: Session[Any], refresh: bool):
+        self.refresh = refresh
+        self.error: BaseException | None = None
+        """What ended the recording, if it failed."""
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run,
+            args=(weakref.ref(session), session._recording.idle),
+            daemon=True,
+            name="sige-mlx recording",
+        )
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether there is something left that it records."""
+        return self._thread.is_alive() and not self._stopped.is_set()
+
+    def stop(self) -> None:
+        """Ends the recording after the step that is being recorded. What is recorded is kept."""
+        self._stopped.set()
+        self._thread.join()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Waits until all is recorded, or for so many seconds; returns whether it is. Raises what the recording failed
+        with."""
+        self._thread.join(seconds)
+        if self.error is not None:
+            raise self.error
+        return not self._thread.is_alive()
+
+    def _run(self, session: weakref.ref[Session[Any]], idle: threading.Event) -> None:
+        try:
+            while not self._stopped.is_set():
+                if not idle.wait(0.05):
+                    continue
+                if (alive := session()) is None or not alive._next(self.refresh):
+                    return
+                del alive
+        except BaseException as error:  # whoever waits is told
+            self.error = error

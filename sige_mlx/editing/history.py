@@ -1,0 +1,68 @@
+"""What a session can go back to: the originals before its commits, and the tiles that the commits replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from sige_mlx.engine import Change, physical_memory
+from sige_mlx.masks.difference import Mask
+
+SHARE = 1 / 16
+"""The part of the machine's memory that a history may take where nobody says otherwise."""
+
+Given = TypeVar("Given")
+"""What a session edits."""
+
+
+@dataclass
+class Past(Generic[Given]):
+    """An original to go back to."""
+
+    given: Given
+    region: Mask
+    """(H, W): where the original that it goes back from differs."""
+    changes: dict[float, Change] = field(default_factory=dict)
+    """What `Engine.swap` takes to bring the record of a step there, by step. A step without one takes an edit."""
+
+
+class History(Generic[Given]):
+    """Originals to go back to, the latest last. `size` says how many bytes an original takes, and all of them together
+    take at most `budget`. Where they would take more, the oldest lose first the tiles that make going back cheap, and
+    then they are forgotten."""
+
+    def __init__(self, size: Callable[[Given], int], budget: int | None = None):
+        self.budget = int(SHARE * physical_memory()) if budget is None else budget
+        self.undo: list[Past[Given]] = []
+        self.redo: list[Past[Given]] = []
+        self.forgotten = 0
+        """So many originals could be gone back to, but for the budget."""
+        self._size = size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it keeps."""
+        return sum(map(self._bytes, (*self.undo, *self.redo)))
+
+    def committed(self, past: Past[Given]) -> None:
+        """Notes what a commit goes back to. What had been undone before is forgotten."""
+        self.undo.append(past)
+        self.redo.clear()
+        self.fit()
+
+    def fit(self) -> None:
+        """Forgets what is over the budget."""
+        over = self.nbytes - self.budget
+        oldest = [*self.undo, *self.redo]
+        for past in oldest:
+            if over <= 0:
+                return
+            over -= sum(change.nbytes for change in past.changes.values())
+            past.changes.clear()
+        while over > 0 and (self.undo or self.redo):
+            over -= self._bytes((self.undo or self.redo).pop(0))
+            self.forgotten += 1
+
+    def _bytes(self, past: Past[Given]) -> int:
+        return self._size(past.given) + past.region.nbytes + sum(change.nbytes for change in past.changes.values())

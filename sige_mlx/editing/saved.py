@@ -1,0 +1,153 @@
+"""Sessions in files: the original, what was recorded of it, and the originals that it can go back to."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.editing.colour import Colours, Profile
+from sige_mlx.editing.container import Array, Container, write
+from sige_mlx.editing.history import Past
+from sige_mlx.editing.images import Source
+from sige_mlx.errors import SigeError, first_line
+
+if TYPE_CHECKING:
+    from sige_mlx.editing.base import Session
+
+PURPOSE = "a session"
+
+Opened = TypeVar("Opened", bound="Session[Any]")
+
+
+def save(session: Session[Any], path: str | os.PathLike[str]) -> None:
+    """Writes a session."""
+    recording, history, engine = session._recording, session._history, session.engine
+    arrays: dict[str, Array] = {}
+    steps: dict[str, Any] = {}
+    with recording.first():
+        recording.take_all()
+        stale = set(recording.stale)
+        for number, step in enumerate(recording.steps):
+            if step in recording and (found := engine.stored(recording.key(step))):
+                codec, parts = found
+                steps[str(number)] = {"exact": step not in stale, "codec": codec, "arrays": len(parts)}
+                arrays |= {f"step.{number}.{i}": part for i, part in enumerate(parts)}
+        told: dict[str, Any] = {
+            "kind": type(session).__name__,
+            "engine": engine.fingerprint,
+            "settings": session._settings,
+            "steps": steps,
+            "note": session.note,
+            "given": _pack(arrays, "given", session.given),
+        }
+        for which, pasts in (("undo", history.undo), ("redo", history.redo)):
+            told[which] = [_pack(arrays, f"{which}.{i}", past.given) for i, past in enumerate(pasts)]
+            arrays |= {f"{which}.{i}.region": past.region for i, past in enumerate(pasts)}
+        write(path, PURPOSE, {name: np.ascontiguousarray(array) for name, array in arrays.items()}, told)
+
+
+def opened(path: str | os.PathLike[str], kind: str) -> Container:
+    """The file of a session of a kind. Raises `SigeError` for another."""
+    file = Container(path, PURPOSE)
+    if file.told.get("kind") != kind:
+        raise SigeError(f"{path} is the session of another kind of network, {file.told.get('kind')}")
+    return file
+
+
+def fill(session: Session[Any], file: Container) -> None:
+    """Gives a session, just made, what a file has of it. Raises `SigeError` where another engine wrote the file, and
+    where the file is damaged."""
+    told, recording = file.told, session._recording
+    session.note = told.get("note")
+    if told.get("engine") != session.engine.fingerprint:
+        raise SigeError(
+            f"{file.path} belongs to another network than this one, or to another policy or device: open it with the"
+            " one that it was recorded with, or record anew into another file"
+        )
+    with understood(file):
+        for which, pasts in (("undo", session._history.undo), ("redo", session._history.redo)):
+            for i, given in enumerate(told[which]):
+                region = file.array(f"{which}.{i}.region").astype(np.bool_)
+                if region.shape != session.engine.image_size:
+                    raise SigeError(f"{file.path} is damaged: a region in it has another size than its picture")
+                pasts.append(Past(unpack(file, f"{which}.{i}", given), region))
+        for number, how in told["steps"].items():
+            step = recording.steps[int(number)]
+            recording.stored[step] = _taker(session, file, int(number), how)
+
+
+class understood:
+    """Says of what is told in a file, and makes no sense, that the file is damaged."""
+
+    def __init__(self, file: Container):
+        self._file = file
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, SigeError):
+            raise SigeError(f"{self._file.path} is damaged: {first_line(error)}") from error
+
+
+def unpack(file: Container, prefix: str, told: Any) -> Any:
+    """An original out of a file."""
+    if "maps" in told:
+        ids, instances = (file.array(f"{prefix}.{name}").astype(np.int32) for name in ("labels", "instances"))
+        return ids, instances
+    rgb, alpha = file.array(f"{prefix}.rgb"), None
+    if f"{prefix}.alpha" in file:
+        alpha = file.array(f"{prefix}.alpha")
+    profile = Profile(file.array(f"{prefix}.profile").tobytes()) if f"{prefix}.profile" in file else None
+    metadata: dict[str, Any] = {"dpi": tuple(map(float, told["dpi"]))} if told["dpi"] else {}
+    if f"{prefix}.exif" in file:
+        metadata["exif"] = file.array(f"{prefix}.exif").tobytes()
+    pixels = file.array(f"{prefix}.pixels")
+    h, w, _ = pixels.shape
+    shapes = (pixels.shape, rgb.shape, (h, w) if alpha is None else alpha.shape)
+    if shapes != ((h, w, 3), (h, w, 3), (h, w)) or {a.dtype.str for a in (pixels, rgb)} != {"|u1"}:
+        raise SigeError(f"{file.path} is damaged: {prefix} is no picture")
+    own = Colours(rgb.copy(), None if alpha is None else alpha.copy(), profile)
+    name, lossy = str(told["name"]), str(told["lossy"])
+    return Source(name, pixels.copy(), own, metadata, lossy, tuple(map(str, told["notes"])))
+
+
+def _pack(arrays: dict[str, Array], prefix: str, given: Any) -> dict[str, Any]:
+    """Adds an original to the arrays of a file; returns what else is to be told of it."""
+    if isinstance(given, tuple):
+        for name, ids in zip(("labels", "instances"), given, strict=True):
+            arrays[f"{prefix}.{name}"] = np.asarray(ids, np.int32)
+        return {"maps": True}
+    arrays |= {f"{prefix}.pixels": given.pixels, f"{prefix}.rgb": given.own.rgb}
+    if given.own.alpha is not None:
+        arrays[f"{prefix}.alpha"] = given.own.alpha
+    if given.own.profile:
+        arrays[f"{prefix}.profile"] = np.frombuffer(given.own.profile.data, np.uint8)
+    if "exif" in given.metadata:
+        arrays[f"{prefix}.exif"] = np.frombuffer(given.metadata["exif"], np.uint8)
+    dpi = given.metadata.get("dpi")
+    return {"name": given.name, "lossy": given.lossy, "notes": given.notes, "dpi": dpi}
+
+
+def _taker(session: Session[Any], file: Container, number: int, how: dict[str, Any]) -> Callable[[], bool]:
+    """What takes a recorded step out of a file when it is needed."""
+    recording = session._recording
+    step = recording.steps[number]
+    conditions = {name: x for name, x in session._now(step).items() if np.ndim(x) != 4}
+    codec, count, exact = how["codec"], int(how["arrays"]), bool(how["exact"])
+
+    def take() -> bool:
+        try:
+            arrays: Sequence[npt.NDArray[Any]] = [file.array(f"step.{number}.{i}") for i in range(count)]
+            recording.restore(step, codec, arrays, exact, **conditions)
+        except SigeError as error:
+            warnings.warn(f"{error}: step {number + 1} is recorded anew", stacklevel=2)
+            return False
+        return True
+
+    return take

@@ -1,0 +1,57 @@
+"""Recordings on the disk: files without a name, mapped into memory."""
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.errors import SigeError
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class MappedFile:
+    """A file of the bytes of `data`, in a folder, and `data` as it is mapped: what is written there reaches the file.
+    The file has no name, so that it goes with this object, or with the process, however that ends. Raises `SigeError`
+    when it cannot be written."""
+
+    def __init__(self, data: Bytes, folder: Path):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+            left = data.data
+            while left:
+                left = left[self.file.write(left) :]
+            self._map = mmap.mmap(self.file.fileno(), data.nbytes)
+        except OSError as error:
+            raise SigeError(
+                f"a recorded step of {data.nbytes / 2**20:.0f} MiB cannot be put into {folder}: {error.strerror};"
+                " SIGE_MLX_CACHE may name another folder"
+            ) from None
+        self.data = np.frombuffer(self._map, np.uint8)
+
+    def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Tells the system which bytes, from one on and so many, will be read soon."""
+        for start, size in ranges:
+            first = start - start % mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_WILLNEED, first, start + size - first)
+
+    def release(self) -> None:
+        """Lets go of the memory that bytes are in which were read or written; they are in the file."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def room(folder: Path) -> int:
+    """Returns how many bytes files in a folder, that need not be there yet, may take: half of what is free."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize // 2
