@@ -64,7 +64,9 @@ def crop_box(mask: Mask, granularity: int) -> Box:
     reaches from border to border."""
     rows, columns = _extents(mask)
     side = max(stop - start for start, stop in (rows, columns))
-    spans = [_span(*extent, granularity, side, whole) for extent, whole in zip((rows, columns), mask.shape, strict=True)]
+    spans = [
+        _span(*extent, granularity, side, whole) for extent, whole in zip((rows, columns), mask.shape, strict=True)
+    ]
     return _box(spans)
 
 
@@ -91,17 +93,17 @@ def _box(spans: list[tuple[int, int]]) -> Box:
 BOXES = {"patch": patch_box, "crop": crop_box}
 
 
-def baseline(session: Session, method: Method, *edited: Any, mask: Any = None) -> BaselineResult:
+def baseline(session: Session, method: Method, edited: Any, more: Any = None) -> BaselineResult:
     """The edit of a session by a baseline: "patch" runs the network on the smallest part that holds the mask, "crop" on
-    the smallest square. `edited` is what the session's `edit` takes, a picture, or a label map and its instances;
-    `mask` is that of a picture, if it was drawn. A diffusion session's noise is the same.
+    the smallest square. `edited` and `more` are what the session's `edit` takes: a picture and its mask, or a label map
+    and its instances. A diffusion session's noise is the same.
 
     Raises `SigeError` for another method, an empty edit, and what the session's `edit` raises it for."""
     if method not in BOXES:
         raise SigeError(f"there is no baseline {method!r}: it must be {' or '.join(METHODS)}")
     if isinstance(session, LabelSession):
-        return _of_labels(session, method, session.read(*edited), session.mask(*edited))
-    painted = session.reader.read(session.source, *edited, mask)
+        return _of_labels(session, method, session.read(edited, more), session.mask(edited, more))
+    painted = session.reader.read(session.source, edited, more)
     region = painted.region
     box = BOXES[method](region, session.engine.lowered.granularity)
     seen = np.where(region[..., None], painted.source.pixels, session.original)
@@ -117,10 +119,13 @@ def baseline(session: Session, method: Method, *edited: Any, mask: Any = None) -
 def _of_labels(session: LabelSession, method: Method, maps: Any, region: Mask) -> BaselineResult:
     box = BOXES[method](region, session.engine.lowered.granularity)
     engine = session.engine.resized((box.height, box.width))
-    seen = 1 if engine.config.no_instance else 2
-    part = LabelSession(engine, *map(box.of, session.original[:seen]))
+    before, after = (
+        (box.of(labels), None if engine.config.no_instance else box.of(instances))
+        for labels, instances in (session.original, maps)
+    )
+    part = LabelSession(engine, *before)
     start = time.perf_counter()
-    image = part.dense(*map(box.of, maps[:seen])).image
+    image = part.dense(*after).image
     seconds = time.perf_counter() - start
     return _pasted(session.record(), image, region, box, engine.macs, seconds)
 

@@ -173,7 +173,13 @@ class EditSession(Session[Source]):
     def _settings(self) -> dict[str, Any]:
         denoising, reader = self.denoising, self.reader
         told = {"steps": self.steps, "strength": float(denoising.strength), "sampler": denoising.sampler}
-        return {**told, "seed": int(self.seed), "eps": float(reader.eps), "dilation": int(reader.dilation), "fill": self.fill}
+        return {
+            **told,
+            "seed": int(self.seed),
+            "eps": float(reader.eps),
+            "dilation": int(reader.dilation),
+            "fill": self.fill,
+        }
 
     @classmethod
     def _of(cls, engine: Engine, given: Source, settings: dict[str, Any], history: int | None) -> EditSession:

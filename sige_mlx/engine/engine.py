@@ -143,8 +143,8 @@ class Engine:
         self._parameters = parameters(model), load
         self._precision = precision
         self.recordings = Recordings(self.executor)
-        options = {"batch": batch, "tile": tile, "threads": threads, "load": load, "precision": precision}
-        self._of_size = partial(Engine, model, device, self.policy, **options)
+        made = partial(Engine, model, device, self.policy, batch=batch, tile=tile, threads=threads)
+        self._of_size = partial(made, load=load, precision=precision)
 
     def resized(self, size: tuple[int, int]) -> "Engine":
         """The same network on the same device for images of another size (H, W); it packs the weights again. Raises
@@ -270,8 +270,8 @@ class Engine:
 
     def _measured(self, values: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]:
         """The moments of all norms over the images at half the size."""
-        size = self._half.image_size
-        small = {name: shrunk(x, size) if len(x.shape) == 4 else x for name, x in values.items()}
+        whole, size = self.image_size, self._half.image_size
+        small = {name: shrunk(x, size) if x.shape[1:3] == whole else x for name, x in values.items()}
         return self._half.executor.measure(small)
 
     def _recorded_on(self, values: Mapping[Any, mx.array], only: Tiling | None = None) -> tuple[mx.array, Record]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-import numpy.typing as npt
 
 from sige_mlx.engine import statistics
 from sige_mlx.engine.statistics import Doubles, Floats
@@ -31,15 +30,17 @@ def shrunk(x: mx.array, size: Size) -> mx.array:
     """Returns images (B, H, W, C) at a smaller size, every pixel the mean of the area that it covers."""
     rows, columns = (_means(after, before) for after, before in zip(size, x.shape[1:3], strict=True))
     array = np.tensordot(rows, np.asarray(x), (1, 1))  # (h, B, W, C)
-    return mx.array(np.ascontiguousarray(np.tensordot(columns, array, (1, 2)).transpose(2, 1, 0, 3)))
+    means = np.tensordot(columns, array, (1, 2)).transpose(2, 1, 0, 3)
+    return mx.array(np.ascontiguousarray(means), dtype=x.dtype)
 
 
-def _means(after: int, before: int) -> npt.NDArray[np.float32]:
+def _means(after: int, before: int) -> Doubles:
     """Returns the matrix that takes a line of `before` pixels to one of `after`."""
     edges = np.arange(after + 1) * (before / after)
     pixels = np.arange(before)
     covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return (np.maximum(covered, 0) * (after / before)).astype(np.float32)
+    means: Doubles = np.maximum(covered, 0) * (after / before)
+    return means
 
 
 def given(

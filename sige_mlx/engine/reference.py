@@ -80,13 +80,17 @@ class ReferenceExecutor:
         mx.eval(values)
         record = Record(dict(enumerate(values)))
         for key in self._estimating:
-            record.arrays[key] = _moments(self.graph.nodes[key[1]], values)
+            record.arrays[key] = self._moments(key[1], values)
         return values[self.graph.output], record
 
     @cached_property
-    def _norms(self) -> dict[int, Node]:
-        """The nodes of norms that take statistics."""
-        return {i: node for i, node in enumerate(self.graph.nodes) if isinstance(node.op, SampleNorm)}
+    def _norms(self) -> dict[int, SampleNorm]:
+        """The norms that take statistics, by their nodes."""
+        return {node.index: node.op for node in self.graph.nodes if isinstance(node.op, SampleNorm)}
+
+    def _moments(self, norm: int, values: Any) -> Doubles:
+        """The moments of what a norm is given, among all nodes' values."""
+        return np.asarray(self._norms[norm].moments(values[self.graph.nodes[norm].inputs[0]]), np.float64)
 
     @property
     def _estimating(self) -> list[tuple[str, int]]:
@@ -112,7 +116,7 @@ class ReferenceExecutor:
         shapes = [tuple(node.shape) for node in self.graph.nodes]
         for _, norm in self._estimating:
             n, _, _, c = self.graph.nodes[norm].shape
-            shapes.append((n, 2, self._norms[norm].op.groups_of(c)))
+            shapes.append((n, 2, self._norms[norm].groups_of(c)))
         if [a.shape for a in arrays] != shapes:
             raise SigeError("these arrays are no recording of this network")
         count = len(self.graph.nodes)
@@ -122,7 +126,7 @@ class ReferenceExecutor:
     def measure(self, inputs: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]:
         """The moments of all norms, by their nodes."""
         values = self.graph.run(inputs, self.params)
-        return {i: _moments(node, values) for i, node in self._norms.items()}
+        return {norm: self._moments(norm, values) for norm in self._norms}
 
     def given(self, record: Record, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, Any]:
         """What takes the place of recorded moments once these were measured at half the size: they themselves, and
@@ -130,7 +134,7 @@ class ReferenceExecutor:
         given: dict[Any, Any] = {("small", i): moments for i, moments in measured.items()}
         for i, small in measured.items() if estimated else ():
             before = record.arrays["moments", i], record.arrays["small", i]
-            given["moments", i] = statistics.estimated(*before, small, self._norms[i].op.eps)
+            given["moments", i] = statistics.estimated(*before, small, self._norms[i].eps)
         return given
 
     def bind(self, tiling: Tiling, statistics: Statistics) -> "Described":
@@ -163,8 +167,8 @@ class ReferenceExecutor:
         renewed: dict[Any, Any] = {}
         for what, i in self._estimating:
             if what == "moments":
-                node, moments = self.graph.nodes[i], record.arrays[what, i]
-                renewed[what, i] = moments + _moments(node, values) - _moments(node, record.arrays)
+                difference = self._moments(i, values) - self._moments(i, record.arrays)
+                renewed[what, i] = record.arrays[what, i] + difference
         replaced = Replaced({**dict(enumerate(values)), **renewed, **given}, {})
         return values[self.graph.output], self.swap(record, replaced)
 
@@ -175,14 +179,14 @@ class ReferenceExecutor:
         return Replaced(before, {})
 
     def _affine(
-        self, node: Node, record: Record, given: Mapping[Any, Any], params: Arrays
+        self, node: Node, norm: Norm, record: Record, given: Mapping[Any, Any], params: Arrays
     ) -> tuple[mx.array, mx.array]:
         """A norm by moments that are given or in the record, else by those of the recorded value."""
         moments = given.get(("moments", node.index), record.arrays.get(("moments", node.index)))
         recorded = record.arrays[node.inputs[0]]
-        if moments is None or not isinstance(node.op, SampleNorm):
-            return node.op.affine(recorded, params)
-        return node.op.affine_of(mx.array(moments, dtype=recorded.dtype), node.shape[-1], params)
+        if moments is None or not isinstance(norm, SampleNorm):
+            return norm.affine(recorded, params)
+        return norm.affine_of(mx.array(moments, dtype=recorded.dtype), node.shape[-1], params)
 
     def _edited(
         self, edit: "Described", record: Record, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any]
@@ -205,7 +209,7 @@ class ReferenceExecutor:
             read = [values[i] for i in node.inputs]
             params = {name: self.params[path] for name, path in node.params.items()}
             if isinstance(node.op, Norm) and node.index not in edit.fresh:
-                scale, shift = self._affine(node, record, given, params)
+                scale, shift = self._affine(node, node.op, record, given, params)
                 value = read[0] * scale + shift
             else:
                 value = node.op(read, params)
@@ -223,8 +227,3 @@ class Described:
     tiling: Tiling
     fresh: frozenset[int]
 
-
-def _moments(node: Node, values: Any) -> Doubles:
-    """The moments of what a norm is given, among all nodes' values."""
-    assert isinstance(node.op, SampleNorm)
-    return np.asarray(node.op.moments(values[node.inputs[0]]), np.float64)

@@ -77,7 +77,9 @@ class Buffer:
         """The name of NumPy's type of the values."""
         if self.kind in (Kind.ROWS, Kind.GRID):
             return "int32"
-        double = self.kind is Kind.CHANGE or (self.kind is Kind.RECORDED and self.key[0] in ("moments", "gain", "small"))
+        double = self.kind is Kind.CHANGE or (
+            self.kind is Kind.RECORDED and self.key[0] in ("moments", "gain", "small")
+        )
         return "float64" if double else "float32"
 
     @property

@@ -39,9 +39,10 @@ def whole(graph: Graph, groups: Groups) -> Regions:
 
 
 def regions(graph: Graph, groups: Groups, policy: EditPolicy, statistics: Statistics) -> Regions:
-    """Returns the regions of an edit by the rule of SIGE, whose norms take these statistics. An operation is computed in tiles where the longest side of
-    the planes that it reads or writes is at least `policy.tiles_from`, and densely below. Planes whose size is none of
-    the image's `halvings` are dense, too.
+    """Returns the regions of an edit by the rule of SIGE, whose norms take these statistics.
+
+    An operation is computed in tiles where the longest side of the planes that it reads or writes is at least
+    `policy.tiles_from`, and densely below. Planes whose size is none of the image's `halvings` are dense, too.
 
     Wherever there are tiles, statistics are the recorded ones, for the pixels outside the tiles were normalised with
     these. They are fresh in the dense part and, where that is wanted, everywhere or in the head, which are the norms

@@ -7,8 +7,18 @@ from sige_mlx.editing import EditSession, LabelSession, TranslationSession
 from sige_mlx.editing.baselines import METHODS, Box, Method, baseline, crop_box, patch_box
 from sige_mlx.editing.session import EditSession as Session
 from sige_mlx.errors import SigeError
-from tests.tiny import SIZE, TRANSLATION_CONFIG, edited_labels, instances, labels, original, painted
-from tests.tiny import label_engine, tiny_engine, translation_engine
+from tests.tiny import (
+    SIZE,
+    TRANSLATION_CONFIG,
+    edited_labels,
+    instances,
+    label_engine,
+    labels,
+    original,
+    painted,
+    tiny_engine,
+    translation_engine,
+)
 
 
 def marked(size: tuple[int, int], top: int, left: int, height: int, width: int) -> np.ndarray:
@@ -35,7 +45,7 @@ def test_parts_hold_the_mask_and_fit_the_network(extent: tuple[int, int, int, in
 
 
 def test_an_empty_mask_has_no_part() -> None:
-    with pytest.raises(SigeError, match="^nothing is edited"):
+    with pytest.raises(SigeError, match=r"^nothing is edited"):
         patch_box(np.zeros((8, 8), np.bool_), 4)
 
 
@@ -44,13 +54,13 @@ def test_of_a_whole_mask_it_is_the_dense_pass(method: Method) -> None:
     white = np.full((SIZE, SIZE), 255, np.uint8)
     for sampler in ("ddim", "ddpm"):
         opened = EditSession(tiny_engine(), original(), steps=2, sampler=sampler)
-        found = baseline(opened, method, painted(), mask=white)
+        found = baseline(opened, method, painted(), white)
         assert found.box == Box(0, 0, SIZE, SIZE) and found.macs == 2 * opened.engine.macs
         assert np.array_equal(found.image, opened.dense(painted(), white).image)
     size = TRANSLATION_CONFIG.image_size
     translated = TranslationSession(translation_engine(), original(*size))
     white = np.full(size, 255, np.uint8)
-    found = baseline(translated, method, painted(*size), mask=white)
+    found = baseline(translated, method, painted(*size), white)
     assert np.array_equal(found.image, translated.dense(painted(*size), white).image)
 
 
@@ -73,7 +83,9 @@ def test_of_label_maps(method: Method) -> None:
     opened = LabelSession(label_engine(), labels(), instances())
     found = baseline(opened, method, edited_labels())
     assert np.array_equal(found.image[~found.mask], opened.record()[~found.mask])
-    part = LabelSession(label_engine().resized((found.box.height, found.box.width)), *map(found.box.of, opened.original))
+    part = LabelSession(
+        label_engine().resized((found.box.height, found.box.width)), *map(found.box.of, opened.original)
+    )
     expected = part.dense(*map(found.box.of, opened.read(edited_labels()))).image
     inside = found.box.of(found.mask)
     assert inside.any() and np.array_equal(found.box.of(found.image)[inside], expected[inside])
@@ -81,5 +93,5 @@ def test_of_label_maps(method: Method) -> None:
 
 def test_a_method_that_there_is_not() -> None:
     opened = Session(tiny_engine(), original(), steps=2)
-    with pytest.raises(SigeError, match="^there is no baseline 'tiles': it must be patch or crop$"):
+    with pytest.raises(SigeError, match=r"^there is no baseline 'tiles': it must be patch or crop$"):
         baseline(opened, "tiles", painted())

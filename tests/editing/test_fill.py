@@ -79,5 +79,5 @@ def test_a_fill_has_strength_1(engine: Engine) -> None:
     for strength in (0.5, 0.999):
         with pytest.raises(SigeError, match=f"^the strength is {strength}: a fill begins from noise alone"):
             open_session(engine, strength=strength)
-    with pytest.raises(SigeError, match="^the strength is True"):
+    with pytest.raises(SigeError, match=r"^the strength is True"):
         open_session(engine, strength=True)

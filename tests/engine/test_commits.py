@@ -61,7 +61,7 @@ def test_undone_commits_leave_no_trace(
 
 
 @settings(max_examples=8)
-@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.sampled_from(["recorded", "fresh head", "followed"]))
+@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.sampled_from(STATISTICS))
 def test_edits_after_commits_are_right_to_rounding(
     data: st.DataObject, spec: Spec, output: Output, statistics: Statistics
 ) -> None:
@@ -176,7 +176,9 @@ def test_dense_edits_are_recorded_anew(device: str, output: Output) -> None:
     anew.record(**changed)
     tiles = dataclasses.replace(prepared, dense=False, bound=engine.executor.bind(prepared.tiling, prepared.statistics))
     again = edited(changed, SPOT, 5)
-    others = dataclasses.replace(anew.prepare(SPOT), dense=False, bound=anew.executor.bind(prepared.tiling, prepared.statistics))
+    others = dataclasses.replace(
+        anew.prepare(SPOT), dense=False, bound=anew.executor.bind(prepared.tiling, prepared.statistics)
+    )
     inside = prepared.tiling.at((16, 24)).pixels()[..., None]
     assert mx.array_equal(
         mx.where(inside, engine.edit(tiles, **again), 0), mx.where(inside, anew.edit(others, **again), 0)

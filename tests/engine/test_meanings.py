@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -14,9 +13,7 @@ from hypothesis import strategies as st
 
 from sige_mlx import nn
 from sige_mlx.engine import Engine
-from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
-from sige_mlx.graph.regions import whole
 from tests.engine.compare import EVERYWHERE, edited, image, nmse, run_edit
 from tests.engine.rounding import Exact, exact
 from tests.graph.blocks import conv

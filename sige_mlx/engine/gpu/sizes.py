@@ -26,9 +26,7 @@ percent slower on edits of another size (`benchmarks/host`)."""
 class Sizes:
     """A program of a network's edits, or commits, compiled for numbers of tiles; a size is a place in `counts`."""
 
-    def __init__(
-        self, lowered: Lowered, dtype: mx.Dtype, allows: Allows = allows_all, program: Program | None = None
-    ):
+    def __init__(self, lowered: Lowered, dtype: mx.Dtype, allows: Allows = allows_all, program: Program | None = None):
         self._lowered = lowered
         self._program = program or lowered.edit
         self._dtype = dtype
