@@ -80,7 +80,7 @@ def view(storage: Storage, dtype: str, offset: int, shape: Sequence[int], stride
     """A tensor over `storage`, once every element is known to lie inside it; raises `CheckpointError` otherwise."""
     shape, strides = _checked(shape), tuple(strides)
     if len(shape) != len(strides) or not all(type(n) is int and n >= 0 for n in (offset, *strides)):
-        raise CheckpointError("a tensor has a malformed stride or offset")
+        raise CheckpointError("a tensor has a malformed shape, stride or offset")
     if 0 not in shape:
         end = offset + 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
         if end * itemsize(dtype) > storage.nbytes:
@@ -98,7 +98,7 @@ def packed(shape: Sequence[int], fortran: bool = False) -> tuple[int, ...]:
 def _checked(shape: Sequence[int]) -> tuple[int, ...]:
     """A shape before anything is computed with it: a file may give a million axes, or numbers of a thousand digits."""
     if len(shape) > _MAX_DIMS or not all(type(n) is int and n >= 0 for n in shape):
-        raise CheckpointError("a tensor has a malformed shape")
+        raise CheckpointError("a tensor has a malformed shape, stride or offset")
     if math.prod(max(n, 1) for n in shape) > _MAX_ELEMENTS:
         raise CheckpointError("a tensor claims more elements than any file holds")
     return tuple(shape)
