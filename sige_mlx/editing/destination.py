@@ -4,6 +4,7 @@ at all."""
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import unicodedata
@@ -178,9 +179,14 @@ def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     target = _target(path)
     temporary = _temporary(target)
     with _sentences(path), contextlib.ExitStack() as stack:
+        # In memory first: on a full disk Pillow takes the half that was still written for the whole.
+        written = io.BytesIO()
+        write(written)
         stack.callback(temporary.unlink, missing_ok=True)
         with temporary.open("xb") as file:
-            write(file)
+            file.write(written.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
         if target.exists():
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         temporary.replace(target)
