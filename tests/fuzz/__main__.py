@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
+from pathlib import Path
 
 from tests.fuzz.harnesses import HARNESSES
+from tests.fuzz.harnesses.loader import of_loader
 from tests.fuzz.loop import LEAK, fuzz
 
 
@@ -16,7 +19,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="of a processor, for each")
     parser.add_argument("--seed", type=int, default=0, help="the same gives the same inputs (default: %(default)s)")
     parser.add_argument("--read", metavar="FILE", help="only this input, with its traceback")
+    parser.add_argument(
+        "--loader", metavar="MODULE:FUNCTION", help="instead of a harness: what takes the path of a file"
+    )
+    parser.add_argument("--seeds", type=Path, metavar="FOLDER", help="valid files for it")
     given = parser.parse_args()
+    if given.loader:
+        module, _, function = given.loader.partition(":")
+        HARNESSES["loader"] = of_loader(getattr(import_module(module), function), given.seeds)
+        given.names = ["loader"]
     names = given.names or list(HARNESSES)
     if unknown := [name for name in names if name not in HARNESSES]:
         parser.error(f"there is no harness {unknown[0]!r}: {', '.join(HARNESSES)}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sige_mlx.errors import SigeError
+from sige_mlx.pictures import open_image
 from tests.fuzz import mutate
 from tests.fuzz.harness import Harness, one_sentence
 from tests.fuzz.harnesses import HARNESSES
+from tests.fuzz.harnesses.loader import of_loader
 from tests.fuzz.loop import fuzz
 
 SLOW = {"networks": 10, "config": 100}
@@ -19,6 +23,13 @@ SLOW = {"networks": 10, "config": 100}
 def test_a_short_run(name: str) -> None:
     outcome = fuzz(name, HARNESSES[name], SLOW.get(name, 300))
     assert not outcome.found, outcome
+
+
+def test_any_loader(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 3)).save(tmp_path / "a.png")
+    outcome = fuzz("a-test", of_loader(open_image, tmp_path), 100)
+    assert outcome.executions == 101 and not outcome.found
+    assert fuzz("a-test", of_loader(Image.open, tmp_path), 100, most=1).found
 
 
 def _raises(data: bytes) -> None:
