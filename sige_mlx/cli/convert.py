@@ -1,12 +1,12 @@
 """`sige-mlx convert`: a published checkpoint in, a model folder out."""
 
-from json import loads
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sige_mlx.cli import options, terminal
+from sige_mlx.described import parsed
 from sige_mlx.errors import SigeError, printable
 
 STAGES = {"checksum": "reading the checkpoint", "write": "writing the model"}
@@ -16,8 +16,8 @@ def _setting(text: str) -> tuple[str, Any]:
     """`name=value`, the value as JSON has it, or a bare word."""
     name, equals, value = text.partition("=")
     try:
-        return name, loads(value)
-    except (ValueError, RecursionError):
+        return name, parsed(value)
+    except ValueError:
         if value.isidentifier():
             return name, value
         wrong = "has no value" if not equals else f"has the value {value!r}"

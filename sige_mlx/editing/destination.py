@@ -4,6 +4,7 @@ at all."""
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import unicodedata
@@ -116,7 +117,10 @@ def save_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
             held = on_white(held)
         held.save(file, format=image_format.name, **image_format.options, **kept)
 
-    write_whole(path, write)
+    # In memory first: on a full disk Pillow takes the half that was still written for the whole.
+    written = io.BytesIO()
+    write(written)
+    write_whole(path, lambda file: file.write(written.getbuffer()))
 
 
 def losses(image: Image.Image, path: str | os.PathLike[str]) -> list[str]:
