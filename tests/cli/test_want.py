@@ -105,7 +105,7 @@ def test_weights_that_are_no_numbers(
 
 
 def test_memory_for_too_few_steps(edit: Edit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recordings, "_physical_memory", lambda: 1 << 20)
+    monkeypatch.setattr(recordings, "physical_memory", lambda: 1 << 20)
     ended = edit(steps=50)
     assert "50 steps of this model keep" in ended.sentence and "take at most" in ended.sentence
     assert names(tmp_path) == {"pictures"}
