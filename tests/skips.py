@@ -13,7 +13,10 @@ RUNS = ("bare", "macos", "public", "full")
 """`make test` on a machine with Python, make and a C compiler; the same on a Mac; everything that anyone can install;
 and that with the frozen cases, which are not public."""
 
-EXTRAS = r"torch|diffusers|matplotlib|mpl_toolkits\.basemap_data"
+EXTRAS = (
+    r"torch|diffusers|matplotlib|mpl_toolkits\.basemap_data"
+    r"|torchvision|(cleanfid|lpips|pytorch_fid|scipy|skimage|stlpips_pytorch|torchmetrics)(\.\w+)*"
+)
 
 ALLOWED = {
     rf"could not import '({EXTRAS})'.*": ("bare", "macos"),
