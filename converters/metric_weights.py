@@ -4,34 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
+import mlx.nn
 import numpy as np
 
 from sige_mlx.converters import checkpoint, safetensors_file
 from sige_mlx.converters.checkpoint import CheckpointError, Tensor, sniff
 from sige_mlx.converters.checkpoint.reader import map_file
 from sige_mlx.converters.checkpoint.state_dict import RAW
-from sige_mlx.converters.families.family import Shape, Source, whole
+from sige_mlx.converters.families.family import Source, parameter_shapes, whole
 from sige_mlx.converters.folder import staged_folder
 from sige_mlx.converters.source import Weights
-from sige_mlx.metrics import weights as of_measures
 from sige_mlx.metrics.backbones import Backbone
-from sige_mlx.metrics.perceptual import PerceptualNetwork
+from sige_mlx.metrics.drn import DRN
+from sige_mlx.metrics.perceptual import Heads, PerceptualNetwork
+from sige_mlx.metrics.weights import PUBLISHED, SOURCE_FILE, WEIGHTS_FILE, PublishedWeights, folder, write_source
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """A checkpoint with the tensors of the published file that goes by `name` in `metrics.weights.PUBLISHED`."""
+    """A checkpoint with the tensors of a published file, which goes by `name`."""
 
     name: str
+    published: PublishedWeights
     path: Path
     tensors: Mapping[str, Tensor]
-
-    @property
-    def published(self) -> of_measures.PublishedWeights:
-        return of_measures.PUBLISHED[self.name]
 
     def check_digest(self, sha256: str, md5: str) -> None:
         """Raises `CheckpointError` unless it is the published file itself, whose numbers bear the measure's name."""
@@ -48,23 +47,21 @@ class Recognised:
         """Write the weights where the measure looks for them, in the place of older ones, which were the same; the
         folder, and how many numbers they are. `tell` is told of the bytes written, and their sum. Raises `SigeError` as
         `staged_folder` does."""
-        sources = layout(self.name)
+        sources = layout(self.published)
         shapes = {name: source.built_shape for name, source in sources.items()}
         count = sum(int(np.prod(shape)) for shape in shapes.values())
-        folder = of_measures.folder(self.name)
-        files = (of_measures.WEIGHTS_FILE, of_measures.SOURCE_FILE)
-        with staged_folder(folder, files, 4 * count, force=True) as made:
+        destination = folder(self.name)
+        with staged_folder(destination, (WEIGHTS_FILE, SOURCE_FILE), 4 * count, force=True) as made:
             done = 0
             metadata = {"format": "mlx", "source_file": self.published.file, "source_sha256": sha256}
-            path = made / of_measures.WEIGHTS_FILE
-            for written in safetensors_file.write(path, shapes, "float32", self._build, metadata):
+            for written in safetensors_file.write(made / WEIGHTS_FILE, shapes, "float32", self._build, metadata):
                 done += written
                 tell(done, 4 * count)
-            of_measures.write_source(made, self.name, sha256)
-        return folder, count
+            write_source(made, self.published, sha256)
+        return destination, count
 
     def _build(self, name: str) -> np.ndarray:
-        return layout(self.name)[name].build(lambda tensor: self.tensors[tensor].numpy())
+        return layout(self.published)[name].build(lambda tensor: self.tensors[tensor].numpy())
 
 
 def recognised(weights: Weights) -> Recognised | None:
@@ -75,9 +72,9 @@ def recognised(weights: Weights) -> Recognised | None:
         tensors = checkpoint.state_dict(checkpoint.read(weights.path), RAW).tensors
     except CheckpointError:
         return None  # those who read it as a model say what is wrong with it
-    fitting = [name for name in of_measures.PUBLISHED if _fits(layout(name), tensors)]
-    largest = max(fitting, key=lambda name: len(layout(name)), default=None)  # ST-LPIPS has heads as LPIPS has
-    return Recognised(largest, weights.path, tensors) if largest else None
+    fitting = [Recognised(name, published, weights.path, tensors) for name, published in PUBLISHED.items()]
+    fitting = [found for found in fitting if _fits(layout(found.published), tensors)]
+    return max(fitting, key=lambda found: len(layout(found.published)), default=None)  # ST-LPIPS has heads as LPIPS has
 
 
 def _fits(sources: Mapping[str, Source], tensors: Mapping[str, Tensor]) -> bool:
@@ -86,48 +83,50 @@ def _fits(sources: Mapping[str, Source], tensors: Mapping[str, Tensor]) -> bool:
 
 
 @cache
-def layout(name: str) -> Mapping[str, Source]:
+def layout(published: PublishedWeights) -> Mapping[str, Source]:
     """Where in a published file the parameters of its network are. What else is in it is of no use to the measure."""
-    network = of_measures.PUBLISHED[name].network()
-    backbone = network.backbone if isinstance(network, PerceptualNetwork) else None
-    shapes = of_measures.shapes(name)
-    return {ours: whole(_theirs(name, ours, backbone), _as_pytorch(shape)) for ours, shape in shapes.items()}
+    network = published.network()
+    theirs = _names(network)
+    return {ours: whole(theirs(ours), shape) for ours, shape in parameter_shapes(network).items()}
 
 
-def _as_pytorch(shape: Shape) -> Shape:
-    return (shape[0], shape[3], shape[1], shape[2]) if len(shape) == 4 else shape
+def _names(network: mlx.nn.Module) -> Callable[[str], str]:
+    """What a published file calls the parameters of a network."""
+    match network:
+        case Heads():
+            return _of_heads
+        case PerceptualNetwork():
+            return partial(_of_st_lpips, network.backbone)
+        case DRN():
+            return _of_drn
+    return str  # as we do
 
 
-def _theirs(name: str, ours: str, backbone: Backbone | None) -> str:
-    """What the published file calls a parameter."""
-    first, _, rest = ours.partition(".")
-    match first:
-        case "heads":
-            return _head(rest)
-        case "weights":
-            return _head(ours)
-        case "backbone" if backbone is not None:
-            _, layer, leaf = rest.split(".")
-            return f"net.slice{backbone.stage(int(layer)) + 1}.{layer}.{leaf}"
-        case "stem" | "levels":
-            return _of_drn(ours)
-    return ours
-
-
-def _head(ours: str) -> str:
+def _of_heads(ours: str) -> str:
     return f"lin{ours.removeprefix('weights.')}.model.1.weight"
+
+
+def _of_st_lpips(backbone: Backbone, ours: str) -> str:
+    """Layers are numbered throughout, and are in the slice of the features that they lead to."""
+    part, _, rest = ours.partition(".")
+    if part == "heads":
+        return _of_heads(rest)
+    _, layer, leaf = rest.split(".")
+    return f"net.slice{backbone.stage(int(layer)) + 1}.{layer}.{leaf}"
 
 
 def _of_drn(ours: str) -> str:
     """Levels are numbered from the stem on, and in those of plain convolutions every third layer is one."""
     *place, part, leaf = ours.split(".")
-    if place == ["stem"]:
-        return f"base.0.{0 if part == 'conv' else 1}.{leaf}"
+    match place:
+        case []:  # the head
+            return ours
+        case ["stem"]:
+            return f"base.0.{0 if part == 'conv' else 1}.{leaf}"
     _, level, layer, *inside = place
     base = f"base.{int(level) + 1}"
     if not inside:
         return f"{base}.{3 * int(layer) + (part == 'norm')}.{leaf}"
     if inside == ["downsample"]:
         return f"{base}.{layer}.downsample.{0 if part == 'conv' else 1}.{leaf}"
-    number = inside[0].removeprefix("conv")
-    return f"{base}.{layer}.{'conv' if part == 'conv' else 'bn'}{number}.{leaf}"
+    return f"{base}.{layer}.{'conv' if part == 'conv' else 'bn'}{inside[0].removeprefix('conv')}.{leaf}"

@@ -17,9 +17,9 @@ from sige_mlx.cache import cache_folder
 from sige_mlx.errors import SigeError
 from sige_mlx.metrics import weights
 from sige_mlx.metrics.given import Pictures, array, batch
-from sige_mlx.metrics.inception import FEATURES, SIDE, Inception
+from sige_mlx.metrics.inception import SIDE
 from sige_mlx.metrics.resample import bilinear
-from sige_mlx.metrics.statistics import Features, Statistics, frechet_distance
+from sige_mlx.metrics.statistics import Features, Statistics, check_enough, frechet_distance
 from sige_mlx.pictures import open_image
 
 Like = Literal["pytorch-fid", "clean-fid"]
@@ -49,8 +49,7 @@ class FrechetDistance:
     def __init__(self, like: Like = "pytorch-fid"):
         if like not in _PREPARED:
             raise SigeError(f"FID like {like!r}: it is like {' or '.join(_PREPARED)}")
-        self.network = Inception()
-        sha256 = weights.load(_WEIGHTS, self.network)
+        self.network, sha256 = weights.load(_WEIGHTS)
         self.name = "FID" if like == "pytorch-fid" else "FID (clean)"
         self.made_by = f"{like} with Inception {sha256[:8]}"
         self._prepared = _PREPARED[like]
@@ -67,11 +66,9 @@ class FrechetDistance:
         given = array(pictures, "the picture")
         given = given[None] if given.ndim == 3 else given
         pixels = batch(pictures, channels=3).pixels
-        rows = np.empty((len(given), FEATURES), np.float32)
-        for i in range(len(given)):
-            rows[i] = np.asarray(self.network(self._prepared(pixels[i : i + 1])))[0]
+        rows = [np.asarray(self.network(self._prepared(pixels[i : i + 1]))) for i in range(len(given))]
         checksums = np.stack([_checksum(picture) for picture in given])
-        return Features(rows, checksums, self.made_by)
+        return Features(np.concatenate(rows), checksums, self.made_by)
 
     def of_files(
         self, paths: Iterable[str | os.PathLike[str]], progress: Callable[[int, int], object] | None = None
@@ -80,15 +77,16 @@ class FrechetDistance:
         `progress(done, total)` is told of the pictures. Raises `SigeError` for fewer than two files, and for one that
         is no picture."""
         files = [Path(path) for path in paths]
+        check_enough(len(files))
         kept = cache_folder() / STATISTICS / f"{self._identity(files)}.npz"
         if kept.is_file():
             return Statistics.load(kept)
-        rows = []
+        parts = []
         for done, file in enumerate(files):
             if progress:
                 progress(done, len(files))
-            rows.append(self.features(np.asarray(open_image(file).convert("RGB"))))
-        found = merged(rows, self.made_by).statistics()
+            parts.append(self.features(np.asarray(open_image(file).convert("RGB"))))
+        found = Features.joined(parts).statistics()
         found.save(kept)
         return found
 
@@ -101,12 +99,6 @@ class FrechetDistance:
             except OSError as error:
                 raise SigeError(f"{file} cannot be read: {error.strerror}") from None
         return hashlib.sha256("\n".join([self.made_by, *sorted(digests)]).encode()).hexdigest()
-
-
-def merged(parts: Iterable[Features], made_by: str) -> Features:
-    """The features of sets that were made apart; none, where there are none."""
-    empty = Features(np.empty((0, FEATURES), np.float32), np.empty((0, 32), np.uint8), made_by)
-    return sum(parts, empty)
 
 
 def _checksum(picture: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:

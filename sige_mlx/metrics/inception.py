@@ -13,8 +13,6 @@ from sige_mlx.nn import BatchNorm
 SIDE = 299
 """Of the pictures that the network was trained on."""
 
-FEATURES = 2048
-
 Pool = Callable[[mx.array], mx.array]
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sige_mlx.errors import SigeError
 from sige_mlx.metrics import weights
-from sige_mlx.metrics.drn import DRN, REDUCTION, DRNConfig
+from sige_mlx.metrics.drn import REDUCTION
 from sige_mlx.metrics.given import Masks, Pictures, batch, mask_of
 
 IGNORED = 255
@@ -97,8 +97,7 @@ class Segmenter:
     """
 
     def __init__(self) -> None:
-        self.network = DRN(DRNConfig())
-        weights.load("drn-d-105-cityscapes", self.network)
+        self.network, _ = weights.load("drn-d-105-cityscapes")
 
     def __call__(self, pictures: Pictures) -> npt.NDArray[np.uint8]:
         """Train ids (H, W) or (B, H, W) of pictures (H, W, 3) or (B, H, W, 3): RGB, uint8 or floats from 0 to 1, whose

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import Literal
 
 import mlx.core as mx
 import numpy as np
@@ -11,14 +10,13 @@ import numpy.typing as npt
 
 from sige_mlx.errors import SigeError
 from sige_mlx.metrics import weights
-from sige_mlx.metrics.backbones import alexnet, shift_tolerant_alexnet, shift_tolerant_vgg16, vgg16
 from sige_mlx.metrics.given import Batch, Masks, Pictures, Values, mask_of, masked_mean, pair
 from sige_mlx.metrics.perceptual import PerceptualNetwork
 from sige_mlx.metrics.resample import bilinear
 
 Of = Literal["alex", "vgg"]
-Chosen = TypeVar("Chosen")
 
+_TRUNKS = {"alex": "alexnet", "vgg": "vgg16"}
 _RGB = 3
 
 
@@ -77,11 +75,9 @@ class Lpips(Perceptual):
     """
 
     def __init__(self, of: Of = "alex"):
-        name, backbone = _chosen(of, "LPIPS", {"alex": ("alexnet", alexnet), "vgg": ("vgg16", vgg16)})
-        network = PerceptualNetwork(backbone())
-        weights.load(name, network.backbone)
-        weights.load(f"lpips-{of}", network.heads)
-        super().__init__(network, f"LPIPS ({of})")
+        _check(of, "LPIPS")
+        (backbone, _), (heads, _) = weights.load(_TRUNKS[of]), weights.load(f"lpips-{of}")
+        super().__init__(PerceptualNetwork(backbone, heads), f"LPIPS ({of})")
 
 
 class StLpips(Perceptual):
@@ -93,13 +89,11 @@ class StLpips(Perceptual):
     """
 
     def __init__(self, of: Of = "alex"):
-        backbone = _chosen(of, "ST-LPIPS", {"alex": shift_tolerant_alexnet, "vgg": shift_tolerant_vgg16})
-        network = PerceptualNetwork(backbone())
-        weights.load(f"st-lpips-{of}", network)
+        _check(of, "ST-LPIPS")
+        network, _ = weights.load(f"st-lpips-{of}")
         super().__init__(network, f"ST-LPIPS ({of})")
 
 
-def _chosen(of: str, measure: str, choices: Mapping[str, Chosen]) -> Chosen:
-    if of not in choices:
-        raise SigeError(f"{measure} of {of!r}: it is of {' or '.join(choices)}")
-    return choices[of]
+def _check(of: str, measure: str) -> None:
+    if of not in _TRUNKS:
+        raise SigeError(f"{measure} of {of!r}: it is of {' or '.join(_TRUNKS)}")

@@ -26,10 +26,10 @@ class PerceptualNetwork(mlx.nn.Module):
     """Distances of pictures `x` and `y` (B, H, W, 3) from 0 to 1: at each of five layers a plane (B, h, w) of sums over
     channels of weighted squared differences of features, which are of length 1 at each place (Zhang et al. 2018)."""
 
-    def __init__(self, backbone: Backbone):
+    def __init__(self, backbone: Backbone, heads: Heads | None = None):
         super().__init__()
         self.backbone = backbone
-        self.heads = Heads(backbone.widths)
+        self.heads = heads or Heads(backbone.widths)
 
     def __call__(self, x: mx.array, y: mx.array) -> list[mx.array]:
         features = zip(self._features(x), self._features(y), self.heads.weights, strict=True)

@@ -7,7 +7,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,20 @@ class Features:
         return len(self.rows)
 
     def __add__(self, other: Features) -> Features:
-        check_alike(self.made_by, other.made_by)
-        rows = np.concatenate([self.rows, other.rows])
-        return Features(rows, np.concatenate([self.pictures, other.pictures]), self.made_by)
+        return Features.joined([self, other])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Features]) -> Features:
+        """The features of all parts, of which there is one at least. Raises `SigeError` where they were made in two
+        ways."""
+        for part in parts:
+            check_alike(parts[0].made_by, part.made_by)
+        rows = np.concatenate([part.rows for part in parts])
+        return cls(rows, np.concatenate([part.pictures for part in parts]), parts[0].made_by)
 
     def statistics(self) -> Statistics:
         """Mean and covariance. Raises `SigeError` for fewer than two pictures, which have no covariance."""
-        if len(self) < 2:
-            raise SigeError(f"a Fréchet distance compares sets of pictures, two or more each, not {len(self)}")
+        check_enough(len(self))
         order = np.lexsort(self.pictures.T[::-1])
         rows = self.rows[order].astype(np.float64)
         pictures = hashlib.sha256(self.pictures[order].tobytes()).hexdigest()
@@ -112,6 +118,12 @@ def check_alike(one: str, other: str) -> None:
         raise SigeError(f"features made by {one} cannot be compared with those made by {other}")
 
 
+def check_enough(count: int) -> None:
+    """Raises `SigeError` for a set of so few pictures that it has no covariance."""
+    if count < 2:
+        raise SigeError(f"a Fréchet distance compares sets of two pictures or more, not of {count}")
+
+
 def frechet_distance(a: Statistics, b: Statistics) -> float:
     """|mean_a - mean_b|² + tr(A + B - 2 (A B)^½) of the normal distributions with these means and covariances (Dowson
     and Landau 1982), in float64. Raises `SigeError` where the statistics were made in two ways."""
@@ -155,8 +167,11 @@ def _save(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
 def _load(path: Path, wanted: tuple[str, ...], purpose: str) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an `.npz` file, of plain numbers and text, which its checksum fits where it has one."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile) or not set(wanted) <= set(file.files):
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise SigeError(f"{path} does not hold {purpose}, but a single array")
+        with file:
+            if not set(wanted) <= set(file.files):
                 raise SigeError(f"{path} does not hold {purpose}: {', '.join(wanted)} would be in it")
             found = {name: file[name] for name in file.files}
     except OSError as error:

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn
@@ -21,7 +21,6 @@ from sige_mlx.metrics.backbones import Backbone, alexnet, shift_tolerant_alexnet
 from sige_mlx.metrics.drn import DRN, DRNConfig
 from sige_mlx.metrics.inception import Inception
 from sige_mlx.metrics.perceptual import Heads, PerceptualNetwork
-from sige_mlx.nn.module import parameters
 
 FOLDER = "metrics"
 """Of the cache, with a folder for each published file."""
@@ -120,9 +119,9 @@ def folder(name: str) -> Path:
     return cache_folder() / FOLDER / name
 
 
-def load(name: str, network: mlx.nn.Module) -> str:
-    """Fill `network`, the one that `PUBLISHED` names or a part of another, with the weights of a published file; the
-    result is the SHA-256 of that file. Raises `SigeError` where they are not on this machine, or damaged."""
+def load(name: str) -> tuple[Any, str]:
+    """The network that `PUBLISHED` names with the weights of the published file, and the SHA-256 of that. Raises
+    `SigeError` where they are not on this machine, or damaged."""
     source, path = folder(name) / SOURCE_FILE, folder(name) / WEIGHTS_FILE
     if not (source.is_file() and path.is_file()):
         raise SigeError(_how_to_get(name))
@@ -131,8 +130,9 @@ def load(name: str, network: mlx.nn.Module) -> str:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != told["weights_sha256"]:
             raise SigeError(f"{path} is damaged, or was changed: convert {PUBLISHED[name].file} again")
+        network = PUBLISHED[name].network()
         network.load_weights([(key, mx.array(value)) for key, value in numpy.load(content).items()])
-        return str(told["sha256"])
+        return network, str(told["sha256"])
     except OSError as error:
         raise SigeError(f"{path} cannot be read: {error.strerror}") from None
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
@@ -141,17 +141,11 @@ def load(name: str, network: mlx.nn.Module) -> str:
         raise SigeError(f"{path} does not hold the weights of {PUBLISHED[name].file}: {first_line(error)}") from error
 
 
-def write_source(made: Path, name: str, sha256: str) -> None:
+def write_source(made: Path, published: PublishedWeights, sha256: str) -> None:
     """Beside converted weights in the folder `made`, what they come from."""
     weights = hashlib.sha256((made / WEIGHTS_FILE).read_bytes()).hexdigest()
-    told = {"file": PUBLISHED[name].file, "sha256": sha256, "weights_sha256": weights}
+    told = {"file": published.file, "sha256": sha256, "weights_sha256": weights}
     (made / SOURCE_FILE).write_text(json.dumps(told, indent=2) + "\n")
-
-
-@cache
-def shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """The parameters that come from a published file, and their shapes."""
-    return {key: tuple(value.shape) for key, value in parameters(PUBLISHED[name].network()).items()}
 
 
 def _how_to_get(name: str) -> str:

@@ -10,18 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-_ALONE = ("scipy", "skimage")  # which need no PyTorch
-_OPERATIONS = ("nms", "qnms")  # those that torchvision describes to PyTorch without asking whether it has them
 _NEVER_USED = {"IPython": "embed", "torchsummary": "summary"}  # what stlpips_pytorch imports, for debugging alone
-_kept: list[object] = []  # definitions of operations, which end with the object that made them
 
 
 def reference(name: str) -> Any:
     """The module of a reference implementation."""
-    if name.split(".")[0] in _ALONE:
-        return pytest.importorskip(name, exc_type=ModuleNotFoundError)
-    pytest.importorskip("torch", exc_type=ModuleNotFoundError)
-    _import_torchvision()
     absent = {module: ModuleType(module) for module in _NEVER_USED if module not in sys.modules}
     for module, stand_in in absent.items():
         setattr(stand_in, _NEVER_USED[module], None)
@@ -31,23 +24,6 @@ def reference(name: str) -> Any:
     finally:
         for module in absent:
             del sys.modules[module]
-
-
-def _import_torchvision() -> None:
-    """Also where its compiled part does not load: the wheel on PyPI is made for CUDA's PyTorch, and what the references
-    take of it is plain Python."""
-    try:
-        pytest.importorskip("torchvision", exc_type=ModuleNotFoundError)
-    except RuntimeError:  # an operation that is not there
-        import torch
-
-        for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[module]
-        library = torch.library.Library("torchvision", "DEF")
-        for operation in _OPERATIONS:
-            library.define(f"{operation}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _kept.append(library)
-        import torchvision  # noqa: F401
 
 
 def nchw(pictures: np.ndarray) -> Any:
