@@ -20,7 +20,7 @@ EXTRAS = (
 
 ALLOWED = {
     rf"could not import '({EXTRAS})'.*": ("bare", "macos"),
-    r"the package (vintagify|scikit-image) is not installed.*": ("bare", "macos"),
+    r"the package (lpips|scikit-image|stlpips-pytorch|vintagify) is not installed.*": ("bare", "macos"),
     r"no frozen cases.*": ("bare", "macos", "public"),
     r"Graphviz is not installed": ("bare", "macos"),
     r"binutils are not installed": ("bare", "macos"),

@@ -34,11 +34,12 @@ class ConvNorm(mlx.nn.Module):
 
     def __init__(self, channels: int, out: int, side: int, stride: int = 1, dilation: int = 1):
         super().__init__()
-        self.conv = mlx.nn.Conv2d(channels, out, side, stride, side // 2 * dilation, dilation, bias=False)
+        self.conv = mlx.nn.Conv2d(channels, out, side, stride, side // 2, bias=False)
         self.norm = BatchNorm(out, affine=True)
+        self.dilation = dilation
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.norm(self.conv(x))
+        return self.norm(dilated(self.conv, x, self.dilation))
 
 
 class Activated(ConvNorm):
@@ -94,6 +95,20 @@ class DRN(mlx.nn.Module):
             for layer in layers:
                 x = layer(x)
         return enlarged(self.seg(x))
+
+
+def dilated(conv: mlx.nn.Conv2d, x: mx.array, dilation: int) -> mx.array:
+    """`conv`, a convolution that keeps the size of planes, dilated: pixels of `x` (B, H, W, C) that lie `dilation` apart
+    make a plane, and each such plane is a picture of its own. MLX' own way is 25 times slower on the CPU."""
+    if dilation == 1:
+        return conv(x)
+    batch, height, width, _ = x.shape
+    rows, columns = -(-height // dilation), -(-width // dilation)
+    x = mx.pad(x, [(0, 0), (0, rows * dilation - height), (0, columns * dilation - width), (0, 0)])
+    apart = x.reshape(batch, rows, dilation, columns, dilation, -1).transpose(0, 2, 4, 1, 3, 5)
+    y = conv(apart.reshape(batch * dilation**2, rows, columns, -1))
+    together = y.reshape(batch, dilation, dilation, rows, columns, -1).transpose(0, 3, 1, 4, 2, 5)
+    return together.reshape(batch, rows * dilation, columns * dilation, -1)[:, :height, :width]
 
 
 def enlarged(x: mx.array) -> mx.array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -73,14 +74,15 @@ class FrechetDistance:
     def of_files(
         self, paths: Iterable[str | os.PathLike[str]], progress: Callable[[int, int], object] | None = None
     ) -> Statistics:
-        """Statistics of picture files, which are kept in the cache: they are computed once, unless a file changes.
-        `progress(done, total)` is told of the pictures. Raises `SigeError` for fewer than two files, and for one that
-        is no picture."""
+        """Statistics of picture files, upright as their EXIF data ask. They are kept in the cache and computed once,
+        unless a file changes. `progress(done, total)` is told of the pictures. Raises `SigeError` for fewer than two
+        files, and for one that is no picture."""
         files = [Path(path) for path in paths]
         check_enough(len(files))
         kept = cache_folder() / STATISTICS / f"{self._identity(files)}.npz"
         if kept.is_file():
-            return Statistics.load(kept)
+            with suppress(SigeError):  # a damaged one is made again
+                return Statistics.load(kept)
         parts = []
         for done, file in enumerate(files):
             if progress:

@@ -87,8 +87,8 @@ class Iou:
 
 
 class Segmenter:
-    """What DRN-D-105 sees in pictures of streets: Cityscapes' 19 classes by their train ids. mIoU of generated pictures
-    is the `Iou` of this with the label maps that they were generated from.
+    """What DRN-D-105 sees in pictures of streets: Cityscapes' 19 classes by their train ids, at the pictures' own size.
+    mIoU of generated pictures is the `Iou` of this with the label maps that they were generated from.
 
         iou.add(train_ids(labels), segmenter(pictures))
 

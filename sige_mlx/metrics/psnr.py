@@ -33,5 +33,7 @@ def psnr(a: Pictures, b: Pictures, data_range: float | None = None, mask: Masks 
 
 def _of_any_range(given: Pictures, name: str) -> Batch:
     pixels = array(given, name)
+    if pixels.dtype.kind not in "uif":
+        raise SigeError(f"{name} is of type {pixels.dtype}: integers or floats would be right")
     single = pixels.ndim == 3
     return Batch(mx.array(pixels.astype(np.float32)[None] if single else pixels.astype(np.float32)), single)

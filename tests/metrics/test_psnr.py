@@ -76,3 +76,5 @@ def test_what_cannot_be_compared() -> None:
         psnr(a, a, 2, np.zeros((4, 5), np.bool_))
     with pytest.raises(SigeError, match="white minus black"):
         psnr(a, a, 0)
+    with pytest.raises(SigeError, match="the first picture is of type bool: integers or floats would be right"):
+        psnr(a > 0, a, 1)
