@@ -98,8 +98,8 @@ class DRN(mlx.nn.Module):
 
 
 def dilated(conv: mlx.nn.Conv2d, x: mx.array, dilation: int) -> mx.array:
-    """`conv`, a convolution that keeps the size of planes, dilated: pixels of `x` (B, H, W, C) that are `dilation` apart
-    make a plane, and each such plane is a picture of its own. MLX' own way takes minutes for a picture on the CPU."""
+    """`conv`, a convolution that keeps the size of planes, dilated: pixels of `x` (B, H, W, C) that are `dilation`
+    apart make a plane, and each such plane is a picture of its own. MLX' own way takes minutes on the CPU."""
     if dilation == 1:
         return conv(x)
     batch, height, width, _ = x.shape

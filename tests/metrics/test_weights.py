@@ -71,6 +71,14 @@ def test_every_published_file_is_told() -> None:
     assert {p.measure for p in PUBLISHED.values()} == {"LPIPS", "ST-LPIPS", "FID", "mIoU"}
 
 
+def test_digests_of_either_kind() -> None:
+    """Authors give the beginning of a SHA-256 in the name of a file, or an MD5."""
+    sha256, md5 = "7be5be79" + 56 * "0", "22f6aac9dc4dcf255bad997463fd40d0"
+    assert PUBLISHED["alexnet"].is_digest(sha256, "") and not PUBLISHED["alexnet"].is_digest("0" + sha256[1:], md5)
+    drn = PUBLISHED["drn-d-105-cityscapes"]
+    assert drn.algorithm == "MD5" and drn.is_digest("", md5) and not drn.is_digest(md5 + md5, "0" + md5[1:])
+
+
 def test_converted_weights_that_are_damaged(publisher: Publisher) -> None:
     made = publisher.publish("lpips-alex", HEADS)
     path = made.folder / weights.WEIGHTS_FILE
