@@ -36,8 +36,8 @@ class FrechetDistance:
     the numbers.
 
     Pictures are made 299 x 299 in one of two ways, whose numbers have nothing to do with each other: `like` the package
-    pytorch-fid, bilinearly and without a filter, as FID was defined; or like clean-fid, by a bicubic filter (Parmar et
-    al. 2022), as the paper's figures were measured. clean-fid itself has the network from another export of the same
+    pytorch-fid, bilinearly and without a filter; or like clean-fid, by a bicubic filter (Parmar et
+    al. 2022), as the scripts of SIGE measure. clean-fid itself has the network from another export of the same
     weights. With few pictures the distance is large: only sets of one size can be compared.
 
         fid = FrechetDistance()
