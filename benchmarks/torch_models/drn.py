@@ -3,10 +3,10 @@ those of the published checkpoints."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
-
-from sige_mlx.metrics.drn import DRNConfig
 
 STRIDES = (1, 2, 2, 2, 1, 1, 1, 1)
 DILATIONS = (1, 1, 1, 1, 2, 4, 2, 1)
@@ -20,7 +20,7 @@ class Bottleneck(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, stride, padding=dilation, dilation=dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3, self.bn3 = nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
-        self.downsample = nn.Identity()
+        self.downsample: nn.Module = nn.Identity()
         if stride > 1 or inputs != outputs:
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
@@ -39,26 +39,24 @@ def plain(inputs: int, outputs: int, side: int, stride: int = 1, dilation: int =
 class DRNSegmenter(nn.Module):
     """Logarithms of probabilities (B, classes, H, W)."""
 
-    def __init__(self, config: DRNConfig):
+    def __init__(self, classes: int, blocks: Sequence[int], channels: Sequence[int]):
         super().__init__()
-        width = config.channels[0]
+        width = channels[0]
         levels = [nn.Sequential(*plain(3, width, 7))]
-        for level, (count, channels) in enumerate(zip(config.blocks, config.channels, strict=True)):
+        for level, (count, wide) in enumerate(zip(blocks, channels, strict=True)):
             layers: list[nn.Module] = []
             for i in range(count):
                 stride = STRIDES[level] if i == 0 else 1
                 if 2 <= level < 6:
-                    layers.append(Bottleneck(width, channels, stride, DILATIONS[level]))
-                    width = 4 * channels
+                    layers.append(Bottleneck(width, wide, stride, DILATIONS[level]))
+                    width = 4 * wide
                 else:
-                    layers += plain(width, channels, 3, stride, DILATIONS[level])
-                    width = channels
+                    layers += plain(width, wide, 3, stride, DILATIONS[level])
+                    width = wide
             levels.append(nn.Sequential(*layers))
         self.base = nn.Sequential(*levels)
-        self.seg = nn.Conv2d(width, config.classes, 1)
-        self.up = nn.ConvTranspose2d(
-            config.classes, config.classes, 16, 8, padding=4, groups=config.classes, bias=False
-        )
+        self.seg = nn.Conv2d(width, classes, 1)
+        self.up = nn.ConvTranspose2d(classes, classes, 16, 8, padding=4, groups=classes, bias=False)
         ramp = 1 - (torch.arange(16) - 7.5).abs() / 8
         self.up.weight.data[:] = ramp[:, None] * ramp
 

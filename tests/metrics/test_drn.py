@@ -28,7 +28,7 @@ def twin(config: DRNConfig) -> Any:
     from benchmarks.torch_models.drn import DRNSegmenter
 
     torch.manual_seed(0)
-    network = DRNSegmenter(config).eval()
+    network = DRNSegmenter(config.classes, config.blocks, config.channels).eval()
     for name, value in network.state_dict().items():
         if name.endswith("running_var"):
             value.uniform_(0.5, 1.5)
