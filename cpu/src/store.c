@@ -54,7 +54,7 @@ static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
 static piece find(const store_job *j, int64_t t) {
     const sige_domain *d = &j->op->out;
     const int64_t c = j->op->c, side = d->tile;
-    const int32_t *entry = j->list + 3 * t;
+    const int32_t *entry = j->list ? j->list + 3 * t : NULL;
     const int64_t all = (int64_t)j->down * j->across;
     piece p = {.image = (int)(t / all), .y = (int)(t / j->across % j->down), .x = (int)(t % j->across)};
     if (j->list)
@@ -176,7 +176,7 @@ static void store_tile(void *context, int64_t t, int thread) {
     const int c = j->op->c, codec = j->op->stored ? j->stored->codec : SIGE_FLOAT32;
     piece p = find(j, t);
     const int rows = rows_of_sums(j->op);
-    double *changes = j->changes + t * rows * c;
+    double *changes = rows ? j->changes + t * rows * c : NULL;
     if (rows)
         memset(changes, 0, (size_t)rows * (size_t)c * sizeof *changes);
     if (!p.tile && !p.plane)
