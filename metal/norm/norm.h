@@ -51,23 +51,31 @@ template <int THREADS> struct Norm {
         return total;
     }
 
-    /// Writes scale and shift of the group's channels to affine [2][n][channels].
+    /// Writes scale and shift of the group's channels to affine [2][n][channels], and what they are made of: mean and
+    /// variance to moments [n][2][groups], and what these meet to gain [n][2][channels].
     template <typename T>
     METAL_FUNC void write(float mean, float variance, const device float *weight, const device float *bias,
-                          const device T *mod, device float *affine) const {
-        const float inverse = metal::precise::rsqrt(metal::max(variance, 0.0f) + p->eps);
+                          const device T *mod, device float *affine, device float *moments, device float *gain) const {
+        variance = metal::max(variance, 0.0f);
+        const float inverse = metal::precise::rsqrt(variance + p->eps);
+        if (thread_index == 0) {
+            moments[2 * image * p->groups + group] = mean;
+            moments[(2 * image + 1) * p->groups + group] = variance;
+        }
         for (int i = thread_index; i < width; i += THREADS) {
             const int c = group * width + i;
-            float scale = p->has_weight ? weight[c] * inverse : inverse;
-            float shift = (p->has_bias ? bias[c] : 0.0f) - mean * scale;
+            float factor = p->has_weight ? weight[c] : 1.0f;
+            float addend = p->has_bias ? bias[c] : 0.0f;
             if (p->has_mod) {
                 const device T *of_image = mod + image * p->mod_image + c;
                 const float stretch = 1.0f + float(of_image[0]);
-                scale *= stretch;
-                shift = shift * stretch + float(of_image[p->channels]);
+                factor *= stretch;
+                addend = addend * stretch + float(of_image[p->channels]);
             }
-            affine[image * p->channels + c] = scale;
-            affine[(p->n + image) * p->channels + c] = shift;
+            gain[2 * image * p->channels + c] = factor;
+            gain[(2 * image + 1) * p->channels + c] = addend;
+            affine[image * p->channels + c] = factor * inverse;
+            affine[(p->n + image) * p->channels + c] = addend - mean * (factor * inverse);
         }
     }
 };

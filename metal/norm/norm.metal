@@ -1,7 +1,7 @@
 // A normalisation as an affine map (norm.h) over SOURCES concatenated values; mod is of the type T.
 //
 // Inputs:  params, weight, bias, mod, sums<i>_base, sums<i>_blocks, sums<i>_grid for each source
-// Outputs: affine
+// Outputs: affine, moments, gain
 // Grid:    (groups of all images); one threadgroup of 256 each
 
 threadgroup float partial[8];
@@ -28,4 +28,4 @@ for (int pass = 0; pass < 2; pass++) {
     mean = pass == 0 ? total : mean;
     variance = total;
 }
-norm.write<T>(mean, variance, weight, bias, mod, affine);
+norm.write<T>(mean, variance, weight, bias, mod, affine, moments, gain);

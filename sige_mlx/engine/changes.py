@@ -19,7 +19,7 @@ Numbers = npt.NDArray[np.intp]
 class Tiles(NamedTuple):
     """Some tiles of a recorded array: those of these numbers, which count in the order image, row, column."""
 
-    numbers: Numbers
+    numbers: Any
     data: Any
 
 

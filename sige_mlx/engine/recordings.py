@@ -3,7 +3,7 @@ kept so that it fits."""
 
 import os
 import threading
-from collections.abc import Hashable, Iterator, Mapping, MutableMapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -36,7 +36,7 @@ class Kept(NamedTuple):
 class Record:
     """The arrays that edits read of one pass over the original, by the keys of the executor that made them."""
 
-    arrays: MutableMapping[Any, Any]
+    arrays: dict[Any, Any]
 
     @property
     def nbytes(self) -> int:

@@ -72,9 +72,7 @@ class Lowered:
         """It is an edit that carries the record over to its own inputs: it puts tiles in the place of the recorded
         ones, and tells how that changes the sums that statistics of norms are made of."""
         sums = [key for key in (*self.edit.recorded, *self._renewing) if key[0] == "sums"]
-        parts = dict.fromkeys(value for norm in self.renewed for value in norm.parts)
-        changes = [key if (key := ("value", value)) in self.stored else ("sums", value) for value in parts]
-        return lower(self.graph, self.groups, self.regions, self.tile, (), [*self.stored, *sums], changes)
+        return lower(self.graph, self.groups, self.regions, self.tile, (), [*self.stored, *sums], self.changing)
 
     @cached_property
     def stored(self) -> Mapping[Any, Buffer]:
@@ -90,12 +88,18 @@ class Lowered:
         return tuple(op for op in norms if sees[op.norm] and ("scale", op.value) in recorded)
 
     @cached_property
+    def changing(self) -> tuple[Any, ...]:
+        """These recorded arrays tell what the renewed norms normalise: values, or the sums of their tiles where they
+        are not recorded."""
+        parts = dict.fromkeys(value for norm in self.renewed for value in norm.parts)
+        return tuple(key if (key := ("value", value)) in self.stored else ("sums", value) for value in parts)
+
+    @cached_property
     def _renewing(self) -> list[Any]:
         """These are recorded for commits alone: what statistics are made of, and the sums of tiles that are not
         recorded themselves."""
         keys = [(what, norm.value) for norm in self.renewed for what in ("moments", "gain")]
-        parts = dict.fromkeys(value for norm in self.renewed for value in norm.parts)
-        return keys + [("sums", value) for value in parts if ("value", value) not in self.stored]
+        return keys + [key for key in self.changing if key[0] == "sums"]
 
     @property
     def planes(self) -> list[Size]:

@@ -36,6 +36,10 @@ class ByMlx(Simulated):
         return substituted(step.call, placing, constants | read).by_mlx()
 
 
+def by_mlx(call: Any, like: Any = None) -> None:
+    """In place of `Call.launch`: no call has a kernel."""
+
+
 def use_by_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
     """Engines on the GPU run on such a device from now on."""
     device = ByMlx()

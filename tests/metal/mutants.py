@@ -115,7 +115,7 @@ MUTANTS = [
     Mutant(
         "norm/norm.h", "mean * (2.0f * sum - mean * pixels_of_tile)", "mean * (sum - mean * pixels_of_tile)", "norm"
     ),
-    Mutant("norm/norm.h", "shift = shift * stretch", "shift = shift", "norm"),
+    Mutant("norm/norm.h", "addend = addend * stretch", "addend = addend", "norm"),
     Mutant("attention/attention.h", "sum[i].thread_elements()[0] *= rescale;", "", "attention"),
     Mutant(
         "attention/attention.h", "simd_shuffle_xor(block_largest, 8)", "simd_shuffle_xor(block_largest, 4)", "attention"

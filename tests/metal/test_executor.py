@@ -29,7 +29,7 @@ from tests.engine.compare import edited, image, nmse
 from tests.engine.frozen import assert_within_bounds, cases, network_of
 from tests.engine.rounding import FLOAT32, assert_exact, exact
 from tests.graph.networks import Net, RandomUNet, Spec, conv, masks, specs
-from tests.metal.by_mlx import use_by_mlx
+from tests.metal.by_mlx import by_mlx, use_by_mlx
 from tests.models.networks import frozen_network
 from tests.policies import OUTPUTS, policy
 from tests.tiny import CONFIG
@@ -46,10 +46,6 @@ BOUND: dict[str, dict[str, Any]] = {"float32": {"unit": FLOAT32}, "float16": {"u
 
 
 pytestmark = pytest.mark.usefixtures("model_of_metal")
-
-
-def by_mlx(call: Any, like: Any = None) -> None:
-    """In place of `Call.launch`: no call has a kernel."""
 
 
 def assert_agree(model: Any, mask: np.ndarray, precision: str = "float32", tiles_from: int = 8, **options: Any) -> None:

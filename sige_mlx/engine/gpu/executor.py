@@ -12,6 +12,7 @@ import numpy as np
 
 from sige_mlx.cache import cache_folder
 from sige_mlx.engine.changes import Replaced
+from sige_mlx.engine.gpu.commits import Commits, exchange
 from sige_mlx.engine.gpu.compiled import Compiled, tile_arrays
 from sige_mlx.engine.gpu.launch import Device, Metal, device
 from sige_mlx.engine.gpu.parameters import Parameters
@@ -42,6 +43,7 @@ class GpuExecutor:
         self.parameters = Parameters(lowered.groups, lowered.dense, load, dtype)
         self.sizes = Sizes(lowered, dtype, self.trust.allows)
         self._edits: dict[int, Ready] = {}
+        self._commits: dict[int, Ready] = {}
         self._recorded = 0
         self.holds(0)
 
@@ -91,22 +93,25 @@ class GpuExecutor:
         """Gives a record another output."""
         record.arrays["value", self.lowered.graph.output] = output.astype(self.dtype)
 
-    def bind_commit(self, tiling: Tiling) -> "Bound":
-        """The tiles of an edit that is to be committed."""
-        return self.bind(tiling)
+    def bind_commit(self, tiling: Tiling) -> "BoundCommit":
+        """The tiles of an edit that is to be committed, likewise."""
+        sizes = self._commit_sizes
+        size = sizes.of(tiling)
+        if size not in self._commits:
+            self._commits[size] = self._ready(sizes.compiled(size))
+        ready = self._commits[size]
+        return BoundCommit(ready, tile_arrays(ready.compiled, tiling), Commits(self.lowered, tiling))
 
-    def commit(self, bound: "Bound", record: Record, inputs: Inputs) -> tuple[mx.array, Replaced]:
-        """The output for edited inputs, and what it has replaced in the record: all of it, by what is recorded anew."""
-        output = self.edit(bound, record, inputs)
-        _, anew = self.record(inputs)
-        self.give_output(anew, output)
-        return output, self.swap(record, Replaced(anew.arrays, {}))
+    def commit(self, bound: "BoundCommit", record: Record, inputs: Inputs) -> tuple[mx.array, Replaced]:
+        """The output for edited inputs, and what it has replaced in the record, which is theirs now."""
+        output, *arrays = bound.ready(inputs, bound.tiles, record.arrays)
+        mx.eval(output, *arrays)
+        stored = dict(zip(bound.ready.compiled.kept, arrays, strict=True))
+        return output, bound.commits.apply(record.arrays, stored, output.astype(self.dtype))
 
     def swap(self, record: Record, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
-        before = {key: record.arrays[key] for key in replaced.arrays}
-        record.arrays.update(replaced.arrays)
-        return Replaced(before, {})
+        return exchange(record.arrays, replaced)
 
     @property
     def weights_nbytes(self) -> int:
@@ -129,10 +134,13 @@ class GpuExecutor:
 
     def record_nbytes(self, codec: Codec | None = None) -> int:
         """Bytes that recording one step keeps: planes in the storage type, statistics in float32."""
-        graph, kept = self.lowered.graph, 0
-        for (what, _), buffer in self.lowered.recorded.items():
-            kept += buffer.nbytes if what in ("scale", "shift", "sums") else buffer.nbytes * self.dtype.size // 4
-        return kept + math.prod(graph.nodes[graph.output].shape) * self.dtype.size
+        graph = self.lowered.graph
+        shapes = {key: buffer.shape for key, buffer in self.lowered.recorded.items()}
+        shapes["value", graph.output] = graph.nodes[graph.output].shape
+        of_floats = "scale", "shift", "moments", "gain", "sums"
+        return sum(
+            math.prod(shape) * (4 if what in of_floats else self.dtype.size) for (what, _), shape in shapes.items()
+        )
 
     @cached_property
     def _dense(self) -> "Ready":
@@ -141,6 +149,10 @@ class GpuExecutor:
     @cached_property
     def _recording(self) -> "Ready":
         return self._ready(Compiled(self.lowered.recording, {}, self.dtype, self.trust.allows))
+
+    @cached_property
+    def _commit_sizes(self) -> Sizes:
+        return Sizes(self.lowered, self.dtype, self.trust.allows, commits=True)
 
     def _edit(self, size: int) -> "Ready":
         if size not in self._edits:
@@ -174,6 +186,15 @@ class Bound:
     def launches(self) -> int:
         """How many kernels one run launches."""
         return sum(step.launch is not None for step in self.ready.compiled.steps)
+
+
+@dataclass(frozen=True)
+class BoundCommit:
+    """Likewise, and how a record changes."""
+
+    ready: "Ready"
+    tiles: Mapping[Any, mx.array]
+    commits: Commits
 
 
 class Ready:

@@ -74,7 +74,7 @@ class Placing:
     def write(self, slots: list[Slot], results: Results) -> list[int]:
         """New values for the results of a step, found in slots from now on. More results than slots are not read."""
         values = [self.new(shape, dtype) for shape, dtype in results.values()]
-        self.written.update(zip(slots, values, strict=False))
+        self.written.update((slot, value) for slot, value in zip(slots, values, strict=False) if slot != NONE)
         return values
 
     def _view(self, value: int, shape: tuple[int, ...]) -> mx.array:

@@ -23,10 +23,11 @@ percent slower on edits of another size (`benchmarks/host`)."""
 
 
 class Sizes:
-    """A network's edits, compiled for numbers of tiles; a size is a place in `counts`."""
+    """A network's edits, or commits, compiled for numbers of tiles; a size is a place in `counts`."""
 
-    def __init__(self, lowered: Lowered, dtype: mx.Dtype, allows: Allows = allows_all):
+    def __init__(self, lowered: Lowered, dtype: mx.Dtype, allows: Allows = allows_all, commits: bool = False):
         self._lowered = lowered
+        self._program = lowered.commit if commits else lowered.edit
         self._dtype = dtype
         self._allows = allows
         self._compiled: dict[int, Compiled] = {}
@@ -50,11 +51,10 @@ class Sizes:
         return min(TYPICAL, len(self.counts) - 1)
 
     def compiled(self, size: int) -> Compiled:
-        """The edit's program for a size."""
+        """The program for a size."""
         if size not in self._compiled:
             like = None if size == self.typical else self.compiled(self.typical)
-            program, counts = self._lowered.edit, self.counts[size]
-            self._compiled[size] = Compiled(program, counts, self._dtype, self._allows, like)
+            self._compiled[size] = Compiled(self._program, self.counts[size], self._dtype, self._allows, like)
         return self._compiled[size]
 
     def steps(self, tiling: Tiling) -> list[Step]:
@@ -62,7 +62,7 @@ class Sizes:
         if tiling.empty:
             return []
         like = self.compiled(self.typical)
-        return Compiled(self._lowered.edit, tiling.counts, self._dtype, like=like).on(tiling)
+        return Compiled(self._program, tiling.counts, self._dtype, like=like).on(tiling)
 
     def _counts(self, side: float) -> dict[Size, int]:
         h, w = self._lowered.image_size
@@ -70,4 +70,4 @@ class Sizes:
         top, left = int(h * (1 - side) / 2), int(w * (1 - side) / 2)
         mask[top : h - top, left : w - left] = True
         tiling = self._lowered.tiling(mask)
-        return {plane: len(tiling.at(plane)) for plane in self._lowered.edit.planes}
+        return {plane: len(tiling.at(plane)) for plane in self._program.planes}

@@ -22,7 +22,9 @@ THREADS = 256
 class Norm(Call):
     """A normalisation of groups of channels as the array of an `Affine`, float32 [2, n, channels], from sums over
     tiles: float32 planes of one pixel a tile with twice a source's channels, its sums and its sums of squares. `pixels`
-    are those of an image; `mod` [n, 2 * channels] of the type `dtype`, s then t, follows the map by x * (1 + s) + t."""
+    are those of an image; `mod` [n, 2 * channels] of the type `dtype`, s then t, follows the map by x * (1 + s) + t.
+    With it comes what it is made of: the moments [n, 2, groups] and the gain [n, 2, channels] of
+    `engine/statistics.py`."""
 
     kernel: ClassVar[str] = "norm"
 
@@ -52,7 +54,7 @@ class Norm(Call):
 
     @classmethod
     def writes(cls, op: p.Norm) -> list[p.Slot]:
-        return [op.scale]  # and the shift with it: they are one array
+        return [op.scale, op.moments, op.gain]  # and the shift with the scale: they are one array
 
     @property
     def channels(self) -> int:
@@ -60,7 +62,9 @@ class Norm(Call):
 
     @property
     def results(self) -> Results:
-        return {"affine": ((2, self.n, self.channels), mx.float32)}
+        n, c = self.n, self.channels
+        shapes = {"affine": (2, n, c), "moments": (n, 2, self.groups), "gain": (n, 2, c)}
+        return {name: (shape, mx.float32) for name, shape in shapes.items()}
 
     def _launch(self, blocking: None) -> Launch:
         struct = {
@@ -101,16 +105,19 @@ class Norm(Call):
         mean = sum_.sum((1, 3), keepdims=True) / count
         of_tile = self.pixels / sum_.shape[1]
         variance = (square - mean * (2 * sum_ - mean * of_tile)).sum((1, 3), keepdims=True) / count
-        inverse = mx.rsqrt(mx.maximum(variance, 0.0) + self.eps)
-        inverse, mean = (
-            mx.broadcast_to(v[:, 0], (n, self.groups, c // self.groups)).reshape(n, c) for v in (inverse, mean)
-        )
-        scale = inverse if self.weight is None else inverse * self.weight
-        shift = (0.0 if self.bias is None else self.bias) - mean * scale
+        variance = mx.maximum(variance, 0.0)
+        moments = mx.stack([mean.reshape(n, self.groups), variance.reshape(n, self.groups)], axis=1)
+        factor = mx.ones((n, c)) if self.weight is None else mx.broadcast_to(self.weight, (n, c))
+        addend = mx.zeros((n, c)) if self.bias is None else mx.broadcast_to(self.bias, (n, c))
         if self.mod is not None:
             s, t = mx.split(self.mod.astype(mx.float32), 2, axis=-1)
-            scale, shift = scale * (1 + s), shift * (1 + s) + t
-        return [mx.stack([scale, shift])]
+            factor, addend = factor * (1 + s), addend * (1 + s) + t
+        inverse, mean = (
+            mx.broadcast_to(v[:, 0], (n, self.groups, c // self.groups)).reshape(n, c)
+            for v in (mx.rsqrt(variance + self.eps), mean)
+        )
+        scale = factor * inverse
+        return [mx.stack([scale, addend - mean * scale]), moments, mx.stack([factor, addend], axis=1)]
 
     def sample(self, sampling: Sampling) -> "Norm":
         h, w, tile, c = 7, 11, 4, self.channels

@@ -1,0 +1,65 @@
+"""Commits on the GPU: what the reference means by them, and no trace of those that were undone."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sige_mlx.engine import Engine
+from sige_mlx.engine.gpu.ops import Call
+from sige_mlx.graph.policy import Output
+from tests.engine.compare import edited, image
+from tests.engine.rounding import exact
+from tests.graph.networks import RandomUNet, Spec, masks, specs
+from tests.metal.by_mlx import by_mlx
+from tests.policies import OUTPUTS, policy
+
+pytestmark = pytest.mark.usefixtures("model_of_metal")
+SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("attention", 0), ("up", 7)), norm_out=True, time=True)
+
+
+@settings(max_examples=6)
+@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.booleans())
+def test_edits_after_commits_are_right_to_rounding(
+    data: st.DataObject, spec: Spec, output: Output, fresh: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Call, "launch", by_mlx)
+        of = policy(8, output, fresh)
+        engine = Engine(RandomUNet(spec), "gpu", of, precision="float32")
+        reference = Engine(RandomUNet(spec), "reference", of)
+        inputs = current = image(engine)
+        engine.record(**inputs)
+        commits = []
+        for seed in range(3):
+            mask = data.draw(masks(spec.height, spec.width))
+            current = edited(current, mask, seed + 2)
+            _, expected = exact(reference, inputs, current, mask, commits=commits)
+            expected.assert_near(engine.commit(engine.prepare(mask), **current)[0], f"commit {seed}")
+            commits.append((current, mask))
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_undone_commits_leave_no_trace(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Call, "launch", by_mlx)
+    engine = Engine(RandomUNet(SPEC), "gpu", policy(8, output))
+    inputs = image(engine)
+    engine.record(**inputs)
+    assert engine.recordings.nbytes == engine.recordings.step_nbytes()
+    spot = np.zeros((16, 24), np.bool_)
+    spot[3:7, 10:15] = True
+    prepared, changed = engine.prepare(spot), edited(inputs, spot)
+    probe = engine.prepare(np.roll(spot, 3, 1))
+    before = engine.edit(probe, **inputs)
+    result, change = engine.commit(prepared, **changed)
+    assert 0 < change.nbytes < engine.recordings.step_nbytes()
+    after = engine.edit(probe, **changed)
+    redo = engine.swap(0, change)
+    assert mx.array_equal(engine.edit(probe, **inputs), before) and not mx.array_equal(before, after)
+    assert mx.array_equal(engine.edit(prepared, **changed), result)
+    engine.swap(0, redo)
+    assert mx.array_equal(engine.edit(probe, **changed), after)
+    assert engine.recordings.nbytes == engine.recordings.step_nbytes()
