@@ -186,7 +186,7 @@ sige_bound *sige_bind(const sige_program *program, const sige_tiles *tiles, int 
         return NULL;
     }
     size_t at = 0;
-    for (int i = 0; i<n; at += tiles[i].count> 0 ? 3 * (size_t)tiles[i].count : 0, i++) {
+    for (int i = 0; i < n; at += tiles[i].count > 0 ? 3 * (size_t)tiles[i].count : 0, i++) {
         first_row[i] = at;
         if (tiles[i].count > 0 && tiles[i].rows)
             memcpy(b->rows + at, tiles[i].rows, 3 * (size_t)tiles[i].count * sizeof *b->rows);

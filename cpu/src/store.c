@@ -2,6 +2,9 @@
 
 #include "op.h"
 
+/* So many bytes squared add up to no more than 31 bits hold. */
+enum { MOST_BYTES = INT32_MAX / (255 * 255) };
+
 /* A tile is stored by one thread. How it changes the sums is noted tile by tile, and added up in order. */
 typedef struct store_job {
     const sige_store *op;
@@ -51,7 +54,7 @@ static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
 static piece find(const store_job *j, int64_t t) {
     const sige_domain *d = &j->op->out;
     const int64_t c = j->op->c, side = d->tile;
-    const int32_t *entry = j->list + 3 * t;
+    const int32_t *entry = j->list ? j->list + 3 * t : NULL;
     const int64_t all = (int64_t)j->down * j->across;
     piece p = {.image = (int)(t / all), .y = (int)(t / j->across % j->down), .x = (int)(t % j->across)};
     if (j->list)
@@ -79,18 +82,45 @@ static vfloat stored_at(const store_job *j, const piece *p, int y, int x, int k,
     return pixel.tile ? sige_decode(j->stored->codec, pixel, c, k, n) : v_some((const float *)pixel.data + k, n);
 }
 
+typedef double vdouble __attribute__((vector_size(SIGE_LANES * 8)));
+
+static vdouble doubles(vfloat v) { return __builtin_convertvector(v, vdouble); }
+
+/* Sums up channels k ... k + n - 1 of a tile's stored pixels, and their squares. */
+static void sum_up(const store_job *j, const piece *p, int k, int n, vdouble *sum, vdouble *squares) {
+    *sum = *squares = (vdouble){0};
+    for (int y = 0; y < p->h; y++)
+        for (int x = 0; x < p->w; x++) {
+            const vdouble v = doubles(stored_at(j, p, y, x, k, n));
+            *sum += v, *squares += v * v;
+        }
+}
+
+/* The same of bytes, which are summed up as such: sum of (least + scale * code), and of its square. */
+static void sum_up_bytes(const store_job *j, const piece *p, int k, int n, vdouble *sum, vdouble *squares) {
+    const int c = j->op->c, side = j->op->out.tile;
+    vint codes = {0}, of_codes = {0};
+    for (int y = 0; y < p->h; y++)
+        for (int x = 0; x < p->w; x++) {
+            const vbyte bytes = v_load_bytes(p->tile + (4 + (int64_t)y * side + x) * c + k, n);
+            const vint code = __builtin_convertvector(bytes, vint);
+            codes += code, of_codes += code * code;
+        }
+    const vdouble scale = doubles(v_from_half(v_load_halves(p->tile + 2 * k, n)));
+    const vdouble least = doubles(v_from_half(v_load_halves(p->tile + 2 * (c + k), n)));
+    const vdouble scaled = scale * __builtin_convertvector(codes, vdouble), pixels = (vdouble){0} + p->h * p->w;
+    *sum = pixels * least + scaled;
+    *squares = pixels * least * least + 2 * least * scaled + scale * scale * __builtin_convertvector(of_codes, vdouble);
+}
+
 /* Adds the sums of a tile's stored pixels to some, or takes them away. */
 static void add_sums(const store_job *j, const piece *p, double sign, double *sums) {
     const int c = j->op->c;
+    const bool bytes = p->tile && j->stored->codec == SIGE_INT8 && p->h * p->w <= MOST_BYTES;
     for (int k = 0; k < c; k += SIGE_LANES) {
         const int n = sige_min(SIGE_LANES, c - k);
-        double sum[SIGE_LANES] = {0}, squares[SIGE_LANES] = {0};
-        for (int y = 0; y < p->h; y++)
-            for (int x = 0; x < p->w; x++) {
-                const vfloat v = stored_at(j, p, y, x, k, n);
-                for (int i = 0; i < SIGE_LANES; i++)
-                    sum[i] += (double)v[i], squares[i] += (double)v[i] * (double)v[i];
-            }
+        vdouble sum, squares;
+        (bytes ? sum_up_bytes : sum_up)(j, p, k, n, &sum, &squares);
         for (int i = 0; i < n; i++)
             sums[k + i] += sign * sum[i];
         for (int i = 0; i < n && j->op->squares; i++)
@@ -146,7 +176,7 @@ static void store_tile(void *context, int64_t t, int thread) {
     const int c = j->op->c, codec = j->op->stored ? j->stored->codec : SIGE_FLOAT32;
     piece p = find(j, t);
     const int rows = rows_of_sums(j->op);
-    double *changes = j->changes + t * rows * c;
+    double *changes = rows ? j->changes + t * rows * c : NULL;
     if (rows)
         memset(changes, 0, (size_t)rows * (size_t)c * sizeof *changes);
     if (!p.tile && !p.plane)

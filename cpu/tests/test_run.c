@@ -10,7 +10,7 @@ static sige_op sound(slots *s, int with_list) {
     sige_conv *c = &op.u.conv;
     *c = (sige_conv){.out = {1, 8, 8, 4, 2, SIGE_NONE}, .c_out = 8, .weight = 1, .n_sources = 1, .n_outputs = 1};
     c->bias = c->vec = c->sums = SIGE_NONE;
-    c->source[0] = (sige_source){.x = {1, 8, 8, 8, 4, 0, SIGE_NONE, SIGE_NONE},
+    c->source[0] = (sige_source){.x = {1, 8, 8, 8, 4, 0, SIGE_NONE, SIGE_NONE, 0},
                                  .kh = 3,
                                  .kw = 3,
                                  .stride = 1,
@@ -31,7 +31,7 @@ static sige_op sound(slots *s, int with_list) {
 /* Makes a paste of the first slot into the third. */
 static sige_op copy(void) {
     sige_op op = {.kind = SIGE_PASTE};
-    op.u.paste = (sige_paste){.x = {1, 2, 2, 4, 4, 0, SIGE_NONE, SIGE_NONE}, .dst = 2};
+    op.u.paste = (sige_paste){.x = {1, 2, 2, 4, 4, 0, SIGE_NONE, SIGE_NONE, 0}, .dst = 2};
     return op;
 }
 

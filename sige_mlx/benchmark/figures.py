@@ -63,9 +63,11 @@ class Figures:
     macs: int
     edits: tuple[EditFigures, ...]
     recorded_nbytes: int
-    """Kept of one sampler step."""
+    """Kept of one sampler step, for all edits."""
+    codec: str
+    """In which its planes are kept."""
     peak_nbytes: int
-    """Of a process that loads the weights, records one step and makes the first edit."""
+    """Of a process that loads the weights, records one step for the first edit and makes that."""
     gpu_peak_nbytes: int | None = None
     """Of those that MLX had allocated at most, on the GPU."""
     sgemm_gflops: float | None = None
@@ -142,6 +144,7 @@ def run(
         macs=engine.macs,
         edits=tuple(_figures(engine, edit, times["dense"], times[f"edit {i}"]) for i, edit in enumerate(edits)),
         recorded_nbytes=engine.recordings.nbytes,
+        codec=engine.recordings.codec,
         peak_nbytes=resident,
         gpu_peak_nbytes=allocated,
         sgemm_gflops=sgemm_gflops(count) if profiled else None,

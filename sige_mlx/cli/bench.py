@@ -117,8 +117,8 @@ def _print(figures: "Figures", weights: Weights) -> None:
         tiles = ", ".join(f"{active} of {count} at {h} x {w}" for (h, w), (active, count) in e.tiles.items())
         terminal.say(f"\nTiles of the edit of {e.edited:.2%}: {tiles}")
     terminal.say(
-        f"\nPeak memory of recording a step and editing: {figures.peak_nbytes / 2**30:.2f} GiB,"
-        f" of which the step keeps {figures.recorded_nbytes / 2**20:.0f} MiB"
+        f"\nPeak memory of recording a step for one edit, and that edit: {figures.peak_nbytes / 2**30:.2f} GiB;"
+        f" for all edits, in {figures.codec}, a step keeps {figures.recorded_nbytes / 2**20:.0f} MiB"
     )
     if figures.gpu_peak_nbytes is not None:
         terminal.say(f"Of the GPU's, what MLX had allocated at most: {figures.gpu_peak_nbytes / 2**30:.2f} GiB")

@@ -1,5 +1,5 @@
-"""Loads weights, records one step and edits it; prints the bytes that were resident at most, interpreter included, and
-on the GPU those that MLX had allocated at most, else null."""
+"""Loads weights, records one step for one edit and makes that; prints the bytes that were resident at most, interpreter
+included, and on the GPU those that MLX had allocated at most, else null."""
 
 import json
 import resource
@@ -18,8 +18,9 @@ def main(arguments: str) -> None:
     engine = engine_for(model, device, threads, random, threshold)
     work = workload(engine, seed)
     mask = blob_mask(engine.image_size, percent, engine.policy.dilation, seed)
-    mx.eval(engine.record(**work.original))
-    mx.eval(engine.edit(engine.prepare(mask), **work.edited(mask)))
+    prepared = engine.prepare(mask)
+    mx.eval(engine.record_for(prepared, **work.original))
+    mx.eval(engine.edit(prepared, **work.edited(mask)))
     print(json.dumps([_peak(), mx.get_peak_memory() if device == "gpu" else None]))
 
 
