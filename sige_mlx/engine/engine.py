@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
 
@@ -88,7 +88,7 @@ class PreparedEdit:
     dense: bool
     """Whether it is the dense pass, for tiles would take no less time."""
     bound: Any
-    """What the executor made of the tiles; None for an edit that is empty or dense."""
+    """What the executor made of the tiles; None for an edit that is empty or dense, and for one that is a plan."""
     statistics: Statistics
     """Those that its norms take."""
     executor: Executor = field(repr=False)
@@ -191,14 +191,21 @@ class Engine:
     def prepare(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
         """Makes the edit of `mask`, bool (H, W) or (B, H, W), already dilated, ready to run. Raises `SigeError` for a
         mask that is not the image's size."""
+        planned = self.plan(mask)
+        if not (planned.dense or planned.tiling.empty):
+            bound = self.executor.bind(planned.tiling, planned.statistics)
+            planned = replace(planned, bound=bound)
+        return planned
+
+    def plan(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
+        """The edit of `mask` as `prepare` will make it ready, but not ready yet: what it will cost, and how it is
+        computed."""
         tiling = self.lowered.tiling(np.asarray(mask, np.bool_))
         statistics, macs = self.policy.statistics_of(tiling.edited), self.lowered.macs(tiling)
         if statistics == "estimated" and not tiling.empty:
             macs += self._half.macs
-        if not tiling.empty and macs >= self.policy.dense_from * self.macs:
-            return PreparedEdit(self.lowered, tiling, self.macs, True, None, statistics, self.executor)
-        bound = None if tiling.empty else self.executor.bind(tiling, statistics)
-        return PreparedEdit(self.lowered, tiling, macs, False, bound, statistics, self.executor)
+        dense = not tiling.empty and self.macs > 0 and macs >= self.policy.dense_from * self.macs
+        return PreparedEdit(self.lowered, tiling, self.macs if dense else macs, dense, None, statistics, self.executor)
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The output on edited images, from what was recorded under `step`, which stays as it is. On a GPU the array is
