@@ -5,6 +5,7 @@
 #   make test      the fast tests
 #   make slow      every test, the slow ones too; those that need torch, qemu-user … skip without them.
 #                  PROFILE=--hypothesis-profile=thorough looks further; for both, SKIPS=… as in tests/skips.py
+#   make fuzz      what reads files from outside, by changed inputs: NAME=pickles RUNS=100000 SEED=1, without NAME all
 #   make lint      ruff, mypy, clang-format, workflow files;  make format  rewrites what they can
 #   make wheel     dist/sige_mlx-VERSION-py3-none-PLATFORM.whl;  make macos-wheel  the same for Apple silicon, from anywhere
 #   make clean     remove what the others made
@@ -23,7 +24,7 @@ CC := $(shell for c in cc gcc clang; do command -v $$c && break; done)
 endif
 export CC
 
-.PHONY: setup demo test slow lint format wheel macos-wheel clean
+.PHONY: setup demo test slow fuzz lint format wheel macos-wheel clean
 
 setup: $(VENV)/.package
 
@@ -35,6 +36,9 @@ test: $(VENV)/.test
 
 slow: $(VENV)/.test
 	$(PYTEST) $(PROFILE)
+
+fuzz: $(VENV)/.test
+	$(VENV)/bin/python -m tests.fuzz $(NAME) --runs $(or $(RUNS),10000) --seed $(or $(SEED),0)
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,7 @@ import numpy as np
 
 from sige_mlx import zoo
 from sige_mlx.arguments import whole
-from sige_mlx.converters import hub, safetensors_file
+from sige_mlx.converters import hub, metric_weights, safetensors_file
 from sige_mlx.converters.checkpoint import CheckpointError
 from sige_mlx.converters.checkpoint.reader import map_file
 from sige_mlx.converters.checkpoint.state_dict import AVERAGED
@@ -38,7 +38,8 @@ Progress = Callable[[str, int, int], object]
 
 @dataclass(frozen=True)
 class ConvertedModel:
-    """What `convert` wrote: `folder`, the family's configuration dataclass, and remarks a user should see."""
+    """What `convert` wrote: `folder`, the family's configuration dataclass, and remarks a user should see. Of weights
+    by which a `measure` of pictures is defined there is no family and no configuration."""
 
     folder: Path
     family: str
@@ -48,6 +49,7 @@ class ConvertedModel:
     sha256: str
     md5: str
     notes: tuple[str, ...]
+    measure: str = ""
 
 
 def convert(
@@ -74,6 +76,7 @@ def convert(
     which weights of a file that has several: "ema", "raw" or their place (see `checkpoint.state_dict`). An existing
     model is only replaced with `force`, and whatever interrupts the conversion, the folder is either as it was or
     complete. `progress(stage, done, total)` is told of the bytes read (stage "checksum") and written ("write").
+    A file that `sige_mlx.metrics` needs, such as those of LPIPS, goes to where that looks for it in the cache.
     Raises `SigeError` with one sentence for anything wrong with the file, its tensors or the destination.
     """
     if dtype not in DTYPES:
@@ -84,12 +87,16 @@ def convert(
     if not address:
         raise SigeError("the name of the checkpoint is empty: give a file, a folder or hf:OWNER/NAME")
     weights = find(hub.fetch(address) if hub.is_address(address) else Path(os.path.expanduser(address)))
-    found = recognised(weights, prefer, family, image_size, settings or {})
 
     def tell(stage: str, done: int, total: int) -> None:
         if progress is not None:
             progress(stage, done, total)
 
+    if family is None and (of_measure := metric_weights.recognised(weights)):
+        asked = {"a destination": destination, "an image size": image_size, "settings": settings}
+        asked |= {f"dtype {dtype}": dtype != DTYPES[0], f"weights {prefer}": prefer != AVERAGED}
+        return _measure(of_measure, [name for name, given in asked.items() if given], tell)
+    found = recognised(weights, prefer, family, image_size, settings or {})
     sha256, md5 = _digests(weights.files, tell)
     if destination is None:
         destination = zoo.cache_folder() / zoo.name_for(found.match.family, found.match.config, weights.path, md5)
@@ -120,6 +127,20 @@ def convert(
             tell("write", done, nbytes)
     notes = (*found.notes, *_origin(found, weights.path, md5))
     return ConvertedModel(destination, found.match.family, found.match.config, count, nbytes, sha256, md5, notes)
+
+
+def _measure(found: metric_weights.Recognised, asked: Sequence[str], tell: Progress) -> ConvertedModel:
+    """Convert the weights of a measure, of which nothing else may be `asked`."""
+    measure = found.published.measure
+    if asked:
+        raise SigeError(
+            f"{found.path}: holds weights of {measure}, which are converted as they are, to where it looks for them:"
+            f" {' and '.join(asked)} cannot be chosen"
+        )
+    sha256, md5 = _digests((found.path,), tell)
+    found.check_digest(sha256, md5)
+    folder, count = found.write(sha256, partial(tell, "write"))
+    return ConvertedModel(folder, "", None, count, count * itemsize(DTYPES[0]), sha256, md5, (), measure)
 
 
 def _build(path: Path, found: Recognised, dtype: str, name: str) -> np.ndarray:

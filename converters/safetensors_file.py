@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from sige_mlx.converters.checkpoint import CheckpointError, Storage, Tensor
 from sige_mlx.converters.checkpoint.reader import map_file
-from sige_mlx.converters.checkpoint.tensor import NUMPY_DTYPES, itemsize, view
+from sige_mlx.converters.checkpoint.tensor import NUMPY_DTYPES, itemsize, packed, view
 
 _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
@@ -44,7 +44,7 @@ def read(path: Path) -> dict[str, Tensor]:
         dtype = _DTYPES[entry["dtype"]]
         storage = Storage(last - first, dtype, partial(_slice, data, first, last))
         try:
-            tensors[name] = view(storage, dtype, 0, entry["shape"], _contiguous(entry["shape"]))
+            tensors[name] = view(storage, dtype, 0, entry["shape"], packed(entry["shape"]))
         except CheckpointError as error:
             raise CheckpointError(f"{path}: its tensor {name[:80]!r}: {error}") from None
     return tensors
@@ -89,8 +89,3 @@ def write(
 
 def _slice(data: mmap.mmap, first: int, last: int) -> memoryview:
     return memoryview(data)[first:last]
-
-
-def _contiguous(shape: list[int]) -> tuple[int, ...]:
-    """Strides, in elements, of a C-ordered array."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

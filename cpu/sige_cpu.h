@@ -33,7 +33,7 @@ extern "C" {
 
 /* This is raised whenever a struct or function below changes. The caller compares it, and sizeof(sige_op), with what it
  * was built for. */
-#define SIGE_ABI 7
+#define SIGE_ABI 8
 
 enum { SIGE_NONE = -1 };       /* a slot that is not there */
 enum { SIGE_MAX_SOURCES = 4 }; /* sources of one convolution or normalisation */
@@ -51,7 +51,7 @@ enum { SIGE_MAX_HEADS = 1024 };
  * read (others read as 0), and the pointer in the slot of `blocks` may be NULL when no tile is active. An image whose
  * size is no multiple of `tile` ends in partial tiles; their pixels beyond the image are 0.
  *
- * The base of a value with blocks may be `stored`, in tiles as well. */
+ * The base may be `stored`, in tiles as well: that of a value with blocks, or a recorded value by itself. */
 typedef struct sige_tensor {
     int32_t n, h, w, c;
     int32_t tile;
@@ -181,18 +181,25 @@ typedef struct sige_depthwise {
  * channels. With `mod`, s then t, the map is followed by another: scale (1 + s), shift (1 + s) + t.
  *
  * What the map is made of can be kept, so that other statistics make another map: `moments` are mean and variance of
- * the groups, `gain` is what they meet, weight (1 + s), then bias (1 + s) + t. */
+ * the groups, `gain` is what they meet, weight (1 + s), then bias (1 + s) + t.
+ *
+ * Statistics can follow recorded ones. With `recorded`, which are moments, sums are of the tiles that `grid` lists
+ * alone, and `before` are the recorded sums of the same tiles: the statistics are those after one took the place of the
+ * other. */
 typedef struct sige_norm {
     int32_t n, pixels, groups;
     int32_t n_sources;
     int32_t sums[SIGE_MAX_SOURCES];  /* slots of float[n * tiles][2][c[i]] */
     int32_t tiles[SIGE_MAX_SOURCES]; /* tiles per image */
     int32_t c[SIGE_MAX_SOURCES];
-    int32_t weight, bias; /* slots of float[sum of c]; SIGE_NONE: 1, 0 */
-    int32_t mod;          /* slot of float[n][2][sum of c] or SIGE_NONE */
-    int32_t scale, shift; /* slots of float[n][sum of c] */
-    int32_t moments;      /* slot of double[n][2][groups] or SIGE_NONE */
-    int32_t gain;         /* slot of double[n][2][sum of c] or SIGE_NONE */
+    int32_t recorded;                 /* slot of double[n][2][groups] or SIGE_NONE; with it sums and */
+    int32_t before[SIGE_MAX_SOURCES]; /* slots of float[listed tiles][2][c[i]] hold tiles in the order of */
+    int32_t grid;                     /* slot of int32[n][tiles], as of a sige_tensor */
+    int32_t weight, bias;             /* slots of float[sum of c]; SIGE_NONE: 1, 0 */
+    int32_t mod;                      /* slot of float[n][2][sum of c] or SIGE_NONE */
+    int32_t scale, shift;             /* slots of float[n][sum of c] */
+    int32_t moments;                  /* slot of double[n][2][groups] or SIGE_NONE */
+    int32_t gain;                     /* slot of double[n][2][sum of c] or SIGE_NONE */
     float eps;
 } sige_norm;
 

@@ -25,7 +25,9 @@ epilogue.sums(sums);
     {                                                                                                                  \
     }
 #endif
+#if OUTPUTS > 0
 epilogue.write(p->epilogue.output[0], output0_affine, OUTPUT_MOD(0), dst0);
+#endif
 #if OUTPUTS > 1
 epilogue.write(p->epilogue.output[1], output1_affine, OUTPUT_MOD(1), dst1);
 #endif

@@ -96,7 +96,7 @@ struct PasteParams {
 
 /// A normalisation of groups of channels as an affine map, from sums over tiles: `sums` are planes of one pixel a tile,
 /// each of 2 c channels, the sums of c channels and the sums of their squares. With a `mod` [n][2 * channels], s then
-/// t, the map is followed by x * (1 + s) + t.
+/// t, the map is followed by x * (1 + s) + t. Where statistics follow recorded ones, `sums` have blocks alone.
 struct NormParams {
     int n, pixels, groups, channels;
     int has_weight, has_bias, has_mod, mod_image;

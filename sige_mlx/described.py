@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ from sige_mlx.errors import SigeError, first_line, printable
 
 MAX_BYTES = 1 << 20
 """Far above a network's configuration or a few hundred names with colours."""
+
+
+MAX_DEPTH = 20
+"""Far more than any description has."""
 
 
 def read_json(path: str | os.PathLike[str], purpose: str, limit: int = MAX_BYTES) -> Any:
@@ -22,17 +27,34 @@ def read_json(path: str | os.PathLike[str], purpose: str, limit: int = MAX_BYTES
             raw = file.read(limit + 1)
         if len(raw) > limit:
             raise SigeError(f"{wrong}it has more than {limit >> 10} kB")
-        return json.loads(raw.decode(), object_pairs_hook=_object)
+        return parsed(raw.decode())
     except UnicodeDecodeError:
         raise SigeError(f"{wrong}it is no text in UTF-8") from None
     except OSError as error:
         raise SigeError(f"{wrong}{error.strerror}") from None
-    except RecursionError:
-        raise SigeError(f"{wrong}it is nested too deeply") from None
     except ValueError as error:
         if isinstance(error, SigeError):
             raise
         raise SigeError(f"{wrong}{first_line(error)}") from None
+
+
+def parsed(text: str) -> Any:
+    """What a text in JSON holds. Raises `ValueError` for one that is none, for a name that is there twice, and for what
+    is nested so deeply that comparing or quoting it could overflow the stack."""
+    try:
+        value = json.loads(text, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _parts(outer)]
+        if not level:
+            return value
+    raise ValueError("it is nested too deeply")
+
+
+def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -251,6 +251,8 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 def configured(config: Any, fields: Mapping[str, Any]) -> Any:
     """A configuration with some fields replaced, as JSON has them; raises `SigeError` for one that there is not, or of
     another type."""
+    if not isinstance(fields, Mapping):
+        raise SigeError(f"its settings are {fields!r}, no object of fields")
     known = [field.name for field in dataclasses.fields(config)]
     named = {}
     for name, given in fields.items():
@@ -277,8 +279,6 @@ def build(family: str, config: dict[str, Any]) -> mlx.nn.Module:
     """The network of a family with the fields of its configuration as JSON has them; its weights are MLX's lazy initial
     ones. Raises `SigeError` for an unknown family or field."""
     known = named(family)
-    if not isinstance(config, dict):
-        raise SigeError(f"the configuration of family {family!r} does not fit: it is {config!r}, no object of fields")
     try:
         described = configured(known.config(), config)
         model = known.network(described)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sige_mlx.arguments import whole
-from sige_mlx.families import build
+from sige_mlx.families import build, named
 
 _RENAMED = {
     "sparse_resolution_threshold": "tiles_from",
@@ -25,7 +25,7 @@ def parted(family: str, fields: Any) -> tuple[Any, dict[str, Any]]:
     edit = {ours: config.pop(theirs) for theirs, ours in _RENAMED.items() if theirs in config}
     if _OF_HEAD in config:
         edit["statistics"] = "fresh head" if config.pop(_OF_HEAD) else "recorded"
-    if _OF_BLOCKS in config:
+    if _OF_BLOCKS in config and named(family).task == "labels":  # of others it is no setting
         count = config.pop(_OF_BLOCKS)
         edit["tiles_from"] = build(family, config).config.side_of_last(whole(count, _OF_BLOCKS, 0))
     return config, edit

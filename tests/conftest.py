@@ -11,10 +11,12 @@ from hypothesis import settings
 
 from benchmarks.openblas import preload_openblas
 from tests.reference import ABSENT, reference_dir, require_reference
+from tests.torchvision_import import watch_torchvision
 
 pytest_plugins = ["tests.skips"]
 
 BLAS = preload_openblas()
+watch_torchvision()
 
 # Kernels that were compiled stay in the checkout: tests neither see nor change what the user has.
 CACHE = Path(__file__).parents[1] / "build" / "cache"

@@ -13,11 +13,14 @@ RUNS = ("bare", "macos", "public", "full")
 """`make test` on a machine with Python, make and a C compiler; the same on a Mac; everything that anyone can install;
 and that with the frozen cases, which are not public."""
 
-EXTRAS = r"torch|diffusers|matplotlib|mpl_toolkits\.basemap_data"
+EXTRAS = (
+    r"torch|diffusers|matplotlib|mpl_toolkits\.basemap_data"
+    r"|torchvision|(cleanfid|lpips|pytorch_fid|scipy|skimage|stlpips_pytorch|torchmetrics)(\.\w+)*"
+)
 
 ALLOWED = {
     rf"could not import '({EXTRAS})'.*": ("bare", "macos"),
-    r"the package (vintagify|scikit-image) is not installed.*": ("bare", "macos"),
+    r"the package (lpips|scikit-image|stlpips-pytorch|vintagify) is not installed.*": ("bare", "macos"),
     r"no frozen cases.*": ("bare", "macos", "public"),
     r"Graphviz is not installed": ("bare", "macos"),
     r"binutils are not installed": ("bare", "macos"),

@@ -16,6 +16,9 @@ ROOT = Path(__file__).parents[1]
 BASE = ("arguments", "cache", "described", "errors", "pictures", "published")
 """Modules of the package that stand for themselves and below everything else."""
 
+SHARED = {"engine.changes", "engine.files", "engine.recordings", "engine.statistics", "engine.weights"}
+"""What executors have in common."""
+
 ARROWS: dict[str, set[str]] = {
     "base": set(),
     "masks": {"base"},
@@ -25,10 +28,13 @@ ARROWS: dict[str, set[str]] = {
     "metrics": {"nn", "base"},
     "graph": {"masks", "nn", "base"},
     "engine.weights": {"graph", "base"},
-    "engine.recordings": {"base"},
-    "engine.gpu": {"engine.recordings", "engine.weights", "graph", "nn", "base"},
-    "engine.native": {"engine.recordings", "engine.weights", "graph", "nn", "base"},
-    "engine": {"engine.gpu", "engine.native", "engine.recordings", "engine.weights", "graph", "nn", "base"},
+    "engine.files": {"base"},
+    "engine.statistics": {"graph", "nn", "base"},
+    "engine.changes": {"engine.statistics", "graph", "base"},
+    "engine.recordings": {"engine.changes", "engine.files", "graph", "base"},
+    "engine.gpu": {*SHARED, "graph", "nn", "base"},
+    "engine.native": {*SHARED, "graph", "nn", "base"},
+    "engine": {*SHARED, "engine.gpu", "engine.native", "graph", "nn", "base"},
     "families": {"graph", "models", "nn", "samplers", "base"},
     "label_classes": {"families", "base"},
     "paper_settings": {"families", "base"},
@@ -38,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
 }
 """Parts of the package, and which others each may import."""
 
-ENGINES = {"engine", "engine.gpu", "engine.native", "engine.recordings", "engine.weights"}
+ENGINES = {"engine", "engine.gpu", "engine.native", *SHARED}
 """What measures or checks the engine may look into it."""
 
 ARROWS["benchmark"] = {"editing", "families", "graph", "masks", "zoo", "base"} | ENGINES

@@ -77,7 +77,7 @@ def measure(model: str, count: int, device: str, progress: Progress | None = Non
     seconds: dict[str, list[float]] = {"prepare": [], "bind": [], "edit": []}
     for i, mask in enumerate(masks):
         prepared = _timed(seconds["prepare"], partial(engine.prepare, mask))
-        _timed(seconds["bind"], partial(engine.executor.bind, prepared.tiling))
+        _timed(seconds["bind"], partial(engine.executor.bind, prepared.tiling, prepared.statistics))
         if device == "gpu":
             changed = work.edited(mask)
             mx.eval(changed)

@@ -17,4 +17,4 @@ def dense(lowered: Lowered) -> list[Step]:
 
 def edit(lowered: Lowered, tiling: Tiling) -> list[Step]:
     """The steps of an edit."""
-    return Sizes(lowered, PRECISIONS[PRECISION]).steps(tiling)
+    return Sizes(lowered, PRECISIONS[PRECISION], program=lowered.edit_of(tiling)).steps(tiling)

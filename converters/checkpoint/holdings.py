@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sige_mlx.converters.checkpoint import numpy_arrays
+from sige_mlx.converters.checkpoint.errors import CheckpointError
 from sige_mlx.converters.checkpoint.objects import Global, Placeholder
 from sige_mlx.converters.checkpoint.tensor import Tensor
 
@@ -16,6 +18,7 @@ Tensors = dict[str, Tensor]
 _WRAPPER = "module."  # put before every name by torch.nn.DataParallel
 _MAX_DEPTH = 6
 _MAX_ITEMS = 64  # of a list that is more than numbers or tensors
+MOST = 100  # state dicts in one file: each may be compared with each other
 _UNNAMED = "shadow_params"  # what averages without names go by: a list of tensors, one for each parameter
 _OPTIMIZER = "param_groups"  # what every optimizer's state has
 _AVERAGE = frozenset({"ema", "shadow", "averaged", "average", "swa"})
@@ -66,8 +69,12 @@ def is_average(key: str) -> bool:
 
 
 def holdings(root: object) -> list[Holding]:
-    """Every mapping with named tensors in `root` that has no other such mapping inside, in the file's order."""
-    return list(_walk(root, (), set()))
+    """Every mapping with named tensors in `root` that has no other such mapping inside, in the file's order. Raises
+    `CheckpointError` for more than anybody could choose from."""
+    held = list(islice(_walk(root, (), set()), MOST + 1))
+    if len(held) > MOST:
+        raise CheckpointError(f"it holds more than {MOST} state dicts: save the one that is wanted alone")
+    return held
 
 
 def entries(value: object) -> Mapping[Any, Any]:
@@ -145,14 +152,10 @@ def _tensor(value: object) -> Tensor | None:
 def _kind(value: object) -> str | None:
     """What a tensor that is no dense tensor of plain numbers is; None for anything but a tensor."""
     match value:
-        case Placeholder(
-            name="torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state", args=(inner, *_)
-        ):
-            return _kind(inner)
         case Placeholder(name="torch._utils._rebuild_tensor_v3", args=(*_, Global("torch", dtype))):
             return f"of type {dtype}"
         case Placeholder(name="torch._tensor._rebuild_from_type_v2", args=(Global(_, function), kind, *_)):
-            return _FOREIGN.get(function, f"of class {kind}")
+            return _FOREIGN.get(function, f"of class {kind}" if isinstance(kind, Global) else "of a class of its own")
         case Placeholder(name=name) if name.startswith("torch._utils."):
             return _FOREIGN.get(name.removeprefix("torch._utils."))
         case Placeholder() if numpy_arrays.is_array(value):

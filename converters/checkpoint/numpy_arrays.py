@@ -7,7 +7,7 @@ from functools import partial
 
 from sige_mlx.converters.checkpoint.errors import CheckpointError
 from sige_mlx.converters.checkpoint.objects import Latin1, Placeholder
-from sige_mlx.converters.checkpoint.tensor import NUMPY_DTYPES, Storage, Tensor, itemsize, view
+from sige_mlx.converters.checkpoint.tensor import NUMPY_DTYPES, Storage, Tensor, itemsize, packed, view
 
 _DTYPES = {numpy[1:]: torch for torch, numpy in NUMPY_DTYPES.items() if torch != "bfloat16"}  # "f4" -> "float32"
 _MODULES = ("numpy.core.", "numpy._core.")  # of NumPy 1 and of NumPy 2
@@ -31,14 +31,11 @@ def array(value: object) -> Tensor | None:
     kind = _numbers(dtype)
     if kind is None or not isinstance(raw, bytes | memoryview | Latin1):
         return None
-    if not all(type(n) is int and n >= 0 for n in shape):
-        raise CheckpointError("a NumPy array has a malformed shape")
+    strides = packed(shape, fortran)
     nbytes = math.prod(shape) * itemsize(kind)
     shortest, longest = (len(raw.text.raw) // 2, len(raw.text.raw)) if isinstance(raw, Latin1) else (len(raw), len(raw))
     if not shortest <= nbytes <= longest:  # as text a byte takes one or two
         raise CheckpointError(f"a NumPy array of shape {shape} has not the {nbytes} bytes that it takes")
-    axes = range(len(shape))
-    strides = tuple(math.prod(shape[:i] if fortran else shape[i + 1 :]) for i in axes)
     return view(Storage(nbytes, kind, partial(_bytes, raw, nbytes)), kind, 0, shape, strides)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sige_mlx.converters.checkpoint.errors import CheckpointError
 from sige_mlx.converters.checkpoint.holdings import (
+    MOST,
     Holding,
     Tensors,
     children,
@@ -147,7 +148,7 @@ def _with_averages_apart(held: Sequence[Holding]) -> list[Holding]:
     for one in held:
         parts = _parts(one)
         averages = [part for part in parts if is_average(part.path[-1])]
-        if not averages or len(averages) == len(parts):
+        if not averages or len(averages) == len(parts) or len(parts) > MOST:
             apart.append(one)
             continue
         names = {part.path[-1] for part in averages}

@@ -78,14 +78,27 @@ class Tensor:
 
 def view(storage: Storage, dtype: str, offset: int, shape: Sequence[int], strides: Sequence[int]) -> Tensor:
     """A tensor over `storage`, once every element is known to lie inside it; raises `CheckpointError` otherwise."""
-    shape, strides = tuple(shape), tuple(strides)
-    numbers = (offset, *shape, *strides)
-    if not all(type(n) is int and n >= 0 for n in numbers) or len(shape) != len(strides) or len(shape) > _MAX_DIMS:
+    shape, strides = _checked(shape), tuple(strides)
+    if len(shape) != len(strides) or not all(type(n) is int and n >= 0 for n in (offset, *strides)):
         raise CheckpointError("a tensor has a malformed shape, stride or offset")
-    if math.prod(max(n, 1) for n in shape) > _MAX_ELEMENTS:
-        raise CheckpointError("a tensor claims more elements than any file holds")
     if 0 not in shape:
         end = offset + 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
         if end * itemsize(dtype) > storage.nbytes:
             raise CheckpointError(f"a tensor of shape {shape} reaches outside its storage of {storage.nbytes} bytes")
     return Tensor(storage, dtype, shape, strides, offset)
+
+
+def packed(shape: Sequence[int], fortran: bool = False) -> tuple[int, ...]:
+    """Strides, in elements, of an array that is packed in C's order or in Fortran's; raises `CheckpointError` for a
+    shape that no tensor has."""
+    shape = _checked(shape)
+    return tuple(math.prod(shape[:axis] if fortran else shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _checked(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape before anything is computed with it: a file may give a million axes, or numbers of a thousand digits."""
+    if len(shape) > _MAX_DIMS or not all(type(n) is int and n >= 0 for n in shape):
+        raise CheckpointError("a tensor has a malformed shape, stride or offset")
+    if math.prod(max(n, 1) for n in shape) > _MAX_ELEMENTS:
+        raise CheckpointError("a tensor claims more elements than any file holds")
+    return tuple(shape)

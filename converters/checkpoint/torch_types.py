@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sige_mlx.converters.checkpoint.errors import CheckpointError
-from sige_mlx.converters.checkpoint.objects import Dict, Global, Latin1, LongText, hashable
+from sige_mlx.converters.checkpoint.objects import Dict, Global, Latin1, LongText, Placeholder, hashable
 from sige_mlx.converters.checkpoint.tensor import NUMPY_DTYPES, Storage, Tensor, itemsize, view
 
 # `torch.FloatStorage` and its kin, as they have been named since 2017 -> dtype.
@@ -49,8 +49,11 @@ def call(function: Global, args: tuple[Any, ...]) -> object:
             (Storage() as storage, offset, tuple(shape), tuple(strides), _, _, Global("torch", dtype), *metadata),
         ) if dtype in NUMPY_DTYPES and not any(metadata):
             return view(storage, dtype, offset, shape, strides)
-        case ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state"), (Tensor() as tensor, *_):
-            return tensor
+        case (
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state"),
+            (Tensor() | Placeholder() as inner, *_),
+        ):
+            return inner  # whatever kind of tensor it is
         case ("torch._tensor", "_rebuild_from_type_v2"), (Global(module="torch._utils") as rebuild, _, tuple(inner), _):
             return call(rebuild, inner)
         case ("torch", "Size"), (tuple(shape),):

@@ -20,11 +20,12 @@ static bool shape_ok(int32_t n, int32_t h, int32_t w, int32_t c) {
 const char *sige_check_tensor(const sige_checker *k, const sige_tensor *t) {
     REQUIRE(shape_ok(t->n, t->h, t->w, t->c), "a tensor's n, h, w, c must be positive and of a size that can exist");
     REQUIRE((t->grid == SIGE_NONE) == (t->blocks == SIGE_NONE), "a tensor's blocks and grid come together");
-    if (t->grid == SIGE_NONE) {
-        REQUIRE(sige_has(k, t->base) && !t->stored, "a dense tensor's base must be a slot, and not stored");
+    if (t->grid == SIGE_NONE)
+        REQUIRE(sige_has(k, t->base), "a dense tensor's base must be a slot");
+    REQUIRE((t->grid == SIGE_NONE && !t->stored) || sige_within(t->tile, 1, SIGE_MAX_SIZE),
+            "a tensor's tile must be positive");
+    if (t->grid == SIGE_NONE)
         return NULL;
-    }
-    REQUIRE(sige_within(t->tile, 1, SIGE_MAX_SIZE), "a tensor's tile must be positive");
     REQUIRE(sige_has(k, t->grid), "a tensor's grid must be a slot");
     REQUIRE(sige_within(t->blocks, 0, k->n_slots - 1),
             "a tensor's blocks must be a slot"); /* NULL if no tile is active */

@@ -14,8 +14,8 @@ static bool by_winograd(sige_method m) { return m == SIGE_WINOGRAD_2 || m == SIG
 /* Says whether it is a pixel-wise convolution of a whole image that is ready. */
 static bool in_place(const sige_conv *op, const sige_source *s) {
     const sige_tensor *x = &s->x;
-    return op->out.list == SIGE_NONE && x->grid == SIGE_NONE && x->h == op->out.h && x->w == op->out.w && s->kh == 1 &&
-           s->kw == 1 && s->stride == 1 && s->pad_top == 0 && s->pad_left == 0 && s->resample == 0 &&
+    return op->out.list == SIGE_NONE && x->grid == SIGE_NONE && !x->stored && x->h == op->out.h && x->w == op->out.w &&
+           s->kh == 1 && s->kw == 1 && s->stride == 1 && s->pad_top == 0 && s->pad_left == 0 && s->resample == 0 &&
            s->scale == SIGE_NONE && s->act == SIGE_IDENTITY && !s->has_mod && (int64_t)x->h * x->w * x->c <= UINT32_MAX;
 }
 

@@ -9,7 +9,8 @@ enum { SLICE = 64 };
 typedef struct norm_job {
     const sige_norm *op;
     void *const *slots;
-    double *sums; /* [image][slice][2][channels] */
+    const int32_t *grid; /* of the tiles that the sums are of; NULL: of all */
+    double *sums;        /* [image][slice][2][channels]; of listed tiles what they changed by */
     int channels, slices;
 } norm_job;
 
@@ -37,8 +38,13 @@ static const char *check(const sige_op *of, const sige_checker *k) {
         REQUIRE(sige_within(op->c[i], 1, SIGE_MAX_CHANNELS) && sige_within(op->tiles[i], 1, SIGE_MAX_SIZE),
                 "c and tiles must be positive");
         REQUIRE(sige_has(k, op->sums[i]), "sums must be a slot");
+        if (op->recorded != SIGE_NONE)
+            REQUIRE(sige_has(k, op->before[i]) && op->tiles[i] == op->tiles[0],
+                    "with recorded, before must be a slot, and all sources have the same tiles");
         channels += op->c[i];
     }
+    REQUIRE(sige_has_or_none(k, op->recorded) && (op->recorded == SIGE_NONE || sige_has(k, op->grid)),
+            "recorded must be a slot or SIGE_NONE, and with it grid a slot");
     REQUIRE(channels % op->groups == 0, "groups must divide the number of channels");
     REQUIRE(sige_has_or_none(k, op->weight) && sige_has_or_none(k, op->bias) && sige_has_or_none(k, op->mod),
             "weight, bias and mod must be slots or SIGE_NONE");
@@ -64,12 +70,18 @@ static void add_slice(void *context, int64_t item, int thread) {
     memset(sum, 0, 2 * (size_t)j->channels * sizeof(double));
     for (int i = 0; i < j->op->n_sources; i++) {
         const int c = j->op->c[i], tiles = j->op->tiles[i];
-        const float *src = (const float *)j->slots[j->op->sums[i]] + image * tiles * 2 * c;
-        for (int64_t t = slice * SLICE; t < sige_min((int)(slice + 1) * SLICE, tiles); t++)
+        const int64_t first = image * tiles;
+        const float *sums = j->slots[j->op->sums[i]], *before = j->grid ? j->slots[j->op->before[i]] : NULL;
+        for (int64_t t = slice * SLICE; t < sige_min((int)(slice + 1) * SLICE, tiles); t++) {
+            const int64_t at = j->grid ? j->grid[first + t] : first + t;
+            if (at < 0)
+                continue;
+            const float *src = sums + at * 2 * c, *old = before ? before + at * 2 * c : NULL;
             for (int k = 0; k < c; k++) {
-                sum[k] += (double)src[t * 2 * c + k];
-                squares[k] += (double)src[t * 2 * c + c + k];
+                sum[k] += (double)src[k] - (old ? (double)old[k] : 0);
+                squares[k] += (double)src[c + k] - (old ? (double)old[c + k] : 0);
             }
+        }
         sum += c, squares += c;
     }
 }
@@ -82,8 +94,12 @@ static void finish_group(const norm_job *j, int64_t image, int group, int width)
         for (int k = 0; k < width; k++)
             sum += s[k], squares += s[j->channels + k];
     }
-    const double count = (double)j->op->pixels * width, mean = sum / count;
-    const double variance = fmax(squares / count - mean * mean, 0.0);
+    const double count = (double)j->op->pixels * width;
+    const double *from = sige_slot_of_doubles(j->slots, j->op->recorded);
+    from = from ? from + 2 * image * j->op->groups + group : NULL;
+    const double before = from ? from[0] : 0, change = sum / count, mean = before + change;
+    const double moved = squares / count - change * (before + mean); /* of E[x^2] - E[x]^2 */
+    const double variance = fmax((from ? from[j->op->groups] : 0) + moved, 0.0);
     const double inverse = 1.0 / sqrt(variance + (double)j->op->eps);
     double *moments = sige_slot_of_doubles(j->slots, j->op->moments);
     if (moments) {
@@ -111,6 +127,7 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     (void)planned;
     const sige_norm *op = &of->u.norm;
     norm_job j = {.op = op, .slots = slots, .sums = sige_pool_shared(pool)};
+    j.grid = op->recorded == SIGE_NONE ? NULL : slots[op->grid];
     j.channels = channels_of(op);
     j.slices = slices_of(op);
     sige_pool_for(pool, (int64_t)op->n * j.slices, add_slice, &j);

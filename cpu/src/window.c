@@ -13,8 +13,9 @@ sige_view sige_view_of(const sige_tensor *t, void *const *slots) {
         v.base = sige_slot(slots, t->base);
     }
     v.blocks = sige_slot(slots, t->blocks);
-    if (t->grid != SIGE_NONE) {
+    if (t->grid != SIGE_NONE)
         v.grid = slots[t->grid];
+    if (v.grid || v.stored) {
         v.tiles_y = (int32_t)sige_ceil_div(t->h, t->tile);
         v.tiles_x = (int32_t)sige_ceil_div(t->w, t->tile);
     }
@@ -52,10 +53,10 @@ typedef struct run {
 /* Finds pixel (y, x), and at most `most` - 1 to its right. */
 static run locate(const sige_view *v, int image, int y, int x, int most) {
     run r = {.pixels = sige_min(most, v->w - x), .base = true};
-    if (v->grid) {
+    if (v->grid || v->stored) {
         const int tile_y = y / v->tile, tile_x = x / v->tile, in_y = y - tile_y * v->tile, in_x = x - tile_x * v->tile;
         const int64_t number = ((int64_t)image * v->tiles_y + tile_y) * v->tiles_x + tile_x;
-        const int32_t block = v->grid[number];
+        const int32_t block = v->grid ? v->grid[number] : -1;
         const int64_t in_tile = (int64_t)in_y * v->tile + in_x;
         r.pixels = sige_min(r.pixels, v->tile - in_x);
         if (block >= 0) {

@@ -45,6 +45,8 @@ sige_tensor random_tensor(slots *s, int n, int h, int w, int c, int tile) {
         t.base = SIGE_NONE;
     else if (pick(0, 1))
         t.stored = 1, t.base = random_stored(s, tiles, tile, c);
+    if (t.stored && pick(0, 4) == 0)
+        t.blocks = t.grid = SIGE_NONE;
     return t;
 }
 

@@ -14,6 +14,7 @@ static void random_norm(void) {
     sige_op op = {.kind = SIGE_NORM};
     sige_norm *m = &op.u.norm;
     *m = (sige_norm){.n = pick(1, 3), .groups = pick(1, 8), .n_sources = pick(1, 3), .pixels = 500, .eps = 1e-6f};
+    m->recorded = SIGE_NONE;
     int total = 0;
     for (int i = 0; i < m->n_sources; i++) {
         m->c[i] = m->groups * pick(1, 5), m->tiles[i] = pick(1, 200);
@@ -64,6 +65,56 @@ static void random_norm(void) {
               (double)at(&s, m->shift)[i], of_shift);
     }
     free(sums), free(scale), free(shift);
+    release(&s);
+}
+
+/* Recorded statistics that follow some tiles are those of all tiles with these in their place. */
+static void random_following(void) {
+    slots s = {.n = 0};
+    sige_op whole = {.kind = SIGE_NORM};
+    sige_norm *m = &whole.u.norm;
+    *m = (sige_norm){.n = pick(1, 3), .groups = pick(1, 4), .n_sources = pick(1, 3), .pixels = 500, .eps = 1e-6f};
+    m->recorded = m->weight = m->bias = m->mod = SIGE_NONE;
+    const int tiles = pick(1, 150), all = m->n * tiles;
+    sige_op following = whole;
+    sige_norm *f = &following.u.norm;
+    int total = 0, listed = 0;
+    f->grid = integers(&s, all);
+    int32_t *grid = s.data[f->grid];
+    for (int t = 0; t < all; t++)
+        grid[t] = pick(0, 2) ? -1 : listed++;
+    for (int i = 0; i < m->n_sources; i++) {
+        const int c = m->c[i] = f->c[i] = m->groups * pick(1, 5);
+        m->tiles[i] = f->tiles[i] = tiles;
+        m->sums[i] = floats(&s, (int64_t)all * 2 * c);
+        f->sums[i] = zeros(&s, (int64_t)(listed + 1) * 2 * c), f->before[i] = zeros(&s, (int64_t)(listed + 1) * 2 * c);
+        for (int t = 0; t < all; t++)
+            for (int k = 0; k < c; k++)
+                at(&s, m->sums[i])[(t * 2 + 1) * c + k] = 2 + noise();
+        total += c;
+    }
+    m->scale = zeros(&s, m->n * total), m->shift = zeros(&s, m->n * total);
+    m->moments = zeros(&s, m->n * 4 * m->groups), m->gain = SIGE_NONE;
+    run_everywhere(&whole, &s, (int[]){m->moments}, 1);
+    for (int i = 0; i < m->n_sources; i++)
+        for (int t = 0; t < all; t++)
+            for (int k = 0; grid[t] >= 0 && k < 2 * m->c[i]; k++) {
+                float *now = at(&s, m->sums[i]) + t * 2 * m->c[i] + k;
+                at(&s, f->before[i])[grid[t] * 2 * m->c[i] + k] = *now;
+                *now = at(&s, f->sums[i])[grid[t] * 2 * m->c[i] + k] = *now + 0.5f * noise();
+            }
+    f->scale = zeros(&s, m->n * total), f->shift = zeros(&s, m->n * total);
+    f->moments = f->gain = SIGE_NONE;
+    f->recorded = zeros(&s, m->n * 4 * m->groups);
+    memcpy(s.data[f->recorded], s.data[m->moments], (size_t)m->n * 2 * (size_t)m->groups * sizeof(double));
+    run_everywhere(&whole, &s, (int[]){m->scale, m->shift}, 2);
+    run_everywhere(&following, &s, (int[]){f->scale, f->shift}, 2);
+    for (int i = 0; i < m->n * total; i++) {
+        const double scale = (double)at(&s, m->scale)[i], shift = (double)at(&s, m->shift)[i];
+        const double a = (double)at(&s, f->scale)[i] - scale, b = (double)at(&s, f->shift)[i] - shift;
+        CHECK(fabs(a) <= 1e-6 * fabs(scale) && fabs(b) <= 1e-6 * (1 + fabs(shift)), "%g of %g, %g of %g", a, scale, b,
+              shift);
+    }
     release(&s);
 }
 
@@ -148,7 +199,7 @@ static void random_paste(void) {
 
 void test_norm(void) {
     for (int i = 0; i < repeats(50); i++)
-        random_norm();
+        random_norm(), random_following();
 }
 
 void test_attention(void) {

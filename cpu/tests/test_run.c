@@ -87,7 +87,7 @@ static void malformed_convs(sige_pool *pool) {
     REFUSED(c->output[0].stride = -1);
     REFUSED(c->source[0].x.base = SIGE_NONE);
     REFUSED(c->source[0].x.grid = 4);
-    REFUSED(c->source[0].x.stored = 1);
+    REFUSED(c->source[0].x.stored = 1; c->source[0].x.tile = 0);
     REFUSED(c->source[0].x.grid = 4; c->source[0].x.blocks = 9);
     REFUSED(c->source[0].x.grid = 4; c->source[0].x.blocks = 0; c->source[0].x.tile = 0);
     REFUSED(c->source[0].x.c = -3);
@@ -132,7 +132,8 @@ static void malformed_convs(sige_pool *pool) {
 static void malformed_others(sige_pool *pool) {
     slots s = {.n = 0};
     sige_op whole = sound(&s, 0);
-    sige_norm norm = {.moments = SIGE_NONE,
+    sige_norm norm = {.recorded = SIGE_NONE,
+                      .moments = SIGE_NONE,
                       .gain = SIGE_NONE,
                       .n = 1,
                       .pixels = 4,
@@ -149,6 +150,10 @@ static void malformed_others(sige_pool *pool) {
     NORM(m->scale = 5);
     NORM(m->mod = 5);
     NORM(m->moments = 5);
+    NORM(m->recorded = 5);
+    NORM(m->recorded = 0; m->grid = 5);
+    NORM(m->recorded = 0; m->before[0] = SIGE_NONE);
+    NORM(m->recorded = 0; m->n_sources = 2; m->c[1] = 4; m->tiles[1] = 2);
     NORM(m->gain = -2);
     NORM(m->weight = -2);
     NORM(m->sums[0] = SIGE_NONE);

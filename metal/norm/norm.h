@@ -31,9 +31,15 @@ template <int THREADS> struct Norm {
         : p(&p_), image(group_ / p_.groups), group(group_ % p_.groups), width(p_.channels / p_.groups),
           thread_index(thread_index_) {}
 
-    /// Returns this thread's part of the group's sum, or with `variance` of its sum of squared distances from `mean`.
-    METAL_FUNC float part(const device Plane &x, PlaneArrays<float> sums, int source_first, float mean,
-                          bool variance) const {
+    /// Returns the mean of the group, or its variance, of moments [n][2][groups].
+    METAL_FUNC float moment(const device float *moments, int which) const {
+        return moments[(2 * image + which) * p->groups + group];
+    }
+
+    /// Returns this thread's part of the group's sum, or with `variance` of its sum of squared distances from `mean`;
+    /// with `before`, the sums that the blocks of `sums` had, of the change of these.
+    METAL_FUNC float part(const device Plane &x, PlaneArrays<float> sums, const device float *before, int source_first,
+                          float mean, bool variance) const {
         const int channels = x.c / 2, tiles = x.h * x.w;
         const int first = metal::max(group * width - source_first, 0);
         const int count = metal::min((group + 1) * width - source_first, channels) - first;
@@ -44,8 +50,13 @@ template <int THREADS> struct Norm {
             const Place place = locate(x, sums.grid, image, tile / x.w, tile % x.w);
             if (place != NOWHERE) {
                 const device float *of_tile = at_place(sums, place, x.c) + first + i % count;
-                const float sum = of_tile[0];
-                total += variance ? of_tile[channels] - mean * (2.0f * sum - mean * pixels_of_tile) : sum;
+                float sum = of_tile[0], square = of_tile[channels], pixels = pixels_of_tile;
+                if (before) {
+                    const device float *old =
+                        at_place(PlaneArrays<float>{nullptr, before, sums.grid}, place, x.c) + first + i % count;
+                    sum -= old[0], square -= old[channels], pixels = 0.0f;
+                }
+                total += variance ? square - mean * (2.0f * sum - mean * pixels) : sum;
             }
         }
         return total;

@@ -1,12 +1,12 @@
 """`sige-mlx convert`: a published checkpoint in, a model folder out."""
 
-from json import loads
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sige_mlx.cli import options, terminal
+from sige_mlx.described import parsed
 from sige_mlx.errors import SigeError, printable
 
 STAGES = {"checksum": "reading the checkpoint", "write": "writing the model"}
@@ -16,8 +16,8 @@ def _setting(text: str) -> tuple[str, Any]:
     """`name=value`, the value as JSON has it, or a bare word."""
     name, equals, value = text.partition("=")
     try:
-        return name, loads(value)
-    except (ValueError, RecursionError):
+        return name, parsed(value)
+    except ValueError:
         if value.isidentifier():
             return name, value
         wrong = "has no value" if not equals else f"has the value {value!r}"
@@ -88,6 +88,10 @@ def convert(
     A label-to-image network of other pictures than Cityscapes':
 
         sige-mlx convert latest_net_G.pth --image-size 256 --set aspect_ratio=1.0 --set num_upsampling_layers=normal
+
+    Weights by which pictures are measured (LPIPS, ST-LPIPS, FID, mIoU), from the files of their authors:
+
+        sige-mlx convert alexnet-owt-7be5be79.pth
     """
     from sige_mlx import zoo
     from sige_mlx.converters import convert as run
@@ -105,12 +109,16 @@ def convert(
             progress=tell,
         )
     if json:
-        described: dict[str, Any] = {"folder": str(made.folder), "family": made.family, "parameters": made.parameters}
+        kind = {"measure": made.measure} if made.measure else {"family": made.family}
+        described: dict[str, Any] = {"folder": str(made.folder), **kind, "parameters": made.parameters}
         described |= {"bytes": made.nbytes, "sha256": made.sha256, "md5": made.md5, "notes": list(made.notes)}
         terminal.print_json(described)
         return
     for note in made.notes:
         terminal.say(f"Note: {printable(note, 600)}")
+    if made.measure:
+        terminal.say(f"{made.folder} is written: weights of {made.measure}")
+        return
     size = f"{made.parameters / 1e6:.1f} million parameters, {made.nbytes / 1e6:.0f} MB"
     terminal.say(f"{made.folder} is written: {made.family}, {size}, from a file with SHA-256 {made.sha256[:16]}…")
     terminal.say(f"Use it with --model {zoo.spelled(made.folder)}")

@@ -236,7 +236,7 @@ class Session(ABC, Generic[Given]):
         with self._recording.first():
             steps = self._recording.steps
             back = self._recording.moved(
-                self.engine.prepare(to.region),
+                to.region,
                 lambda step: self._inputs(to.given, step),
                 to.changes,
                 (lambda done: progress(what, done, len(steps))) if progress else lambda done: None,

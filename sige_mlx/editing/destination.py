@@ -4,6 +4,7 @@ at all."""
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import unicodedata
@@ -109,12 +110,14 @@ def save_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
     kept = {name: image.info[name] for name in image_format.keeps if image.info.get(name)}
 
     def write(file: IO[bytes]) -> None:
-        held = image
+        held, written = image, io.BytesIO()
         if held.mode in ("RGB", "RGBA") and "icc_profile" in held.info and "icc_profile" not in kept:
             held = in_srgb(held)
         if held.mode == "RGBA" and not image_format.alpha:
             held = on_white(held)
-        held.save(file, format=image_format.name, **image_format.options, **kept)
+        # In memory first: on a full disk Pillow takes the half that was still written for the whole.
+        held.save(written, format=image_format.name, **image_format.options, **kept)
+        file.write(written.getbuffer())
 
     write_whole(path, write)
 

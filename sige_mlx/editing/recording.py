@@ -13,6 +13,7 @@ from typing import Any
 import mlx.core as mx
 
 from sige_mlx.engine import Change, Codec, Engine, Kept, PreparedEdit
+from sige_mlx.masks.difference import Mask
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, steps done, steps in all); what is "record", "edit", "dense", "commit" or "refresh"."""
@@ -114,15 +115,16 @@ class Recording:
 
     def moved(
         self,
-        prepared: PreparedEdit,
+        region: Mask,
         inputs: Inputs,
         before: dict[float, Change],
         tell: Callable[[int], None] = lambda done: None,
     ) -> dict[float, Change]:
-        """Carries what is recorded over to another original, which differs in the tiles of `prepared`: by swapping back
+        """Carries what is recorded over to another original, which differs in a region (H, W): by swapping back
         the changes that are there and fit, else by an edit's work. Returns the changes that lead back. All steps are
         carried over, or none."""
         back: dict[float, Change] = {}
+        prepared: PreparedEdit | None = None
         try:
             for step in self.steps:
                 tell(len(back))
@@ -132,6 +134,7 @@ class Recording:
                 if change and change.after is self._engine.recordings.of(key).state:
                     back[step] = self._engine.swap(key, change)
                 else:
+                    prepared = prepared or self._engine.prepare(region)
                     _, back[step] = self._engine.commit(prepared, key, **inputs(step))
         except BaseException:
             for step, change in back.items():

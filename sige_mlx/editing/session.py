@@ -31,6 +31,9 @@ from sige_mlx.pictures import ImageLike
 TIMESTEPS = 1000
 """Of which each has noise of its own."""
 
+Draw = Callable[[mx.array], mx.array]
+"""Standard normal noise like the picture, (1, H, W, 3), by a key."""
+
 
 class EditSession(Session[Source]):
     """A picture open for editing.
@@ -43,8 +46,13 @@ class EditSession(Session[Source]):
     (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of Progressive
     Distillation; what is None is as the family has it (see `samplers.denoising`). `eps` and `dilation` make the mask of
     an edit that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation`
-    pixels; both default to the engine's policy. `history` is how many bytes undoing may keep. Raises `SigeError` for
-    arguments out of range.
+    pixels; both default to the engine's policy. `history` is how many bytes undoing may keep.
+
+    With `fill` the region of an edit is invented, whatever was painted there: it begins from noise alone, so the
+    strength is 1. As in any edit the rest is the original, noised anew for every step (Song et al. 2021, "Score-Based
+    Generative Modeling through SDEs", appendix I.2; Lugmayr et al. 2022, "RePaint", equation 8, without resampling).
+
+    Raises `SigeError` for arguments out of range.
     """
 
     def __init__(
@@ -59,13 +67,17 @@ class EditSession(Session[Source]):
         eps: float | None = None,
         dilation: int | None = None,
         history: int | None = None,
+        fill: bool = False,
     ):
         family = families.of(engine.config)
         if family.denoising is None:
             able = ", ".join(name for name, known in families.FAMILIES.items() if known.denoising)
             raise SigeError(f"this network denoises no pictures: strokes need one of the families {able}")
         channels = engine.config.in_ch, engine.config.out_ch
-        self.denoising = family.denoising.of(channels, sampler, steps, strength)
+        self.denoising = family.denoising.of(channels, sampler, steps, 1.0 if fill and strength is None else strength)
+        if fill and self.denoising.strength != 1:
+            raise SigeError(f"the strength is {strength}: a fill begins from noise alone, which is strength 1")
+        self.fill = bool(fill)
         self.seed = arguments.seed(seed)
         key = mx.random.key(self.seed)
         self.reader = PictureReader(engine.policy, engine.image_size, eps, dilation)
@@ -73,7 +85,8 @@ class EditSession(Session[Source]):
         # Noise is a function of the seed and, where a sampler draws more, of the timestep: a preview in few steps and
         # the picture in many begin from the same.
         of_start, self._of_steps = mx.random.split(key)
-        self._noise = mx.random.normal((1, *engine.image_size, 3), key=of_start)
+        self._normal: Draw = lambda key: mx.random.normal((1, *engine.image_size, 3), key=key)
+        self._noise = self._normal(of_start)
         mx.eval(self._noise, self._of_steps)  # another thread may record, and MLX computes where it was asked to
 
     @property
@@ -160,7 +173,13 @@ class EditSession(Session[Source]):
     def _settings(self) -> dict[str, Any]:
         denoising, reader = self.denoising, self.reader
         told = {"steps": self.steps, "strength": float(denoising.strength), "sampler": denoising.sampler}
-        return {**told, "seed": int(self.seed), "eps": float(reader.eps), "dilation": int(reader.dilation)}
+        return {
+            **told,
+            "seed": int(self.seed),
+            "eps": float(reader.eps),
+            "dilation": int(reader.dilation),
+            "fill": self.fill,
+        }
 
     @classmethod
     def _of(cls, engine: Engine, given: Source, settings: dict[str, Any], history: int | None) -> EditSession:
@@ -172,7 +191,23 @@ class EditSession(Session[Source]):
 
     def _draw(self, timestep: int) -> mx.array:
         """The noise that a step at a timestep adds."""
-        return mx.random.normal(self._noise.shape, key=mx.random.split(self._of_steps, TIMESTEPS)[timestep])
+        return self._normal(mx.random.split(self._of_steps, TIMESTEPS)[timestep])
+
+    def part(self, engine: Engine, cut: Callable[[Any], Any]) -> EditSession:
+        """A session of a part of the original with the same settings: `cut` takes it of an array (H, W, C), of the
+        noise, too. The engine is for pictures of its size."""
+        made = EditSession(
+            engine,
+            cut(self.original),
+            steps=self.steps,
+            strength=self.denoising.strength,
+            seed=self.seed,
+            sampler=self.denoising.sampler,
+            fill=self.fill,
+        )
+        made._normal = lambda key: cut(self._normal(key)[0])[None]
+        made._noise = cut(self._noise[0])[None]
+        return made
 
     def _denoise(
         self,
@@ -182,7 +217,9 @@ class EditSession(Session[Source]):
         progress: Progress | None,
     ) -> Picture:
         x0, region = to_model(self.original), mx.array(painted.region)[None, ..., None]
-        x = self.denoising.noised(to_model(painted.source.pixels), self.denoising.levels[0], self._noise)
+        x = self._noise
+        if not self.fill:
+            x = self.denoising.noised(to_model(painted.source.pixels), self.denoising.levels[0], x)
         step = self.denoising.start(self._draw)
         for i, level in enumerate(self.denoising.levels):
             if progress:

@@ -79,6 +79,7 @@ def touched(lowered: Lowered, tiling: Tiling) -> Touched:
     output = "value", lowered.graph.output
     arrays += [] if output in tiles else [output]
     arrays += [(what, norm.value) for norm in lowered.renewed for what in ("moments", "scale", "shift")]
+    arrays += lowered.measured
     return Touched(tiles, tuple(arrays))
 
 

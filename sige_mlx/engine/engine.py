@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import mlx.core as mx
@@ -13,11 +13,13 @@ import numpy.typing as npt
 
 from sige_mlx.arguments import whole
 from sige_mlx.engine.changes import Change, Replaced
+from sige_mlx.engine.estimates import half, shrunk
 from sige_mlx.engine.recordings import Codec, Holder, Record, RecordedStep, Recordings
+from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy
+from sige_mlx.graph.policy import EditPolicy, Statistics
 from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.module import parameters
@@ -28,7 +30,9 @@ DEVICES = ("cpu", "gpu", "reference")
 
 class Executor(Holder, Protocol):
     """One way to run a network. Inputs are those of its graph by name, and embeddings by themselves; `bind` makes the
-    tiles of an edit ready, `edit` takes what it gives, as `commit` takes what `bind_commit` gives."""
+    tiles of an edit ready, `edit` takes what it gives, as `commit` takes what `bind_commit` gives. In both, arrays that
+    are given take the place of recorded ones: `given` makes them of what another executor's `measure` gives, which is
+    the moments of all norms."""
 
     def run(self, inputs: Mapping[Any, mx.array]) -> mx.array: ...
 
@@ -36,17 +40,25 @@ class Executor(Holder, Protocol):
         self, inputs: Mapping[Any, mx.array], codec: Codec, only: Tiling | None = None
     ) -> tuple[mx.array, Record]: ...
 
-    def bind(self, tiling: Tiling) -> Any: ...
+    def measure(self, inputs: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]: ...
 
-    def edit(self, bound: Any, record: Any, inputs: Mapping[Any, mx.array]) -> mx.array: ...
+    def given(self, record: Any, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, Any]: ...
+
+    def bind(self, tiling: Tiling, statistics: Statistics) -> Any: ...
+
+    def edit(
+        self, bound: Any, record: Any, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any] = ...
+    ) -> mx.array: ...
 
     def output(self, record: Any) -> mx.array: ...
 
     def give_output(self, record: Any, output: mx.array) -> None: ...
 
-    def bind_commit(self, tiling: Tiling) -> Any: ...
+    def bind_commit(self, tiling: Tiling, statistics: Statistics) -> Any: ...
 
-    def commit(self, bound: Any, record: Any, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Replaced]: ...
+    def commit(
+        self, bound: Any, record: Any, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any] = ...
+    ) -> tuple[mx.array, Replaced]: ...
 
     def swap(self, record: Any, replaced: Replaced) -> Replaced: ...
 
@@ -77,12 +89,14 @@ class PreparedEdit:
     """Whether it is the dense pass, for tiles would take no less time."""
     bound: Any
     """What the executor made of the tiles; None for an edit that is empty or dense."""
+    statistics: Statistics
+    """Those that its norms take."""
     executor: Executor = field(repr=False)
 
     @cached_property
     def committing(self) -> Any:
         """What it makes of them for commits, once somebody commits."""
-        return self.executor.bind_commit(self.tiling)
+        return self.executor.bind_commit(self.tiling, self.statistics)
 
 
 class Engine:
@@ -91,7 +105,8 @@ class Engine:
     `model` is an MLX module with `inputs(batch)`, the names and shapes of its arguments. `device` is "cpu", the native
     engine, "gpu", Metal, or "reference", plain MLX. `policy` says what edits recompute; `load` gives parameters by
     name, when they should not be taken from the model. `precision` is what the GPU stores values and weights as,
-    "float16" by default; the other devices compute in "float32". Inputs and outputs are float32 arrays, NHWC.
+    "float16" by default; the other devices compute in "float32". Inputs and outputs are float32 arrays, NHWC. Images
+    have the network's own size, or another `size` (H, W), whose sides are multiples of `lowered.granularity`.
 
     Threads may share an engine: passes run one at a time, and who edits or commits a step waits for whoever does so
     with the same one. MLX computes lazily where it was asked to: arrays that one thread makes and another uses have to
@@ -109,6 +124,7 @@ class Engine:
         threads: int = 0,
         load: Loader | None = None,
         precision: str | None = None,
+        size: tuple[int, int] | None = None,
     ):
         if device not in DEVICES:
             raise SigeError(f"device {device!r} is none: choose {', '.join(DEVICES[:-1])} or {DEVICES[-1]}")
@@ -122,11 +138,18 @@ class Engine:
             whole(value, option, least)
         self.device = device
         self.config: Any = getattr(model, "config", None)
-        self.lowered = Lowered.of(model, policy or EditPolicy(), batch, tile)
+        self.lowered = Lowered.of(model, policy or EditPolicy(), batch, tile, size)
         self.executor = _executor(self.lowered, model, device, load, threads, precision)
         self._parameters = parameters(model), load
         self._precision = precision
         self.recordings = Recordings(self.executor)
+        made = partial(Engine, model, device, self.policy, batch=batch, tile=tile, threads=threads)
+        self._of_size = partial(made, load=load, precision=precision)
+
+    def resized(self, size: tuple[int, int]) -> "Engine":
+        """The same network on the same device for images of another size (H, W); it packs the weights again. Raises
+        `SigeError` for a size that the network's operations do not fit."""
+        return self._of_size(size=size)
 
     @property
     def policy(self) -> EditPolicy:
@@ -160,7 +183,7 @@ class Engine:
     def _record(self, step: Hashable, only: Tiling | None, inputs: Mapping[str, Any]) -> mx.array:
         given = self._checked(inputs)
         self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
-        output, record = self.executor.record(self._with_embeddings(given), self.recordings.codec, only)
+        output, record = self._recorded_on(self._with_embeddings(given), only)
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
         self.recordings.keep(step, RecordedStep(record, conditions, only))
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
@@ -169,11 +192,13 @@ class Engine:
         """Makes the edit of `mask`, bool (H, W) or (B, H, W), already dilated, ready to run. Raises `SigeError` for a
         mask that is not the image's size."""
         tiling = self.lowered.tiling(np.asarray(mask, np.bool_))
-        macs = self.lowered.macs(tiling)
-        if macs >= self.policy.dense_from * self.macs > 0:
-            return PreparedEdit(self.lowered, tiling, self.macs, True, None, self.executor)
-        bound = None if tiling.empty else self.executor.bind(tiling)
-        return PreparedEdit(self.lowered, tiling, macs, False, bound, self.executor)
+        statistics, macs = self.policy.statistics_of(tiling.edited), self.lowered.macs(tiling)
+        if statistics == "estimated" and not tiling.empty:
+            macs += self._half.macs
+        if not tiling.empty and macs >= self.policy.dense_from * self.macs:
+            return PreparedEdit(self.lowered, tiling, self.macs, True, None, statistics, self.executor)
+        bound = None if tiling.empty else self.executor.bind(tiling, statistics)
+        return PreparedEdit(self.lowered, tiling, macs, False, bound, statistics, self.executor)
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The output on edited images, from what was recorded under `step`, which stays as it is. On a GPU the array is
@@ -186,7 +211,8 @@ class Engine:
                 return self.executor.output(recorded.record)
             if not prepared.dense:
                 self._expect(step, prepared.bound)
-                return self.executor.edit(prepared.bound, recorded.record, values)
+                given = self._given(prepared, recorded.record, values)
+                return self.executor.edit(prepared.bound, recorded.record, values, given)
             return self._within(prepared, self.executor.run(values), recorded)
 
     def commit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> tuple[mx.array, Change]:
@@ -204,13 +230,14 @@ class Engine:
             if prepared.tiling.empty:
                 output, replaced = self.executor.output(recorded.record), Replaced({}, {})
             elif prepared.dense:
-                output, record = self.executor.record(values, self.recordings.codec)
+                output, record = self._recorded_on(values)
                 output = self._within(prepared, output, recorded)
                 self.executor.give_output(record, output)
                 replaced = self.recordings.exchange(recorded, record)
             else:
                 self._expect(step, prepared.committing)
-                output, replaced = self.executor.commit(prepared.committing, recorded.record, values)
+                given = self._given(prepared, recorded.record, values, commit=True)
+                output, replaced = self.executor.commit(prepared.committing, recorded.record, values, given)
             return output, recorded.changed(replaced)
 
     def swap(self, step: Hashable, change: Change) -> Change:
@@ -235,6 +262,35 @@ class Engine:
         for recorded in self.recordings.after(step):
             self.executor.expect(bound, recorded.record)
             return
+
+    @cached_property
+    def _half(self) -> "Engine":
+        """This network for images of half the size."""
+        return self.resized(half(self.lowered))
+
+    def _measured(self, values: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]:
+        """The moments of all norms over the images at half the size."""
+        whole, size = self.image_size, self._half.image_size
+        small = {name: shrunk(x, size) if x.shape[1:3] == whole else x for name, x in values.items()}
+        return self._half.executor.measure(small)
+
+    def _recorded_on(self, values: Mapping[Any, mx.array], only: Tiling | None = None) -> tuple[mx.array, Record]:
+        """The dense output and the record, with what estimates begin from if edits make any."""
+        output, record = self.executor.record(values, self.recordings.codec, only)
+        if "estimated" in self.policy.all_statistics:
+            given = self.executor.given(record, self._measured(values), False)
+            self.executor.swap(record, Replaced(given, {}))
+        return output, record
+
+    def _given(
+        self, prepared: PreparedEdit, record: Record, values: Mapping[Any, mx.array], commit: bool = False
+    ) -> Mapping[Any, Any]:
+        """What takes the place of recorded arrays: estimated statistics, if the edit takes them. Of a commit at least
+        what later estimates begin from."""
+        estimated = prepared.statistics == "estimated"
+        if estimated or (commit and "estimated" in self.policy.all_statistics):
+            return self.executor.given(record, self._measured(values), estimated)
+        return {}
 
     def _within(self, prepared: PreparedEdit, output: mx.array, recorded: RecordedStep) -> mx.array:
         """The output of a dense pass where an edit is wanted, and the recorded one elsewhere."""

@@ -6,6 +6,7 @@ so it runs what nothing else can run.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,17 +14,22 @@ from typing import Any, ClassVar
 import mlx.core as mx
 import numpy as np
 
+from sige_mlx.engine import statistics
 from sige_mlx.engine.changes import Replaced
 from sige_mlx.engine.recordings import Codec, Record
+from sige_mlx.engine.statistics import Doubles
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.fusion.views import is_view
-from sige_mlx.graph.ir import Input
+from sige_mlx.graph.ir import Input, Node
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import Statistics
 from sige_mlx.graph.regions import Region
 from sige_mlx.graph.tiling import Tiling
-from sige_mlx.nn.ops import Norm
+from sige_mlx.nn.ops import Norm, SampleNorm
 
 Arrays = Mapping[str, mx.array]
+
+NOTHING: Mapping[Any, Any] = {}
 
 
 class ReferenceExecutor:
@@ -68,10 +74,29 @@ class ReferenceExecutor:
     def record(
         self, inputs: Mapping[Any, mx.array], codec: Codec = "float32", only: Tiling | None = None
     ) -> tuple[mx.array, Record]:
-        """The dense output, and every node's value on the original, by its index."""
+        """The dense output, and every node's value on the original, by its index; and the moments that estimates move,
+        if edits make any."""
         values = self.graph.run(inputs, self.params)
         mx.eval(values)
-        return values[self.graph.output], Record(dict(enumerate(values)))
+        record = Record(dict(enumerate(values)))
+        for key in self._estimating:
+            record.arrays[key] = self._moments(key[1], values)
+        return values[self.graph.output], record
+
+    @cached_property
+    def _norms(self) -> dict[int, SampleNorm]:
+        """The norms that take statistics, by their nodes."""
+        return {node.index: node.op for node in self.graph.nodes if isinstance(node.op, SampleNorm)}
+
+    def _moments(self, norm: int, values: Any) -> Doubles:
+        """The moments of what a norm is given, among all nodes' values."""
+        return np.asarray(self._norms[norm].moments(values[self.graph.nodes[norm].inputs[0]]), np.float64)
+
+    @property
+    def _estimating(self) -> list[tuple[str, int]]:
+        """Estimates are made of these: the moments of every norm, and those at half the size."""
+        estimates = "estimated" in self.lowered.policy.all_statistics
+        return [(what, i) for i in self._norms for what in ("moments", "small")] if estimates else []
 
     def holds(self, nbytes: int) -> None:
         """Recordings are where MLX puts them."""
@@ -83,21 +108,40 @@ class ReferenceExecutor:
 
     def store(self, record: Record) -> tuple[Codec, list[Any]]:
         """How planes of a record are kept, and its arrays, for a file."""
-        return "float32", [np.asarray(record.arrays[node.index]) for node in self.graph.nodes]
+        values = [np.asarray(record.arrays[node.index]) for node in self.graph.nodes]
+        return "float32", values + [record.arrays[key] for key in self._estimating]
 
     def restored(self, codec: Codec, arrays: Sequence[Any]) -> Record:
         """A record of what `store` gave. Raises `SigeError` for other arrays."""
-        if [a.shape for a in arrays] != [tuple(node.shape) for node in self.graph.nodes]:
+        shapes = [tuple(node.shape) for node in self.graph.nodes]
+        for _, norm in self._estimating:
+            n, _, _, c = self.graph.nodes[norm].shape
+            shapes.append((n, 2, self._norms[norm].groups_of(c)))
+        if [a.shape for a in arrays] != shapes:
             raise SigeError("these arrays are no recording of this network")
-        return Record({node.index: mx.array(array) for node, array in zip(self.graph.nodes, arrays, strict=True)})
+        count = len(self.graph.nodes)
+        values = {node.index: mx.array(array) for node, array in zip(self.graph.nodes, arrays[:count], strict=True)}
+        return Record({**values, **dict(zip(self._estimating, map(np.array, arrays[count:]), strict=True))})
 
-    def bind_commit(self, tiling: Tiling) -> Tiling:
-        """Nothing to bind."""
-        return tiling
+    def measure(self, inputs: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]:
+        """The moments of all norms, by their nodes."""
+        values = self.graph.run(inputs, self.params)
+        return {norm: self._moments(norm, values) for norm in self._norms}
 
-    def bind(self, tiling: Tiling) -> Tiling:
+    def given(self, record: Record, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, Any]:
+        """What takes the place of recorded moments once these were measured at half the size: they themselves, and
+        where statistics are estimated the moments that they give."""
+        given: dict[Any, Any] = {("small", i): moments for i, moments in measured.items()}
+        for i, small in measured.items() if estimated else ():
+            before = record.arrays["moments", i], record.arrays["small", i]
+            given["moments", i] = statistics.estimated(*before, small, self._norms[i].eps)
+        return given
+
+    def bind(self, tiling: Tiling, statistics: Statistics) -> "Described":
         """Nothing to bind: an edit is run as it is described."""
-        return tiling
+        return Described(tiling, self.lowered.regions_of(statistics).fresh)
+
+    bind_commit = bind
 
     def output(self, record: Record) -> mx.array:
         """The recorded output."""
@@ -107,16 +151,26 @@ class ReferenceExecutor:
         """Gives a record another output."""
         record.arrays[self.graph.output] = output
 
-    def edit(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> mx.array:
+    def edit(
+        self, edit: "Described", record: Record, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any] = NOTHING
+    ) -> mx.array:
         """The output for edited inputs."""
-        return self._edited(tiling, record, inputs)[self.graph.output]
+        return self._edited(edit, record, inputs, given)[self.graph.output]
 
-    def commit(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> tuple[mx.array, Replaced]:
+    def commit(
+        self, edit: "Described", record: Record, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any] = NOTHING
+    ) -> tuple[mx.array, Replaced]:
         """The output for edited inputs, and the values that their own have replaced in the record. Recorded statistics
-        are taken of recorded values, so they follow."""
-        values = self._edited(tiling, record, inputs)
+        are taken of recorded values, so they follow; moments that are in the record move as those do."""
+        values = self._edited(edit, record, inputs, given)
         mx.eval(values)
-        return values[self.graph.output], self.swap(record, Replaced(dict(enumerate(values)), {}))
+        renewed: dict[Any, Any] = {}
+        for what, i in self._estimating:
+            if what == "moments":
+                difference = self._moments(i, values) - self._moments(i, record.arrays)
+                renewed[what, i] = record.arrays[what, i] + difference
+        replaced = Replaced({**dict(enumerate(values)), **renewed, **given}, {})
+        return values[self.graph.output], self.swap(record, replaced)
 
     def swap(self, record: Record, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
@@ -124,13 +178,25 @@ class ReferenceExecutor:
         record.arrays.update(replaced.arrays)
         return Replaced(before, {})
 
-    def _edited(self, tiling: Tiling, record: Record, inputs: Mapping[Any, mx.array]) -> list[mx.array]:
+    def _affine(
+        self, node: Node, norm: Norm, record: Record, given: Mapping[Any, Any], params: Arrays
+    ) -> tuple[mx.array, mx.array]:
+        """A norm by moments that are given or in the record, else by those of the recorded value."""
+        moments = given.get(("moments", node.index), record.arrays.get(("moments", node.index)))
+        recorded = record.arrays[node.inputs[0]]
+        if moments is None or not isinstance(norm, SampleNorm):
+            return norm.affine(recorded, params)
+        return norm.affine_of(mx.array(moments, dtype=recorded.dtype), node.shape[-1], params)
+
+    def _edited(
+        self, edit: "Described", record: Record, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any]
+    ) -> list[mx.array]:
         """Every node's value for edited inputs: active tiles anew, all other pixels as recorded.
 
         Operations that only say how a value is read, such as norms and concatenations, follow from the pixels below
         them, so they are in no region of their own.
         """
-        fresh, fixed = self.lowered.regions.fresh, [not seen for seen in self.graph.sees_image()]
+        fixed = [not seen for seen in self.graph.sees_image()]
         values: list[mx.array] = []
         for node in self.graph.nodes:
             recorded = record.arrays[node.index]
@@ -141,14 +207,23 @@ class ReferenceExecutor:
                 values.append(recorded)
                 continue
             read = [values[i] for i in node.inputs]
-            given = {name: self.params[path] for name, path in node.params.items()}
-            if isinstance(node.op, Norm) and node.index not in fresh:
-                scale, shift = node.op.affine(record.arrays[node.inputs[0]], given)
+            params = {name: self.params[path] for name, path in node.params.items()}
+            if isinstance(node.op, Norm) and node.index not in edit.fresh:
+                scale, shift = self._affine(node, node.op, record, given, params)
                 value = read[0] * scale + shift
             else:
-                value = node.op(read, given)
+                value = node.op(read, params)
             if node.index in self._in_tiles:
-                active = mx.array(tiling.at((node.shape[1], node.shape[2])).pixels())
+                active = mx.array(edit.tiling.at((node.shape[1], node.shape[2])).pixels())
                 value = mx.where(active[..., None], value, recorded)
             values.append(value)
         return values
+
+
+@dataclass(frozen=True)
+class Described:
+    """An edit: its tiles, and the norms that take statistics of what they are given."""
+
+    tiling: Tiling
+    fresh: frozenset[int]
+

@@ -35,6 +35,14 @@ def moved(moments: Doubles, difference: Doubles, pixels: int) -> Doubles:
     return np.stack([mean + by_mean, np.maximum(variance + change, 0)], axis=1)
 
 
+def estimated(moments: Doubles, before: Doubles, after: Doubles, eps: float) -> Doubles:
+    """Returns moments after an edit that took the same moments of another pass from `before` to `after`: every mean
+    moves by the difference, every variance by the ratio. `eps` is the norm's, below which a variance tells nothing."""
+    mean, variance = moments.swapaxes(0, 1)
+    by_mean, ratio = after[:, 0] - before[:, 0], (after[:, 1] + eps) / (before[:, 1] + eps)
+    return np.stack([mean + by_mean, np.maximum((variance + eps) * ratio - eps, 0)], axis=1)
+
+
 def _by_group(sums: Doubles, pixels: int, groups: int) -> Doubles:
     """Returns the means over the pixels and the channels of a group, first (2), then (B, G)."""
     b, _, c = sums.shape

@@ -74,7 +74,7 @@ def edit_cost(lowered: Lowered, tiling: Tiling) -> Cost:
 def _cost(lowered: Lowered, tiling: Tiling | None) -> Cost:
     try:
         recorded = sum(b.nbytes for b in lowered.recorded.values())
-        program = lowered.dense if tiling is None else Program() if tiling.empty else lowered.edit
+        program = lowered.dense if tiling is None else Program() if tiling.empty else lowered.edit_of(tiling)
     except SigeError:
         return _unfused(lowered, tiling)
     counts, ops, weights = {} if tiling is None else tiling.counts, [], 0

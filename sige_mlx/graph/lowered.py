@@ -13,8 +13,8 @@ from sige_mlx.errors import SigeError
 from sige_mlx.graph.fusion import Embedding, FusedEmbedding, FusedNorm, Groups, fuse, joined
 from sige_mlx.graph.ir import Graph, Node
 from sige_mlx.graph.lowering import lower
-from sige_mlx.graph.policy import EditPolicy
-from sige_mlx.graph.program import Buffer, Counts, Program
+from sige_mlx.graph.policy import EditPolicy, Statistics
+from sige_mlx.graph.program import Buffer, Counts, Kind, Program
 from sige_mlx.graph.regions import Region, Regions, regions, whole
 from sige_mlx.graph.tiling import Size, Tiling, tiling
 from sige_mlx.graph.trace import trace
@@ -29,9 +29,15 @@ class Lowered:
     tile: int = 4
 
     @classmethod
-    def of(cls, model: mlx.nn.Module, policy: EditPolicy, batch: int = 1, tile: int = 4) -> "Lowered":
-        """Traces a model."""
-        return cls(trace(model, model.inputs(batch)), policy, tile)
+    def of(
+        cls, model: mlx.nn.Module, policy: EditPolicy, batch: int = 1, tile: int = 4, size: Size | None = None
+    ) -> "Lowered":
+        """Traces a model on images of its own size, or of another `size` (H, W). Raises `SigeError` for a size that its
+        operations do not fit."""
+        shapes = model.inputs(batch)
+        if size is not None:
+            shapes = {name: (s[0], *size, s[3]) if len(s) == 4 else s for name, s in shapes.items()}
+        return cls(trace(model, shapes), policy, tile)
 
     @cached_property
     def groups(self) -> Groups:
@@ -44,8 +50,12 @@ class Lowered:
 
     @cached_property
     def regions(self) -> Regions:
-        """They say what edits recompute."""
-        return regions(self.graph, self._apart, self.policy)
+        """They say what edits recompute, with the statistics that edits take which are not large."""
+        return self.regions_of(self.policy.statistics)
+
+    def regions_of(self, statistics: Statistics) -> Regions:
+        """Returns what edits with these statistics recompute. Only whose norms are fresh depends on them."""
+        return regions(self.graph, self._apart, self.policy, statistics)
 
     @cached_property
     def _whole(self) -> Regions:
@@ -59,33 +69,65 @@ class Lowered:
     @cached_property
     def recording(self) -> Program:
         """It is a dense pass that keeps what any edit may read. Which arrays these are does not depend on the mask."""
-        plain = [key for key in (*self.edit.recorded, *self._renewing) if key not in self.stored]
+        plain = [key for key in (*self._read, *self._renewing) if key not in self.stored]
         return lower(self.graph, self.groups, self._whole, self.tile, plain, self.stored)
 
     @cached_property
-    def edit(self) -> Program:
-        """Every edit runs this program."""
-        return lower(self.graph, self.groups, self.regions, self.tile)
+    def measuring(self) -> Program:
+        """It is a dense pass that keeps the moments of all norms and nothing else."""
+        norms = (op.value for op in self.groups.ops if isinstance(op, FusedNorm))
+        return lower(self.graph, self.groups, self._whole, self.tile, [("moments", norm) for norm in norms])
 
     @cached_property
-    def commit(self) -> Program:
-        """It is an edit that carries the record over to its own inputs: it puts tiles in the place of the recorded
-        ones, and tells how that changes the sums that statistics of norms are made of."""
-        sums = [key for key in (*self.edit.recorded, *self._renewing) if key[0] == "sums"]
-        return lower(self.graph, self.groups, self.regions, self.tile, (), [*self.stored, *sums], self.changing)
+    def edits(self) -> Mapping[Statistics, Program]:
+        """Every edit runs one of these programs, that of the statistics that it takes."""
+        return self._by_statistics(lambda regions: lower(self.graph, self.groups, regions, self.tile))
+
+    @property
+    def edit(self) -> Program:
+        """Edits run this program that are not large."""
+        return self.edits[self.policy.statistics]
+
+    def edit_of(self, tiling: Tiling) -> Program:
+        """Returns the program that the edit of these tiles runs."""
+        return self.edits[self.policy.statistics_of(tiling.edited)]
+
+    @cached_property
+    def commits(self) -> Mapping[Statistics, Program]:
+        """These are edits that carry the record over to their own inputs: they put tiles in the place of the recorded
+        ones, and tell how that changes the sums that statistics of norms are made of."""
+        sums = [key for key in (*self._read, *self._renewing) if key[0] == "sums"]
+        kept = (), [*self.stored, *sums], self.changing
+        return self._by_statistics(lambda regions: lower(self.graph, self.groups, regions, self.tile, *kept))
+
+    def _by_statistics(self, program: Callable[[Regions], Program]) -> Mapping[Statistics, Program]:
+        """Returns a program for all statistics that edits take. Estimated ones are given to that of recorded ones."""
+        made: dict[Statistics, Program] = {}
+        for statistics in self.policy.all_statistics:
+            which: Statistics = "recorded" if statistics == "estimated" else statistics
+            if which not in made:
+                made[which] = program(self.regions_of(which))
+            made[statistics] = made[which]
+        return made
+
+    @cached_property
+    def _read(self) -> Mapping[Any, Buffer]:
+        """Edits read these of the record."""
+        return {key: buffer for edit in self.edits.values() for key, buffer in edit.recorded.items()}
 
     @cached_property
     def stored(self) -> Mapping[Any, Buffer]:
         """These planes are recorded in tiles, which a commit can replace: those of values that edits compute so."""
-        planes = ((key, buffer) for key, buffer in self.edit.recorded.items() if len(buffer.shape) == 4)
+        planes = ((key, buffer) for key, buffer in self._read.items() if len(buffer.shape) == 4)
         return {key: buffer for key, buffer in planes if self.regions.of.get(key[1]) is Region.TILES}
 
     @cached_property
     def renewed(self) -> tuple[FusedNorm, ...]:
         """A commit renews the statistics of these norms, which are recorded and depend on the image."""
-        sees, recorded = self.graph.sees_image(), self.edit.recorded
+        sees = self.graph.sees_image()
         norms = (op for op in self.groups.ops if isinstance(op, FusedNorm))
-        return tuple(op for op in norms if sees[op.norm] and ("scale", op.value) in recorded)
+        kept = (op for op in norms if any((what, op.value) in self._read for what in ("scale", "moments")))
+        return tuple(op for op in kept if sees[op.norm])
 
     @cached_property
     def changing(self) -> tuple[Any, ...]:
@@ -98,8 +140,16 @@ class Lowered:
     def _renewing(self) -> list[Any]:
         """These are recorded for commits alone: what statistics are made of, and the sums of tiles that are not
         recorded themselves."""
-        keys = [(what, norm.value) for norm in self.renewed for what in ("moments", "gain")]
+        keys = [(what, norm.value) for norm in self.renewed for what in ("scale", "shift", "moments", "gain")]
         return keys + [key for key in self.changing if key[0] == "sums"]
+
+    @cached_property
+    def measured(self) -> Mapping[Any, Buffer]:
+        """Estimates begin from these recorded arrays, if edits make any: moments at half the size."""
+        if "estimated" not in self.policy.all_statistics:
+            return {}
+        keys = {("small", norm.value): (self.batch, 2, norm.groups) for norm in self.renewed}
+        return {key: Buffer(Kind.RECORDED, key, shape) for key, shape in keys.items()}
 
     @property
     def planes(self) -> list[Size]:
@@ -115,7 +165,7 @@ class Lowered:
     @property
     def recorded(self) -> Mapping[Any, Buffer]:
         """Recording one step keeps these by key, besides the output."""
-        return self.recording.recorded
+        return {**self.recording.recorded, **self.measured}
 
     def tiling(self, mask: npt.NDArray[np.bool_]) -> Tiling:
         """Returns the tiles of an edit of `mask`, bool (H, W) or (B, H, W), already dilated. Raises `SigeError` for a
@@ -153,6 +203,14 @@ class Lowered:
         """The images that the network reads have this height and width."""
         _, h, w, _ = self._image
         return h, w
+
+    @cached_property
+    def granularity(self) -> int:
+        """Images of any size have the same planes, halved and doubled, when their sides are multiples of so many
+        pixels: one pixel of the smallest plane covers so many."""
+        planes = [shape for shape in (self.graph.nodes[v].shape for v in self.regions.of) if len(shape) == 4]
+        heights = [h for _, h, w, _ in planes if (h, w) != (1, 1)]
+        return 1 << (-(-self.image_size[0] // min(heights)) - 1).bit_length()
 
     @property
     def batch(self) -> int:

@@ -1,14 +1,15 @@
 """A policy says what an edit may leave as it was. Programs, recordings and reports are made by this one value."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from sige_mlx.arguments import real, whole
 from sige_mlx.errors import SigeError
 
 THRESHOLD = "the threshold of planes"
 
-Statistics = Literal["recorded", "fresh head"]
+Statistics = Literal["recorded", "fresh head", "followed", "estimated"]
+STATISTICS: tuple[Statistics, ...] = get_args(Statistics)
 Output = Literal["tiles", "everywhere"]
 
 
@@ -20,9 +21,17 @@ class EditPolicy:
     grows by `dilation` pixels, and at every resolution by `dilation_per_level` again.
 
     `tiles_from` is the side in pixels of the smallest planes that are computed in tiles; smaller ones are computed
-    whole. `statistics` says what statistics norms of planes in tiles take. With "recorded" they take those of the
-    original; with "fresh head" the last norm takes those of the edit, all others those of the original. `output` is
-    wanted in its active "tiles", with the recorded pixels around them, or "everywhere".
+    whole. `output` is wanted in its active "tiles", with the recorded pixels around them, or "everywhere".
+
+    `statistics` says what statistics norms of planes in tiles take:
+
+    - "recorded": those of the original;
+    - "fresh head": the last norm takes those of the edit, all others those of the original;
+    - "followed": those of the plane with its active tiles in the place of the recorded ones;
+    - "estimated": those of the original, moved by what dense passes at half the size show, of the original once and of
+      the edit. Every mean moves by the difference, and every variance by the ratio, that the small passes have.
+
+    Edits whose mask covers a share of the image of `large_from` or more take those that `large` names, if it names any.
 
     `dense_from` is a share of the dense pass's multiply-accumulates. An edit that takes as many or more is computed as
     the dense pass: tiles would take no less time, and are less exact.
@@ -35,13 +44,27 @@ class EditPolicy:
     dilation: int = 5
     dilation_per_level: int = 1
     dense_from: float = 0.9
+    large: Statistics | None = None
+    large_from: float = 0.05
 
     def __post_init__(self) -> None:
         whole(self.tiles_from, THRESHOLD, 1)
         real(self.eps, "eps", 0, 2)
         whole(self.dilation, "the dilation", 0)
         whole(self.dilation_per_level, "the dilation per level", 0)
-        if self.statistics not in ("recorded", "fresh head"):
-            raise SigeError(f"statistics are {self.statistics!r}: they are 'recorded' or 'fresh head'")
+        real(self.large_from, "the share from which an edit is large", 0, 1)
+        for statistics in (self.statistics, *([] if self.large is None else [self.large])):
+            if statistics not in STATISTICS:
+                *names, last = map(repr, STATISTICS)
+                raise SigeError(f"statistics are {statistics!r}: they are {', '.join(names)} or {last}")
         if self.output not in ("tiles", "everywhere"):
             raise SigeError(f"the output is {self.output!r}: it is 'tiles' or 'everywhere'")
+
+    def statistics_of(self, edited: float) -> Statistics:
+        """Returns the statistics of an edit whose mask covers a share of the image."""
+        return self.large if self.large is not None and edited >= self.large_from else self.statistics
+
+    @property
+    def all_statistics(self) -> tuple[Statistics, ...]:
+        """Edits take these, one or another."""
+        return tuple(dict.fromkeys([self.statistics, self.large or self.statistics]))

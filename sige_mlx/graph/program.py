@@ -77,7 +77,9 @@ class Buffer:
         """The name of NumPy's type of the values."""
         if self.kind in (Kind.ROWS, Kind.GRID):
             return "int32"
-        double = self.kind is Kind.CHANGE or (self.kind is Kind.RECORDED and self.key[0] in ("moments", "gain"))
+        double = self.kind is Kind.CHANGE or (
+            self.kind is Kind.RECORDED and self.key[0] in ("moments", "gain", "small")
+        )
         return "float64" if double else "float32"
 
     @property
@@ -234,6 +236,9 @@ class Norm:
     sums: tuple[Slot, ...]
     tiles: tuple[int, ...]
     c: tuple[int, ...]
+    recorded: Slot
+    before: tuple[Slot, ...]
+    grid: Slot
     weight: Slot
     bias: Slot
     mod: Slot

@@ -25,12 +25,12 @@ def tiles_read(program: Program, tiling: Tiling) -> dict[Any, Held]:
         for tensor, view in _views(op):
             if not tensor.stored:
                 continue
-            shape = tensor.n, -(-tensor.h // tensor.tile), -(-tensor.w // tensor.tile)
-            held = read.setdefault(program.buffers[tensor.base].key, np.zeros(shape, np.bool_))
-            view.mark(tensor, tiling, held)
-    for key, held in read.items():
-        _, h, w, _ = program.recorded[key].shape
-        held &= tiling.at((h, w)).grid < 0  # the others are in blocks
+            seen = np.zeros((tensor.n, -(-tensor.h // tensor.tile), -(-tensor.w // tensor.tile)), np.bool_)
+            view.mark(tensor, tiling, seen)
+            if tensor.blocks != NONE:
+                seen &= tiling.at((tensor.h, tensor.w)).grid < 0  # the others are in blocks
+            key = program.buffers[tensor.base].key
+            read[key] = read[key] | seen if key in read else seen
     return read
 
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 from sige_mlx.graph.fusion import FusedAttention, FusedConv, FusedNorm, Groups, Stored
 from sige_mlx.graph.ir import Graph
-from sige_mlx.graph.policy import EditPolicy
+from sige_mlx.graph.policy import EditPolicy, Statistics
 from sige_mlx.graph.tiling import Size, halvings
 from sige_mlx.nn import ops
 
@@ -38,15 +38,16 @@ def whole(graph: Graph, groups: Groups) -> Regions:
     return Regions(dict.fromkeys(stored, Region.DENSE), frozenset(fresh))
 
 
-def regions(graph: Graph, groups: Groups, policy: EditPolicy) -> Regions:
-    """Returns the regions of an edit by the rule of SIGE. An operation is computed in tiles where the longest side of
-    the planes that it reads or writes is at least `policy.tiles_from`, and densely below. Planes whose size is none of
-    the image's `halvings` are dense, too.
+def regions(graph: Graph, groups: Groups, policy: EditPolicy, statistics: Statistics) -> Regions:
+    """Returns the regions of an edit by the rule of SIGE, whose norms take these statistics.
+
+    An operation is computed in tiles where the longest side of the planes that it reads or writes is at least
+    `policy.tiles_from`, and densely below. Planes whose size is none of the image's `halvings` are dense, too.
 
     Wherever there are tiles, statistics are the recorded ones, for the pixels outside the tiles were normalised with
-    these. They are fresh in the dense part and, where the policy says so, in the head, which are the norms that the
-    last operation reads through. It reads nothing recorded, so fresh statistics are right for every pixel. If the
-    output is wanted everywhere, that operation computes all its pixels, since all of them move with the statistics.
+    these. They are fresh in the dense part and, where that is wanted, everywhere or in the head, which are the norms
+    that the last operation reads through. It reads nothing recorded, so fresh statistics are right for every pixel. If
+    the output is wanted everywhere, that operation computes all its pixels, since all of them move with the statistics.
     Where unedited pixels are those of the recorded output, tiles with fresh statistics show as patches.
     """
     edited = graph.sees_image()
@@ -58,7 +59,7 @@ def regions(graph: Graph, groups: Groups, policy: EditPolicy) -> Regions:
             of[op.value] = _region(op, graph, policy, of, known) if edited[op.value] else Region.FIXED
     written = groups.value(graph.output)
     head: set[int | None] = set()
-    if policy.statistics == "fresh head":
+    if statistics == "fresh head":
         head = {r.norm for op in groups.ops if op.value == written for r in op.reads}
     normed = {op.norm: op.value for op in groups.ops if isinstance(op, FusedNorm)}
     fresh = {
@@ -66,7 +67,11 @@ def regions(graph: Graph, groups: Groups, policy: EditPolicy) -> Regions:
         for node in graph.nodes
         if isinstance(node.op, ops.SampleNorm)
         and edited[node.index]
-        and (max(node.shape[1:3]) < policy.tiles_from or normed.get(node.index, node.index) in head)
+        and (
+            statistics == "followed"
+            or max(node.shape[1:3]) < policy.tiles_from
+            or normed.get(node.index, node.index) in head
+        )
     }
     return Regions(of, frozenset(fresh))
 

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import mlx.core as mx
 import numpy as np
-import numpy.typing as npt
 
 from sige_mlx.errors import SigeError
+from sige_mlx.metrics.given import Batch, Masks, Pictures, Values, array, batch, check_alike, mask_of, masked_mean
 
 
-def psnr(a: npt.ArrayLike, b: npt.ArrayLike, data_range: float, mask: npt.NDArray[np.bool_] | None = None) -> float:
-    """10 log10(data_range² / mean squared error) in dB, infinite for equal pictures [..., H, W, C].
+def psnr(a: Pictures, b: Pictures, data_range: float | None = None, mask: Masks | None = None) -> Values:
+    """10 log10(data_range² / mean squared error) in dB of each picture, infinite for equal ones.
 
-    `data_range` is white minus black (2 for [-1, 1], 255 for uint8). With a bool mask [H, W], only its pixels count.
+    Pictures are (H, W, C), which gives a float, or (B, H, W, C), which gives float64 (B,): uint8, or floats from 0 to
+    1. Others may be compared by their `data_range`, which is white minus black: 2 for floats in [-1, 1]. With a bool
+    `mask`, (H, W) or (B, H, W), the mean is over all channels of its pixels alone, as SIGE measures edited regions: it
+    is scikit-image's `peak_signal_noise_ratio` of those pixels. Raises `SigeError` for shapes or types that do not fit,
+    and for a mask with nothing in it.
     """
-    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if x.shape != y.shape:
-        raise SigeError(f"PSNR compares pictures of one size, not {x.shape} with {y.shape}")
-    error = (x - y) ** 2
-    if mask is not None:
-        if mask.shape != x.shape[-3:-1]:
-            raise SigeError(f"the mask is {mask.shape} and the pictures are {x.shape}: it must be their (H, W)")
-        error = error[..., mask, :]
-    if not error.size:
-        raise SigeError("PSNR of no pixels: the mask or the picture is empty")
-    mse = float(error.mean())
-    return float(10 * np.log10(data_range**2 / mse)) if mse else float("inf")
+    if data_range is None:
+        first, second, white = batch(a, "the first picture"), batch(b, "the second picture"), 1.0
+    else:
+        first, second, white = _of_any_range(a, "the first picture"), _of_any_range(b, "the second picture"), data_range
+        if not white > 0:
+            raise SigeError(f"data_range is {data_range}: white minus black, a number above 0, would be right")
+    check_alike("PSNR", first.shape, second.shape)
+    squares = ((first.pixels - second.pixels) ** 2).mean(-1)
+    mse = masked_mean(squares, mask_of(mask, first.planes, "PSNR"))
+    with np.errstate(divide="ignore"):
+        return first.values(10 * np.log10(white**2 / mse))
+
+
+def _of_any_range(given: Pictures, name: str) -> Batch:
+    pixels = array(given, name)
+    if pixels.dtype.kind not in "uif":
+        raise SigeError(f"{name} is of type {pixels.dtype}: integers or floats would be right")
+    single = pixels.ndim == 3
+    return Batch(mx.array(pixels.astype(np.float32)[None] if single else pixels.astype(np.float32)), single)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import mlx.core as mx
 
 from sige_mlx import samplers
+from sige_mlx.arguments import real
 from sige_mlx.errors import SigeError
 
 Step = Callable[[int, mx.array, mx.array], mx.array]
@@ -130,12 +131,18 @@ class DDPMDenoising(Denoising):
 class PDDenoising(Denoising):
     """Levels are log signal-to-noise ratios on the cosine schedule; `strength` is the time to start from, of 0 to 1.
 
-    The defaults are 5 of the 8 steps that the published networks were distilled to: steps / strength should stay 8.
+    The published networks were distilled to 8 steps, of which the default strength leaves 5: steps / strength should
+    stay 8.
     """
 
     STEPS: ClassVar[Mapping[str, int]] = {"pd": 5}
     STRENGTH = 0.625
     HEADS = 2
+
+    @classmethod
+    def usual_steps(cls, sampler: str, strength: float) -> int:
+        """As many as were distilled for the strength."""
+        return max(1, round(cls.STEPS[sampler] * real(strength, "the strength", 0, 1, above=True) / cls.STRENGTH))
 
     def _levels(self, steps: int) -> Sequence[float]:
         return samplers.log_snrs(steps, self.strength)

@@ -28,9 +28,12 @@ import numpy.typing as npt
 import pytest
 
 from sige_mlx.engine import Engine
+from sige_mlx.engine.estimates import shrunk
+from sige_mlx.engine.recordings import Record
 from sige_mlx.engine.reference import ReferenceExecutor
 from sige_mlx.graph.ir import Graph, Input
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import Statistics
 from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.ops import GroupNorm, InstanceNorm, Op
 from tests.engine.compare import EVERYWHERE, edited, image, nmse
@@ -58,11 +61,14 @@ class Exact:
         assert error <= times * self.noise, f"{what}: {error:.2e}, {error / self.noise:.0f} times the noise"
 
 
-def assert_agree(model: mlx.nn.Module, mask: Mask, tiles_from: int = 8, **options: Any) -> None:
+def assert_agree(
+    model: mlx.nn.Module, mask: Mask, tiles_from: int = 8, statistics: Statistics = "fresh head", **options: Any
+) -> None:
     """The native engine and the reference are right to float32's rounding, densely and in edits, with and without the
     pixels outside of their tiles."""
     for output in OUTPUTS:
-        native, reference = (Engine(model, device, policy(tiles_from, output), **options) for device in EVERYWHERE)
+        of = policy(tiles_from, output, statistics)
+        native, reference = (Engine(model, device, of, **options) for device in EVERYWHERE)
         assert_exact([native, reference], reference, mask)
 
 
@@ -90,21 +96,21 @@ def exact(
     """The dense output for `inputs`, and with a mask that of its edit for `changed`; `unit` is the executor's of
     roundoff. What is to be committed before that edit, inputs and their masks, is."""
     lowered, graph, params = reference.lowered, reference.lowered.graph, reference.executor.params
+    small = reference._half.lowered if "estimated" in reference.policy.all_statistics else None
     edits = [*commits] if changed is None or mask is None else [*commits, (changed, mask)]
     tilings = [lowered.tiling(mask) for _, mask in edits]
     changes = [changed for changed, _ in edits]
-    values = _run(lowered, graph, _widened(params), _widened(inputs), map(_widened, changes), tilings)
+    of = _widened(params), _widened(inputs), map(_widened, changes), tilings
+    values = _run(lowered, graph, *of, small and ReferenceExecutor(small, of[0]))
     noises = np.full(len(values), unit**2)  # the output is rounded, whatever the network does
     for seed in range(2):
         noise = _Noise(seed, unit)
-        rounded = _run(
-            lowered,
-            noise.of_results(graph),
-            {name: noise(p) for name, p in _widened(params).items()},
-            noise.of_image(inputs),
-            map(noise.of_image, changes),
-            tilings,
-        )
+        of_graph, of_params = noise.of_results(graph), {name: noise(p) for name, p in _widened(params).items()}
+        of = of_params, noise.of_image(inputs), map(noise.of_image, changes), tilings
+        shrinking = small and ReferenceExecutor(small, of_params)
+        if shrinking:
+            shrinking.graph = noise.of_results(shrinking.graph)
+        rounded = _run(lowered, of_graph, *of, shrinking)
         noises += [nmse(r, v) / 2 for r, v in zip(rounded, values, strict=True)]
     return [Exact(v, float(n)) for v, n in zip(values, noises, strict=True)]
 
@@ -166,14 +172,29 @@ def _run(
     inputs: Arrays,
     changes: Iterable[Arrays],
     tilings: Sequence[Tiling],
+    small: ReferenceExecutor | None,
 ) -> list[Any]:
     """The dense output and the last edit's; the others are committed. `graph` has the operations of the lowered one,
-    perhaps moved by noise."""
+    perhaps moved by noise, and `small` measures at half the size."""
     executor = ReferenceExecutor(lowered, params)
     executor.graph = graph
+
+    def given(record: Record, inputs: Arrays, estimated: bool) -> Any:
+        if small is None:
+            return {}
+        whole, size = lowered.image_size, small.lowered.image_size
+        shrinked = {name: shrunk(x, size) if x.shape[1:3] == whole else x for name, x in inputs.items()}
+        return executor.given(record, small.measure(shrinked), estimated)
+
     with mx.stream(mx.cpu), _convolutions_in_float64():
         dense, record = executor.record(inputs)
-        outputs = [executor.commit(tiling, record, of)[0] for tiling, of in zip(tilings, changes, strict=True)]
+        record.arrays.update(given(record, inputs, False))
+        outputs = []
+        for tiling, changed in zip(tilings, changes, strict=True):
+            statistics = lowered.policy.statistics_of(tiling.edited)
+            bound = executor.bind_commit(tiling, statistics)
+            of = given(record, changed, statistics == "estimated")
+            outputs.append(executor.commit(bound, record, changed, of)[0])
         return [np.asarray(output) for output in (dense, *outputs[-1:])]
 
 

@@ -15,7 +15,7 @@ from sige_mlx import nn
 from sige_mlx.engine import Change, Codec, Engine
 from sige_mlx.engine.native.record import CODECS, NativeRecord
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.policy import Output
+from sige_mlx.graph.policy import STATISTICS, Output, Statistics
 from tests.engine.compare import EVERYWHERE, edited, image, nmse
 from tests.engine.rounding import exact
 from tests.graph.blocks import conv
@@ -29,12 +29,12 @@ SPOT[4:7, 9:13] = True
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 @settings(max_examples=8)
-@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.booleans())
+@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.sampled_from(STATISTICS))
 def test_undone_commits_leave_no_trace(
-    device: str, data: st.DataObject, spec: Spec, output: Output, fresh: bool
+    device: str, data: st.DataObject, spec: Spec, output: Output, statistics: Statistics
 ) -> None:
     """Whatever is committed and swapped back, edits give the bits that they gave before; so do those done again."""
-    engine = Engine(RandomUNet(spec), device, policy(8, output, fresh))
+    engine = Engine(RandomUNet(spec), device, policy(8, output, statistics))
     inputs = image(engine)
     engine.record(**inputs)
     one, other, probe = (data.draw(masks(spec.height, spec.width)) for _ in range(3))
@@ -61,12 +61,12 @@ def test_undone_commits_leave_no_trace(
 
 
 @settings(max_examples=8)
-@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.booleans())
+@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.sampled_from(STATISTICS))
 def test_edits_after_commits_are_right_to_rounding(
-    data: st.DataObject, spec: Spec, output: Output, fresh: bool
+    data: st.DataObject, spec: Spec, output: Output, statistics: Statistics
 ) -> None:
     """The native engine and the reference compute what commits mean, one after the other and an edit after them."""
-    engines = [Engine(RandomUNet(spec), device, policy(8, output, fresh)) for device in EVERYWHERE]
+    engines = [Engine(RandomUNet(spec), device, policy(8, output, statistics)) for device in EVERYWHERE]
     inputs = current = image(engines[0])
     for engine in engines:
         engine.record(**inputs)
@@ -88,12 +88,12 @@ def digest(engine: Engine) -> bytes:
 
 @pytest.mark.parametrize("codec", CODECS)
 @settings(max_examples=10)
-@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.booleans(), st.booleans())
+@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.sampled_from(STATISTICS), st.booleans())
 def test_any_sequence_leads_where_what_is_left_of_it_leads(
-    codec: Codec, data: st.DataObject, spec: Spec, output: Output, fresh: bool, on_disk: bool
+    codec: Codec, data: st.DataObject, spec: Spec, output: Output, statistics: Statistics, on_disk: bool
 ) -> None:
     """Commits that were undone and not done again might never have been, to the bit, in whatever form a record is."""
-    engines = [Engine(RandomUNet(spec), policy=policy(8, output, fresh)) for _ in range(2)]
+    engines = [Engine(RandomUNet(spec), policy=policy(8, output, statistics)) for _ in range(2)]
     for engine in engines:
         engine.recordings.codec = codec
     engines[0].recordings.budget = 0 if on_disk else None
@@ -174,9 +174,11 @@ def test_dense_edits_are_recorded_anew(device: str, output: Output) -> None:
     nothing = engine.prepare(np.zeros((16, 24), np.bool_))
     assert mx.array_equal(engine.edit(nothing, **changed), committed)
     anew.record(**changed)
-    tiles = dataclasses.replace(prepared, dense=False, bound=engine.executor.bind(prepared.tiling))
+    tiles = dataclasses.replace(prepared, dense=False, bound=engine.executor.bind(prepared.tiling, prepared.statistics))
     again = edited(changed, SPOT, 5)
-    others = dataclasses.replace(anew.prepare(SPOT), dense=False, bound=anew.executor.bind(prepared.tiling))
+    others = dataclasses.replace(
+        anew.prepare(SPOT), dense=False, bound=anew.executor.bind(prepared.tiling, prepared.statistics)
+    )
     inside = prepared.tiling.at((16, 24)).pixels()[..., None]
     assert mx.array_equal(
         mx.where(inside, engine.edit(tiles, **again), 0), mx.where(inside, anew.edit(others, **again), 0)

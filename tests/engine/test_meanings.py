@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -14,9 +13,7 @@ from hypothesis import strategies as st
 
 from sige_mlx import nn
 from sige_mlx.engine import Engine
-from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
-from sige_mlx.graph.regions import whole
 from tests.engine.compare import EVERYWHERE, edited, image, nmse, run_edit
 from tests.engine.rounding import Exact, exact
 from tests.graph.blocks import conv
@@ -88,20 +85,13 @@ def test_below_the_threshold_every_edit_is_the_dense_run(device: str) -> None:
     dense(model, edited(image(engine), corner)).assert_near(run_edit(engine, corner))
 
 
-def with_fresh_statistics(lowered: Lowered) -> None:
-    """Every norm of an edit takes its statistics from the edited image."""
-    fresh = whole(lowered.graph, lowered.groups).fresh
-    lowered.__dict__["regions"] = replace(lowered.regions, fresh=fresh)
-
-
 @pytest.mark.parametrize("device", EVERYWHERE)
 @given(specs(), st.sampled_from([1, 8, 21]), st.sampled_from(OUTPUTS))
-def test_with_fresh_statistics_an_edit_of_everything_is_the_dense_run(
+def test_with_followed_statistics_an_edit_of_everything_is_the_dense_run(
     device: str, spec: Spec, tiles_from: int, output: Output
 ) -> None:
     model = RandomUNet(spec)
-    engine = Engine(model, device, policy(tiles_from, output))
-    with_fresh_statistics(engine.lowered)
+    engine = Engine(model, device, policy(tiles_from, output, "followed"))
     result = run_edit(engine, all_pixels(engine))
     dense(model, edited(image(engine), all_pixels(engine))).assert_near(result)
 

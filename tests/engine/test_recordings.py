@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sige_mlx.engine import Engine, recordings
 from sige_mlx.engine.recordings import Codec
 from sige_mlx.errors import SigeError
-from sige_mlx.graph.policy import Output
+from sige_mlx.graph.policy import STATISTICS, Output, Statistics
 from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec, masks, specs
 from tests.policies import OUTPUTS, policy
@@ -139,11 +139,11 @@ def test_a_full_disk_is_told_in_one_sentence(cache: Path, monkeypatch: pytest.Mo
 
 
 @settings(max_examples=20)
-@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.booleans(), st.sampled_from([*LOSS]))
+@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.sampled_from(STATISTICS), st.sampled_from([*LOSS]))
 def test_a_recording_for_one_edit_has_all_that_it_reads(
-    data: st.DataObject, spec: Spec, output: Output, fresh: bool, codec: Codec
+    data: st.DataObject, spec: Spec, output: Output, statistics: Statistics, codec: Codec
 ) -> None:
-    made = Engine(RandomUNet(spec), policy=policy(8, output, fresh))
+    made = Engine(RandomUNet(spec), policy=policy(8, output, statistics))
     made.recordings.codec = codec
     inputs, prepared = image(made), made.prepare(data.draw(masks(spec.height, spec.width)))
     changed = edited(inputs, np.broadcast_to(prepared.tiling.mask[0], (spec.height, spec.width)))

@@ -15,7 +15,10 @@ from sige_mlx.graph.policy import EditPolicy
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"statistics": "fresh"}, r"^statistics are 'fresh': they are 'recorded' or 'fresh head'$"),
+        (
+            {"statistics": "fresh"},
+            r"^statistics are 'fresh': they are 'recorded', 'fresh head', 'followed' or 'estimated'$",
+        ),
         ({"output": "all"}, r"^the output is 'all': it is 'tiles' or 'everywhere'$"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from sige_mlx import nn
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import Output
+from sige_mlx.graph.policy import Output, Statistics
 from sige_mlx.graph.regions import Region
 from sige_mlx.graph.tiling import tiling
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
@@ -32,9 +32,11 @@ def by_layer(model: DDPMUNet, output: Output = "everywhere", tiles_from: int = 6
     return {n.name: of[group(n.index)] for n in lowered.graph.nodes if isinstance(n.op, ops.Conv2d | ops.Linear)}
 
 
-def fresh(model: Any, tiles_from: int = 64, output: Output = "everywhere", fresh_head: bool = True) -> set[str]:
+def fresh(
+    model: Any, tiles_from: int = 64, output: Output = "everywhere", statistics: Statistics = "fresh head"
+) -> set[str]:
     """The layers of norms that take the edit's own statistics."""
-    lowered = Lowered.of(model, policy(tiles_from, output, fresh_head))
+    lowered = Lowered.of(model, policy(tiles_from, output, statistics))
     return {lowered.graph.nodes[i].name for i in lowered.regions.fresh}
 
 
@@ -122,7 +124,14 @@ def test_instance_norms_are_fresh_where_all_pixels_are() -> None:
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_the_head_may_keep_recorded_statistics(church: DDPMUNet, output: Output) -> None:
-    assert fresh(church, 64, output) - fresh(church, 64, output, fresh_head=False) == {"norm_out"}
+    assert fresh(church, 64, output) - fresh(church, 64, output, "recorded") == {"norm_out"}
+    assert fresh(church, 64, output, "recorded") == fresh(church, 64, output, "estimated")
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_norms_may_follow_wherever_there_are_tiles(church: DDPMUNet, output: Output) -> None:
+    nodes = Lowered.of(church, policy(64)).graph.nodes
+    assert fresh(church, 64, output, "followed") == {n.name for n in nodes if isinstance(n.op, ops.GroupNorm)}
 
 
 def test_planes_have_the_tiles_of_their_size() -> None:

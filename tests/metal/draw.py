@@ -118,18 +118,27 @@ def paste_call(fours: bool, seed: int, dtype: mx.Dtype) -> Paste:
     return Paste(d.plane(n, h, w, d.channels(40), d.pick(1, 2, 3, 4, 8)))
 
 
-def norm_call(sources: int, seed: int, dtype: mx.Dtype) -> Norm:
-    """Sums are those of values with a mean far from zero. `dtype` is that of the modulation."""
+def norm_call(sources: int, seed: int, dtype: mx.Dtype, followed: bool = False) -> Norm:
+    """Sums are those of values with a mean far from zero. `dtype` is that of the modulation. Where recorded statistics
+    are `followed`, sums are of some tiles alone, of all sources the same."""
     d = _Draw(Structure(d_tile := 1 + seed % 4), seed, dtype)
     n, h, w = (int(d.rng.integers(least, most)) for least, most in ((1, 3), (4, 12), (4, 12)))
     groups, sums = d.pick(1, 2, 4), []
     widths = [int(d.rng.integers(1, 10)) for _ in range(sources)]
     widths[-1] += -sum(widths) % groups
+    before, values = [], []
     for c in widths:
-        rows, grid = d.tiles(n, h, w, d_tile)
-        whole, other = (tile_sums(cut(2 + d.floats(n, h, w, c), d_tile)) for _ in range(2))
+        if not (before and followed):
+            rows, grid = d.tiles(n, h, w, d_tile)
+        values.append(2 + d.floats(n, h, w, c))
+        whole, other = (tile_sums(cut(x, d_tile)) for x in (values[-1], 2 + d.floats(n, h, w, c)))
         base = whole.reshape(*grid.shape, 2 * c)
-        if d.maybe() and len(rows):
+        if followed:
+            listed = mx.array(np.flatnonzero(grid.reshape(-1) >= 0).astype(np.int32))
+            blocks, old = (x[listed].reshape(-1, 1, 1, 2 * c) for x in (other, whole))
+            before.append(old)
+            sums.append(Plane(*grid.shape, 2 * c, 1, None, blocks, mx.array(grid)))
+        elif d.maybe() and len(rows):
             blocks = other[mx.array(np.flatnonzero(grid.reshape(-1) >= 0).astype(np.int32))]
             sums.append(Plane(*grid.shape, 2 * c, 1, base, blocks.reshape(-1, 1, 1, 2 * c), mx.array(grid)))
         else:
@@ -137,7 +146,11 @@ def norm_call(sources: int, seed: int, dtype: mx.Dtype) -> Norm:
     c = sum(widths)
     weight, bias = (d.floats(c) if d.maybe() else None for _ in range(2))
     mod = 0.3 * d.normal(n, 2 * c)
-    return Norm(n, h * w, groups, tuple(sums), weight, bias, mod if d.maybe() else None, 1e-5, dtype)
+    taken = n, h * w, groups, tuple(sums), weight, bias, mod if d.maybe() else None, 1e-5, dtype
+    if not followed:
+        return Norm(*taken)
+    of_groups = mx.concatenate(values, -1).reshape(n, h * w, groups, -1)
+    return Norm(*taken, mx.stack([of_groups.mean((1, 3)), of_groups.var((1, 3))], axis=1), tuple(before))
 
 
 def attention_call(head_dim: int, seed: int, dtype: mx.Dtype) -> Attention:
@@ -165,6 +178,7 @@ MAKERS: dict[str, Maker] = {
     "odd paste": lambda seed, dtype: (paste_call(False, seed, dtype), None),
     "norm": lambda seed, dtype: (norm_call(1, seed, dtype), None),
     "norm of three": lambda seed, dtype: (norm_call(3, seed, dtype), None),
+    "followed norm": lambda seed, dtype: (norm_call(2, seed, dtype, followed=True), None),
     "attention": lambda seed, dtype: (attention_call(20, seed, dtype), None),
     "sliced attention": lambda seed, dtype: (attention_call(148, seed, dtype), None),
     "wide attention": lambda seed, dtype: (attention_call(300, seed, dtype), None),

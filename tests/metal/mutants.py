@@ -112,9 +112,13 @@ MUTANTS = [
     Mutant("epilogue.h", "values[rows.row(tile, i) * PITCH", "values[(tile * pixels_of_tile + i) * PITCH", "phases"),
     Mutant("epilogue.h", "at_pixel.image * p->vec_image + c", "c", "plain"),
     # statistics and attention
+    Mutant("norm/norm.h", "mean * (2.0f * sum - mean * pixels)", "mean * (sum - mean * pixels)", "norm"),
+    Mutant("norm/norm.h", "sum -= old[0]", "sum -= 0.0f", "followed norm"),
+    Mutant("norm/norm.h", "square -= old[channels]", "square -= old[0]", "followed norm"),
     Mutant(
-        "norm/norm.h", "mean * (2.0f * sum - mean * pixels_of_tile)", "mean * (sum - mean * pixels_of_tile)", "norm"
+        "norm/norm.h", "moments[(2 * image + which) * p->groups + group]", "moments[2 * image + which]", "followed norm"
     ),
+    Mutant("norm/norm.metal", "moved * moved", "moved", "followed norm"),
     Mutant("norm/norm.h", "addend = addend * stretch", "addend = addend", "norm"),
     Mutant("attention/attention.h", "sum[i].thread_elements()[0] *= rescale;", "", "attention"),
     Mutant(

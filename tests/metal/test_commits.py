@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu.ops import Call
-from sige_mlx.graph.policy import Output
+from sige_mlx.graph.policy import STATISTICS, Output, Statistics
 from tests.engine.compare import edited, image
 from tests.engine.rounding import exact
 from tests.graph.networks import RandomUNet, Spec, masks, specs
@@ -22,13 +22,13 @@ SPEC = Spec(16, 24, 3, (("block", 8), ("down", 12), ("attention", 0), ("up", 7))
 
 
 @settings(max_examples=6)
-@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.booleans())
+@given(st.data(), specs(), st.sampled_from(OUTPUTS), st.sampled_from(STATISTICS))
 def test_edits_after_commits_are_right_to_rounding(
-    data: st.DataObject, spec: Spec, output: Output, fresh: bool
+    data: st.DataObject, spec: Spec, output: Output, statistics: Statistics
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Call, "launch", by_mlx)
-        of = policy(8, output, fresh)
+        of = policy(8, output, statistics)
         engine = Engine(RandomUNet(spec), "gpu", of, precision="float32")
         reference = Engine(RandomUNet(spec), "reference", of)
         inputs = current = image(engine)
@@ -42,10 +42,11 @@ def test_edits_after_commits_are_right_to_rounding(
             commits.append((current, mask))
 
 
+@pytest.mark.parametrize("statistics", STATISTICS)
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_undone_commits_leave_no_trace(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undone_commits_leave_no_trace(output: Output, statistics: Statistics, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Call, "launch", by_mlx)
-    engine = Engine(RandomUNet(SPEC), "gpu", policy(8, output))
+    engine = Engine(RandomUNet(SPEC), "gpu", policy(8, output, statistics))
     inputs = image(engine)
     engine.record(**inputs)
     assert engine.recordings.nbytes == engine.recordings.step_nbytes()

@@ -76,7 +76,7 @@ def test_a_pass_is_its_launches_and_conversions(family: str) -> None:
     inputs = image(engine)
     mask = np.zeros(engine.image_size, np.bool_)
     mask[3:7, 6:13] = True
-    bound = engine.executor.bind(engine.lowered.tiling(mask))
+    bound = engine.executor.bind(engine.lowered.tiling(mask), engine.policy.statistics)
     placing, buffers = bound.ready.compiled.placing, engine.lowered.edit.buffers
     record = Record({buffers[s].key: placing.array(s) for s in placing.given if buffers[s].kind is Kind.RECORDED})
     given = engine._with_embeddings({name: mx.array(a) for name, a in inputs.items()})

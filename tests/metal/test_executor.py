@@ -23,6 +23,7 @@ from sige_mlx.engine.gpu.ops import Call
 from sige_mlx.engine.gpu.sizes import Sizes
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import STATISTICS, Statistics
 from sige_mlx.graph.program import Kind
 from sige_mlx.models.ddpm import DDPMUNet
 from tests.engine.compare import edited, image, nmse
@@ -48,28 +49,45 @@ BOUND: dict[str, dict[str, Any]] = {"float32": {"unit": FLOAT32}, "float16": {"u
 pytestmark = pytest.mark.usefixtures("model_of_metal")
 
 
-def assert_agree(model: Any, mask: np.ndarray, precision: str = "float32", tiles_from: int = 8, **options: Any) -> None:
+def assert_agree(
+    model: Any,
+    mask: np.ndarray,
+    precision: str = "float32",
+    tiles_from: int = 8,
+    statistics: Statistics = "fresh head",
+    **options: Any,
+) -> None:
     for output in OUTPUTS:
-        of = policy(tiles_from, output)
+        of = policy(tiles_from, output, statistics)
         gpu = Engine(model, "gpu", of, precision=precision, **options)
         assert_exact([gpu], Engine(model, "reference", of, **options), mask, **BOUND[precision])
 
 
-@given(st.data(), specs(), st.sampled_from([1, 2]), st.sampled_from([1, 5, 8, 21]), st.sampled_from([2, 3, 4, 8]))
-def test_programs_as_calls(data: st.DataObject, spec: Spec, batch: int, tiles_from: int, tile: int) -> None:
+@given(
+    st.data(),
+    specs(),
+    st.sampled_from([1, 2]),
+    st.sampled_from([1, 5, 8, 21]),
+    st.sampled_from([2, 3, 4, 8]),
+    st.sampled_from(STATISTICS),
+)
+def test_programs_as_calls(
+    data: st.DataObject, spec: Spec, batch: int, tiles_from: int, tile: int, statistics: Statistics
+) -> None:
     mask = data.draw(masks(spec.height, spec.width))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Call, "launch", by_mlx)
-        assert_agree(RandomUNet(spec), mask, batch=batch, tiles_from=tiles_from, tile=tile)
+        assert_agree(RandomUNet(spec), mask, batch=batch, tiles_from=tiles_from, tile=tile, statistics=statistics)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("statistics", ["fresh head", "followed"])
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_network_by_kernels(precision: str) -> None:
+def test_a_network_by_kernels(precision: str, statistics: Statistics) -> None:
     spec = Spec(16, 24, 3, (("block", 8), ("attention", 8), ("down", 12), ("block", 12), ("up", 8)), True, True)
     mask = np.zeros((16, 24), np.bool_)
     mask[3:7, 10:20] = True
-    assert_agree(RandomUNet(spec), mask, precision, 16)
+    assert_agree(RandomUNet(spec), mask, precision, 16, statistics)
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ FLOAT16 = {
     "odd paste": 0.0,
     "norm": 1e-10,
     "norm of three": 1e-10,
+    "followed norm": 1e-10,
     "attention": 3e-6,
     "sliced attention": 3e-6,
     "wide attention": 3e-6,
@@ -37,7 +38,7 @@ SEEDS = st.integers(0, 2**20)
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "narrow", "winograd", "odd phases", "pooling", "paste", "norm", "odd attention"]
+    "name", ["plain", "narrow", "winograd", "odd phases", "pooling", "paste", "norm", "followed norm", "odd attention"]
 )
 def test_one_call_of_each_kernel(name: str) -> None:
     call, launch = MAKERS[name](3, mx.float32)

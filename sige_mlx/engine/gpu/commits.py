@@ -15,6 +15,10 @@ from sige_mlx.graph.regions import Region
 from sige_mlx.graph.tiling import Size, Tiling
 
 Arrays = Mapping[Any, mx.array]
+
+STATISTICS = ("scale", "shift", "moments", "gain", "small")
+"""What is recorded of norms."""
+
 Indices = npt.NDArray[np.int32]
 
 
@@ -70,8 +74,9 @@ class Commits:
                 found[which] = (rows if which[0] else pixels)(tiling, size)
             self._places[key] = found[which]
 
-    def apply(self, record: dict[Any, mx.array], stored: Arrays, output: mx.array) -> Replaced:
-        """Puts what the program of commits has stored into a record; returns what was there."""
+    def apply(self, record: dict[Any, mx.array], stored: Arrays, output: mx.array, given: Arrays) -> Replaced:
+        """Puts what the program of commits has stored into a record, and the statistics that were given; returns what
+        was there."""
         tiles: dict[Any, Tiles] = {}
         arrays: dict[Any, mx.array] = {}
         changes: dict[Any, mx.array] = {}
@@ -89,7 +94,7 @@ class Commits:
         before = exchange(record, Replaced(arrays, tiles))
         mx.eval([*changes.values(), *_arrays(before), *record.values()])
         statistics = self._statistics(record, {key: np.asarray(of, np.float64) for key, of in changes.items()})
-        also = exchange(record, Replaced(statistics, {}))
+        also = exchange(record, Replaced({**statistics, **given}, {}))
         return Replaced({**before.arrays, **also.arrays}, before.tiles)
 
     def _change(
@@ -114,14 +119,19 @@ class Commits:
     def _statistics(self, record: Arrays, changes: Mapping[Any, Doubles]) -> dict[Any, mx.array]:
         """The renewed statistics of norms; scale and shift of one are one array."""
         norms = {(what, norm.value) for norm in self._lowered.renewed for what in ("moments", "gain")}
-        found = renewed(self._lowered, {key: np.asarray(record[key], np.float64) for key in norms}, changes)
-        arrays = {}
-        for (what, norm), value in found.items():
-            if what == "scale":
-                arrays[what, norm] = mx.array(np.stack([value, found["shift", norm]]))
-            elif what == "moments":
-                arrays[what, norm] = mx.array(value.astype(np.float32))
-        return arrays
+        recorded = {key: np.asarray(record[key], np.float64) for key in norms}
+        return statistics_on_gpu(renewed(self._lowered, recorded, changes))
+
+
+def statistics_on_gpu(arrays: Mapping[Any, npt.NDArray[np.floating[Any]]]) -> dict[Any, mx.array]:
+    """Statistics of norms as records hold them here: in float32, scale and shift of a norm as one array."""
+    found = {}
+    for (what, norm), array in arrays.items():
+        if what == "scale":
+            found[what, norm] = mx.array(np.stack([array, arrays["shift", norm]]))
+        elif what != "shift":
+            found[what, norm] = mx.array(array.astype(np.float32))
+    return found
 
 
 def exchange(record: dict[Any, mx.array], replaced: Replaced) -> Replaced:

@@ -12,7 +12,8 @@ import numpy as np
 
 from sige_mlx.cache import cache_folder
 from sige_mlx.engine.changes import Replaced
-from sige_mlx.engine.gpu.commits import Commits, exchange
+from sige_mlx.engine.estimates import given
+from sige_mlx.engine.gpu.commits import STATISTICS, Commits, exchange, statistics_on_gpu
 from sige_mlx.engine.gpu.compiled import Compiled, tile_arrays
 from sige_mlx.engine.gpu.launch import Device, Metal, device
 from sige_mlx.engine.gpu.parameters import Parameters
@@ -21,9 +22,11 @@ from sige_mlx.engine.gpu.sizes import Sizes
 from sige_mlx.engine.gpu.trust import Trust
 from sige_mlx.engine.gpu.wired import wired
 from sige_mlx.engine.recordings import Codec, Record
+from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Loader
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.program import Kind
+from sige_mlx.graph.policy import Statistics
+from sige_mlx.graph.program import Kind, Program
 from sige_mlx.graph.tiling import Tiling
 
 Inputs = Mapping[Any, mx.array]
@@ -41,9 +44,9 @@ class GpuExecutor:
         self.device: Device = where or device()
         self.trust = Trust(self.device, cache_folder())
         self.parameters = Parameters(lowered.groups, lowered.dense, load, dtype)
-        self.sizes = Sizes(lowered, dtype, self.trust.allows)
-        self._edits: dict[int, Ready] = {}
-        self._commits: dict[int, Ready] = {}
+        self._sizes: dict[int, Sizes] = {}
+        self._in_tiles: dict[tuple[int, int], Ready] = {}
+        self._warm: set[int] = set()
         self._recorded = 0
         self.holds(0)
 
@@ -62,6 +65,7 @@ class GpuExecutor:
         output, *arrays = self._recording(inputs)
         kept = dict(zip(self._recording.compiled.kept, arrays, strict=True))
         kept["value", self.lowered.graph.output] = output.astype(self.dtype)
+        kept.update({key: mx.zeros(buffer.shape) for key, buffer in self.lowered.measured.items()})
         mx.eval(output, *kept.values())
         return output, Record(kept)
 
@@ -79,35 +83,47 @@ class GpuExecutor:
         """A record of what `store` gave."""
         raise NotImplementedError
 
-    def bind(self, tiling: Tiling) -> "Bound":
-        """An edit's tiles, for the program of the smallest size that they fit into."""
-        ready = self._edit(self.sizes.of(tiling))
-        return Bound(ready, tile_arrays(ready.compiled, tiling))
+    def measure(self, inputs: Inputs) -> Mapping[Any, Doubles]:
+        """The moments of all norms."""
+        _, *arrays = self._measuring(inputs)
+        keys = self._measuring.compiled.kept
+        return {norm: np.asarray(of, np.float64) for (_, norm), of in zip(keys, arrays, strict=True)}
 
-    def edit(self, bound: "Bound", record: Record, inputs: Inputs) -> mx.array:
+    def given(self, record: Record, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, mx.array]:
+        """What takes the place of recorded arrays once this was measured: that, and the statistics that it gives an
+        edit if they are estimated."""
+        recorded = {key: np.asarray(of, np.float64) for key, of in record.arrays.items() if key[0] in STATISTICS}
+        return statistics_on_gpu(given(self.lowered, recorded, measured, estimated))
+
+    def bind(self, tiling: Tiling, statistics: Statistics) -> "Bound":
+        """An edit's tiles, for its program in the smallest size that they fit into."""
+        program = self.lowered.edits[statistics]
+        ready = self._ready_for(program, self.sizes_of(program).of(tiling))
+        return Bound(ready, tile_arrays(ready.compiled, tiling), program)
+
+    def edit(self, bound: "Bound", record: Record, inputs: Inputs, given: Mapping[Any, Any] = NOTHING) -> mx.array:
         """The output for edited inputs, as lazy as the device is."""
-        self._warm_up(record, inputs)
-        return bound.ready(inputs, bound.tiles, record.arrays)[0]
+        self._warm_up(bound.program, record, inputs)
+        return bound.ready(inputs, bound.tiles, {**record.arrays, **given})[0]
 
     def give_output(self, record: Record, output: mx.array) -> None:
         """Gives a record another output."""
         record.arrays["value", self.lowered.graph.output] = output.astype(self.dtype)
 
-    def bind_commit(self, tiling: Tiling) -> "BoundCommit":
+    def bind_commit(self, tiling: Tiling, statistics: Statistics) -> "BoundCommit":
         """The tiles of an edit that is to be committed, likewise."""
-        sizes = self._commit_sizes
-        size = sizes.of(tiling)
-        if size not in self._commits:
-            self._commits[size] = self._ready(sizes.compiled(size))
-        ready = self._commits[size]
+        program = self.lowered.commits[statistics]
+        ready = self._ready_for(program, self.sizes_of(program).of(tiling))
         return BoundCommit(ready, tile_arrays(ready.compiled, tiling), Commits(self.lowered, tiling))
 
-    def commit(self, bound: "BoundCommit", record: Record, inputs: Inputs) -> tuple[mx.array, Replaced]:
+    def commit(
+        self, bound: "BoundCommit", record: Record, inputs: Inputs, given: Mapping[Any, Any] = NOTHING
+    ) -> tuple[mx.array, Replaced]:
         """The output for edited inputs, and what it has replaced in the record, which is theirs now."""
-        output, *arrays = bound.ready(inputs, bound.tiles, record.arrays)
+        output, *arrays = bound.ready(inputs, bound.tiles, {**record.arrays, **given})
         mx.eval(output, *arrays)
         stored = dict(zip(bound.ready.compiled.kept, arrays, strict=True))
-        return output, bound.commits.apply(record.arrays, stored, output.astype(self.dtype))
+        return output, bound.commits.apply(record.arrays, stored, output.astype(self.dtype), given)
 
     def swap(self, record: Record, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
@@ -137,7 +153,7 @@ class GpuExecutor:
         graph = self.lowered.graph
         shapes = {key: buffer.shape for key, buffer in self.lowered.recorded.items()}
         shapes["value", graph.output] = graph.nodes[graph.output].shape
-        of_floats = "scale", "shift", "moments", "gain", "sums"
+        of_floats = *STATISTICS, "sums"
         return sum(
             math.prod(shape) * (4 if what in of_floats else self.dtype.size) for (what, _), shape in shapes.items()
         )
@@ -151,27 +167,40 @@ class GpuExecutor:
         return self._ready(Compiled(self.lowered.recording, {}, self.dtype, self.trust.allows))
 
     @cached_property
-    def _commit_sizes(self) -> Sizes:
-        return Sizes(self.lowered, self.dtype, self.trust.allows, commits=True)
+    def _measuring(self) -> "Ready":
+        return self._ready(Compiled(self.lowered.measuring, {}, self.dtype, self.trust.allows))
 
-    def _edit(self, size: int) -> "Ready":
-        if size not in self._edits:
-            self._edits[size] = self._ready(self.sizes.compiled(size))
-        return self._edits[size]
+    @property
+    def sizes(self) -> Sizes:
+        """Those of edits that are not large."""
+        return self.sizes_of(self.lowered.edit)
+
+    def sizes_of(self, program: Program) -> Sizes:
+        """Those of a program in tiles."""
+        if id(program) not in self._sizes:
+            self._sizes[id(program)] = Sizes(self.lowered, self.dtype, self.trust.allows, program)
+        return self._sizes[id(program)]
+
+    def _ready_for(self, program: Program, size: int) -> "Ready":
+        key = id(program), size
+        if key not in self._in_tiles:
+            self._in_tiles[key] = self._ready(self.sizes_of(program).compiled(size))
+        return self._in_tiles[key]
 
     def _ready(self, compiled: Compiled) -> "Ready":
         ready = Ready(compiled, self.parameters, self.device)
         self.holds(self._recorded)  # and weights, of which some may have been arranged
         return ready
 
-    def _warm_up(self, record: Record, inputs: Inputs) -> None:
-        """Before the first edit: runs the program of every size on no tiles, so that MLX keeps what it makes of it and
-        the driver compiles every kernel. Later edits then wait for neither."""
-        if not self.device.lazy or len(self._edits) == len(self.sizes.counts):
+    def _warm_up(self, program: Program, record: Record, inputs: Inputs) -> None:
+        """Before the first edit by a program: runs it in every size on no tiles, so that MLX keeps what it makes of it
+        and the driver compiles every kernel. Later edits then wait for neither."""
+        if not self.device.lazy or id(program) in self._warm:
             return
+        self._warm.add(id(program))
         none = self.lowered.tiling(np.zeros(self.lowered.image_size, np.bool_))
-        for size in range(len(self.sizes.counts)):
-            ready = self._edit(size)
+        for size in range(len(self.sizes_of(program).counts)):
+            ready = self._ready_for(program, size)
             mx.eval(ready(inputs, tile_arrays(ready.compiled, none), record.arrays))
 
 
@@ -181,6 +210,7 @@ class Bound:
 
     ready: "Ready"
     tiles: Mapping[Any, mx.array]
+    program: Program
 
     @property
     def launches(self) -> int:

@@ -132,7 +132,7 @@ class Placing:
     def _dtype(self, b: p.Buffer) -> mx.Dtype:
         if b.kind in (Kind.ROWS, Kind.GRID):
             return mx.int32
-        if b.kind is Kind.RECORDED and b.key[0] in ("scale", "sums"):
+        if b.kind is Kind.RECORDED and b.key[0] in ("scale", "moments", "sums"):
             return mx.float32
         return mx.float32 if b.kind is Kind.INPUT and len(b.shape) != 4 else self.dtype
 
@@ -158,10 +158,14 @@ class Placing:
         grid = None if t.blocks == NONE else self.array(t.grid)
         return Plane(t.n, t.h, t.w, t.c, t.tile, base, blocks, grid)
 
-    def sums(self, slot: Slot, n: int, tiles: int, c: int) -> Plane:
-        """The per-tile sums of a value of `c` channels, as a plane of one pixel a tile; not pasted for it."""
+    def sums(self, slot: Slot, n: int, tiles: int, c: int, grid: Slot = NONE) -> Plane:
+        """The per-tile sums of a value of `c` channels, as a plane of one pixel a tile; not pasted for it. With a grid
+        they are of the tiles that it lists."""
         if slot in self.pending:
             return self.pending[slot]
+        if (listed := self.array(grid)) is not None:
+            n, h, w = listed.shape
+            return Plane(n, h, w, 2 * c, 1, None, self.array(slot, -1, 1, 1, 2 * c), listed)
         return Plane(n, tiles, 1, 2 * c, 1, self.array(slot, n, tiles, 1, 2 * c))
 
     def affine(self, scale: Slot) -> Affine | None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from sige_mlx.engine.gpu.compiled import Allows, Compiled, Step, allows_all
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Size, Tiling
 
 SIDES = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4)
@@ -23,11 +24,11 @@ percent slower on edits of another size (`benchmarks/host`)."""
 
 
 class Sizes:
-    """A network's edits, or commits, compiled for numbers of tiles; a size is a place in `counts`."""
+    """A program of a network's edits, or commits, compiled for numbers of tiles; a size is a place in `counts`."""
 
-    def __init__(self, lowered: Lowered, dtype: mx.Dtype, allows: Allows = allows_all, commits: bool = False):
+    def __init__(self, lowered: Lowered, dtype: mx.Dtype, allows: Allows = allows_all, program: Program | None = None):
         self._lowered = lowered
-        self._program = lowered.commit if commits else lowered.edit
+        self._program = program or lowered.edit
         self._dtype = dtype
         self._allows = allows
         self._compiled: dict[int, Compiled] = {}

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.engine.changes import Replaced, renewed, touched
+from sige_mlx.engine.estimates import given
 from sige_mlx.engine.files import memory
 from sige_mlx.engine.native.compiled import NOTHING, Bound, Compiled
 from sige_mlx.engine.native.pool import Pool
@@ -20,6 +21,7 @@ from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Floats, Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import Statistics
 from sige_mlx.graph.program import Program
 from sige_mlx.graph.reads import Held, tiles_read
 from sige_mlx.graph.tiling import Tiling
@@ -37,6 +39,7 @@ class NativeExecutor:
         self.pool = Pool(threads)
         self.weights = PackedWeights(lowered.groups, lowered.dense, load)
         self._layouts: dict[Codec, Layout] = {}
+        self._programs: dict[int, Compiled] = {}
 
     @property
     def threads(self) -> int:
@@ -94,9 +97,20 @@ class NativeExecutor:
             for key, buffer in self.lowered.stored.items()
             for n, h, w, _ in [buffer.shape]
         }
-        ring = none | tiles_read(self.lowered.edit, tiling)
+        ring = none | tiles_read(self.lowered.edit_of(tiling), tiling)
         ring.pop(("value", self.lowered.graph.output), None)
         return ring
+
+    def measure(self, inputs: Inputs) -> Mapping[Any, Doubles]:
+        """Returns the moments of all norms, and keeps nothing."""
+        arrays = {key: np.empty(b.shape, b.dtype) for key, b in self.lowered.measuring.recorded.items()}
+        self._run(self._measuring, inputs, {key: array.ctypes.data for key, array in arrays.items()})
+        return {norm: moments for (_, norm), moments in arrays.items()}
+
+    def given(self, record: NativeRecord, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, Any]:
+        """Returns what takes the place of recorded arrays once this was measured: that, and the statistics that it
+        gives an edit if they are estimated."""
+        return given(self.lowered, record.arrays, measured, estimated)
 
     def output(self, record: NativeRecord) -> mx.array:
         """Returns the recorded output."""
@@ -142,13 +156,13 @@ class NativeExecutor:
             raise SigeError("these arrays are no recording of this network")
         return NativeRecord(self.layout(codec), arrays[0])
 
-    def bind(self, tiling: Tiling) -> Bound:
-        """Binds the program of edits to the tiles of one."""
-        return self._edit.bind(tiling)
+    def bind(self, tiling: Tiling, statistics: Statistics) -> Bound:
+        """Binds the program of edits with these statistics to the tiles of one."""
+        return self._compiled(self.lowered.edits[statistics]).bind(tiling)
 
-    def edit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> mx.array:
+    def edit(self, bound: Bound, record: NativeRecord, inputs: Inputs, given: Mapping[Any, Any] = NOTHING) -> mx.array:
         """Returns the output for edited inputs."""
-        output = mx.array(self._run(bound, inputs, record.address))
+        output = mx.array(self._run(bound, inputs, _addresses(record, given)))
         if record.file:
             record.file.release()
         return output
@@ -158,18 +172,20 @@ class NativeExecutor:
         if record.file:
             record.file.expect(bound.ranges(record.layout))
 
-    def bind_commit(self, tiling: Tiling) -> Bound:
-        """Binds the program of commits to the tiles of an edit."""
-        return self._commit.bind(tiling)
+    def bind_commit(self, tiling: Tiling, statistics: Statistics) -> Bound:
+        """Binds the program of commits with these statistics to the tiles of an edit."""
+        return self._compiled(self.lowered.commits[statistics]).bind(tiling)
 
-    def commit(self, bound: Bound, record: NativeRecord, inputs: Inputs) -> tuple[mx.array, Replaced]:
+    def commit(
+        self, bound: Bound, record: NativeRecord, inputs: Inputs, given: Mapping[Any, Any] = NOTHING
+    ) -> tuple[mx.array, Replaced]:
         """Returns the output for edited inputs, and what it has replaced in the record, which is theirs now."""
         assert bound.tiling is not None
         before = record.part(touched(self.lowered, bound.tiling))
         changes: dict[Any, Doubles] = {key: np.zeros(shape) for key, shape in bound.compiled.changes.items()}
         try:
-            output = self._run(bound, inputs, record.address, changes)
-            arrays: dict[Any, Any] = dict(renewed(self.lowered, record.arrays, changes))
+            output = self._run(bound, inputs, _addresses(record, given), changes)
+            arrays: dict[Any, Any] = {**renewed(self.lowered, record.arrays, changes), **given}
             if ("value", self.lowered.graph.output) in before.arrays:
                 arrays["value", self.lowered.graph.output] = output
             record.put(Replaced(arrays, {}))
@@ -203,12 +219,14 @@ class NativeExecutor:
         return Compiled(self.lowered.recording, self.pool, self.weights).bind()
 
     @cached_property
-    def _edit(self) -> Compiled:
-        return Compiled(self.lowered.edit, self.pool, self.weights)
+    def _measuring(self) -> Bound:
+        return Compiled(self.lowered.measuring, self.pool, self.weights).bind()
 
-    @cached_property
-    def _commit(self) -> Compiled:
-        return Compiled(self.lowered.commit, self.pool, self.weights)
+    def _compiled(self, program: Program) -> Compiled:
+        """Compiles a program in tiles once."""
+        if id(program) not in self._programs:
+            self._programs[id(program)] = Compiled(program, self.pool, self.weights)
+        return self._programs[id(program)]
 
     def _run(
         self,
@@ -222,3 +240,8 @@ class NativeExecutor:
         output = np.empty(self.lowered.graph.nodes[self.lowered.graph.output].shape, np.float32)
         bound.run(given, output, recorded, changes, seconds)
         return output
+
+
+def _addresses(record: NativeRecord, given: Mapping[Any, Any]) -> Mapping[Any, int]:
+    """Returns where recorded arrays are, and others in the place of some."""
+    return {**record.address, **{key: array.ctypes.data for key, array in given.items()}} if given else record.address

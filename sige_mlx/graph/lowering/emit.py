@@ -50,12 +50,17 @@ class _Emitting:
         norms = [op for op in groups.ops if isinstance(op, FusedNorm) and op.norm in regions.fresh]
         self.fresh = {op.value for op in norms}
         self.normed = {value for op in norms for value in op.parts}
+        in_tiles = [op for op in norms if all(regions.of[value] is Region.TILES for value in op.parts)]
+        self.followed = {value for op in in_tiles for value in op.parts}
+        """Statistics of these values follow the recorded ones: all that their norms normalise is in tiles."""
         self.layers = {op.value: op.layer for op in groups.ops if isinstance(op, FusedConv) and op.layer}
         self.joined = {v: place for op in groups.ops if isinstance(op, FusedConv) for v, place in _places(op)}
         self.statistics: dict[int, tuple[Slot, Slot]] = {}
         self.sums: dict[int, Slot] = {}
         """Norms take statistics of these sums of values by tile; in `partial` they are of recomputed tiles only."""
         self.partial: set[int] = set()
+        self.completed: dict[int, Slot] = {}
+        self.before: dict[int, Slot] = {}
         self.pasted: dict[int, Slot] = {}
         self.later: list[Form] = []
         """Forms of the blocks of a value that do not fit among the outputs of the convolution that computes it."""
@@ -95,6 +100,8 @@ class _Emitting:
             op = p.Conv(domain, c, weight, bias, vec, c, sums, residual, resample, sources, outputs)
         self.build.emit(op, name)
         self.rewrite_blocks(conv.value, self.later, conv.value)
+        if conv.value in self.followed:
+            self.recorded_sums(conv.value)  # before other tiles take their place
         self.record(conv.value, domain)
         if conv.value == self.graph.output and domain.list != NONE:
             pixels = self.storage.tensor(conv.value, RAW, self.storage.image(conv.value), halo=True)
@@ -223,34 +230,52 @@ class _Emitting:
         return sums
 
     def norm(self, norm: FusedNorm) -> None:
-        """Appends the op that takes statistics, then those that write the blocks that waited for them."""
-        for value in norm.parts:
-            self.complete_sums(value)
+        """Appends the op that takes statistics, then those that write the blocks that waited for them. Where all that
+        it normalises is in tiles, statistics follow the recorded ones."""
         n, h, w, _ = self.graph.nodes[norm.parts[0]].shape
         c = tuple(self.graph.nodes[v].shape[-1] for v in norm.parts)
-        sums, tiles = tuple(self.sums[v] for v in norm.parts), (self.storage.tiles_in((h, w)),) * len(c)
+        recorded, before, grid = NONE, tuple(NONE for _ in c), NONE
+        if self.followed.issuperset(norm.parts):
+            recorded = self.storage.recorded("moments", norm.value, (n, 2, norm.groups))
+            sums = tuple(self.sums[value] for value in norm.parts)
+            before = tuple(map(self.recorded_sums, norm.parts))
+            grid = self.storage.grid(n, (h, w))
+        else:
+            sums = tuple(map(self.whole_sums, norm.parts))
+        tiles = (self.storage.tiles_in((h, w)),) * len(c)
         weight, bias = (
             NONE if name is None else self.build.slot(Kind.PARAM, name, (sum(c),)) for name in (norm.weight, norm.bias)
         )
         film, affine = NONE if norm.film is None else self.whole(norm.film), self.norm_slots(norm.value)
-        kept = self.kept_statistics(norm)
-        op = p.Norm(n, h * w, norm.groups, sums, tiles, c, weight, bias, film, *affine, *kept, norm.eps)
+        kept, taken = self.kept_statistics(norm), (sums, tiles, c, recorded, before, grid)
+        op = p.Norm(n, h * w, norm.groups, *taken, weight, bias, film, *affine, *kept, norm.eps)
         self.build.emit(op, self.name(norm.norm))
         for value in norm.parts:
             self.rewrite_blocks(value, [f for f in self.forms.of(value) if f.norm == norm.value], norm.value)
 
-    def complete_sums(self, value: int) -> None:
-        """Pastes the sums of recomputed tiles over the recorded ones, as an image of one pixel a tile."""
-        if value not in self.partial:
-            return
-        self.partial.remove(value)
-        n, h, w, c = self.graph.nodes[value].shape
-        shape = (n * self.storage.tiles_in((h, w)), 2, c)
-        gh, gw = -(-h // self.storage.tile), -(-w // self.storage.tile)
-        recorded = self.storage.recorded("sums", value, shape)
-        sums = p.Tensor(n, gh, gw, 2 * c, 1, recorded, self.sums[value], self.storage.grid(n, (h, w)))
-        self.sums[value] = self.build.scratch(*shape)
-        self.build.emit(p.Paste(sums, self.sums[value]), self.name(value))
+    def whole_sums(self, value: int) -> Slot:
+        """Returns the slot of the sums of all tiles of a value. Those of recomputed tiles are pasted over the recorded
+        ones, as an image of one pixel a tile."""
+        if value in self.partial and value not in self.completed:
+            n, h, w, c = self.graph.nodes[value].shape
+            shape = (n * self.storage.tiles_in((h, w)), 2, c)
+            gh, gw = -(-h // self.storage.tile), -(-w // self.storage.tile)
+            recorded = self.storage.recorded("sums", value, shape)
+            sums = p.Tensor(n, gh, gw, 2 * c, 1, recorded, self.sums[value], self.storage.grid(n, (h, w)))
+            self.completed[value] = self.build.scratch(*shape)
+            self.build.emit(p.Paste(sums, self.completed[value]), self.name(value))
+        return self.completed.get(value, self.sums[value])
+
+    def recorded_sums(self, value: int) -> Slot:
+        """Returns the slot of the sums of the recorded tiles that a value has been recomputed in."""
+        if value not in self.before:
+            n, h, w, c = self.storage.shape(value)
+            domain, sums = self.storage.active(value), self.build.scratch(2, c, tiles=(h, w))
+            base, tile = self.storage.recorded_form(RAW, value), self.storage.tile
+            source = p.Source(p.Tensor(n, h, w, c, tile, base, stored=1), 1, 1, 1, 0, 0)
+            self.build.emit(p.Depthwise(domain, c, NONE, NONE, sums, None, 0, source, ()), self.name(value))
+            self.before[value] = sums
+        return self.before[value]
 
     def rewrite_blocks(self, value: int, forms: Sequence[Form], node: int) -> None:
         """Writes raw blocks, if the value has blocks, again in other forms."""

@@ -44,14 +44,21 @@ class SampleNorm(Norm):
         """Returns how many groups so many channels make."""
         raise NotImplementedError(type(self).__name__)
 
-    def affine(self, x: mx.array, params: Params) -> tuple[mx.array, mx.array]:
+    def moments(self, x: mx.array) -> mx.array:
+        """Returns the mean and the biased variance of every group, `(B, 2, G)`."""
         b, h, w, c = x.shape
         groups = self.groups_of(c)
         g = x.reshape(b, h, w, groups, c // groups)
         mean = _mean(g)
-        var = _mean((g - mean) ** 2)
-        mean, var = (mx.repeat(s.reshape(b, groups), c // groups, axis=1) for s in (mean, var))
+        return mx.stack([s.reshape(b, groups) for s in (mean, _mean((g - mean) ** 2))], axis=1)
+
+    def affine_of(self, moments: mx.array, channels: int, params: Params) -> tuple[mx.array, mx.array]:
+        """Returns the normalisation of so many channels as `affine` does, with these moments."""
+        mean, var = mx.repeat(moments, channels // moments.shape[2], axis=2).swapaxes(0, 1)
         return _affine(mean, var, self.eps, params)
+
+    def affine(self, x: mx.array, params: Params) -> tuple[mx.array, mx.array]:
+        return self.affine_of(self.moments(x), x.shape[-1], params)
 
 
 @dataclass(frozen=True)

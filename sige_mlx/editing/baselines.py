@@ -1,0 +1,145 @@
+"""What edits are compared with: running the network on a part of the picture alone, and pasting what it gives.
+
+These are the baselines of Li et al. 2022. They reuse nothing and keep nothing, and the network does not see what lies
+around the part: an edit in tiles does.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.editing.colour import Picture
+from sige_mlx.editing.labels import LabelSession
+from sige_mlx.editing.session import EditSession
+from sige_mlx.editing.translation import TranslationSession
+from sige_mlx.errors import SigeError
+from sige_mlx.masks.difference import Mask
+
+Method = Literal["patch", "crop"]
+METHODS: tuple[Method, ...] = ("patch", "crop")
+
+Session = EditSession | LabelSession | TranslationSession
+
+
+class Box(NamedTuple):
+    """A part of a picture in pixels: from a row and a column on, so high and so wide."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The part of a picture (H, W, …)."""
+        return picture[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+@dataclass(frozen=True)
+class BaselineResult:
+    """A picture that was made from its part in `box`, and what that cost."""
+
+    image: Picture
+    """(H, W, 3) uint8; outside `mask` it is the original, or the original's picture."""
+    mask: Mask
+    box: Box
+    macs: int
+    """Of all steps together, as are the seconds."""
+    seconds: float
+    """Of running the network; the engine for the part was there already."""
+
+
+def patch_box(mask: Mask, granularity: int) -> Box:
+    """The smallest part that holds a mask, bool (H, W), and that a network can read: its sides are multiples of
+    `granularity`, as those of the picture are. Raises `SigeError` for an empty mask."""
+    rows, columns = _extents(mask)
+    spans = [_span(*extent, granularity, 0, side) for extent, side in zip((rows, columns), mask.shape, strict=True)]
+    return _box(spans)
+
+
+def crop_box(mask: Mask, granularity: int) -> Box:
+    """The smallest square that holds a mask, as `patch_box` does; where a side of the picture is shorter than that, it
+    reaches from border to border."""
+    rows, columns = _extents(mask)
+    side = max(stop - start for start, stop in (rows, columns))
+    spans = [
+        _span(*extent, granularity, side, whole) for extent, whole in zip((rows, columns), mask.shape, strict=True)
+    ]
+    return _box(spans)
+
+
+def _extents(mask: Mask) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The rows and the columns of a mask, each from the first to behind the last."""
+    if not mask.any():
+        raise SigeError("nothing is edited: a part of the picture is run for an edit alone")
+    found = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
+    (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in found)
+    return (top, bottom), (left, right)
+
+
+def _span(start: int, stop: int, granularity: int, least: int, whole: int) -> tuple[int, int]:
+    """A start and a length around an extent, `least` long or longer, within a side of `whole` pixels."""
+    length = min(-(-max(stop - start, least) // granularity) * granularity, whole)
+    return min(max((start + stop - length) // 2, 0), whole - length), length
+
+
+def _box(spans: list[tuple[int, int]]) -> Box:
+    (top, height), (left, width) = spans
+    return Box(top, left, height, width)
+
+
+BOXES = {"patch": patch_box, "crop": crop_box}
+
+
+def baseline(session: Session, method: Method, edited: Any, more: Any = None) -> BaselineResult:
+    """The edit of a session by a baseline: "patch" runs the network on the smallest part that holds the mask, "crop" on
+    the smallest square. `edited` and `more` are what the session's `edit` takes: a picture and its mask, or a label map
+    and its instances. A diffusion session's noise is the same.
+
+    Raises `SigeError` for another method, an empty edit, and what the session's `edit` raises it for."""
+    if method not in BOXES:
+        raise SigeError(f"there is no baseline {method!r}: it must be {' or '.join(METHODS)}")
+    if isinstance(session, LabelSession):
+        return _of_labels(session, method, session.read(edited, more), session.mask(edited, more))
+    painted = session.reader.read(session.source, edited, more)
+    region = painted.region
+    box = BOXES[method](region, session.engine.lowered.granularity)
+    seen = np.where(region[..., None], painted.source.pixels, session.original)
+    part = _part_of(session, box)
+    start = time.perf_counter()
+    image = part.dense(box.of(seen), box.of(region).astype(np.uint8) * 255).image
+    seconds = time.perf_counter() - start
+    steps = session.steps if isinstance(session, EditSession) else 1
+    around = session.original if isinstance(session, EditSession) else session.record()
+    return _pasted(around, image, region, box, part.engine.macs * steps, seconds)
+
+
+def _of_labels(session: LabelSession, method: Method, maps: Any, region: Mask) -> BaselineResult:
+    box = BOXES[method](region, session.engine.lowered.granularity)
+    engine = session.engine.resized((box.height, box.width))
+    before, after = (
+        (box.of(labels), None if engine.config.no_instance else box.of(instances))
+        for labels, instances in (session.original, maps)
+    )
+    part = LabelSession(engine, *before)
+    start = time.perf_counter()
+    image = part.dense(*after).image
+    seconds = time.perf_counter() - start
+    return _pasted(session.record(), image, region, box, engine.macs, seconds)
+
+
+def _part_of(session: EditSession | TranslationSession, box: Box) -> EditSession | TranslationSession:
+    """A session of the part of a picture."""
+    engine, original = session.engine.resized((box.height, box.width)), box.of(session.original)
+    if isinstance(session, TranslationSession):
+        return TranslationSession(engine, original)
+    return session.part(engine, box.of)
+
+
+def _pasted(around: Picture, image: Picture, region: Mask, box: Box, macs: int, seconds: float) -> BaselineResult:
+    """The picture `around` with what was made of its part where `region` says."""
+    pasted = around.copy()
+    box.of(pasted)[box.of(region)] = image[box.of(region)]
+    return BaselineResult(pasted, region, box, macs, seconds)

@@ -1,0 +1,13 @@
+"""All harnesses, by the names that the command knows them by."""
+
+from tests.fuzz.harness import Harness
+from tests.fuzz.harnesses import checkpoints, descriptions, networks, pickles, pictures, safetensors
+
+HARNESSES: dict[str, Harness] = {
+    **pickles.HARNESSES,
+    **checkpoints.HARNESSES,
+    **safetensors.HARNESSES,
+    **networks.HARNESSES,
+    **descriptions.HARNESSES,
+    **pictures.HARNESSES,
+}

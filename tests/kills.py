@@ -1,0 +1,165 @@
+"""`python -m tests.kills`: kills what writes files at random moments, and looks at what is left.
+
+A process does the work and gets SIGKILL after a random part of the time that the work takes. Then what is there must be
+whole, the old or the new. Whoever writes other files adds a `Victim`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from sige_mlx import zoo
+from sige_mlx.converters import convert
+from sige_mlx.editing import EditSession, save_image
+from tests.converters.networks import ddpm
+from tests.converters.writer import save
+from tests.tiny import original, painted, tiny_engine
+
+ROOT = Path(__file__).parents[1]
+READY = b"ready\n"
+"""What a process says before it begins."""
+
+OLD, NEW, NONE = "the old one", "the new one", "nothing yet"
+
+
+@dataclass(frozen=True)
+class Victim:
+    """`prepare` makes what is there before, `act` writes, `check` says which of the two is there and raises for
+    anything else. `act` must end with the new one if nobody kills it, whatever was left before."""
+
+    prepare: Callable[[Path], None]
+    act: Callable[[Path], None]
+    check: Callable[[Path], str]
+
+
+def kill(name: str, folder: Path, times: int, seed: int = 0) -> Counter[str]:
+    """How often each was there after so many kills; the last run is not killed, and nothing hidden may be left then."""
+    rng, victim = Random(seed), VICTIMS[name]
+    victim.prepare(folder)
+    status, seconds = _run(name, folder, None)
+    assert status == 0 and victim.check(folder) == NEW
+    found: Counter[str] = Counter()
+    for _ in range(times):
+        victim.prepare(folder)
+        status, _ = _run(name, folder, rng.uniform(0, seconds))
+        found[f"{'killed' if status else 'done'}, {victim.check(folder)}"] += 1
+    assert _run(name, folder, None)[0] == 0 and victim.check(folder) == NEW
+    left = [lock.parent for lock in folder.rglob(".sige-mlx-*/lock")]
+    assert not left, f"scratch folders of processes that are gone: {left}"
+    return found
+
+
+def _run(name: str, folder: Path, seconds: float | None) -> tuple[int, float]:
+    """Lets a process of its own act, and kills it some time after it began; gives its status and how long it took."""
+    command = [sys.executable, "-m", "tests.kills", name, "--act", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as child:
+        assert child.stdout and child.stdout.readline() == READY
+        start = time.monotonic()
+        if seconds is not None:
+            time.sleep(seconds)
+            child.kill()
+        return child.wait(), time.monotonic() - start
+
+
+# ---- a conversion into a new folder, and in the place of a model
+
+
+def _model(weights: int) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / f"{weights}.pth"
+        return path if path.exists() else save(path, ddpm(seed=weights), "zip")
+
+    return make
+
+
+def _converted(folder: Path, force: bool) -> None:
+    convert(_model(2)(folder), folder / "models" / "model", force=force)
+
+
+def _prepare_model(folder: Path) -> None:
+    _model(2)(folder)
+    convert(_model(1)(folder), folder / "models" / "model", force=True)
+
+
+def _prepare_none(folder: Path) -> None:
+    _model(2)(folder)
+    for name in (zoo.CONFIG_FILE, zoo.WEIGHTS_FILE):
+        (folder / "models" / "model" / name).unlink(missing_ok=True)
+
+
+def _check_model(folder: Path) -> str:
+    model = folder / "models" / "model"
+    if not model.exists() or not os.listdir(model):
+        return NONE
+    name = "conv_in.weight"
+    loaded = np.asarray(zoo.load(model).load(name))
+    for weights, which in ((1, OLD), (2, NEW)):
+        if np.array_equal(loaded, np.moveaxis(ddpm(seed=weights)[name], 1, -1)):
+            return which
+    raise AssertionError("the model is neither the old nor the new one")
+
+
+# ---- an edit in the place of an older result
+
+
+def _prepare_result(folder: Path) -> None:
+    Image.fromarray(original()).save(folder / "c.png")
+
+
+def _edit(folder: Path) -> None:
+    session = EditSession(tiny_engine(), original(), steps=2)
+    save_image(session.edit(painted()).picture, folder / "c.png")
+
+
+def _check_result(folder: Path) -> str:
+    with Image.open(folder / "c.png") as image:
+        pixels = np.asarray(image.convert("RGB"))
+    if np.array_equal(pixels, original()):
+        return OLD
+    changed = (pixels != original()).any(-1)
+    assert 0 < changed.mean() < 1, "neither the old picture nor an edit of it"
+    return NEW
+
+
+VICTIMS = {
+    "convert": Victim(_prepare_none, lambda folder: _converted(folder, False), _check_model),
+    "replace": Victim(_prepare_model, lambda folder: _converted(folder, True), _check_model),
+    "edit": Victim(_prepare_result, _edit, _check_result),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.kills", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(VICTIMS)}; without one, all")
+    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--act", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.act:
+        print(READY.decode(), end="", flush=True)
+        VICTIMS[given.names[0]].act(given.act)
+        return 0
+    for name in given.names or VICTIMS:
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.monotonic()
+            found = kill(name, Path(folder), given.times, given.seed)
+        told = ", ".join(f"{count} {what}" for what, count in sorted(found.items()))
+        print(f"{name}: {given.times} kills in {time.monotonic() - start:.0f} s: {told}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
