@@ -1,9 +1,11 @@
-"""Recordings on the disk: files without a name, mapped into memory."""
+"""Memory for recordings, and files without a name that take its place on the disk."""
 
+import functools
 import mmap
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,14 @@ import numpy.typing as npt
 from sige_mlx.errors import SigeError
 
 Bytes = npt.NDArray[np.uint8]
+
+
+def memory(nbytes: int) -> Bytes:
+    """Returns zeros that have pages of their own: they go back to the system as soon as nobody has them."""
+    pages = mmap.mmap(-1, max(nbytes, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # a tenth of the time of small pages
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.uint8, nbytes)
 
 
 class MappedFile:
@@ -34,16 +44,28 @@ class MappedFile:
             ) from None
         self.data = np.frombuffer(self._map, np.uint8)
 
-    def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Tells the system which bytes, from one on and so many, will be read soon."""
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Has bytes brought in, from one on and so many, that will be read soon. Nobody waits for that."""
+        _ahead().submit(self._bring_in, ranges)
+
+    def _bring_in(self, ranges: Sequence[tuple[int, int]]) -> None:
         for start, size in ranges:
-            first = start - start % mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_WILLNEED, first, start + size - first)
+            if hasattr(os, "posix_fadvise"):  # which lets other threads run
+                os.posix_fadvise(self.file.fileno(), start, size, os.POSIX_FADV_WILLNEED)
+            else:
+                first = start - start % mmap.PAGESIZE
+                self._map.madvise(mmap.MADV_WILLNEED, first, start + size - first)
 
     def release(self) -> None:
         """Lets go of the memory that bytes are in which were read or written; they are in the file."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
+
+
+@functools.cache
+def _ahead() -> ThreadPoolExecutor:
+    """The thread that asks for what will be read: to ask takes as long as a tenth of an edit."""
+    return ThreadPoolExecutor(1, "sige-mlx reads ahead")
 
 
 def room(folder: Path) -> int:

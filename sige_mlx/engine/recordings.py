@@ -103,10 +103,23 @@ class Recordings:
 
     def __init__(self, holder: Holder):
         self.budget: int | None = None
-        self.codec: Codec = holder.codecs[0]
-        """How planes of the steps that are recorded next are kept."""
         self._holder = holder
+        self._codec = holder.codecs[0]
         self._steps: dict[Hashable, RecordedStep] = {}
+
+    @property
+    def codec(self) -> Codec:
+        """How planes of the steps that are recorded next are kept. Setting it raises `SigeError` for a codec that the
+        device has not."""
+        return self._codec
+
+    @codec.setter
+    def codec(self, codec: Codec) -> None:
+        known = self._holder.codecs
+        if codec not in known:
+            others = "" if self._holder.on_disk else "; others, and recordings on the disk, are the CPU's"
+            raise SigeError(f"this engine keeps recordings in {' or '.join(known)}, not in {codec!r}{others}")
+        self._codec = codec
 
     def step_nbytes(self, codec: Codec | None = None) -> int:
         """Bytes that recording one more step keeps, planes by a codec or by that of now."""
@@ -143,9 +156,10 @@ class Recordings:
         most = left // each + disk // each
         if steps > most:
             elsewhere = f" and {disk / GIB:.1f} GiB of disk" if self._holder.on_disk else ""
+            cpu = "" if self._holder.on_disk else " (int8, and recordings on the disk, are the CPU's)"
             raise SigeError(
                 f"{steps} steps of this model keep {steps * each / GIB:.1f} GiB of activations, and"
-                f" {left / GIB:.1f} GiB of memory{elsewhere} may be used: take at most {most}"
+                f" {left / GIB:.1f} GiB of memory{elsewhere} may be used{cpu}: take at most {most}"
             )
         self.codec = codec
         return codec

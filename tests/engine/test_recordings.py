@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import mlx.core as mx
@@ -74,6 +76,18 @@ def test_without_a_budget_it_is_a_quarter_of_the_memory(monkeypatch: pytest.Monk
     monkeypatch.setattr(recordings, "physical_memory", lambda: 12 * made.step_nbytes("float32"))
     assert made.check(3) == "float32"
     assert made.check(4) == "float16"
+
+
+def test_a_device_may_lack_codecs() -> None:
+    made = Engine(RandomUNet(SPEC), "reference", policy(8)).recordings
+    with pytest.raises(
+        SigeError, match=r"^this engine keeps recordings in float32, not in 'int8'; others, .* the CPU's"
+    ):
+        made.codec = "int8"
+    made.budget = made.step_nbytes()
+    assert made.check(1) == "float32"
+    with pytest.raises(SigeError, match=r"\(int8, and recordings on the disk, are the CPU's\): take at most 1$"):
+        made.check(2)
 
 
 @pytest.mark.parametrize("codec", LOSS)
@@ -150,3 +164,40 @@ def test_a_recording_for_one_edit_is_small_and_serves_no_other() -> None:
         made.edit(made.prepare(~SPOT), **inputs)
     with pytest.raises(SigeError, match=r"^step 0 was recorded for one edit only"):
         made.commit(prepared, **inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="a machine without /proc")
+@pytest.mark.parametrize("codec", LOSS)
+def test_the_process_takes_the_memory_that_recordings_say(codec: Codec) -> None:
+    """Half of the steps are on the disk, from where edits have read."""
+    script = """
+import sys
+from pathlib import Path
+import mlx.core as mx
+from sige_mlx import zoo
+from sige_mlx.benchmark.blob import blob_mask
+from sige_mlx.benchmark.workload import engine_for, workload
+
+def resident():
+    return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
+
+engine = engine_for(zoo.DEFAULT, "cpu", 1)
+work = workload(engine)
+engine.recordings.codec = sys.argv[1]
+engine.recordings.budget = 10 * engine.recordings.step_nbytes()
+edit = engine.prepare(blob_mask(engine.image_size, 5, 2, 0))
+engine.record(**work.original)
+mx.eval(engine.edit(edit, **work.edited(edit.tiling.mask[0])))
+engine.recordings.forget()
+before = resident()
+for step in range(20):
+    engine.record(step, **work.original)
+for step in range(20):
+    mx.eval(engine.edit(edit, step, **work.edited(edit.tiling.mask[0])))
+print(resident() - before, *engine.recordings.kept)
+"""
+    ended = subprocess.run([sys.executable, "-c", script, codec], capture_output=True, text=True, check=True)
+    resident, memory, disk = map(int, ended.stdout.split())
+    assert memory == disk > 0
+    assert resident == pytest.approx(memory, rel=0.05)

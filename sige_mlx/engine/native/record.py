@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 CODECS: tuple[Codec, ...] = get_args(Codec)
 """How tiles may be stored, as sige_codec numbers them."""
 
-NEAR = 16384
+NEAR = 4096
 """Ranges of bytes that are no further apart are read as one."""
 
 
