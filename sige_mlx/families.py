@@ -271,7 +271,6 @@ def of(config: Any) -> Family:
 
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "a list"}
-_KINDS[type(None)] = _KINDS[str]
 
 
 def configured(config: Any, fields: Mapping[str, Any]) -> Any:
@@ -279,13 +278,14 @@ def configured(config: Any, fields: Mapping[str, Any]) -> Any:
     another type."""
     if not isinstance(fields, Mapping):
         raise SigeError(f"its settings are {fields!r}, no object of fields")
-    known = [field.name for field in dataclasses.fields(config)]
+    known = {field.name: field.default for field in dataclasses.fields(config)}
     named = {}
     for name, given in fields.items():
         if name not in known:
             raise SigeError(f"{name!r} is no setting of such a network: it must be one of {', '.join(known)}")
-        value, usual = tuple(given) if isinstance(given, list) else given, getattr(config, name)
-        if not _is_like(value, usual):
+        or_none = known[name] is None  # then it is a word, or null
+        value, usual = tuple(given) if isinstance(given, list) else given, "" if or_none else getattr(config, name)
+        if not (_is_like(value, usual) or (or_none and value is None)):
             kind = _KINDS[type(usual)]
             if isinstance(usual, tuple):
                 kind += f", such as {list(usual) if isinstance(value, tuple) else [given]}"
@@ -298,8 +298,6 @@ def _is_like(value: Any, usual: Any) -> bool:
     """Whether a value is of the type of another, and its parts of that of the other's parts."""
     if isinstance(usual, tuple):
         return isinstance(value, tuple) and all(type(part) is type(usual[0]) for part in value)
-    if usual is None:
-        return value is None or type(value) is str
     return type(value) is type(usual) or (type(usual) is float and type(value) is int)
 
 

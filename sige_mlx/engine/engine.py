@@ -143,13 +143,18 @@ class Engine:
         self._parameters = parameters(model), load
         self._precision = precision
         self.recordings = Recordings(self.executor)
-        made = partial(Engine, model, device, self.policy, batch=batch, tile=tile, threads=threads)
-        self._of_size = partial(made, load=load, precision=precision)
+        of = partial(Engine, model, device, batch=batch, tile=tile, threads=threads, load=load, precision=precision)
+        self._made = partial(of, policy=self.policy, size=size)
 
     def resized(self, size: tuple[int, int]) -> "Engine":
         """The same network on the same device for images of another size (H, W); it packs the weights again. Raises
         `SigeError` for a size that the network's operations do not fit."""
-        return self._of_size(size=size)
+        return self._made(size=size)
+
+    def under(self, policy: EditPolicy) -> "Engine":
+        """The same network on the same device, whose edits are computed by another policy; it packs the weights
+        again."""
+        return self._made(policy=policy)
 
     @property
     def policy(self) -> EditPolicy:
