@@ -28,7 +28,8 @@ def draw(found: Mapping[str, Sequence[Point]], path: Path) -> None:
                 heights = [min(p.psnr, TOP) if math.isfinite(p.psnr) else TOP for p in of]
                 sizes = [12 + 4 * p.percent for p in of]
                 label = f"{policy}, {kind}" if len(kinds) > 1 else policy
-                panel.scatter([p.time for p in of], heights, sizes, f"C{i % 10}", shape, label=label, alpha=0.7)
+                times, colour = [p.time for p in of], f"C{i % 10}"
+                panel.scatter(times, heights, s=sizes, c=colour, marker=shape, label=label, alpha=0.7)
         panel.set(title=model, xlabel="time, of the dense pass's", ylabel="PSNR in the mask, dB", xscale="log")
         panel.legend(fontsize="x-small")
     try:

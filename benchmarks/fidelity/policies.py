@@ -10,9 +10,15 @@ SIDES = (64, 32, 8)
 """Of the smallest planes in tiles."""
 
 
+OFFERED = ("fast", "balanced")
+"""Qualities that compute tiles; "exact" edits are the dense pass itself."""
+
+
 def policies(of: Pretrained) -> dict[str, EditPolicy]:
-    """By name: tiles from planes of several sides on, with all statistics that make a difference."""
-    found, base = {}, replace(of.policy(), large=None, dense_from=math.inf)
+    """By name: those of the qualities, and tiles from planes of several sides on with all statistics that make a
+    difference, however large the edit."""
+    found = {quality: of.policy(quality=quality) for quality in OFFERED}
+    base = replace(of.policy(quality="fast"), dense_from=math.inf)
     for side in SIDES if of.task != "translation" else (1,):
         for statistics in _statistics(of):
             name = f"from {side} on, {statistics}" if of.task == "denoising" else statistics

@@ -65,7 +65,7 @@ def going_on(path: Path, given: dict[str, Any], threads: int) -> tuple[AnySessio
     for name, value in given.items():
         if begun.get(name) != value:
             option, was = options.spelled("tolerance" if name == "eps" else name), begun.get(name)
-            told = f"with {was}" if was is not None else "without"
+            told = "without" if was is None or was is False else f"with {was}"
             raise SigeError(f"{path} was begun {told} for {option}: leave {option} away, or begin another session")
     return session, pretrained
 
