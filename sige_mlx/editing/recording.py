@@ -135,6 +135,7 @@ class Recording:
                     back[step] = self._engine.swap(key, change)
                 else:
                     prepared = prepared or self._engine.prepare(region)
+                    prepared = self._engine.grown(prepared, key, **inputs(step))
                     _, back[step] = self._engine.commit(prepared, key, **inputs(step))
         except BaseException:
             for step, change in back.items():

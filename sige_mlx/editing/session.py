@@ -148,7 +148,10 @@ class EditSession(Session[Source]):
         if region.any():
 
             def network(level: float, x: mx.array) -> mx.array:
-                return self.engine.edit(prepared, self._recording.key(level), x=x, **self.denoising.condition(level))
+                nonlocal prepared
+                key, given = self._recording.key(level), {"x": x, **self.denoising.condition(level)}
+                prepared = self.engine.grown(prepared, key, **given)
+                return self.engine.edit(prepared, key, **given)
 
             rendered = self._denoise("edit", painted, network, progress)
         seconds = time.perf_counter() - recorded
