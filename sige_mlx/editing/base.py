@@ -62,6 +62,10 @@ class Session(ABC, Generic[Given]):
     def _inputs(self, given: Given, step: float) -> Mapping[str, Any]:
         """What the network reads at a step."""
 
+    @abstractmethod
+    def _read(self, given: Any) -> Given:
+        """An original out of a file, once it is one. Raises `SigeError` for what the network cannot read."""
+
     @staticmethod
     @abstractmethod
     def _size(given: Given) -> int:
@@ -192,7 +196,7 @@ class Session(ABC, Generic[Given]):
         by step as edits need it; a step that is damaged is recorded anew, with a warning. The file may be replaced or
         removed meanwhile, but must not be written into. Raises `SigeError` for a file that is none, and for one of
         another network, policy or device."""
-        file = saved.opened(path, cls.__name__)
+        file = saved.opened(path, cls.__name__, engine)
         with saved.understood(file):
             given = saved.unpack(file, "given", file.told["given"])
             session = cls._of(engine, given, file.told["settings"], history)
