@@ -24,6 +24,7 @@ from PIL import Image
 from sige_mlx import zoo
 from sige_mlx.converters import convert
 from sige_mlx.editing import EditSession, save_image
+from sige_mlx.scratch import PREFIX
 from tests.converters.networks import ddpm
 from tests.converters.writer import save
 from tests.tiny import original, painted, tiny_engine
@@ -57,8 +58,8 @@ def kill(name: str, folder: Path, times: int, seed: int = 0) -> Counter[str]:
         status, _ = _run(name, folder, rng.uniform(0, seconds))
         found[f"{'killed' if status else 'done'}, {victim.check(folder)}"] += 1
     assert _run(name, folder, None)[0] == 0 and victim.check(folder) == NEW
-    left = [lock.parent for lock in folder.rglob(".sige-mlx-*/lock")]
-    assert not left, f"scratch folders of processes that are gone: {left}"
+    left = [*folder.rglob(f"{PREFIX}*")]
+    assert not left, f"left by processes that are gone: {left}"
     return found
 
 
