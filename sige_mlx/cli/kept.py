@@ -20,7 +20,10 @@ def described(path: Path) -> tuple[Container, dict[str, Any]]:
     """The file of a session, and what `save` noted in it. Raises `SigeError` for one that no verb here wrote."""
     from sige_mlx.editing.container import Container
     from sige_mlx.editing.saved import PURPOSE
+    from sige_mlx.editing.turns import begun
 
+    if path.exists() and not begun(path):
+        raise SigeError(f"{path} has no session in it yet: the call that began it has not ended, or was killed")
     file = Container(path, PURPOSE)
     note = file.told.get("note")
     if not isinstance(note, dict) or not isinstance(note.get("model"), str):
@@ -92,6 +95,13 @@ def note(model: str, device: str, threshold: int | None) -> dict[str, Any]:
     return {"model": model if named else str(folder.resolve()), "device": device, "threshold": threshold}
 
 
-def exists(path: Path) -> bool:
-    """Whether there is a session, or anything else, in this place."""
-    return os.path.lexists(path)
+def add_steps(session: AnySession, path: Path, found: os.stat_result) -> None:
+    """Writes a session of which steps had to be recorded, unless another process has written its file since it was
+    `found`, or the device's recordings cannot be stored."""
+    from sige_mlx.editing.turns import turn
+
+    if not session.engine.executor.keeps:
+        return
+    with turn(path):
+        if os.path.samestat(found, path.stat()):
+            session.save(path)

@@ -87,6 +87,11 @@ class Session(ABC, Generic[Given]):
         return self.steps - len(self._recording.missing)
 
     @property
+    def recorded_anew(self) -> bool:
+        """Whether steps were recorded since it was made or opened, and not all taken out of its file."""
+        return self._recording.dense_seconds is not None
+
+    @property
     def stale(self) -> int:
         """Steps that commits have carried over to this original: `refresh` makes them exact."""
         return len(self._recording.stale)
@@ -186,8 +191,8 @@ class Session(ABC, Generic[Given]):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the session into a file, with what is recorded and the originals that `undo` goes back to, but not the
         tiles that commits replaced: undoing takes an edit's time after it was opened. At any moment there is the file
-        that was there or the new one. Recordings of a GPU are not written. Raises `SigeError` when the file cannot
-        be written."""
+        that was there or the new one. Recordings of a GPU cannot be written: then a warning says that they will be
+        made anew, here and in `open`. Raises `SigeError` when the file cannot be written."""
         saved.save(self, path)
 
     @classmethod

@@ -28,6 +28,7 @@ Opened = TypeVar("Opened", bound="Session[Any]")
 def save(session: Session[Any], path: str | os.PathLike[str]) -> None:
     """Writes a session."""
     recording, history, engine = session._recording, session._history, session.engine
+    _tell_of_no_recordings(engine, path)
     arrays: dict[str, Array] = {}
     steps: dict[str, Any] = {}
     with recording.first():
@@ -68,6 +69,7 @@ def opened(path: str | os.PathLike[str], kind: str, engine: Engine) -> Container
 def fill(session: Session[Any], file: Container) -> None:
     """Gives a session, just made, what a file has of it. Raises `SigeError` where the file is damaged."""
     told, recording = file.told, session._recording
+    _tell_of_no_recordings(session.engine, file.path)
     session.note = told.get("note")
     with understood(file):
         for which, pasts in (("undo", session._history.undo), ("redo", session._history.redo)):
@@ -134,6 +136,16 @@ def _pack(arrays: dict[str, Array], prefix: str, given: Any) -> dict[str, Any]:
         arrays[f"{prefix}.exif"] = np.frombuffer(given.metadata["exif"], np.uint8)
     dpi = given.metadata.get("dpi")
     return {"name": given.name, "lossy": given.lossy, "notes": given.notes, "dpi": dpi}
+
+
+def _tell_of_no_recordings(engine: Engine, path: str | os.PathLike[str]) -> None:
+    """Warns of a device whose recordings cannot be stored."""
+    if not engine.executor.keeps:
+        warnings.warn(
+            f"{path} keeps no recordings, which device {engine.device!r} cannot store: what is edited is recorded anew"
+            " whenever it is opened",
+            stacklevel=1,
+        )
 
 
 def _taker(session: Session[Any], file: Container, number: int, how: dict[str, Any]) -> Callable[[], bool]:
