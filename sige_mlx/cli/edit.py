@@ -121,6 +121,8 @@ def edit(
     if session:
         check_file(session, files.values())
         check_apart(out, session, "--out and --session")
+        if report:
+            check_apart(report, session, "--report and --session")
     if session and goes_on:
         found = session.stat()
         given_options = {"model": model, "steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
@@ -148,13 +150,10 @@ def edit(
     if session:
         if commit:
             opened.commit()
-        try:
-            if alone:
-                opened.save(session)
-            elif opened.recorded_anew:
-                kept.add_steps(opened, session, found)
-        except SigeError as error:
-            raise SigeError(f"{out} is written, but not the session: {error}") from error
+        if alone:
+            kept.save(opened, session, out)
+        elif opened.recorded_anew:
+            kept.add_steps(opened, session, out, found)
     if report:
         try:
             save_image(rendered.page(Path(pretrained.name).name, device, title=out.name), report)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,13 +97,26 @@ def note(model: str, device: str, threshold: int | None) -> dict[str, Any]:
     return {"model": model if named else str(folder.resolve()), "device": device, "threshold": threshold}
 
 
-def add_steps(session: AnySession, path: Path, found: os.stat_result) -> None:
-    """Writes a session of which steps had to be recorded, unless another process has written its file since it was
-    `found`, or the device's recordings cannot be stored."""
+def save(session: AnySession, path: Path, out: Path | None) -> None:
+    """Writes a session. Raises `SigeError` when it cannot be written, which says that `out` is."""
+    with _after(out):
+        session.save(path)
+
+
+def add_steps(session: AnySession, path: Path, out: Path, found: os.stat_result) -> None:
+    """Writes a session of which steps had to be recorded, as `save` does, unless another process has written its file
+    since it was `found`, or the device's recordings cannot be stored."""
     from sige_mlx.editing.turns import turn
 
-    if not session.engine.executor.keeps:
-        return
-    with turn(path):
-        if os.path.samestat(found, path.stat()):
-            session.save(path)
+    if session.engine.executor.keeps:
+        with _after(out), turn(path):
+            if os.path.samestat(found, path.stat()):
+                session.save(path)
+
+
+@contextmanager
+def _after(out: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except SigeError as error:
+        raise SigeError(f"{out} is written, but not the session: {error}" if out else str(error)) from error

@@ -35,7 +35,7 @@ def session(
     from PIL import Image
 
     from sige_mlx.editing import LabelSession, save_image
-    from sige_mlx.editing.destination import check_apart, check_picture
+    from sige_mlx.editing.destination import check_apart, check_file, check_picture
     from sige_mlx.editing.turns import begun, turn
 
     if deed not in DEEDS:
@@ -46,6 +46,8 @@ def session(
         check_picture(out)
         check_apart(out, file, "--out and the session")
     if deed != "show" and begun(file):
+        if deed != "drop":
+            check_file(file)
         context.with_resource(turn(file))
     described, note = kept.described(file)
     told = described.told
@@ -65,7 +67,7 @@ def session(
                 made = opened.record(tell) if isinstance(opened, LabelSession) else None
                 picture = Image.fromarray(made) if made is not None else opened.source.image  # type: ignore[union-attr]
                 save_image(picture, out)
-        opened.save(file)
+        kept.save(opened, file, out)
         told = {**told, "undo": [None] * opened.undoable, "redo": [None] * opened.redoable}
     numbers = {
         "model": note["model"],

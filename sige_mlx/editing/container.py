@@ -50,7 +50,7 @@ class Container:
         except (SafetensorError, ValueError, struct.error) as error:
             if isinstance(error, SigeError):
                 raise
-            raise SigeError(f"{wrong}{first_line(error)}") from error
+            raise SigeError(f"{wrong}it is a file of something else, or damaged ({first_line(error)})") from error
         metadata = header.pop("__metadata__", None) or {}
         told = metadata.get("told", "")
         if metadata.get("is") != purpose or metadata.get("checksum") != str(zlib.crc32(told.encode())):

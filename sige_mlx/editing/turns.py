@@ -50,8 +50,10 @@ def begun(path: str | os.PathLike[str]) -> bool:
     """Whether there is a session in this place, or anything else that is not just its place."""
     try:
         found = os.stat(path)
+    except FileNotFoundError:
+        return False
     except OSError:
-        return os.path.lexists(path)
+        return True
     return not stat.S_ISREG(found.st_mode) or found.st_size > 0
 
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from sige_mlx.editing import EditSession
 from sige_mlx.engine import recordings
 from tests.cli.conftest import Edit, Run, names
 from tests.converters.networks import ddpm
@@ -143,6 +144,20 @@ def test_a_cache_where_no_recording_can_be_put(edit: Edit, tmp_path: Path, littl
     assert names(tmp_path) == {"pictures", "cache"}
 
 
+def test_a_session_that_is_read_only(edit: Edit, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is computed for what could not be kept."""
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    edit(session=folder / "s", commit=True)
+    folder.chmod(0o555)
+    monkeypatch.setattr(EditSession, "open", lambda *_: pytest.fail("opened"))
+    for command in (lambda: edit(session=folder / "s", commit=True), lambda: run("session", "undo", folder / "s")):
+        assert f"{folder} is read-only" in as_an_owner(lambda command=command: command().sentence)
+    assert "cannot be removed: Permission denied" in as_an_owner(lambda: run("session", "drop", folder / "s").sentence)
+    assert as_an_owner(lambda: run("session", "show", folder / "s").status) == 0
+    folder.chmod(0o755)
+
+
 def test_a_full_disk_under_a_session(edit: Edit, run: Run, tmp_path: Path) -> None:
     """The result is there, and so is the session of before."""
     out, session = tmp_path / "c.png", tmp_path / "s"
@@ -159,4 +174,7 @@ def test_a_full_disk_under_a_session(edit: Edit, run: Run, tmp_path: Path) -> No
     before = session.read_bytes()
     with room(20_000):
         assert f"{session} cannot be written: " in run("session", "undo", session).sentence
+        said = run("session", "undo", session, "--out", tmp_path / "u.png").sentence
+        assert f"{tmp_path / 'u.png'} is written, but not the session: {session} cannot be written: " in said
+    (tmp_path / "u.png").unlink()
     assert session.read_bytes() == before and names(tmp_path) == {"pictures", "c.png", "s"}

@@ -72,6 +72,16 @@ def test_the_place_goes_where_nothing_was_saved(tmp_path: Path) -> None:
     assert (tmp_path / "s").exists()  # it was there before
 
 
+def test_links_lead_to_a_place(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("s")
+    assert not begun(tmp_path / "link")
+    with turn(tmp_path / "link"):
+        write_whole(tmp_path / "link", lambda file: file.write(b"ours"))
+    assert begun(tmp_path / "link") and (tmp_path / "s").read_bytes() == b"ours"
+    (tmp_path / "loop").symlink_to("loop")
+    assert begun(tmp_path / "loop")
+
+
 def test_where_there_can_be_no_file(tmp_path: Path) -> None:
     with pytest.raises(SigeError, match="cannot be written: No such file or directory"), turn(tmp_path / "a" / "s"):
         pass
