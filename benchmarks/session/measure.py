@@ -153,7 +153,7 @@ def _recorded(
 
     found, wanted = passes.edit(passes.x0, passes.painted(passes.x0, mask), mask, kept, exact)
     progress("record", 1, 1)
-    return psnr(np.asarray(found)[0][mask], np.asarray(wanted)[0][mask], 2.0), seconds
+    return float(psnr(np.asarray(found)[0], np.asarray(wanted)[0], 2.0, mask)), seconds
 
 
 class _Runs:
