@@ -36,11 +36,13 @@ class OnePassSession(Session[Given]):
     @property
     def image(self) -> Picture | None:
         """The picture of the original, once it is recorded."""
+        self.settle()
         return from_model(self._recording.output(STEP)) if self.recorded else None
 
     def record(self, progress: Progress | None = None) -> Picture:
         """The picture of the original, recorded; the first edit does it when it was not done before."""
         with self._recording.first():
+            self.settle(progress)  # outside of an edit its picture is the recorded one
             super().record(progress)
             image = self.image
         assert image is not None
@@ -65,7 +67,7 @@ class OnePassSession(Session[Given]):
                 if progress:
                     progress("edit", 1, 1)
                 taken = (seconds, self._recording.dense_seconds, recorded - start)
-                result = edit_result(self.engine, prepared, image, mask, 1, *taken)
+                result = edit_result(self.engine, prepared, image, mask, 1, prepared.macs, *taken)
         self.pending, self._pending = result, edited
         return result
 
