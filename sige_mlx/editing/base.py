@@ -259,10 +259,9 @@ class Session(ABC, Generic[Given]):
             history.fit()
 
     def _dense_is_cheaper(self, region: Mask) -> bool:
-        """Whether the dense pass takes less than recording what is missing and then an edit."""
-        engine = self.engine
-        edit = engine.lowered.macs(engine.lowered.tiling(region))
-        return len(self._recording.missing) / self.steps + edit / engine.macs > 1
+        """Whether the dense pass takes less than recording what is missing and then an edit, if it edits anything."""
+        missing = len(self._recording.missing) / self.steps
+        return bool(region.any()) and missing + self.engine.plan(region).macs / self.engine.macs > 1
 
     def _moved(self, to: Past[Given], progress: Progress | None, what: str) -> Past[Given]:
         """Makes another original the one that is edited; returns what leads back."""

@@ -117,5 +117,5 @@ def result_of_dense(engine: Engine, dense: DenseResult, mask: npt.NDArray[np.boo
         dense_macs=macs,
         seconds=dense.seconds,
         dense_seconds=dense.seconds,
-        edit_macs=engine.lowered.macs(engine.lowered.tiling(mask)) * steps,
+        edit_macs=engine.plan(mask).macs * steps,
     )

@@ -109,13 +109,13 @@ class EditSession(Session[Source]):
     ) -> EditResult:
         """The edited picture, re-rendered where it differs from the original or where `mask` (white is edited) says.
 
-        The result waits in `pending` until `commit` or `revert`. Of an edit that is the only one, `once`, nothing is
-        recorded where the dense pass is cheaper than that. Raises `SigeError` for pictures or masks of another size,
-        and for what is none.
+        The result waits in `pending` until `commit` or `revert`. Nothing is recorded for an edit that is the dense pass
+        by the engine's policy, and for the only one, `once`, where the dense pass is cheaper than that. Raises
+        `SigeError` for pictures or masks of another size, and for what is none.
         """
         painted = self.reader.read(self.source, edited, mask)
         with self._recording.first():
-            if once and painted.region.any() and self._dense_is_cheaper(painted.region):
+            if self.engine.plan(painted.region).dense or (once and self._dense_is_cheaper(painted.region)):
                 rendered, seconds = self._dense(painted, progress)
                 source = self.source.changed(rendered, painted.region, painted.source)
                 dense = DenseResult(source.pixels.copy(), seconds)

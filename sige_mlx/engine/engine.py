@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
 
@@ -89,7 +89,7 @@ class PreparedEdit:
     dense: bool
     """Whether it is the dense pass, for tiles would take no less time."""
     bound: Any
-    """What the executor made of the tiles; None for an edit that is empty or dense."""
+    """What the executor made of the tiles; None for an edit that is empty or dense, and for one that is a plan."""
     statistics: Statistics
     """Those that its norms take."""
     executor: Executor = field(repr=False)
@@ -144,13 +144,18 @@ class Engine:
         self._parameters = parameters(model), load
         self._precision = precision
         self.recordings = Recordings(self.executor)
-        made = partial(Engine, model, device, self.policy, batch=batch, tile=tile, threads=threads)
-        self._of_size = partial(made, load=load, precision=precision)
+        of = partial(Engine, model, device, batch=batch, tile=tile, threads=threads, load=load, precision=precision)
+        self._made = partial(of, policy=self.policy, size=size)
 
     def resized(self, size: tuple[int, int]) -> "Engine":
         """The same network on the same device for images of another size (H, W); it packs the weights again. Raises
         `SigeError` for a size that the network's operations do not fit."""
-        return self._of_size(size=size)
+        return self._made(size=size)
+
+    def under(self, policy: EditPolicy) -> "Engine":
+        """The same network on the same device, whose edits are computed by another policy; it packs the weights
+        again."""
+        return self._made(policy=policy)
 
     @property
     def policy(self) -> EditPolicy:
@@ -193,14 +198,21 @@ class Engine:
     def prepare(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
         """Makes the edit of `mask`, bool (H, W) or (B, H, W), already dilated, ready to run. Raises `SigeError` for a
         mask that is not the image's size."""
+        planned = self.plan(mask)
+        if not (planned.dense or planned.tiling.empty):
+            bound = self.executor.bind(planned.tiling, planned.statistics)
+            planned = replace(planned, bound=bound)
+        return planned
+
+    def plan(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
+        """The edit of `mask` as `prepare` will make it ready, but not ready yet: what it will cost, and how it is
+        computed."""
         tiling = self.lowered.tiling(np.asarray(mask, np.bool_))
         statistics, macs = self.policy.statistics_of(tiling.edited), self.lowered.macs(tiling)
         if statistics == "estimated" and not tiling.empty:
             macs += self._half.macs
-        if not tiling.empty and macs >= self.policy.dense_from * self.macs:
-            return PreparedEdit(self.lowered, tiling, self.macs, True, None, statistics, self.executor)
-        bound = None if tiling.empty else self.executor.bind(tiling, statistics)
-        return PreparedEdit(self.lowered, tiling, macs, False, bound, statistics, self.executor)
+        dense = not tiling.empty and self.macs > 0 and macs >= self.policy.dense_from * self.macs
+        return PreparedEdit(self.lowered, tiling, self.macs if dense else macs, dense, None, statistics, self.executor)
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The output on edited images, from what was recorded under `step`, which stays as it is. On a GPU the array is
