@@ -160,9 +160,9 @@ class Session(ABC, Generic[Given]):
             progress("record", self.steps, self.steps)
 
     def settle(self, progress: Progress | None = None) -> None:
-        """Carries what is recorded over to the original of now, by the work of one edit for all commits since. Idle time
-        is for it: `record_in_background` does it too. An edit before that also recomputes all that is behind, which
-        takes less as long as that is little, and settles it itself else. Can be interrupted and resumed."""
+        """Carries what is recorded over to the original of now, by the work of one edit for all commits since. That is
+        for idle time: `record_in_background` does it too. An edit before it also recomputes what is behind, which is
+        cheaper as long as that is little, and settles it itself else. Can be interrupted and resumed."""
         behind = self._recording.behind
         for done, step in enumerate(behind):
             if progress:

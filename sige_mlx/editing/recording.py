@@ -140,8 +140,8 @@ class Recording:
         return self._prepared[1]
 
     def overdue(self, region: Mask) -> bool:
-        """Notes how much more an edit of a region computes because steps are behind. Once that is half of what it takes
-        to settle them it is time to."""
+        """Notes how much more an edit of a region computes because steps are behind. Once edits together would compute
+        more than it takes to settle them, that is to be done first."""
         moves = [move for step in self.behind for move in self._moves[step]]
         if not moves:
             self._spent = 0
@@ -149,7 +149,7 @@ class Recording:
         macs, tiling = self._engine.lowered.macs, self._engine.lowered.tiling
         behind: Mask = np.any(moves, axis=0)
         self._spent += macs(tiling(region | behind)) - macs(tiling(region))
-        return 2 * self._spent > macs(tiling(behind))
+        return self._spent > macs(tiling(behind))
 
     def moved(
         self, region: Mask, before: dict[float, Change], tell: Callable[[int], None] = lambda done: None

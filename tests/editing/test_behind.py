@@ -111,7 +111,7 @@ def test_several_commits_are_settled_by_one_pass(opened: EditSession, monkeypatc
     assert opened.behind == STEPS and opened.undoable == 1
 
 
-def test_edits_settle_what_has_cost_them_half_of_that(opened: EditSession) -> None:
+def test_edits_settle_what_would_cost_them_more(opened: EditSession) -> None:
     commit(opened, 8, 10)
     edits = 0
     while opened.behind and edits < 100:
