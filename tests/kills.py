@@ -7,11 +7,15 @@ whole, the old or the new. Whoever writes other files adds a `Victim`.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,15 +26,21 @@ import numpy as np
 from PIL import Image
 
 from sige_mlx import zoo
+from sige_mlx.cli import app
 from sige_mlx.converters import convert
 from sige_mlx.editing import EditSession, save_image
+from sige_mlx.editing.turns import begun
+from sige_mlx.scratch import PREFIX
 from tests.converters.networks import ddpm
 from tests.converters.writer import save
-from tests.tiny import original, painted, tiny_engine
+from tests.tiny import original, painted, tiny_engine, write_tiny_model
 
 ROOT = Path(__file__).parents[1]
 READY = b"ready\n"
 """What a process says before it begins."""
+
+STEPS = 3
+"""Of the sessions."""
 
 OLD, NEW, NONE = "the old one", "the new one", "nothing yet"
 
@@ -57,8 +67,8 @@ def kill(name: str, folder: Path, times: int, seed: int = 0) -> Counter[str]:
         status, _ = _run(name, folder, rng.uniform(0, seconds))
         found[f"{'killed' if status else 'done'}, {victim.check(folder)}"] += 1
     assert _run(name, folder, None)[0] == 0 and victim.check(folder) == NEW
-    left = [lock.parent for lock in folder.rglob(".sige-mlx-*/lock")]
-    assert not left, f"scratch folders of processes that are gone: {left}"
+    left = [*folder.rglob(f"{PREFIX}*")]
+    assert not left, f"left by processes that are gone: {left}"
     return found
 
 
@@ -134,10 +144,116 @@ def _check_result(folder: Path) -> str:
     return NEW
 
 
+# ---- sessions: begun, committed in and undone in by the command, and saved again and again
+
+
+def _command(*arguments: object) -> None:
+    """Runs the command in this process."""
+    try:
+        app([str(argument) for argument in arguments], prog_name="sige-mlx")
+    except SystemExit as ended:
+        assert not ended.code, arguments
+
+
+def _edit_session(folder: Path, *options: str) -> None:
+    files = ("--edited", folder / "b.png", "--out", folder / "c.png", "--session", folder / "s.sige")
+    _command("edit", *files, *options)
+
+
+def _begin(folder: Path) -> None:
+    model, steps = ("--model", str(folder / "tiny")), ("--steps", str(STEPS))
+    _edit_session(folder, "--original", str(folder / "a.png"), *model, *steps)
+
+
+def _commit(folder: Path) -> None:
+    _edit_session(folder, "--commit")
+
+
+def _undo(folder: Path) -> None:
+    _command("session", "undo", folder / "s.sige")
+
+
+def _prepare_no_session(folder: Path) -> None:
+    if not (folder / "tiny").exists():
+        write_tiny_model(folder / "tiny")
+        Image.fromarray(original()).save(folder / "a.png")
+        Image.fromarray(painted()).save(folder / "b.png")
+    for name in ("s.sige", "c.png"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _prepare_session(*deeds: Callable[[Path], None]) -> Callable[[Path], None]:
+    """What has the session there that these deeds lead to, done once."""
+
+    def prepare(folder: Path) -> None:
+        before = folder / "before.sige"
+        _prepare_no_session(folder)
+        if not before.exists():
+            with contextlib.redirect_stdout(io.StringIO()):
+                for deed in deeds:
+                    deed(folder)
+            shutil.copy(folder / "s.sige", before)
+        shutil.copy(before, folder / "s.sige")
+
+    return prepare
+
+
+def _opened(folder: Path) -> EditSession | None:
+    """The session, all of it read; None where there is nothing but its place."""
+    if not begun(folder / "s.sige"):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        session = EditSession.open(zoo.load(folder / "tiny").engine(), folder / "s.sige")
+        session._recording.take_all()
+    assert np.array_equal(session.original, original()) == (session.undoable == 0)
+    return session
+
+
+def _check_begun(folder: Path) -> str:
+    session = _opened(folder)
+    assert session is None or session.recorded == STEPS
+    if (folder / "c.png").exists():
+        with Image.open(folder / "c.png") as image:
+            image.load()
+    return NONE if session is None else NEW
+
+
+def _check_moved(before: int) -> Callable[[Path], str]:
+    """What tells the two by how many commits can be undone."""
+
+    def check(folder: Path) -> str:
+        session = _opened(folder)
+        assert session and session.recorded == STEPS
+        assert session.undoable + session.redoable >= before
+        return OLD if session.undoable == before else NEW
+
+    return check
+
+
+def _save(folder: Path) -> None:
+    engine = zoo.load(folder / "tiny").engine()
+    old, new = (EditSession(engine, original(), steps=STEPS) for _ in range(2))
+    new.record()
+    for _ in range(20):
+        old.save(folder / "s.sige")
+        new.save(folder / "s.sige")
+
+
+def _check_saved(folder: Path) -> str:
+    session = _opened(folder)
+    assert session and session.recorded in (0, STEPS)
+    return NEW if session.recorded else OLD
+
+
 VICTIMS = {
     "convert": Victim(_prepare_none, lambda folder: _converted(folder, False), _check_model),
     "replace": Victim(_prepare_model, lambda folder: _converted(folder, True), _check_model),
     "edit": Victim(_prepare_result, _edit, _check_result),
+    "record": Victim(_prepare_no_session, _begin, _check_begun),
+    "save": Victim(_prepare_session(_begin), _save, _check_saved),
+    "commit": Victim(_prepare_session(_begin), _commit, _check_moved(0)),
+    "undo": Victim(_prepare_session(_begin, _commit, _commit), _undo, _check_moved(2)),
 }
 
 

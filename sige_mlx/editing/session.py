@@ -142,15 +142,18 @@ class EditSession(Session[Source]):
         region, start = painted.region, time.perf_counter()
         if region.any():
             self.record(progress)
+            if self._recording.overdue(region):
+                self.settle(progress)
         recorded = time.perf_counter()
-        prepared = self.engine.prepare(region)
+        prepared, macs = self.engine.prepare(region & False), 0
         rendered = self.original
         if region.any():
 
             def network(level: float, x: mx.array) -> mx.array:
-                nonlocal prepared
+                nonlocal prepared, macs
                 key, given = self._recording.key(level), {"x": x, **self.denoising.condition(level)}
-                prepared = self.engine.grown(prepared, key, **given)
+                prepared = self.engine.grown(self._recording.prepare(level, region), key, **given)
+                macs += prepared.macs
                 return self.engine.edit(prepared, key, **given)
 
             rendered = self._denoise("edit", painted, network, progress)
@@ -158,7 +161,7 @@ class EditSession(Session[Source]):
         source = self.source.changed(rendered, region, painted.source)
         image, dense_seconds = source.pixels.copy(), self._recording.dense_seconds
         taken = (seconds, dense_seconds, recorded - start)
-        return edit_result(self.engine, prepared, image, region, self.steps, *taken), source
+        return edit_result(self.engine, prepared, image, region, self.steps, macs, *taken), source
 
     def _dense(self, painted: Painted, progress: Progress | None) -> tuple[Picture, float]:
         """What the network makes of an edit by dense passes, and seconds."""
@@ -187,6 +190,9 @@ class EditSession(Session[Source]):
     @classmethod
     def _of(cls, engine: Engine, given: Source, settings: dict[str, Any], history: int | None) -> EditSession:
         return cls(engine, given, history=history, **settings)
+
+    def _read(self, given: Source) -> Source:
+        return self.reader.original(given)
 
     @staticmethod
     def _size(given: Source) -> int:

@@ -15,6 +15,7 @@ from sige_mlx.arguments import whole
 from sige_mlx.engine import growth
 from sige_mlx.engine.changes import Change, Replaced
 from sige_mlx.engine.estimates import half, shrunk
+from sige_mlx.engine.files import BLOCKS
 from sige_mlx.engine.recordings import Codec, Holder, Record, RecordedStep, Recordings
 from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Loader
@@ -188,8 +189,9 @@ class Engine:
 
     def _record(self, step: Hashable, only: Tiling | None, inputs: Mapping[str, Any]) -> mx.array:
         given = self._checked(inputs)
-        self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
-        output, record = self._recorded_on(self._with_embeddings(given), only)
+        with BLOCKS.reused():
+            self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
+            output, record = self._recorded_on(self._with_embeddings(given), only)
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
         self.recordings.keep(step, RecordedStep(record, conditions, only))
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names

@@ -24,6 +24,15 @@ def test_the_published_network_costs_what_was_published(run: Run) -> None:
     assert edit["tiles"]["256x256"][1] == 4096
 
 
+def test_it_says_what_recordings_take(run: Run, model: Path) -> None:
+    numbers = run("info", "-m", model, "--json").json
+    recordings = zoo.load(str(model)).engine().recordings
+    assert numbers["cache_bytes_per_step"] == recordings.step_nbytes()
+    assert len(numbers["cache_bytes_per_step_by_codec"]) == 3
+    for codec, nbytes in numbers["cache_bytes_per_step_by_codec"].items():
+        assert nbytes == recordings.step_nbytes(codec)
+
+
 def test_tiles_may_begin_at_another_plane(run: Run) -> None:
     """At 64, as in the released configuration, most of the work of a distilled network is done whole."""
     own, at_8, at_32, at_64 = (
