@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from sige_mlx.editing import EditSession, turns
-from sige_mlx.editing.container import Container
+from sige_mlx.editing.container import Container, write
 from sige_mlx.editing.destination import write_whole
 from sige_mlx.editing.saved import PURPOSE
 from sige_mlx.engine import Engine
@@ -196,6 +197,24 @@ def test_steps_that_were_missing_are_added(
         assert edit(session=file).status == 0
     assert file.read_bytes() == written
     assert edit(session=file).status == 0 and file.stat().st_size > len(written)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "words"),
+    [
+        ({"model": "gone"}, "the model of {file} cannot be loaded: 'gone' is neither a model's name"),
+        ({"device": "abacus"}, "the model of {file} cannot be loaded: device 'abacus' is none"),
+        ({"threshold": "much"}, "the model of {file} cannot be loaded: the threshold of planes is 'much'"),
+    ],
+)
+def test_what_it_takes_to_open_it_is_not_there(
+    edit: Edit, run: Run, file: Path, replaced: dict[str, Any], words: str
+) -> None:
+    edit(session=file)
+    held = Container(file, PURPOSE)
+    arrays = {name: held.array(name).copy() for name in held._header}
+    write(file, PURPOSE, arrays, {**held.told, "note": {**held.told["note"], **replaced}})
+    assert words.format(file=file) in run("session", "undo", file).sentence
 
 
 def test_other_deeds_and_files(run: Run, file: Path, tmp_path: Path) -> None:
