@@ -109,7 +109,9 @@ def convert(
     with staged_folder(destination, (zoo.CONFIG_FILE, zoo.WEIGHTS_FILE), nbytes, force) as folder:
         provenance = {"file": weights.path.name.encode(errors="replace").decode(), "sha256": sha256}
         network = dataclasses.asdict(found.match.config)
-        edit = {name: getattr(found.policy, name) for name in zoo.EDIT}
+        usual = FAMILIES[found.match.family].policy(found.match.config)
+        differs = (name for name in zoo.EDIT if getattr(found.policy, name) != getattr(usual, name))
+        edit = {name: getattr(found.policy, name) for name in differs}
         config = {"format": zoo.FORMAT, "family": found.match.family, "config": network, "edit": edit}
         config["source"] = provenance
         (folder / zoo.CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")

@@ -3,7 +3,7 @@ computed, and the files that were published."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import mlx.nn
@@ -41,10 +41,11 @@ class Published:
 
 @dataclass(frozen=True)
 class Family:
-    """A family of networks. `policy` says how edits of one with a configuration are computed, `denoising` by which
-    steps pictures are, where that is the task. `published` are networks by the names they have here; `small` are the
-    fields of one that is quick to try, and the side of the planes from which on it is to have tiles. How checkpoints
-    lay out its parameters is in `converters/families`, in a module of the family's name."""
+    """A family of networks. `policy` says how edits of one with a configuration are computed, `paper` how the paper's
+    authors compute them, where that is another way; `denoising` by which steps pictures are, where that is the task.
+    `published` are networks by the names they have here; `small` are the fields of one that is quick to try, and the
+    side of the planes from which on it is to have tiles. How checkpoints lay out its parameters is in
+    `converters/families`, in a module of the family's name."""
 
     config: type
     network: Callable[[Any], mlx.nn.Module]
@@ -53,6 +54,7 @@ class Family:
     small: tuple[Mapping[str, Any], int]
     denoising: type[Denoising] | None = None
     published: Mapping[str, Published] = field(default_factory=dict)
+    paper: Callable[[Any], EditPolicy] | None = None
 
     @property
     def steps(self) -> int:
@@ -95,6 +97,18 @@ _CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 _SQUARE = {"crop_size": 256, "aspect_ratio": 1.0, "num_upsampling_layers": "normal"}
 
 
+# `benchmarks.fidelity` draws the frontiers of time and fidelity that chose how edits are computed; the README has them.
+
+EVERYWHERE = 8
+"""Planes of so many pixels a side have tiles, of which two make a side; smaller ones would save nothing."""
+
+
+def _denoised(eps: float, dilation: int) -> EditPolicy:
+    """That of a U-Net. Statistics of small edits are the original's: a few pixels move them by less than what is
+    computed without them is off. Those of large edits follow."""
+    return EditPolicy(EVERYWHERE, "fresh head", eps=eps, dilation=dilation, large="followed", large_from=0.03)
+
+
 def _of_blocks(count: int) -> Callable[[LabelToImageConfig], EditPolicy]:
     """That of a network of label maps whose last `count` residual blocks are computed in part."""
 
@@ -109,9 +123,10 @@ FAMILIES: Mapping[str, Family] = {
         DDPMConfig,
         DDPMUNet,
         "denoising",
-        lambda config: EditPolicy(64, "fresh head", eps=0.01, dilation=5),
+        lambda config: _denoised(eps=0.01, dilation=5),
         small=(_SMALL_UNET, 32),
         denoising=DDPMDenoising,
+        paper=lambda config: EditPolicy(64, "fresh head", eps=0.01, dilation=5),
         published={
             "ddpm-church-256": Published(
                 (
@@ -135,10 +150,10 @@ FAMILIES: Mapping[str, Family] = {
         PDConfig,
         PDUNet,
         "denoising",
-        # 32, not 64 as released: half of this network's work is done below 64, and every edit would repeat it whole.
-        lambda config: EditPolicy(32, "fresh head", eps=0.02, dilation=2),
+        lambda config: _denoised(eps=0.02, dilation=2),
         small=({**_SMALL_UNET, "head_dim": 32, "temb_ch": 48}, 16),
         denoising=PDDenoising,
+        paper=lambda config: EditPolicy(64, "fresh head", eps=0.02, dilation=2),
         published={
             "pd-church-128": Published(
                 (_sige("diffusion", "church128-pd-unet.pth", "8a2690eb25d1e2b5367e9574d7b73822"),)
@@ -150,8 +165,7 @@ FAMILIES: Mapping[str, Family] = {
         ADMConfig,
         ADMUNet,
         "denoising",
-        # As DDPM's, but from 32 on: two fifths of an edit's work would be done at that size alone.
-        lambda config: EditPolicy(32, "fresh head", eps=0.01, dilation=5),
+        lambda config: _denoised(eps=0.01, dilation=5),
         small=({**_SMALL_UNET, "head_dim": 32}, 16),
         denoising=DDPMDenoising,
         published={
@@ -165,7 +179,8 @@ FAMILIES: Mapping[str, Family] = {
         SPADEConfig,
         SPADEGenerator,
         "labels",
-        _of_blocks(5),
+        lambda config: replace(_of_blocks(0)(config), tiles_from=EVERYWHERE),
+        paper=_of_blocks(5),
         small=({**_SMALL_LABELS, "ngf": 4, "nhidden": 8}, 16),
         published={
             "gaugan-cityscapes": Published(
@@ -183,7 +198,7 @@ FAMILIES: Mapping[str, Family] = {
         SubMobileSPADEConfig,
         SubMobileSPADEGenerator,
         "labels",
-        _of_blocks(4),
+        _of_blocks(4),  # as the paper's: it has norms over the whole picture, and nobody has measured more tiles
         small=({**_SMALL_LABELS, "config_str": "8_8_8_8_8_8_8_8"}, 16),
         published={
             "gan-compression-cityscapes": Published(
@@ -206,8 +221,18 @@ FAMILIES: Mapping[str, Family] = {
         ResnetGeneratorConfig,
         ResnetGenerator,
         "translation",
-        # What an edit leaves alone of the output is the kept picture, so what it computes is normalised as that was.
-        lambda config: EditPolicy(1, "recorded", eps=0.01, dilation=1, dilation_per_level=2),
+        # What an edit leaves alone of the output is the kept picture, so what it computes is normalised as that was,
+        # unless it is so large that the dense pass gives it another cast. Of small ones estimates may be worse.
+        lambda config: EditPolicy(
+            1,
+            "recorded",
+            eps=0.01,
+            dilation=1,
+            dilation_per_level=2,
+            dense_from=0.8,
+            large="estimated",
+            large_from=0.03,
+        ),
         small=({"image_size": (32, 48), "ngf": 8, "n_blocks": 1}, 1),
         published={
             "cyclegan-horse2zebra": _one_of_many("horse2zebra.pth", place=_CYCLEGAN),
@@ -253,13 +278,14 @@ def configured(config: Any, fields: Mapping[str, Any]) -> Any:
     another type."""
     if not isinstance(fields, Mapping):
         raise SigeError(f"its settings are {fields!r}, no object of fields")
-    known = [field.name for field in dataclasses.fields(config)]
+    known = {field.name: field.default for field in dataclasses.fields(config)}
     named = {}
     for name, given in fields.items():
         if name not in known:
             raise SigeError(f"{name!r} is no setting of such a network: it must be one of {', '.join(known)}")
-        value, usual = tuple(given) if isinstance(given, list) else given, getattr(config, name)
-        if not _is_like(value, usual):
+        or_none = known[name] is None  # then it is a word, or null
+        value, usual = tuple(given) if isinstance(given, list) else given, "" if or_none else getattr(config, name)
+        if not (_is_like(value, usual) or (or_none and value is None)):
             kind = _KINDS[type(usual)]
             if isinstance(usual, tuple):
                 kind += f", such as {list(usual) if isinstance(value, tuple) else [given]}"

@@ -44,8 +44,12 @@ FORMAT = 2
 """Of `config.json`; format 1 had what edits are computed by among the network's settings."""
 
 
-EDIT = ("tiles_from", "statistics", "eps", "dilation", "dilation_per_level")
-"""Fields of `EditPolicy` that a model's folder tells; the others are the caller's to say."""
+EDIT = (
+    *("tiles_from", "statistics", "large", "large_from", "dense_from"),
+    *("eps", "dilation", "dilation_per_level"),
+)
+"""Fields of `EditPolicy` that a model's folder may tell, where they are not the family's; the others are the caller's
+to say."""
 
 
 Of = TypeVar("Of", bound="Network")
@@ -65,9 +69,11 @@ class Network:
         """What it does."""
         return families.FAMILIES[self.family].task
 
-    def policy(self, tiles_from: int | None = None, output: Output = "tiles") -> EditPolicy:
-        """How edits of the network are computed; with tiles from planes of another side where one is given."""
-        return replace(self.edit, output=output, tiles_from=self.edit.tiles_from if tiles_from is None else tiles_from)
+    def policy(self, tiles_from: int | None = None, output: Output = "tiles", quality: str = "balanced") -> EditPolicy:
+        """How edits of the network are computed; with tiles from planes of another side where one is given. Raises
+        `SigeError` for a quality that there is not."""
+        side = self.edit.tiles_from if tiles_from is None else tiles_from
+        return replace(self.edit, output=output, tiles_from=side).of_quality(quality)
 
     def configured(self: Of, **settings: Any) -> Of:
         """The same in other settings, such as the `image_size` of a network that takes any. Raises `SigeError` where

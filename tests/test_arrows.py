@@ -16,7 +16,14 @@ ROOT = Path(__file__).parents[1]
 BASE = ("arguments", "cache", "described", "errors", "pictures", "published", "scratch")
 """Modules of the package that stand for themselves and below everything else."""
 
-SHARED = {"engine.changes", "engine.files", "engine.recordings", "engine.statistics", "engine.weights"}
+SHARED = {
+    "engine.changes",
+    "engine.estimates",
+    "engine.files",
+    "engine.recordings",
+    "engine.statistics",
+    "engine.weights",
+}
 """What executors have in common."""
 
 ARROWS: dict[str, set[str]] = {
@@ -30,6 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "engine.weights": {"graph", "base"},
     "engine.files": {"base"},
     "engine.statistics": {"graph", "nn", "base"},
+    "engine.estimates": {"engine.statistics", "graph", "base"},
     "engine.changes": {"engine.statistics", "graph", "base"},
     "engine.recordings": {"engine.changes", "engine.files", "graph", "base"},
     "engine.gpu": {*SHARED, "graph", "nn", "base"},

@@ -141,6 +141,23 @@ def test_a_folder_of_format_1_is_read(tmp_path: Path) -> None:
         assert network.edit == replace(families.FAMILIES[family].policy(network.model.config), **policy)
 
 
+def test_a_folder_may_tell_how_edits_are_computed(tmp_path: Path) -> None:
+    usual = families.FAMILIES["ddpm"].policy(build("ddpm", CONFIG).config)
+    for told in ({}, {"large": None, "dense_from": 1}, {"large": "recorded", "tiles_from": 16}):
+        save(tmp_path / "mine", config={"format": 2, "family": "ddpm", "config": CONFIG, "edit": told})
+        network = zoo.network(tmp_path / "mine")
+        assert network.edit == replace(usual, **told)
+        assert network.policy(32, quality="exact") == replace(network.edit, tiles_from=32).of_quality("exact")
+    for wrong, sentence in (
+        ({"large": 3}, "large is 3: it should be a word"),
+        ({"statistics": None}, "statistics is None: it should be a word"),
+        ({"large": "none"}, "statistics are 'none'"),
+    ):
+        save(tmp_path / "mine", config={"format": 2, "family": "ddpm", "config": CONFIG, "edit": wrong})
+        with pytest.raises(SigeError, match=sentence):
+            zoo.network(tmp_path / "mine")
+
+
 # ---- random weights
 
 

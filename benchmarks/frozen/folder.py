@@ -80,13 +80,15 @@ class Folder:
 
 
 def _configured(match: Match, settings: Mapping[str, Any], path: Path) -> tuple[Any, EditPolicy]:
-    """What the settings say of a configuration and of edits; what they leave out stays as the tensors told."""
+    """What the settings say of a configuration and of edits; what they leave out stays as the tensors told, and as the
+    peer has it."""
     names = {*paper_settings.NAMES, *(field.name for field in dataclasses.fields(match.config))}
     told = {name: value for name, value in settings.items() if name in names and value is not None}
     try:
         fields, edit = paper_settings.parted(match.family, {**dataclasses.asdict(match.config), **told})
         config = configured(match.config, fields)
-        return config, configured(families.FAMILIES[match.family].policy(config), edit)
+        family = families.FAMILIES[match.family]
+        return config, configured((family.paper or family.policy)(config), edit)
     except SigeError as error:
         raise SigeError(f"{path.name}: {error}") from error
 

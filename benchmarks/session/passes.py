@@ -17,8 +17,8 @@ Network = Callable[[int, mx.array], mx.array]
 
 
 class Passes:
-    """Those of a picture `x0`, and of another one that is painted into it: by a sampler's `steps`, or where a network
-    makes pictures at once the only one."""
+    """Those of a sampler's `steps` on a picture `x0`, and on another one that is painted into it. Raises `SigeError`
+    for a network that does not denoise."""
 
     def __init__(self, engine: Engine, steps: int, seed: int):
         self.engine = engine
@@ -26,25 +26,23 @@ class Passes:
         rng = np.random.default_rng(seed)
         # Even pictures: noise would be as large wherever it is.
         self.x0, self.other = (mx.array(random_image(engine.config, shape, rng)) * 0.5 for _ in range(2))
-        self.denoising = None
-        if family.denoising is not None:
-            self.denoising = family.denoising.of((engine.config.in_ch, engine.config.out_ch), None, steps, None)
-            self.noise = mx.array(rng.standard_normal(shape, np.float32))
-        elif steps != 1:
-            raise SigeError(f"this network makes a picture in 1 pass, not {steps}")
+        if family.denoising is None:
+            raise SigeError("this network makes a picture in one pass: measure one that denoises, in many")
+        self.denoising = family.denoising.of((engine.config.in_ch, engine.config.out_ch), None, steps, None)
+        self.noise = mx.array(rng.standard_normal(shape, np.float32))
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return 1 if self.denoising is None else len(self.denoising.levels)
+        return len(self.denoising.levels)
 
     def inputs(self, i: int, x: mx.array) -> dict[str, Any]:
         """What the network reads in pass i, of an image."""
-        return {"x": x} if self.denoising is None else {"x": x, **self.denoising.condition(self.denoising.levels[i])}
+        return {"x": x, **self.denoising.condition(self.denoising.levels[i])}
 
     def noised(self, i: int, x0: mx.array) -> mx.array:
         """The image that pass i reads of a picture that stays as it is."""
-        return x0 if self.denoising is None else self.denoising.noised(x0, self.denoising.levels[i], self.noise)
+        return self.denoising.noised(x0, self.denoising.levels[i], self.noise)
 
     def painted(self, x0: mx.array, mask: Mask) -> mx.array:
         """A picture with the other one under a mask."""
@@ -52,8 +50,6 @@ class Passes:
 
     def edit(self, x0: mx.array, painted: mx.array, mask: Mask, *networks: Network) -> list[mx.array]:
         """The pictures that networks make of a painted one, each in a trajectory of its own, pass by pass together."""
-        if self.denoising is None:
-            return [network(0, painted) for network in networks]
         region = mx.array(mask)[None, ..., None]
         xs = [self.noised(0, painted)] * len(networks)
         steps = [self.denoising.start(lambda timestep: self.noise) for _ in networks]

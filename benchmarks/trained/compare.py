@@ -1,7 +1,8 @@
 """An edit against the dense pass on the edited picture: how alike, and where the difference comes from."""
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -13,6 +14,7 @@ from sige_mlx.editing.images import Picture
 from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.result import DenseResult, EditResult
 from sige_mlx.engine import Engine
+from sige_mlx.graph.policy import Statistics
 from sige_mlx.masks.difference import Mask
 from sige_mlx.metrics import psnr
 
@@ -33,7 +35,7 @@ class Likeness:
 @dataclass(frozen=True)
 class Compared:
     """One edit of one photograph. `held` is every pixel of the edited one computed anew, normalised with the
-    statistics of the original: what lies between an edit and a dense pass."""
+    statistics of the edit: what lies between an edit and a dense pass."""
 
     photograph: str
     kind: str
@@ -58,7 +60,7 @@ class Compared:
 
     @property
     def statistics(self) -> Likeness:
-        """What recorded statistics cost: of `held` to the dense pass."""
+        """What statistics that are not the dense pass's cost: of `held` to that."""
         return Likeness.of(self.held, self.dense.image, self.result.mask)
 
     @property
@@ -81,25 +83,43 @@ def compare_all(
 ) -> Iterator[Compared]:
     """Every kind and size of edit of every photograph; each has blobs and a colour of its own."""
     count, done = len(photographs) * len(KINDS) * len(SIZES), 0
+    whole = holding(engine)
     for i, (name, original) in enumerate(photographs.items()):
         session = TranslationSession(engine, original)
+        held = {statistics: TranslationSession(of, original) for statistics, of in whole.items()}
         for kind in KINDS:
             for percent in SIZES:
                 progress("compare", done, count)
-                yield compare(session, name, kind, percent, seed + i, rounds)
+                yield compare(session, held, name, kind, percent, seed + i, rounds)
                 done += 1
     progress("compare", done, count)
 
 
+def holding(engine: Engine) -> dict[Statistics, Engine]:
+    """Engines that take the same statistics for an edit of any size, and tiles however many, by what they take."""
+    policies = {
+        statistics: replace(engine.policy, statistics=statistics, large=None, dense_from=math.inf)
+        for statistics in engine.policy.all_statistics
+    }
+    return {statistics: engine.under(policy) for statistics, policy in policies.items()}
+
+
 def compare(
-    session: TranslationSession, photograph: str, kind: str, percent: float, seed: int, rounds: int
+    session: TranslationSession,
+    whole: Mapping[Statistics, TranslationSession],
+    photograph: str,
+    kind: str,
+    percent: float,
+    seed: int,
+    rounds: int,
 ) -> Compared:
-    """Makes an edit (see `edits.edited`), and the dense pass of it; then both `rounds` times in turns, to be timed."""
+    """Makes an edit (see `edits.edited`), and the dense pass of it; then both `rounds` times in turns, to be timed.
+    `whole` has sessions of the engines of `holding`."""
     painted = edited(session.original, kind, percent, seed)
     mask = session.mask(painted)
     # Under a white mask everything is let in, and what is too faint to count as edited must stay out here, too.
     within, everywhere = np.where(mask[..., None], painted, session.original), np.full(mask.shape, 255, np.uint8)
-    held = session.edit(within, everywhere).image
+    held = whole[session.engine.policy.statistics_of(float(mask.mean()))].edit(within, everywhere).image
     result, dense = session.edit(painted), session.dense(painted)
     took = measure(
         {"dense": lambda: session.dense(painted), "edit": lambda: session.edit(painted)},

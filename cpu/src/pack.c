@@ -6,7 +6,7 @@
 /* Filters are transformed up to these sizes in bytes, and from so many channels on that it is worth its while. A filter
  * takes 1.8 times its memory as F(2x2, 3x3), and saves time in proportion to the pixels that share it: the largest are
  * only transformed for planes of WINOGRAD_PIXELS and more. */
-enum { WINOGRAD_4_BYTES = 10 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_2_BYTES_SHARED = 32 << 20 };
+enum { WINOGRAD_4_BYTES = 10 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_2_BYTES_SHARED = 20 << 20 };
 enum { WINOGRAD_PIXELS = 256, WINOGRAD_C = 16 };
 
 /* Phases read one pixel of the small image for four: a modulation, or a reflection, may tell these apart. */

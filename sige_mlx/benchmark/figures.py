@@ -92,17 +92,18 @@ def run(
     threads: int = 0,
     random: bool = False,
     threshold: int | None = None,
+    quality: str = "balanced",
     protocol: Protocol,
     profiled: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Figures:
     """Benchmarks a named model or a model folder on edits of each size; `random` weights need no checkpoint, and
-    `threshold` is the plane side from which edits use tiles, where it is not the model's own. Raises `SigeError` for a
-    model, device or size that is not there."""
+    `threshold` is the plane side from which edits use tiles, where it is not the model's own, `quality` that of
+    `EditPolicy.of_quality`. Raises `SigeError` for a model, device, size or quality that is not there."""
     if not percents:
         raise SigeError("there is no edit to measure: give at least one size, such as 1.2")
-    engine = engine_for(model, device, threads, random, threshold)
+    engine = engine_for(model, device, threads, random, threshold, quality)
     if profiled and device != "cpu":
         raise SigeError(f"device {device!r} cannot be profiled: only 'cpu' runs one op at a time")
     work = workload(engine, seed)
@@ -127,7 +128,7 @@ def run(
     cores = (time.process_time() - used) / (time.perf_counter() - start)
 
     count = _threads(engine)
-    resident, allocated = peak_memory(model, device, threads, random, threshold, percents[0], seed)
+    resident, allocated = peak_memory(model, device, threads, random, threshold, quality, percents[0], seed)
     return Figures(
         model=model,
         device=device,

@@ -13,11 +13,18 @@ BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREA
 
 
 def peak_memory(
-    model: str, device: str, threads: int, random: bool, threshold: int | None, percent: float, seed: int
+    model: str,
+    device: str,
+    threads: int,
+    random: bool,
+    threshold: int | None,
+    quality: str,
+    percent: float,
+    seed: int,
 ) -> tuple[int, int | None]:
     """Bytes resident at most while a process loads the weights, records one step for one edit and makes that; and those
     that MLX had allocated at most, None where the device is not the GPU."""
-    arguments = json.dumps([model, device, threads, random, threshold, percent, seed])
+    arguments = json.dumps([model, device, threads, random, threshold, quality, percent, seed])
     resident, allocated = json.loads(_run("peak_memory", [arguments], {}))
     return resident, allocated
 

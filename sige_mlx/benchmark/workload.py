@@ -19,10 +19,17 @@ MIDDLE = {"t": 500.0, "log_snr": 0.0}
 """A middle noise level, by the name of a network's input."""
 
 
-def engine_for(model: str, device: str, threads: int = 0, random: bool = False, threshold: int | None = None) -> Engine:
+def engine_for(
+    model: str,
+    device: str,
+    threads: int = 0,
+    random: bool = False,
+    threshold: int | None = None,
+    quality: str = "balanced",
+) -> Engine:
     """The engine of a named model or a model folder; `random` weights need no checkpoint."""
     pretrained = zoo.random(model) if random else zoo.load(model)
-    return pretrained.engine(device, pretrained.policy(threshold), threads=threads)
+    return pretrained.engine(device, pretrained.policy(threshold, quality=quality), threads=threads)
 
 
 def random_image(config: Any, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:

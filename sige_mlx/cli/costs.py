@@ -9,6 +9,9 @@ from sige_mlx import families
 from sige_mlx.cli import terminal
 from sige_mlx.cli.figures import steps_in_words
 from sige_mlx.cli.mask_picture import mask_picture
+from sige_mlx.engine import Codec
+from sige_mlx.engine.native.record import CODECS, Layout
+from sige_mlx.errors import SigeError
 from sige_mlx.graph.cost import Cost, OpCost, dense_cost, edit_cost
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.tiling import Size, Tiling
@@ -37,6 +40,15 @@ class Described:
     edit: Tiling | None
     steps: int
     classes: Classes = ()
+
+    @cached_property
+    def cache(self) -> dict[Codec, int]:
+        """What recording one step keeps on the CPU, in bytes by how planes are kept. A network that no program runs is
+        recorded by the reference, as it is."""
+        try:
+            return {codec: Layout(self.lowered, codec).nbytes for codec in CODECS}
+        except SigeError:
+            return {"float32": self.dense_cost.recorded_nbytes}
 
     @cached_property
     def dense_cost(self) -> Cost:
@@ -72,9 +84,10 @@ class Described:
             "weight_bytes": dense.weight_nbytes,
             "macs": dense.macs,
             "bytes_moved": dense.nbytes,
-            "cache_bytes_per_step": dense.recorded_nbytes,
+            "cache_bytes_per_step": self.cache["float32"],
             "steps": self.steps,
-            "cache_bytes": dense.recorded_nbytes * self.steps,
+            "cache_bytes": self.cache["float32"] * self.steps,
+            "cache_bytes_per_step_by_codec": self.cache,
         }
         if self.edit and edit:
             numbers["edit"] = {
@@ -95,12 +108,14 @@ class Described:
         """The summary, the edit drawn, and with `layers` a line for each."""
         dense, edit = self.dense_cost, self.edit_cost
         steps = steps_in_words(self.steps)
-        (h, w), cache = self.lowered.image_size, dense.recorded_nbytes
+        (h, w), cache = self.lowered.image_size, dict(self.cache)
+        exact = cache.pop("float32")
+        others = "".join(f", {nbytes / 2**20:.0f} MiB in {codec}" for codec, nbytes in cache.items())
         terminal.pairs(
             [
                 ("model", f"{self.name} ({self.family}, {w} × {h} pixels)"),
                 ("parameters", f"{self.parameters / 1e6:.1f} million, {dense.weight_nbytes / 2**20:.0f} MiB in memory"),
-                ("cache", f"{cache / 2**20:.0f} MiB a step, {cache * self.steps / 2**30:.2f} GiB for {steps}"),
+                ("cache", f"{exact / 2**20:.0f} MiB a step, {exact * self.steps / 2**30:.2f} GiB for {steps}{others}"),
             ]
         )
         terminal.say()

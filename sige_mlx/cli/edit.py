@@ -29,6 +29,8 @@ def edit(
     strength: options.Strength = None,
     seed: options.Seed = 0,
     sampler: options.Sampler = None,
+    fill: options.Fill = False,
+    quality: options.Quality = "balanced",
     threshold: options.Threshold = None,
     device: options.Device = "cpu",
     threads: options.Threads = 0,
@@ -74,6 +76,11 @@ def edit(
 
         sige-mlx edit -m ddpm-church-256 --sampler dpm-solver --original a.png --edited b.png --out c.png
         sige-mlx edit -m pd-church-128 --original a.png --edited b.png --out c.png
+
+    Something new in a part of a picture, whatever was there, and a large edit at less or at more than its usual price:
+
+        sige-mlx edit --fill --original a.png --mask m.png --out c.png
+        sige-mlx edit --quality fast --original a.png --edited b.png --out c.png
 
     The same with tiles from another plane on than its own, as its authors released it:
 
@@ -126,7 +133,8 @@ def edit(
     if session and goes_on:
         found = session.stat()
         given_options = {"model": model, "steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
-        given_options |= {"threshold": threshold, "device": device, "tolerance": tolerance}
+        given_options |= {"fill": fill, "quality": quality, "threshold": threshold, "device": device}
+        given_options |= {"tolerance": tolerance}
         opened, pretrained = kept.going_on(session, {k: v for k, v in given_options.items() if k in named}, threads)
         kept.check_original(opened, session, files)
     else:
@@ -136,14 +144,14 @@ def edit(
             pretrained = _fitted(pretrained, original, named)
         if not labels and pretrained.task == "labels":
             raise SigeError(f"{pretrained.name} makes pictures of label maps: give --labels and --edited-labels")
-        engine = pretrained.engine(device, pretrained.policy(threshold), threads=threads)
+        engine = pretrained.engine(device, pretrained.policy(threshold, quality=quality), threads=threads)
         if labels:
             opened = open_labels(engine, pretrained, files)
         else:
-            sampling = {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
+            sampling = {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler, "fill": fill}
             denoising = sampling if pretrained.task == "denoising" else None
             opened = open_pictures(engine, files, denoising, options.eps(tolerance))
-        opened.note = kept.note(name, device, threshold)
+        opened.note = kept.note(name, device, threshold, quality)
     rendered = _rendered(opened, pretrained, files, compare, once)
     result, dense = rendered.result, rendered.dense
     save_image(result.picture, out)
@@ -178,20 +186,23 @@ def _rendered(
     session: "kept.AnySession", pretrained: "Pretrained", files: dict[str, Path], compare: bool, once: bool
 ) -> Rendered:
     """The edit of a session that the files describe. Raises `SigeError` where they are files for another kind."""
-    from sige_mlx.editing import LabelSession
+    from sige_mlx.editing import EditSession, LabelSession
 
     if isinstance(session, LabelSession):
         if "edited_labels" not in files:
             raise SigeError("this session edits label maps: give --edited-labels")
         return of_labels(session, pretrained, files, compare, once)
-    if "edited" not in files:
-        raise SigeError("this session edits a picture: give --edited")
+    fills = isinstance(session, EditSession) and session.fill
+    if "edited" not in files and not (fills and "mask" in files):
+        raise SigeError(
+            f"this session {'fills a part of' if fills else 'edits'} a picture: give --edited{' or --mask' * fills}"
+        )
     return of_pictures(session, files, compare, once)
 
 
 def _implied(named: set[str]) -> set[str]:
     """What a session that goes on has besides the options `named`: its original."""
-    of = {"edited": "original", "edited_labels": "labels", "edited_instances": "instances"}
+    of = {"edited": "original", "fill": "original", "edited_labels": "labels", "edited_instances": "instances"}
     return {of[name] for name in named & of.keys()}
 
 
@@ -199,7 +210,7 @@ def _check_options(named: set[str]) -> None:
     """Raises `SigeError` unless the options describe one edit, of a picture or of a label map."""
     of_labels = [name for name in options.OF_LABELS if name in named]
     of_pictures = [name for name in (*options.OF_PICTURES, *options.OF_DIFFUSION) if name in named]
-    if not {"original", "edited", *of_labels} & named:
+    if not {"original", "edited", "fill", *of_labels} & named:
         raise SigeError("there is no edit: give --original and --edited, or --labels and --edited-labels")
     if of_labels and of_pictures:
         picture, label_map = options.spelled(of_pictures[0]), options.spelled(of_labels[0])

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     AnySession = EditSession | LabelSession | TranslationSession
 
+QUALITY = "balanced"
+"""That of sessions which name none."""
+
 
 def described(path: Path) -> tuple[Container, dict[str, Any]]:
     """The file of a session, and what `save` noted in it. Raises `SigeError` for one that no verb here wrote."""
@@ -47,7 +50,7 @@ def reopened(path: Path, threads: int = 0) -> tuple[AnySession, Pretrained, dict
         pretrained = zoo.load(note["model"])
         if pretrained.task == "translation":
             pretrained = pretrained.configured(image_size=file.array("given.pixels").shape[:2])
-        policy = pretrained.policy(note.get("threshold"))
+        policy = pretrained.policy(note.get("threshold"), quality=note.get("quality", QUALITY))
         engine = pretrained.engine(str(note.get("device")), policy, threads=threads)
     except SigeError as error:
         raise SigeError(f"the model of {path} cannot be loaded: {error}") from error
@@ -62,15 +65,15 @@ def going_on(path: Path, given: dict[str, Any], threads: int) -> tuple[AnySessio
     from sige_mlx.cli import options
 
     session, pretrained, made = reopened(path, threads)
-    begun = {**made, **session._settings}
+    begun = {"quality": QUALITY, **made, **session._settings}
     if "tolerance" in given:
         given = {**given, "eps": options.eps(given.pop("tolerance"))}
     if "model" in given:
-        given = {**given, "model": note(given["model"], "", None)["model"]}
+        given = {**given, "model": note(given["model"], "")["model"]}
     for name, value in given.items():
         if begun.get(name) != value:
             option, was = options.spelled("tolerance" if name == "eps" else name), begun.get(name)
-            told = f"with {was}" if was is not None else "without"
+            told = "without" if was is None or was is False else f"with {was}"
             raise SigeError(f"{path} was begun {told} for {option}: leave {option} away, or begin another session")
     return session, pretrained
 
@@ -91,13 +94,14 @@ def check_original(session: AnySession, path: Path, files: dict[str, Path]) -> N
             raise SigeError(f"{files['original']} is not the original of {path}: leave --original away, or {other}")
 
 
-def note(model: str, device: str, threshold: int | None) -> dict[str, Any]:
+def note(model: str, device: str, threshold: int | None = None, quality: str = QUALITY) -> dict[str, Any]:
     """What it takes to open a session again, besides its file."""
     from sige_mlx import families, zoo
 
     folder = Path(model).expanduser()
     named = model in zoo.EMBEDDED or model in families.KNOWN or not (folder / zoo.CONFIG_FILE).is_file()
-    return {"model": model if named else str(folder.resolve()), "device": device, "threshold": threshold}
+    named_so = model if named else str(folder.resolve())
+    return {"model": named_so, "device": device, "threshold": threshold, "quality": quality}
 
 
 def save(session: AnySession, path: Path, out: Path | None) -> None:

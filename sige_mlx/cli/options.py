@@ -13,7 +13,7 @@ OF_LABELS = ("labels", "edited_labels", "instances", "edited_instances")
 OF_PICTURES = ("original", "edited", "mask", "tolerance")
 """Options of networks that read pictures."""
 
-OF_DIFFUSION = ("steps", "strength", "seed", "sampler")
+OF_DIFFUSION = ("steps", "strength", "seed", "sampler", "fill")
 """Options of networks that make a picture step by step."""
 
 Model = Annotated[
@@ -55,6 +55,21 @@ Threshold = Annotated[
     typer.Option(
         help="Side of the planes from which on edits use tiles; smaller ones are computed whole.",
         show_default="the model's own",
+    ),
+]
+Quality = Annotated[
+    str,
+    typer.Option(
+        metavar="fast|balanced|exact",
+        help="How near an edit is to the dense pass. fast: edits of any size are computed as small ones. balanced:"
+        " large ones more exactly, as was measured to be worth its time. exact: an edit is the dense pass.",
+    ),
+]
+Fill = Annotated[
+    bool,
+    typer.Option(
+        "--fill",
+        help="Invent what is under --mask, or where --edited differs, from noise alone: what was painted is not seen.",
     ),
 ]
 Device = Annotated[
@@ -132,7 +147,10 @@ def check_label_options(named: set[str]) -> None:
 
 def check_picture_options(named: set[str]) -> None:
     """Raises `SigeError` unless the options of pictures among those `named` describe one edit, or none."""
-    go_together(named, "original", "edited")
+    if "fill" not in named:
+        go_together(named, "original", "edited")
+    elif "original" not in named or not {"mask", "edited"} & named:
+        raise SigeError("--fill invents a part of --original: give that, and --mask or --edited, which say what part")
     if "tolerance" in named and ("mask" in named or "original" not in named):
         raise SigeError("--tolerance says where --original and --edited differ: it does not go with --mask")
 

@@ -56,8 +56,10 @@ def of_pictures(
 
     settings, same = "translation", "the original translated"
     if isinstance(session, EditSession):
-        settings, same = f"{session.denoising}, seed {session.seed}", "the original"
-    painted, mask, before = session.reader.edited(files["edited"], session.source), files.get("mask"), session.original
+        settings, same = f"{session.denoising}, seed {session.seed}{', fill' * session.fill}", "the original"
+    mask, before, painted = files.get("mask"), session.original, session.source
+    if "edited" in files:  # a fill may do without
+        painted = session.reader.edited(files["edited"], session.source)
     with terminal.progress_bars(terminal.STAGES) as tell:
         result = session.edit(painted, mask, tell, once=once)
         dense = session.dense(painted, mask, tell) if compare else None

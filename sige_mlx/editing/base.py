@@ -93,8 +93,13 @@ class Session(ABC, Generic[Given]):
 
     @property
     def stale(self) -> int:
-        """Steps that commits have carried over to this original: `refresh` makes them exact."""
+        """Steps that were recorded on an earlier original than this: `refresh` makes them exact."""
         return len(self._recording.stale)
+
+    @property
+    def behind(self) -> int:
+        """Steps of which what is recorded is still that of an earlier original: `settle` carries it over."""
+        return len(self._recording.behind)
 
     @property
     def undoable(self) -> int:
@@ -114,8 +119,8 @@ class Session(ABC, Generic[Given]):
         return Memory(kept.memory, kept.disk + file, self._history.nbytes, weights)
 
     def commit(self, progress: Progress | None = None) -> None:
-        """Makes the pending result the original. What was recorded is carried over to it by an edit's work, and `undo`
-        can bring the old one back. When it is interrupted nothing has happened. Raises `SigeError` when nothing is
+        """Makes the pending result the original, at once; `undo` can bring the old one back. What is recorded is behind
+        then until it is settled. When it is interrupted nothing has happened. Raises `SigeError` when nothing is
         pending."""
         if self._pending is None:
             raise SigeError("there is nothing to commit: call edit() first")
@@ -129,9 +134,9 @@ class Session(ABC, Generic[Given]):
         self.pending = self._pending = None
 
     def undo(self, progress: Progress | None = None) -> None:
-        """Brings back the original before the last commit, and drops a pending result. It takes as long as copying the
-        tiles that the commit replaced, or where the history has no room for them, an edit's time. When it is
-        interrupted nothing has happened. Raises `SigeError` when there is nothing to undo."""
+        """Brings back the original before the last commit, and drops a pending result. Of steps that were settled the
+        tiles that the commit replaced are copied back; where the history has no room for them what is recorded is
+        behind. When it is interrupted nothing has happened. Raises `SigeError` when there is nothing to undo."""
         history = self._history
         if not history.undo:
             kept = (
@@ -163,9 +168,22 @@ class Session(ABC, Generic[Given]):
         if progress:
             progress("record", self.steps, self.steps)
 
+    def settle(self, progress: Progress | None = None) -> None:
+        """Carries what is recorded over to the original of now, by the work of one edit for all commits since. That is
+        for idle time: `record_in_background` does it too. An edit before it also recomputes what is behind, which is
+        cheaper as long as that is little, and settles it itself else. Can be interrupted and resumed."""
+        behind = self._recording.behind
+        for done, step in enumerate(behind):
+            if progress:
+                progress("commit", done, len(behind))
+            with self._recording.first():
+                self._settle(step)
+        if progress and behind:
+            progress("commit", len(behind), len(behind))
+
     def refresh(self, progress: Progress | None = None) -> None:
-        """Records anew, step by step, what commits have carried over: it is as exact then as on a new original. Can be
-        interrupted and resumed. Commits of before can still be undone, at the price of an edit."""
+        """Records anew, step by step, what was recorded on an earlier original: it is then as exact as on a new one.
+        Can be interrupted and resumed. Commits of before can still be undone; what is recorded is behind then."""
         with self._recording.first():
             self._recording.take_all()
         stale = self._recording.stale
@@ -178,9 +196,10 @@ class Session(ABC, Generic[Given]):
             progress("refresh", len(stale), len(stale))
 
     def record_in_background(self, refresh: bool = False) -> Background:
-        """Records the steps that are missing in a thread of its own, and then with `refresh` those that commits have
-        carried over. Edits and commits go first: the thread waits while there is one, and an edit waits for no more
-        than the step that is being recorded. Returns what waits for it and stops it; called again it resumes."""
+        """Records the steps that are missing in a thread of its own, settles those that are behind, and then with
+        `refresh` records anew those that are not exact. Edits and commits go first: the thread waits while there is
+        one, and an edit waits for no more than the step that it works on. Returns what waits for it and stops it;
+        called again it resumes."""
         if self._worker is not None and self._worker.running and self._worker.refresh >= refresh:
             return self._worker
         if self._worker is not None:
@@ -190,9 +209,9 @@ class Session(ABC, Generic[Given]):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the session into a file, with what is recorded and the originals that `undo` goes back to, but not the
-        tiles that commits replaced: undoing takes an edit's time after it was opened. At any moment there is the file
-        that was there or the new one. Recordings of a GPU cannot be written: then a warning says that they will be
-        made anew, here and in `open`. Raises `SigeError` when the file cannot be written."""
+        tiles that commits replaced. Steps that are behind are settled first, by an edit's work. At any moment there is
+        the file that was there or the new one. Recordings of a GPU cannot be written: a warning says here, and in
+        `open`, that they are made anew. Raises `SigeError` when the file cannot be written."""
         saved.save(self, path)
 
     @classmethod
@@ -223,37 +242,48 @@ class Session(ABC, Generic[Given]):
             self._recording.add(step, self._now)
 
     def _next(self, refresh: bool) -> bool:
-        """Records one step more in the background; returns whether there was one."""
-        with self._recording.lock:
+        """Records or settles one step more in the background; returns whether there was one."""
+        recording = self._recording
+        with recording.lock:
+            if not recording.missing and recording.behind:
+                self._settle(recording.behind[0])
+                return True
             if refresh:
-                self._recording.take_all()
-            step = next(iter(self._recording.missing or (self._recording.stale if refresh else ())), None)
+                recording.take_all()
+            step = next(iter(recording.missing or (recording.stale if refresh else ())), None)
             if step is None:
                 return False
-            self._recording.check()
-            self._recording.add(step, self._now)
+            recording.check()
+            recording.add(step, self._now)
             return True
 
+    def _settle(self, step: float) -> None:
+        """Carries a step over to the original; the caller holds the lock."""
+        history = self._history
+        if found := self._recording.settle(step, self._now):
+            region, change = found
+            for past in (*history.undo[-1:], *history.redo[-1:]):
+                if past.region is region:
+                    past.changes[step] = change
+            history.fit()
+
     def _dense_is_cheaper(self, region: Mask) -> bool:
-        """Whether the dense pass takes less than recording what is missing and then an edit."""
-        engine = self.engine
-        edit = engine.lowered.macs(engine.lowered.tiling(region))
-        return len(self._recording.missing) / self.steps + edit / engine.macs > 1
+        """Whether the dense pass takes less than recording what is missing and then an edit, if it edits anything."""
+        missing = len(self._recording.missing) / self.steps
+        return bool(region.any()) and missing + self.engine.plan(region).macs / self.engine.macs > 1
 
     def _moved(self, to: Past[Given], progress: Progress | None, what: str) -> Past[Given]:
         """Makes another original the one that is edited; returns what leads back."""
+
+        def tell(done: int) -> None:
+            if progress:
+                progress(what, done, self.steps)
+
         with self._recording.first():
-            steps = self._recording.steps
-            back = self._recording.moved(
-                to.region,
-                lambda step: self._inputs(to.given, step),
-                to.changes,
-                (lambda done: progress(what, done, len(steps))) if progress else lambda done: None,
-            )
+            back = self._recording.moved(to.region, to.changes, tell)
             left, self.given = self.given, to.given
             self.revert()
-        if progress:
-            progress(what, len(steps), len(steps))
+        tell(self.steps)
         return Past(left, to.region, back)
 
 

@@ -36,11 +36,13 @@ class OnePassSession(Session[Given]):
     @property
     def image(self) -> Picture | None:
         """The picture of the original, once it is recorded."""
+        self.settle()
         return from_model(self._recording.output(STEP)) if self.recorded else None
 
     def record(self, progress: Progress | None = None) -> Picture:
         """The picture of the original, recorded; the first edit does it when it was not done before."""
         with self._recording.first():
+            self.settle(progress)
             super().record(progress)
             image = self.image
         assert image is not None
@@ -53,19 +55,22 @@ class OnePassSession(Session[Given]):
                 result = result_of_dense(self.engine, self._dense(edited, progress), mask, 1)
             else:
                 start = time.perf_counter()
-                self.record(progress)
+                super().record(progress)
+                if self._recording.overdue(mask):
+                    self.settle(progress)
                 recorded = time.perf_counter()
                 x = self._input(edited)
                 if progress:
                     progress("edit", 0, 1)
                 begun = time.perf_counter()
-                prepared = self.engine.prepare(mask)
-                image = from_model(self.engine.edit(prepared, self._recording.key(STEP), x=x))
+                key = self._recording.key(STEP)
+                prepared = self.engine.grown(self._recording.prepare(STEP, mask), key, x=x)
+                image = from_model(self.engine.edit(prepared, key, x=x))
                 seconds = time.perf_counter() - begun
                 if progress:
                     progress("edit", 1, 1)
                 taken = (seconds, self._recording.dense_seconds, recorded - start)
-                result = edit_result(self.engine, prepared, image, mask, 1, *taken)
+                result = edit_result(self.engine, prepared, image, mask, 1, prepared.macs, *taken)
         self.pending, self._pending = result, edited
         return result
 

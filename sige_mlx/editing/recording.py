@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
 from sige_mlx.engine import Change, Codec, Engine, Kept, PreparedEdit
 from sige_mlx.masks.difference import Mask
@@ -39,6 +40,10 @@ class Recording:
         self._counting = threading.Lock()
         self._seconds: dict[float, float] = {}
         self._exact: dict[float, object] = {}
+        self._moves: dict[float, tuple[Mask, ...]] = {}
+        """By step, of those whose record is that of an earlier original: where each move since changed it."""
+        self._prepared: tuple[tuple[Mask, ...], PreparedEdit] | None = None
+        self._spent = 0
         self.stored: dict[float, Callable[[], bool]] = {}
         """Takes a step out of a file, and returns whether that could be done; by step, of those that are in one."""
         weakref.finalize(self, _forget, engine, [self.key(step) for step in steps])
@@ -68,10 +73,18 @@ class Recording:
 
     @property
     def stale(self) -> list[float]:
-        """The steps whose record came out of commits: recorded anew it would be a little more exact."""
+        """The steps that were not recorded on this original: recorded anew they would be a little more exact."""
+        of = self._engine.recordings.of
         return [
-            step for step, state in self._exact.items() if self._engine.recordings.of(self.key(step)).state is not state
+            step
+            for step, state in self._exact.items()
+            if self._moves.get(step) or of(self.key(step)).state is not state
         ]
+
+    @property
+    def behind(self) -> list[float]:
+        """The steps whose record is that of an earlier original."""
+        return [step for step in self.steps if self._moves.get(step)]
 
     def check(self) -> None:
         """Has the engine choose how the steps that are missing are kept. Raises `SigeError` when they would not fit."""
@@ -89,6 +102,7 @@ class Recording:
         start = time.perf_counter()
         self._exact.pop(step, None)
         self.stored.pop(step, None)
+        self._moves.pop(step, None)
         output = self._engine.record(self.key(step), **given)
         self._seconds[step] = time.perf_counter() - start
         self._exact[step] = self._engine.recordings.of(self.key(step)).state
@@ -113,42 +127,72 @@ class Recording:
         """The output that is recorded of a step."""
         return self._engine.executor.output(self._engine.recordings.of(self.key(step)).record)
 
+    def prepare(self, step: float, region: Mask) -> PreparedEdit:
+        """The edit of a region (H, W) of the original as it is now, and of all in which the record of a step is behind
+        it."""
+        return self._edit_of((region, *self._moves.get(step, ())))
+
+    def _edit_of(self, regions: tuple[Mask, ...]) -> PreparedEdit:
+        """The edit of all these regions. The last one is kept: steps want the same one after another."""
+        known = self._prepared[0] if self._prepared else ()
+        if self._prepared is None or [*map(id, known)] != [*map(id, regions)]:
+            self._prepared = regions, self._engine.prepare(np.any(regions, axis=0))
+        return self._prepared[1]
+
+    def overdue(self, region: Mask) -> bool:
+        """Notes how much more an edit of a region computes because steps are behind. Once edits together would compute
+        more than it takes to settle them, that is to be done first."""
+        moves = [move for step in self.behind for move in self._moves[step]]
+        if not moves:
+            self._spent = 0
+            return False
+        macs, tiling = self._engine.lowered.macs, self._engine.lowered.tiling
+        behind: Mask = np.any(moves, axis=0)
+        self._spent += macs(tiling(region | behind)) - macs(tiling(region))
+        return self._spent > macs(tiling(behind))
+
     def moved(
-        self,
-        region: Mask,
-        inputs: Inputs,
-        before: dict[float, Change],
-        tell: Callable[[int], None] = lambda done: None,
+        self, region: Mask, before: dict[float, Change], tell: Callable[[int], None] = lambda done: None
     ) -> dict[float, Change]:
-        """Carries what is recorded over to another original, which differs in a region (H, W): by swapping back
-        the changes that are there and fit, else by an edit's work. Returns the changes that lead back. All steps are
-        carried over, or none."""
+        """Tells that the original is another one now, which differs in a region (H, W). Swaps the changes back that are
+        there and fit; steps without them are behind. Returns the changes that lead back. This is done for all steps,
+        or for none."""
         back: dict[float, Change] = {}
-        prepared: PreparedEdit | None = None
+        moves = dict(self._moves)
         try:
-            for step in self.steps:
-                tell(len(back))
-                if not self.take(step):
-                    continue
-                key, change = self.key(step), before.get(step)
-                if change and change.after is self._engine.recordings.of(key).state:
-                    back[step] = self._engine.swap(key, change)
-                else:
-                    prepared = prepared or self._engine.prepare(region)
-                    _, back[step] = self._engine.commit(prepared, key, **inputs(step))
+            for done, step in enumerate(self.steps):
+                tell(done)
+                known, change = moves.get(step, ()), before.get(step)
+                if known and known[-1] is region:
+                    self._moves[step] = known[:-1]
+                elif not known and change and change.after is self._engine.recordings.of(self.key(step)).state:
+                    back[step] = self._engine.swap(self.key(step), change)
+                elif step in self or step in self.stored:
+                    self._moves[step] = (*known, region)
         except BaseException:
+            self._moves = moves
             for step, change in back.items():
-                again = self._engine.swap(self.key(step), change)
-                if step in before:
-                    before[step] = again
+                before[step] = self._engine.swap(self.key(step), change)
             raise
         return back
 
+    def settle(self, step: float, inputs: Inputs) -> tuple[Mask, Change] | None:
+        """Carries a step that is behind over to the original, by an edit's work. Returns the change that leads back and
+        where the original had changed; None when it had so more than once."""
+        moves = self._moves.get(step, ())
+        if not moves or not self.take(step):
+            self._moves.pop(step, None)
+            return None
+        key, given = self.key(step), inputs(step)
+        prepared = self._engine.grown(self._edit_of(moves), key, **given)
+        _, change = self._engine.commit(prepared, key, **given)
+        del self._moves[step]
+        return (moves[0], change) if len(moves) == 1 else None
+
     def drop(self) -> None:
         """Forgets all steps."""
-        self._seconds.clear()
-        self.stored.clear()
-        self._exact.clear()
+        for known in (self._seconds, self.stored, self._exact, self._moves):
+            known.clear()
         _forget(self._engine, map(self.key, self.steps))
 
     @property

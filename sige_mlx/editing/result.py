@@ -85,18 +85,19 @@ def edit_result(
     image: Picture,
     mask: npt.NDArray[np.bool_],
     steps: int,
+    macs: int,
     seconds: float,
     dense_seconds: float | None,
     recording_seconds: float,
 ) -> EditResult:
-    """The result of running a prepared edit for some steps."""
+    """The result of running a prepared edit for some steps, which took `macs` together."""
     levels = {} if prepared.dense else prepared.tiling.levels
     return EditResult(
         image=image,
         mask=mask,
         levels={size: levels[size] for size in prepared.lowered.planes if size in levels},
         steps=steps,
-        macs=prepared.macs * steps,
+        macs=macs,
         dense_macs=engine.macs * steps,
         seconds=seconds,
         dense_seconds=dense_seconds,
@@ -116,5 +117,5 @@ def result_of_dense(engine: Engine, dense: DenseResult, mask: npt.NDArray[np.boo
         dense_macs=macs,
         seconds=dense.seconds,
         dense_seconds=dense.seconds,
-        edit_macs=engine.lowered.macs(engine.lowered.tiling(mask)) * steps,
+        edit_macs=engine.plan(mask).macs * steps,
     )

@@ -32,6 +32,7 @@ def save(session: Session[Any], path: str | os.PathLike[str]) -> None:
     arrays: dict[str, Array] = {}
     steps: dict[str, Any] = {}
     with recording.first():
+        session.settle()
         recording.take_all()
         stale = set(recording.stale)
         for number, step in enumerate(recording.steps):

@@ -109,13 +109,13 @@ class EditSession(Session[Source]):
     ) -> EditResult:
         """The edited picture, re-rendered where it differs from the original or where `mask` (white is edited) says.
 
-        The result waits in `pending` until `commit` or `revert`. Of an edit that is the only one, `once`, nothing is
-        recorded where the dense pass is cheaper than that. Raises `SigeError` for pictures or masks of another size,
-        and for what is none.
+        The result waits in `pending` until `commit` or `revert`. Nothing is recorded for an edit that is the dense pass
+        by the engine's policy, and for the only one, `once`, where the dense pass is cheaper than that. Raises
+        `SigeError` for pictures or masks of another size, and for what is none.
         """
         painted = self.reader.read(self.source, edited, mask)
         with self._recording.first():
-            if once and painted.region.any() and self._dense_is_cheaper(painted.region):
+            if self.engine.plan(painted.region).dense or (once and self._dense_is_cheaper(painted.region)):
                 rendered, seconds = self._dense(painted, progress)
                 source = self.source.changed(rendered, painted.region, painted.source)
                 dense = DenseResult(source.pixels.copy(), seconds)
@@ -142,20 +142,26 @@ class EditSession(Session[Source]):
         region, start = painted.region, time.perf_counter()
         if region.any():
             self.record(progress)
+            if self._recording.overdue(region):
+                self.settle(progress)
         recorded = time.perf_counter()
-        prepared = self.engine.prepare(region)
+        prepared, macs = self.engine.prepare(region & False), 0
         rendered = self.original
         if region.any():
 
             def network(level: float, x: mx.array) -> mx.array:
-                return self.engine.edit(prepared, self._recording.key(level), x=x, **self.denoising.condition(level))
+                nonlocal prepared, macs
+                key, given = self._recording.key(level), {"x": x, **self.denoising.condition(level)}
+                prepared = self.engine.grown(self._recording.prepare(level, region), key, **given)
+                macs += prepared.macs
+                return self.engine.edit(prepared, key, **given)
 
             rendered = self._denoise("edit", painted, network, progress)
         seconds = time.perf_counter() - recorded
         source = self.source.changed(rendered, region, painted.source)
         image, dense_seconds = source.pixels.copy(), self._recording.dense_seconds
         taken = (seconds, dense_seconds, recorded - start)
-        return edit_result(self.engine, prepared, image, region, self.steps, *taken), source
+        return edit_result(self.engine, prepared, image, region, self.steps, macs, *taken), source
 
     def _dense(self, painted: Painted, progress: Progress | None) -> tuple[Picture, float]:
         """What the network makes of an edit by dense passes, and seconds."""

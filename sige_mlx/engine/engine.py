@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
 
@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.arguments import whole
+from sige_mlx.engine import growth
 from sige_mlx.engine.changes import Change, Replaced
 from sige_mlx.engine.estimates import half, shrunk
+from sige_mlx.engine.files import BLOCKS
 from sige_mlx.engine.recordings import Codec, Holder, Record, RecordedStep, Recordings
 from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Loader
@@ -88,7 +90,7 @@ class PreparedEdit:
     dense: bool
     """Whether it is the dense pass, for tiles would take no less time."""
     bound: Any
-    """What the executor made of the tiles; None for an edit that is empty or dense."""
+    """What the executor made of the tiles; None for an edit that is empty or dense, and for one that is a plan."""
     statistics: Statistics
     """Those that its norms take."""
     executor: Executor = field(repr=False)
@@ -143,13 +145,18 @@ class Engine:
         self._parameters = parameters(model), load
         self._precision = precision
         self.recordings = Recordings(self.executor)
-        made = partial(Engine, model, device, self.policy, batch=batch, tile=tile, threads=threads)
-        self._of_size = partial(made, load=load, precision=precision)
+        of = partial(Engine, model, device, batch=batch, tile=tile, threads=threads, load=load, precision=precision)
+        self._made = partial(of, policy=self.policy, size=size)
 
     def resized(self, size: tuple[int, int]) -> "Engine":
         """The same network on the same device for images of another size (H, W); it packs the weights again. Raises
         `SigeError` for a size that the network's operations do not fit."""
-        return self._of_size(size=size)
+        return self._made(size=size)
+
+    def under(self, policy: EditPolicy) -> "Engine":
+        """The same network on the same device, whose edits are computed by another policy; it packs the weights
+        again."""
+        return self._made(policy=policy)
 
     @property
     def policy(self) -> EditPolicy:
@@ -182,8 +189,9 @@ class Engine:
 
     def _record(self, step: Hashable, only: Tiling | None, inputs: Mapping[str, Any]) -> mx.array:
         given = self._checked(inputs)
-        self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
-        output, record = self._recorded_on(self._with_embeddings(given), only)
+        with BLOCKS.reused():
+            self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
+            output, record = self._recorded_on(self._with_embeddings(given), only)
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
         self.recordings.keep(step, RecordedStep(record, conditions, only))
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
@@ -191,14 +199,43 @@ class Engine:
     def prepare(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
         """Makes the edit of `mask`, bool (H, W) or (B, H, W), already dilated, ready to run. Raises `SigeError` for a
         mask that is not the image's size."""
-        tiling = self.lowered.tiling(np.asarray(mask, np.bool_))
+        return self._bound(self.plan(mask))
+
+    def _bound(self, planned: PreparedEdit) -> PreparedEdit:
+        if planned.dense or planned.tiling.empty:
+            return planned
+        return replace(planned, bound=self.executor.bind(planned.tiling, planned.statistics))
+
+    def plan(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
+        """The edit of `mask` as `prepare` will make it ready, but not ready yet: what it will cost, and how it is
+        computed."""
+        return self._planned(self.lowered.tiling(np.asarray(mask, np.bool_)))
+
+    def grown(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> PreparedEdit:
+        """The edit with those tiles, too, that read what it changes of a recorded step by more than the policy's
+        `grow`; the same where that is None. It serves every step. Raises `SigeError` as `commit` does, and where
+        recordings are in int8."""
+        tolerance = self.policy.grow
+        if tolerance is None:
+            return prepared
+        recorded = self._recorded(prepared, step)
+        while prepared.bound is not None:
+            with recorded.lock:
+                _, change = self.commit(prepared, step, **inputs)
+                back = self.swap(step, change)
+            parts = change.replaced, back.replaced
+            tiling = growth.grown(self.lowered, prepared.tiling, *parts, self.recordings.codec, tolerance)
+            if tiling is prepared.tiling:
+                break
+            prepared = self._bound(self._planned(tiling))
+        return prepared
+
+    def _planned(self, tiling: Tiling) -> PreparedEdit:
         statistics, macs = self.policy.statistics_of(tiling.edited), self.lowered.macs(tiling)
         if statistics == "estimated" and not tiling.empty:
             macs += self._half.macs
-        if not tiling.empty and macs >= self.policy.dense_from * self.macs:
-            return PreparedEdit(self.lowered, tiling, self.macs, True, None, statistics, self.executor)
-        bound = None if tiling.empty else self.executor.bind(tiling, statistics)
-        return PreparedEdit(self.lowered, tiling, macs, False, bound, statistics, self.executor)
+        dense = not tiling.empty and self.macs > 0 and macs >= self.policy.dense_from * self.macs
+        return PreparedEdit(self.lowered, tiling, self.macs if dense else macs, dense, None, statistics, self.executor)
 
     def edit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The output on edited images, from what was recorded under `step`, which stays as it is. On a GPU the array is

@@ -226,4 +226,3 @@ class Described:
 
     tiling: Tiling
     fresh: frozenset[int]
-

@@ -77,6 +77,33 @@ def test_the_threshold_is_the_engines(edit: Edit, model: Path, tmp_path: Path) -
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), expected.image)
 
 
+def test_the_quality_is_the_policys(edit: Edit, model: Path, tmp_path: Path) -> None:
+    exact = edit(quality="exact", compare=True, json=True).json
+    assert exact["way"] == "dense pass" and exact["difference"] == 0 and exact["macs"] == exact["dense_macs"]
+    pretrained = zoo.load(model)
+    assert pretrained.policy().large_from < 60 / SIZE**2  # the edit is a large one
+    pictures = []
+    for quality in ("balanced", "fast"):
+        edit(quality=quality, compare=True)
+        pictures.append(np.asarray(Image.open(tmp_path / "c.png")))
+        session = EditSession(pretrained.engine(policy=pretrained.policy(quality=quality)), original(), steps=3)
+        assert np.array_equal(pictures[-1], session.edit(painted()).image)
+    assert not np.array_equal(*pictures)
+
+
+def test_a_fill_invents_what_is_under_a_mask(edit: Edit, pictures: Path, tmp_path: Path) -> None:
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[8:16, 8:20] = 255
+    Image.fromarray(mask).save(pictures / "m.png")
+    opened = EditSession(tiny_engine(), original(), steps=3, fill=True)
+    for given in ({"edited": None}, {}):  # what was painted is not seen
+        assert edit(fill=True, mask=pictures / "m.png", **given).status == 0
+        found = np.asarray(Image.open(tmp_path / "c.png"))
+        assert np.array_equal(found, opened.edit(original(), mask, once=True).image)
+    assert np.array_equal(found[mask == 0], original()[mask == 0]) and not np.array_equal(found, original())
+    assert edit(fill=True, json=True).json["edited"] == 60 / SIZE**2  # where the pictures differ
+
+
 def test_pictures_that_do_not_differ(edit: Edit, pictures: Path, tmp_path: Path) -> None:
     ended = edit(edited=pictures / "a.png")
     assert "Nothing was edited" in ended.out
@@ -156,6 +183,10 @@ def test_a_failed_edit_leaves_its_inputs(edit: Edit, pictures: Path) -> None:
         ({"tolerance": -1}, "--tolerance is -1.0: it must be from 0 to 255"),
         ({"tolerance": "nan"}, "--tolerance is nan"),
         ({"tolerance": 1, "mask": "{pictures}/a.png"}, "it does not go with --mask"),
+        ({"quality": "best"}, "the quality is 'best': it is fast, balanced or exact"),
+        ({"fill": True, "edited": None}, "--fill invents a part of --original: give that, and --mask or --edited"),
+        ({"fill": True, "original": None}, "--fill invents a part of --original: give that, and --mask or --edited"),
+        ({"fill": True, "strength": 0.5}, "the strength is 0.5: a fill begins from noise alone"),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_is_run(

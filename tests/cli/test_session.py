@@ -19,7 +19,7 @@ from sige_mlx.engine import Engine
 from sige_mlx.engine.native.executor import NativeExecutor
 from tests.cli.conftest import Edit, Run
 from tests.cli.test_edit_labels import label_model
-from tests.tiny import edited_labels, labels, original, painted, tiny_engine
+from tests.tiny import SIZE, edited_labels, labels, original, painted, tiny_engine
 
 __all__ = ["label_model"]
 
@@ -92,6 +92,8 @@ def test_label_maps_have_sessions_too(run: Run, tmp_path: Path, file: Path, labe
         ({"steps": 5}, "was begun with 3 for --steps: leave --steps away, or begin another session"),
         ({"seed": 5}, "was begun with 0 for --seed"),
         ({"threshold": 16}, "was begun without for --threshold"),
+        ({"quality": "fast"}, "was begun with balanced for --quality: leave --quality away, or begin another session"),
+        ({"fill": True}, "was begun without for --fill"),
         ({"device": "reference"}, "was begun with cpu for --device"),
         ({"model": "blue-marble-128"}, "for --model"),
         ({"tolerance": 9}, "for --tolerance"),
@@ -222,3 +224,23 @@ def test_other_deeds_and_files(run: Run, file: Path, tmp_path: Path) -> None:
     assert "cannot be read as a session" in run("session", "drop", file).sentence
     EditSession(tiny_engine(), original(), steps=1).save(file)
     assert "does not say whose model it is" in run("session", "show", file).sentence
+
+
+def test_a_session_keeps_its_quality(edit: Edit, file: Path, pictures: Path, tmp_path: Path) -> None:
+    assert edit(session=file, quality="exact", json=True).json["way"] == "dense pass"
+    again = edit(session=file, original=None, out=tmp_path / "d.png", json=True).json
+    assert again["way"] == "dense pass"
+    assert np.array_equal(picture(tmp_path / "c.png"), picture(tmp_path / "d.png"))
+    assert "begun with exact for --quality" in edit(session=file, quality="balanced").sentence
+
+
+def test_fills_have_sessions_too(edit: Edit, file: Path, pictures: Path, tmp_path: Path) -> None:
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[8:16, 8:20] = 255
+    Image.fromarray(mask).save(pictures / "m.png")
+    assert edit(session=file, fill=True, edited=None, mask=pictures / "m.png", commit=True).status == 0
+    on = edit(session=file, original=None, edited=None, mask=pictures / "m.png", out=tmp_path / "d.png", fill=True)
+    assert on.status == 0
+    assert np.array_equal(picture(tmp_path / "c.png"), picture(tmp_path / "d.png"))  # of one seed
+    other = {"original": None, "edited": None, "model": None, "steps": None, "edited-labels": pictures / "m.png"}
+    assert "this session fills a part of a picture: give --edited or --mask" in edit(session=file, **other).sentence

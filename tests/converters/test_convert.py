@@ -70,13 +70,7 @@ def test_what_is_written(source: Path, tmp_path: Path) -> None:
         "format": 2,
         "family": "ddpm",
         "config": json.loads(json.dumps(dataclasses.asdict(SMALL))),
-        "edit": {
-            "tiles_from": 64,
-            "statistics": "fresh head",
-            "eps": 0.01,
-            "dilation": 5,
-            "dilation_per_level": 1,
-        },
+        "edit": {},
         "source": {"file": "net.pth", "sha256": sha256},
     }
     assert_weights(model, ARRAYS)

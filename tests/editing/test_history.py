@@ -68,6 +68,7 @@ def test_undone_commits_leave_no_trace(kind: Kind, monkeypatch: pytest.MonkeyPat
     for at in (8, 10), (2, 20), (12, 6):
         opened.edit(stroke(kind, opened, *at))
         opened.commit()
+        opened.settle()
         states.append((now(opened), probe(kind, opened)))
     monkeypatch.setattr(Engine, "commit", lambda *_, **__: pytest.fail("an edit was computed"))
 
@@ -167,6 +168,7 @@ def test_a_history_keeps_to_its_budget(kind: Kind) -> None:
     for row in range(0, 20, 5):
         unlimited.edit(stroke(kind, unlimited, row, 10))
         unlimited.commit()
+        unlimited.settle()
     history = unlimited._history
     tiles = sum(change.nbytes for past in history.undo for change in past.changes.values())
     assert tiles > 0
@@ -175,6 +177,7 @@ def test_a_history_keeps_to_its_budget(kind: Kind) -> None:
         for row in range(0, 20, 5):
             opened.edit(stroke(kind, opened, row, 10))
             opened.commit()
+            opened.settle()
             assert opened._history.nbytes <= budget
         assert opened.undoable == left
         for _ in range(left):

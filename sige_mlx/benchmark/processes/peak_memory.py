@@ -13,9 +13,9 @@ from sige_mlx.benchmark.workload import engine_for, workload
 
 
 def main(arguments: str) -> None:
-    model, device, threads, random, threshold, percent, seed = json.loads(arguments)
+    model, device, threads, random, threshold, quality, percent, seed = json.loads(arguments)
     mx.reset_peak_memory()
-    engine = engine_for(model, device, threads, random, threshold)
+    engine = engine_for(model, device, threads, random, threshold, quality)
     work = workload(engine, seed)
     mask = blob_mask(engine.image_size, percent, engine.policy.dilation, seed)
     prepared = engine.prepare(mask)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sige_mlx.engine.changes import Replaced, renewed, touched
 from sige_mlx.engine.estimates import given
-from sige_mlx.engine.files import memory
+from sige_mlx.engine.files import BLOCKS
 from sige_mlx.engine.native.compiled import NOTHING, Bound, Compiled
 from sige_mlx.engine.native.pool import Pool
 from sige_mlx.engine.native.record import CODECS, Layout, NativeRecord
@@ -84,7 +84,7 @@ class NativeExecutor:
     ) -> tuple[mx.array, NativeRecord]:
         """Returns the dense output, and the arrays that edits need: all of them, or only that of these tiles."""
         layout = self.layout(codec) if only is None else Layout(self.lowered, codec, self._ring(only))
-        record = NativeRecord(layout, memory(layout.nbytes))
+        record = NativeRecord(layout, BLOCKS.new(layout.nbytes, layout))
         output = self._run(self._recording, inputs, record.address)
         if ("value", self.lowered.graph.output) not in self.lowered.stored:
             record.arrays["value", self.lowered.graph.output][...] = output

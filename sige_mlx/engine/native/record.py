@@ -1,8 +1,10 @@
 """The record of a step on the CPU: one block of memory, in which planes are stored as tiles."""
 
 import ctypes
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -36,9 +38,14 @@ class Place:
     dtype: str
     codec: int | None = None
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
-        return self.count * int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return self.count * math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @cached_property
+    def whole(self) -> tuple[int, ...]:
+        """The shape of all of it."""
+        return self.shape if self.codec is None else (self.count, *self.shape)
 
 
 class Layout:
@@ -108,9 +115,7 @@ class NativeRecord(Record):
         is done for an op."""
         start = block.ctypes.data
         for key, place in self.layout.places.items():
-            count = (place.count,) if place.codec is not None else ()
-            part = block[place.offset : place.offset + place.nbytes]
-            arrays[key] = part.view(place.dtype).reshape(*count, *place.shape)
+            arrays[key] = np.ndarray(place.whole, place.dtype, block, place.offset)
             self.address[key] = start + place.offset
             if place.codec is not None:
                 self.address[key] = self._described(key, place.codec, start + place.offset)

@@ -1,0 +1,1 @@
+"""The frontier of time against fidelity, on trained weights: what chooses the policies of edits."""

@@ -1,0 +1,59 @@
+"""Memory for recordings: pages are given back, or again to what takes the place of what had them."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+from sige_mlx.engine import Engine
+from sige_mlx.engine.files import Blocks
+from tests.engine.compare import image
+from tests.graph.networks import RandomUNet, Spec
+
+
+@pytest.fixture
+def blocks() -> Blocks:
+    return Blocks()
+
+
+def test_a_block_that_nobody_has_is_given_to_the_next_of_its_kind(blocks: Blocks) -> None:
+    block = blocks.new(5000, "a")
+    block[:] = 7
+    address = block.ctypes.data
+    with blocks.reused():
+        part = np.ndarray(8, np.uint8, block, 64)
+        del block
+        assert blocks.new(5000, "a").ctypes.data != address  # somebody has a part of it
+        del part
+        assert blocks.new(5000, "a").ctypes.data == address
+        assert blocks.new(5000, "b")[:].sum() == 0
+
+
+def test_blocks_are_not_kept_for_nobody(blocks: Blocks) -> None:
+    block = blocks.new(5000, "a")
+    block[:] = 7
+    del block
+    assert blocks.new(5000, "a")[0] == 0
+    with blocks.reused():
+        block = blocks.new(5000, "a")
+        block[:] = 7
+        del block
+    assert blocks.new(5000, "a")[0] == 0
+
+
+def test_a_step_that_is_recorded_anew_keeps_its_pages() -> None:
+    engine = Engine(RandomUNet(Spec(16, 16, 3, (("block", 8), ("down", 12)), norm_out=True, time=False)))
+    inputs = image(engine)
+
+    def address(step: int) -> int:
+        return int(engine.recordings.of(step).record.block.ctypes.data)
+
+    engine.record(0, **inputs)
+    first = address(0)
+    engine.record(1, **inputs)
+    assert address(1) != first
+    engine.record(0, **inputs)
+    gc.collect()
+    assert address(0) == first
