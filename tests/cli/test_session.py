@@ -120,6 +120,7 @@ def test_what_does_not_fit_is_told(
 def test_of_two_that_commit_at_once_neither_loses_anything(
     edit: Edit, run: Run, file: Path, pictures: Path, tmp_path: Path
 ) -> None:
+    """On a busy machine the second may wait in vain, and then says so and changes nothing."""
     edit(session=file)
     command = [sys.executable, "-m", "sige_mlx", "edit", "--session", str(file), "--commit", "--edited"]
     processes = []
@@ -129,8 +130,9 @@ def test_of_two_that_commit_at_once_neither_loses_anything(
         Image.fromarray(second).save(pictures / f"{number}.png")
         given = [str(pictures / f"{number}.png"), "--out", str(tmp_path / f"{number}.png")]
         processes.append(subprocess.Popen([*command, *given]))
-    assert [process.wait() for process in processes] == [0, 0]
-    assert run("session", "show", file, "--json").json["undo"] == 2
+    statuses = [process.wait() for process in processes]
+    assert statuses.count(0) >= 1 and set(statuses) <= {0, 1}
+    assert run("session", "show", file, "--json").json["undo"] == statuses.count(0)
 
 
 def test_who_waits_in_vain_is_told(
