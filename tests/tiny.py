@@ -50,7 +50,7 @@ EDITS: dict[type, dict[str, Any]] = {
     PDConfig: {"tiles_from": 16, "dilation": 1},
     SPADEConfig: {"tiles_from": 16},
     SubMobileSPADEConfig: {"tiles_from": 16},
-    ResnetGeneratorConfig: {},
+    ResnetGeneratorConfig: {"large": None},
 }
 """What edits of small networks are computed by, where it is not the family's."""
 

@@ -87,6 +87,7 @@ def _as_json(comparison: Comparison) -> dict[str, Any]:
         "model": task.model,
         "threads": task.threads,
         "threshold": task.policy.tiles_from,
+        "sige_threshold": task.sige_policy.tiles_from,
         "rounds": comparison.rounds,
         "edited": float(task.mask.mean()),
         "ms": {_name(key): _spread(s) for key, s in comparison.ms.items()},

@@ -1,14 +1,14 @@
 """What every engine is given: one network with one set of weights, one original, one edit of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx import zoo
+from sige_mlx import families, zoo
 from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.workload import MIDDLE, random_image
 from sige_mlx.converters.families import LAYOUTS
@@ -47,7 +47,7 @@ class Task:
     threads: int
     sige: str | None = None
     threshold: int | None = None
-    """The plane side from which on edits use tiles, ours and SIGE's; None is the model's own."""
+    """The plane side from which on edits use tiles, ours and SIGE's; None is what each does by itself."""
 
     @cached_property
     def pretrained(self) -> zoo.Pretrained:
@@ -68,8 +68,15 @@ class Task:
 
     @cached_property
     def policy(self) -> EditPolicy:
-        """How ours and, as far as it can be told, SIGE's edits are computed."""
+        """How our edits are computed."""
         return self.pretrained.policy(self.threshold)
+
+    @cached_property
+    def sige_policy(self) -> EditPolicy:
+        """How SIGE's edits are computed, as far as it can be told: as they were released."""
+        family = families.of(self.config)
+        policy = (family.paper or family.policy)(self.config)
+        return policy if self.threshold is None else replace(policy, tiles_from=self.threshold)
 
     @cached_property
     def mask(self) -> Mask:

@@ -40,7 +40,6 @@ def info(
         int | None,
         typer.Option(help="Sampler steps for which the cache is counted.", show_default="those of an edit"),
     ] = None,
-    quality: options.Quality = "balanced",
     threshold: options.Threshold = None,
     graph: Annotated[
         Path | None,
@@ -92,7 +91,7 @@ def info(
     if (sized_by := original or mask) and network.task == "translation":
         width, height = open_image(sized_by).size
         network = network.configured(image_size=(height, width))
-    lowered = Lowered.of(network.model, network.policy(threshold, quality=quality))
+    lowered = Lowered.of(network.model, network.policy(threshold))
     classes = zoo.classes(name)
     region: npt.NDArray[np.bool_] | None
     if labels and edited_labels:

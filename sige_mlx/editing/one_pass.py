@@ -61,7 +61,7 @@ class OnePassSession(Session[Given]):
                 if progress:
                     progress("edit", 0, 1)
                 begun = time.perf_counter()
-                prepared = self.engine.prepare(mask)
+                prepared = self.engine.grown(self.engine.prepare(mask), self._recording.key(STEP), x=x)
                 image = from_model(self.engine.edit(prepared, self._recording.key(STEP), x=x))
                 seconds = time.perf_counter() - begun
                 if progress:

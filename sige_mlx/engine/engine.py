@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.arguments import whole
+from sige_mlx.engine import growth
 from sige_mlx.engine.changes import Change, Replaced
 from sige_mlx.engine.estimates import half, shrunk
 from sige_mlx.engine.files import BLOCKS
@@ -198,16 +199,38 @@ class Engine:
     def prepare(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
         """Makes the edit of `mask`, bool (H, W) or (B, H, W), already dilated, ready to run. Raises `SigeError` for a
         mask that is not the image's size."""
-        planned = self.plan(mask)
-        if not (planned.dense or planned.tiling.empty):
-            bound = self.executor.bind(planned.tiling, planned.statistics)
-            planned = replace(planned, bound=bound)
-        return planned
+        return self._bound(self.plan(mask))
+
+    def _bound(self, planned: PreparedEdit) -> PreparedEdit:
+        if planned.dense or planned.tiling.empty:
+            return planned
+        return replace(planned, bound=self.executor.bind(planned.tiling, planned.statistics))
 
     def plan(self, mask: npt.NDArray[np.bool_]) -> PreparedEdit:
         """The edit of `mask` as `prepare` will make it ready, but not ready yet: what it will cost, and how it is
         computed."""
-        tiling = self.lowered.tiling(np.asarray(mask, np.bool_))
+        return self._planned(self.lowered.tiling(np.asarray(mask, np.bool_)))
+
+    def grown(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> PreparedEdit:
+        """The edit with those tiles, too, that read what it changes of a recorded step by more than the policy's
+        `grow`; the same where that is None. It serves every step. Raises `SigeError` as `commit` does, and where
+        recordings are in int8."""
+        tolerance = self.policy.grow
+        if tolerance is None:
+            return prepared
+        recorded = self._recorded(prepared, step)
+        while prepared.bound is not None:
+            with recorded.lock:
+                _, change = self.commit(prepared, step, **inputs)
+                back = self.swap(step, change)
+            parts = change.replaced, back.replaced
+            tiling = growth.grown(self.lowered, prepared.tiling, *parts, self.recordings.codec, tolerance)
+            if tiling is prepared.tiling:
+                break
+            prepared = self._bound(self._planned(tiling))
+        return prepared
+
+    def _planned(self, tiling: Tiling) -> PreparedEdit:
         statistics, macs = self.policy.statistics_of(tiling.edited), self.lowered.macs(tiling)
         if statistics == "estimated" and not tiling.empty:
             macs += self._half.macs

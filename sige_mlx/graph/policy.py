@@ -35,6 +35,9 @@ class EditPolicy:
 
     Edits whose mask covers a share of the image of `large_from` or more take those that `large` names, if it names any.
 
+    Tiles join an edit where what they read has changed by more than `grow`, if that is a number: a network without
+    operations on whole planes is then edited exactly, to that tolerance. It takes an edit twice as long, or longer.
+
     `dense_from` is a share of the dense pass's multiply-accumulates. An edit that takes as many or more is computed as
     the dense pass: tiles would take no less time, and are less exact.
     """
@@ -48,6 +51,7 @@ class EditPolicy:
     dense_from: float = 0.9
     large: Statistics | None = None
     large_from: float = 0.05
+    grow: float | None = None
 
     def __post_init__(self) -> None:
         whole(self.tiles_from, THRESHOLD, 1)
@@ -56,6 +60,8 @@ class EditPolicy:
         whole(self.dilation_per_level, "the dilation per level", 0)
         real(self.dense_from, "the share from which an edit is the dense pass", 0, math.inf)
         real(self.large_from, "the share from which an edit is large", 0, 1)
+        if self.grow is not None:
+            real(self.grow, "the tolerance of growth", 0, math.inf)
         for statistics in (self.statistics, *([] if self.large is None else [self.large])):
             if statistics not in STATISTICS:
                 *names, last = map(repr, STATISTICS)

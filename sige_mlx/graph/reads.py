@@ -1,7 +1,7 @@
 """This module finds which tiles of recorded planes an edit reads: those around its own, and all where an operation sees
-the whole plane."""
+the whole plane; and which tiles read what an edit changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,13 @@ import numpy.typing as npt
 
 from sige_mlx.graph import program as p
 from sige_mlx.graph.program import NONE, Program
-from sige_mlx.graph.tiling import Tiling
+from sige_mlx.graph.tiling import Size, Tiling
 
 Held = npt.NDArray[np.bool_]
 """Tiles of a plane: bool (B, ceil(H / tile), ceil(W / tile))."""
+
+Pixels = npt.NDArray[np.bool_]
+"""Of a plane: bool (B, H, W)."""
 
 Range = tuple[int, int]
 """First and last."""
@@ -45,6 +48,35 @@ def tiles_touched(program: Program, tiling: Tiling) -> dict[Any, Held]:
     return touched
 
 
+def tiles_reached(program: Program, tiling: Tiling, changed: Mapping[Any, Held]) -> dict[Size, Held]:
+    """Returns which tiles of every plane read a changed tile of a recorded one, by the plane's key, or a pixel under
+    the mask of the edit, or a plane that the edit computes whole. What attention and norms see of a whole plane is left
+    out, as edits leave it out."""
+    reached: dict[Size, Held] = {}
+    for op in program.ops:
+        for tensor, view in _views(op):
+            if view.out.list == NONE or (pixels := _changed(program, tensor, tiling, changed)) is None:
+                continue
+            size, seen = (view.out.h, view.out.w), view.seeing(tensor, pixels)
+            reached[size] = reached[size] | seen if size in reached else seen
+    return reached
+
+
+def _changed(program: Program, tensor: p.Tensor, tiling: Tiling, changed: Mapping[Any, Held]) -> Pixels | None:
+    """Returns which pixels of a tensor an edit changes; nothing where none can be seen from another tile."""
+    if tensor.base == NONE:
+        return None
+    buffer = program.buffers[tensor.base]
+    if tensor.stored:
+        if buffer.key not in changed:
+            return None
+        tiles = changed[buffer.key].repeat(tensor.tile, 1).repeat(tensor.tile, 2)
+        return tiles[:, : tensor.h, : tensor.w]
+    if buffer.kind is p.Kind.INPUT:
+        return tiling.mask
+    return np.ones((tensor.n, tensor.h, tensor.w), np.bool_) if buffer.kind is p.Kind.SCRATCH else None
+
+
 class _View:
     """How an op looks at a tensor: every pixel of its domain sees a window of it."""
 
@@ -72,6 +104,19 @@ class _View:
             left, right = self._seen(1, column, self.out.w, tensor.w)
             tile = tensor.tile
             held[image, top // tile : bottom // tile + 1, left // tile : right // tile + 1] = True
+
+    def seeing(self, tensor: p.Tensor, pixels: Pixels) -> Held:
+        """Returns which tiles of the domain see one of these pixels of a tensor."""
+        count = np.zeros((tensor.n, tensor.h + 1, tensor.w + 1), np.intp)  # of those above and to the left
+        count[:, 1:, 1:] = pixels.cumsum(1).cumsum(2)
+        sizes = (self.out.h, tensor.h), (self.out.w, tensor.w)
+        (top, bottom), (left, right) = (
+            np.array([self._seen(axis, tile, *of) for tile in range(-(-of[0] // self.out.tile))]).T
+            for axis, of in enumerate(sizes)
+        )
+        above, below = count[:, top], count[:, bottom + 1]
+        seen: Held = (below[:, :, right + 1] - below[:, :, left] - above[:, :, right + 1] + above[:, :, left]) > 0
+        return seen
 
     def _seen(self, axis: int, tile: int, size: int, stored: int) -> Range:
         """Returns the rows, or columns, of a tensor that a tile sees; `size` is that of the plane of the tile."""

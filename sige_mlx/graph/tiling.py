@@ -23,6 +23,11 @@ class ActiveTiles:
     rows: npt.NDArray[np.int32]
     grid: npt.NDArray[np.int32]
 
+    @classmethod
+    def of(cls, size: Size, tile: int, active: npt.NDArray[np.bool_]) -> "ActiveTiles":
+        """Returns those that are active, bool [B, gh, gw]."""
+        return cls(size, tile, tile_list(active), tile_grid(active))
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -78,6 +83,5 @@ def tiling(mask: npt.NDArray[np.bool_], batch: int = 1, tile: int = 4, dilation:
     sizes = halvings((mask.shape[1], mask.shape[2]))
     levels = {}
     for size, level in zip(sizes, mask_pyramid(mask, len(sizes), dilation), strict=True):
-        active = active_tiles(level, tile)
-        levels[size] = ActiveTiles(size, tile, tile_list(active), tile_grid(active))
+        levels[size] = ActiveTiles.of(size, tile, active_tiles(level, tile))
     return Tiling(mask, levels)

@@ -30,7 +30,7 @@ SIZE = TRANSLATION_CONFIG.image_size
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return translation_engine(dense_from=math.inf)
+    return translation_engine(dense_from=math.inf, large="estimated")
 
 
 def compared_by(engine: Engine, kind: str, percent: float, rounds: int) -> Compared:

@@ -19,7 +19,7 @@ def test_the_published_network_costs_what_was_published(run: Run) -> None:
     assert numbers["cache_bytes"] == 50 * numbers["cache_bytes_per_step"]
     edit = numbers["edit"]
     assert edit["edited"] == pytest.approx(0.012, abs=1e-4)
-    assert edit["macs"] / 1e9 == pytest.approx(30, abs=4)
+    assert edit["macs"] / 1e9 == pytest.approx(14, abs=1)
     assert edit["bytes_moved"] < numbers["bytes_moved"] / 3
     assert edit["tiles"]["256x256"][1] == 4096
 
@@ -35,13 +35,14 @@ def test_it_says_what_recordings_take(run: Run, model: Path) -> None:
 
 def test_tiles_may_begin_at_another_plane(run: Run) -> None:
     """At 64, as in the released configuration, most of the work of a distilled network is done whole."""
-    own, at_32, at_64 = (
+    own, at_8, at_32, at_64 = (
         run("info", "-m", "pd-church-256", "--edit", 1.2, "--json", *more).json
-        for more in ((), ("--threshold", 32), ("--threshold", 64))
+        for more in ((), ("--threshold", 8), ("--threshold", 32), ("--threshold", 64))
     )
-    assert own == at_32 and own["steps"] == 5
+    assert own == at_8 and own["steps"] == 5
     assert own["macs"] / 1e9 == pytest.approx(118.7, abs=0.1)
-    assert own["edit"]["macs"] / 1e9 == pytest.approx(18, abs=2)
+    assert own["edit"]["macs"] / 1e9 == pytest.approx(12, abs=1)
+    assert at_32["edit"]["macs"] / 1e9 == pytest.approx(18, abs=2)
     assert at_64["edit"]["macs"] / 1e9 == pytest.approx(36, abs=3)
 
 
@@ -107,7 +108,7 @@ def test_pictures_for_a_network_of_label_maps(run: Run, pictures: Path) -> None:
 def test_the_classes_of_label_maps_are_listed(run: Run, model: Path) -> None:
     lines = run("info", "-m", "gaugan-cityscapes").out.splitlines()
     assert any(line.split() == ["sky", "23", "70,", "130,", "180"] for line in lines)
-    assert any(line.startswith("cache") and line.rstrip().endswith("for 1 step") for line in lines)
+    assert any(line.startswith("cache") and "for 1 step," in line for line in lines)
     classes = run("info", "-m", zoo.LABELS, "--json").json["classes"]
     assert [(c["name"], tuple(c["colour"])) for c in classes] == list(zoo.classes(zoo.LABELS))
     assert [c["id"] for c in classes] == list(range(len(classes)))

@@ -106,6 +106,7 @@ def test_weights_that_are_no_numbers(
 
 def test_memory_for_too_few_steps(edit: Edit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings, "physical_memory", lambda: 1 << 20)
-    ended = edit(steps=50)
+    monkeypatch.setattr(recordings, "room", lambda folder: 0)
+    ended = edit(steps=50, compare=True)
     assert "50 steps of this model keep" in ended.sentence and "take at most" in ended.sentence
     assert names(tmp_path) == {"pictures"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from sige_mlx.engine.gpu.ops import Call
 from sige_mlx.graph.policy import STATISTICS, Output, Statistics
 from tests.engine.compare import edited, image
 from tests.engine.rounding import exact
+from tests.engine.test_growth import GROWING, SPOT, covered, deep, grown_edit
 from tests.graph.networks import RandomUNet, Spec, masks, specs
 from tests.metal.by_mlx import by_mlx
 from tests.policies import OUTPUTS, policy
@@ -64,3 +67,13 @@ def test_undone_commits_leave_no_trace(output: Output, statistics: Statistics, m
     engine.swap(0, redo)
     assert mx.array_equal(engine.edit(probe, **changed), after)
     assert engine.recordings.nbytes == engine.recordings.step_nbytes()
+
+
+def test_tiles_grow_as_the_reference_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Call, "launch", by_mlx)
+    of = replace(GROWING, grow=0.01)
+    gpu, reference = (
+        grown_edit(Engine(deep(), device, of, precision="float32"), SPOT) for device in ("gpu", "reference")
+    )
+    assert covered(gpu[0]) != covered(gpu[1]) == covered(reference[1])
+    np.testing.assert_allclose(gpu[2], reference[2], atol=1e-5)

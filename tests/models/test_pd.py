@@ -153,9 +153,9 @@ def test_any_configuration_can_be_traced(config: dict[str, Any]) -> None:
 # ---- configurations
 
 
-def test_edits_use_tiles_from_32_on_unless_told_otherwise() -> None:
+def test_edits_use_tiles_everywhere_unless_told_otherwise() -> None:
     church = zoo.network("pd-church-128")
-    assert (church.policy().tiles_from, church.policy(64).tiles_from) == (32, 64)
+    assert (church.policy().tiles_from, church.policy(64).tiles_from) == (8, 64)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ Made = tuple[Any, int | tuple[int, int], int]
 def _unet(task: Task, module: str, network: str, **more: Any) -> Made:
     """Our configuration, whose fields have the names of its files, and what they say `more`."""
     config = task.config
-    edits = {"sparse_resolution_threshold": task.policy.tiles_from}
+    edits = {"sparse_resolution_threshold": task.sige_policy.tiles_from}
     model = Namespace(**vars(config), **edits, **more, dropout=0, sige_block_size=Namespace(**BLOCK_SIZES))
     settings = Namespace(model=model, data=Namespace(image_size=config.image_size))
     made = getattr(_import(task, "diffusion", module), network)(Namespace(), settings)
@@ -89,7 +89,7 @@ def _label_options(task: Task, ngf: int) -> Namespace:
     names = ("semantic_nc", "num_upsampling_layers", "crop_size", "aspect_ratio")
     common = {name: getattr(config, name) for name in names}
     counts = range(len(config.blocks), -1, -1)
-    common["num_sparse_layers"] = next(n for n in counts if config.side_of_last(n) >= task.policy.tiles_from)
+    common["num_sparse_layers"] = next(n for n in counts if config.side_of_last(n) >= task.sige_policy.tiles_from)
     blocks = {"main_block_size": BLOCK_SIZES["normal"], "shortcut_block_size": BLOCK_SIZES["instance"]}
     norms = {"norm_G": "spadesyncbatch3x3", "separable_conv_norm": "instance"}
     return Namespace(ngf=ngf, **common, **blocks, **norms)

@@ -108,7 +108,7 @@ def published(path: Path, arrays: Arrays) -> Path:
 def test_a_published_file_is_converted(tmp_path: Path) -> None:
     arrays = pd()
     made = convert(published(tmp_path / "net.pth", arrays), tmp_path / "m", settings={"head_dim": 32})
-    assert (made.family, made.config.head_dim, zoo.load(tmp_path / "m").edit.tiles_from) == ("pd", 32, 32)
+    assert (made.family, made.config.head_dim, zoo.load(tmp_path / "m").edit.tiles_from) == ("pd", 32, 8)
     assert sum(array.size for array in load_file(tmp_path / "m" / "model.safetensors").values()) == made.parameters
     assert made.parameters == sum(array.size for array in arrays.values())
     assert zoo.load(tmp_path / "m").model.config == made.config
