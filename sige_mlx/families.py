@@ -104,8 +104,8 @@ EVERYWHERE = 8
 
 
 def _denoised(eps: float, dilation: int) -> EditPolicy:
-    """That of a U-Net. Statistics of small edits are the original's: a few pixels move them by less than what is
-    computed without them is off. Those of large edits follow."""
+    """That of a U-Net. Statistics of small edits are the original's, which take less time and cost two decibels of
+    nearly sixty. Those of large edits follow."""
     return EditPolicy(EVERYWHERE, "fresh head", eps=eps, dilation=dilation, large="followed", large_from=0.03)
 
 

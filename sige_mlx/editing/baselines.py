@@ -15,6 +15,7 @@ from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.labels import LabelSession
 from sige_mlx.editing.session import EditSession
 from sige_mlx.editing.translation import TranslationSession
+from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
 
@@ -51,19 +52,19 @@ class BaselineResult:
     """Of running the network; the engine for the part was there already."""
 
 
-def patch_box(mask: Mask, granularity: int) -> Box:
+def patch_box(mask: Mask, granularity: int, least: int = 0) -> Box:
     """The smallest part that holds a mask, bool (H, W), and that a network can read: its sides are multiples of
-    `granularity`, as those of the picture are. Raises `SigeError` for an empty mask."""
+    `granularity`, as those of the picture are, and no shorter than `least`. Raises `SigeError` for an empty mask."""
     rows, columns = _extents(mask)
-    spans = [_span(*extent, granularity, 0, side) for extent, side in zip((rows, columns), mask.shape, strict=True)]
+    spans = [_span(*extent, granularity, least, side) for extent, side in zip((rows, columns), mask.shape, strict=True)]
     return _box(spans)
 
 
-def crop_box(mask: Mask, granularity: int) -> Box:
+def crop_box(mask: Mask, granularity: int, least: int = 0) -> Box:
     """The smallest square that holds a mask, as `patch_box` does; where a side of the picture is shorter than that, it
     reaches from border to border."""
     rows, columns = _extents(mask)
-    side = max(stop - start for start, stop in (rows, columns))
+    side = max(least, *(stop - start for start, stop in (rows, columns)))
     spans = [
         _span(*extent, granularity, side, whole) for extent, whole in zip((rows, columns), mask.shape, strict=True)
     ]
@@ -105,7 +106,7 @@ def baseline(session: Session, method: Method, edited: Any, more: Any = None) ->
         return _of_labels(session, method, session.read(edited, more), session.mask(edited, more))
     painted = session.reader.read(session.source, edited, more)
     region = painted.region
-    box = BOXES[method](region, session.engine.lowered.granularity)
+    box = _part(session.engine, method, region)
     seen = np.where(region[..., None], painted.source.pixels, session.original)
     part = _part_of(session, box)
     start = time.perf_counter()
@@ -116,8 +117,12 @@ def baseline(session: Session, method: Method, edited: Any, more: Any = None) ->
     return _pasted(around, image, region, box, part.engine.macs * steps, seconds)
 
 
+def _part(engine: Engine, method: Method, region: Mask) -> Box:
+    return BOXES[method](region, engine.lowered.granularity, engine.lowered.least_side)
+
+
 def _of_labels(session: LabelSession, method: Method, maps: Any, region: Mask) -> BaselineResult:
-    box = BOXES[method](region, session.engine.lowered.granularity)
+    box = _part(session.engine, method, region)
     engine = session.engine.resized((box.height, box.width))
     before, after = (
         (box.of(labels), None if engine.config.no_instance else box.of(instances))

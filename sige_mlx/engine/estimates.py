@@ -20,10 +20,9 @@ from sige_mlx.graph.tiling import Size
 
 
 def half(lowered: Lowered) -> Size:
-    """Returns about half the size of a network's images: sides are multiples of its granularity, of which there are two
-    or more, for planes of one pixel cannot be reflected at their borders."""
+    """Returns about half the size of a network's images, of which it takes images, too."""
     step = lowered.granularity
-    h, w = (min(side, step * max(2, math.ceil(side / (2 * step)))) for side in lowered.image_size)
+    h, w = (min(side, max(lowered.least_side, step * math.ceil(side / (2 * step)))) for side in lowered.image_size)
     return h, w
 
 

@@ -18,6 +18,7 @@ from sige_mlx.graph.program import Buffer, Counts, Kind, Program
 from sige_mlx.graph.regions import Region, Regions, regions, whole
 from sige_mlx.graph.tiling import Size, Tiling, tiling
 from sige_mlx.graph.trace import trace
+from sige_mlx.nn.ops.conv import Convolution
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,18 @@ class Lowered:
         planes = [shape for shape in (self.graph.nodes[v].shape for v in self.regions.of) if len(shape) == 4]
         heights = [h for _, h, w, _ in planes if (h, w) != (1, 1)]
         return 1 << (-(-self.image_size[0] // min(heights)) - 1).bit_length()
+
+    @cached_property
+    def least_side(self) -> int:
+        """Images of so many pixels a side, or more, have planes that are larger than what is reflected at their
+        borders. It is a multiple of the granularity."""
+        reflected = 0
+        for node in self.graph.nodes:
+            if isinstance(node.op, Convolution) and node.op.pad_mode == "reflect":
+                plane = self.graph.nodes[node.inputs[0]].shape[1:3]
+                pixels = (-(-side // of) for side, of in zip(self.image_size, plane, strict=True))  # that one covers
+                reflected = max(reflected, *(max(by) * n for by, n in zip(node.op.padding, pixels, strict=True)))
+        return (reflected // self.granularity + 1) * self.granularity
 
     @property
     def batch(self) -> int:

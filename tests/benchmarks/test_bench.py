@@ -46,6 +46,11 @@ def test_the_threshold_is_the_engines(tiny: str, figures: benchmark.Figures) -> 
     assert whole.edits[0].macs > figures.edits[0].macs
 
 
+def test_an_exact_edit_is_timed_as_the_dense_pass(tiny: str) -> None:
+    exact = benchmark.run(tiny, [5], random=True, quality="exact", threads=1, protocol=benchmark.QUICK)
+    assert exact.edits[0].macs == exact.macs
+
+
 def test_peak_memory_is_that_of_a_process_with_an_interpreter_and_a_record(figures: benchmark.Figures) -> None:
     assert 20 * 2**20 + figures.recorded_nbytes < figures.peak_nbytes < 2**30
 
@@ -153,6 +158,7 @@ def test_an_edit_changes_the_image_under_its_mask_only(tiny: str) -> None:
         ({"percents": [0]}, "above 0 and at most 100"),
         ({"device": "reference", "profiled": True}, "cannot be profiled"),
         ({"device": "abacus"}, "choose cpu"),
+        ({"quality": "best"}, "the quality is 'best': it is fast, balanced or exact"),
     ],
 )
 def test_what_cannot_be_measured_is_said(tiny: str, changes: dict[str, object], sentence: str) -> None:

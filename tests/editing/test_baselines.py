@@ -91,6 +91,15 @@ def test_of_label_maps(method: Method) -> None:
     assert inside.any() and np.array_equal(found.box.of(found.image)[inside], expected[inside])
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_single_pixel_has_a_part_that_the_network_can_read(method: Method) -> None:
+    """Planes of one pixel cannot be reflected at their borders, as CycleGAN's are."""
+    mask = marked(TRANSLATION_CONFIG.image_size, 9, 9, 1, 1).astype(np.uint8) * 255
+    opened = TranslationSession(translation_engine(), original(*TRANSLATION_CONFIG.image_size))
+    found = baseline(opened, method, painted(*TRANSLATION_CONFIG.image_size), mask)
+    assert opened.engine.lowered.granularity == 4 and found.box[2:] == (8, 8)
+
+
 def test_a_method_that_there_is_not() -> None:
     opened = Session(tiny_engine(), original(), steps=2)
     with pytest.raises(SigeError, match=r"^there is no baseline 'tiles': it must be patch or crop$"):
