@@ -16,8 +16,7 @@ from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.figures import dispatches
 from sige_mlx.benchmark.protocol import Progress
 from sige_mlx.benchmark.workload import Inputs, workload
-from sige_mlx.engine import Engine
-from sige_mlx.engine.engine import PreparedEdit
+from sige_mlx.engine import Engine, PreparedEdit
 from sige_mlx.engine.gpu.launch import use
 from sige_mlx.masks.difference import Mask
 

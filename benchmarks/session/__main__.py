@@ -41,7 +41,8 @@ def main(
     """Measure a session of a network that denoises: record, edit, commit, edit elsewhere and undo.
 
     The recording is kept as the budget asks for. An edited picture is compared with that of a recording in float32,
-    in the mask, where white is 1 and black is -1. Times are of the session's calls, from one to the next without a
+    in the mask, where white is 1 and black is -1; all passes read the painted picture, for random weights would carry
+    any difference too far. Times are of the session's calls, from one to the next without a
     pause; where a user paints meanwhile a commit is settled in that time, which is told apart. The peer's own way is to
     record and edit at every step, by its network alone. Ratios are of the fastest rounds: quote those of a quiet
     machine only.

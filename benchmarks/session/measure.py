@@ -146,7 +146,7 @@ def _likeness(engine: Engine, passes: Passes, mask: Mask, codec: Codec, progress
         return edited
 
     budget, engine.recordings.budget = engine.recordings.budget, 2**63
-    found, wanted = passes.edit(passes.x0, passes.painted(passes.x0, mask), mask, by(codec), by("float32"))
+    found, wanted = passes.edit(mask, by(codec), by("float32"))
     engine.recordings.forget()
     engine.recordings.budget = budget
     progress("likeness", 1, 1)

@@ -48,15 +48,16 @@ class Passes:
         """A picture with the other one under a mask."""
         return mx.where(mx.array(mask)[None, ..., None], self.other, x0)
 
-    def edit(self, x0: mx.array, painted: mx.array, mask: Mask, *networks: Network) -> list[mx.array]:
-        """The pictures that networks make of a painted one, each in a trajectory of its own, pass by pass together."""
-        region = mx.array(mask)[None, ..., None]
+    def edit(self, mask: Mask, *networks: Network) -> list[mx.array]:
+        """The pictures that networks make of one that is painted under a mask. Every pass reads the painted picture as
+        it is noised: random weights predict no noise, and what they make of what they made runs away, small differences
+        with it. A sampler for each network adds up what its passes make."""
+        region, painted = mx.array(mask)[None, ..., None], self.painted(self.x0, mask)
         xs = [self.noised(0, painted)] * len(networks)
         steps = [self.denoising.start(lambda timestep: self.noise) for _ in networks]
         for i in range(self.count):
-            outside = self.noised(i, x0)
-            xs = [mx.where(region, x, outside) for x in xs]
-            xs = [step(i, x, network(i, x)) for step, x, network in zip(steps, xs, networks, strict=True)]
+            read = mx.where(region, self.noised(i, painted), self.noised(i, self.x0))
+            xs = [step(i, x, network(i, read)) for step, x, network in zip(steps, xs, networks, strict=True)]
             mx.eval(xs)
         return xs
 

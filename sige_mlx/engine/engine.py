@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn
@@ -15,90 +15,20 @@ from sige_mlx.arguments import whole
 from sige_mlx.engine import growth
 from sige_mlx.engine.changes import Change, Replaced
 from sige_mlx.engine.estimates import half, shrunk
+from sige_mlx.engine.executor import DEVICES, executor_of
 from sige_mlx.engine.files import BLOCKS
-from sige_mlx.engine.recordings import Codec, Holder, Record, RecordedStep, Recordings
+from sige_mlx.engine.inputs import checked, with_embeddings
+from sige_mlx.engine.prepared import PreparedEdit
+from sige_mlx.engine.recordings import Codec, Record, RecordedStep, Recordings
 from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.graph.policy import EditPolicy, Statistics
+from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.module import parameters
 from sige_mlx.nn.precisions import PRECISIONS
-
-DEVICES = ("cpu", "gpu", "reference")
-
-
-class Executor(Holder, Protocol):
-    """One way to run a network. Inputs are those of its graph by name, and embeddings by themselves; `bind` makes the
-    tiles of an edit ready, `edit` takes what it gives, as `commit` takes what `bind_commit` gives. In both, arrays that
-    are given take the place of recorded ones: `given` makes them of what another executor's `measure` gives, which is
-    the moments of all norms."""
-
-    def run(self, inputs: Mapping[Any, mx.array]) -> mx.array: ...
-
-    def record(
-        self, inputs: Mapping[Any, mx.array], codec: Codec, only: Tiling | None = None
-    ) -> tuple[mx.array, Record]: ...
-
-    def measure(self, inputs: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]: ...
-
-    def given(self, record: Any, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, Any]: ...
-
-    def bind(self, tiling: Tiling, statistics: Statistics) -> Any: ...
-
-    def edit(
-        self, bound: Any, record: Any, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any] = ...
-    ) -> mx.array: ...
-
-    def output(self, record: Any) -> mx.array: ...
-
-    def give_output(self, record: Any, output: mx.array) -> None: ...
-
-    def bind_commit(self, tiling: Tiling, statistics: Statistics) -> Any: ...
-
-    def commit(
-        self, bound: Any, record: Any, inputs: Mapping[Any, mx.array], given: Mapping[Any, Any] = ...
-    ) -> tuple[mx.array, Replaced]: ...
-
-    def swap(self, record: Any, replaced: Replaced) -> Replaced: ...
-
-    def expect(self, bound: Any, record: Any) -> None: ...
-
-    @property
-    def weights_nbytes(self) -> int: ...
-
-    @property
-    def keeps(self) -> str:
-        """All that says how it keeps a step; nothing where that cannot be stored in a file."""
-        ...
-
-    def store(self, record: Any) -> tuple[Codec, list[npt.NDArray[Any]]]: ...
-
-    def restored(self, codec: Codec, arrays: Sequence[npt.NDArray[Any]]) -> Record: ...
-
-
-@dataclass(frozen=True)
-class PreparedEdit:
-    """An edit made ready for an engine by `Engine.prepare`; it serves every recorded step."""
-
-    lowered: Lowered
-    tiling: Tiling
-    macs: int
-    """Multiply-accumulates of one step."""
-    dense: bool
-    """Whether it is the dense pass, for tiles would take no less time."""
-    bound: Any
-    """What the executor made of the tiles; None for an edit that is empty or dense, and for one that is a plan."""
-    statistics: Statistics
-    """Those that its norms take."""
-    executor: Executor = field(repr=False)
-
-    @cached_property
-    def committing(self) -> Any:
-        """What it makes of them for commits, once somebody commits."""
-        return self.executor.bind_commit(self.tiling, self.statistics)
 
 
 class Engine:
@@ -141,7 +71,7 @@ class Engine:
         self.device = device
         self.config: Any = getattr(model, "config", None)
         self.lowered = Lowered.of(model, policy or EditPolicy(), batch, tile, size)
-        self.executor = _executor(self.lowered, model, device, load, threads, precision)
+        self.executor = executor_of(self.lowered, model, device, load, threads, precision)
         self._parameters = parameters(model), load
         self._precision = precision
         self.recordings = Recordings(self.executor)
@@ -175,7 +105,7 @@ class Engine:
 
     def __call__(self, **inputs: Any) -> mx.array:
         """The dense output; nothing is kept."""
-        return self.executor.run(self._with_embeddings(self._checked(inputs)))
+        return self.executor.run(with_embeddings(self.lowered, checked(self.lowered, inputs)))
 
     def record(self, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The dense output on the original; what edits need is kept under `step`, in place of what was there, as
@@ -188,10 +118,10 @@ class Engine:
         return self._record(step, self._own(prepared).tiling, inputs)
 
     def _record(self, step: Hashable, only: Tiling | None, inputs: Mapping[str, Any]) -> mx.array:
-        given = self._checked(inputs)
+        given = checked(self.lowered, inputs)
         with BLOCKS.reused():
             self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
-            output, record = self._recorded_on(self._with_embeddings(given), only)
+            output, record = self._recorded_on(with_embeddings(self.lowered, given), only)
         conditions = {name: np.array(x) for name, x in given.items() if x.ndim != 4}
         self.recordings.keep(step, RecordedStep(record, conditions, only))
         return mx.array(output)  # another handle: `result += 1` changes the array that `result` names
@@ -250,7 +180,7 @@ class Engine:
                 self._expect(step, prepared.bound)
                 given = self._given(prepared, recorded.record, values)
                 return self.executor.edit(prepared.bound, recorded.record, values, given)
-            return self._within(prepared, self.executor.run(values), recorded)
+            return prepared.within(self.executor.run(values), recorded.record)
 
     def commit(self, prepared: PreparedEdit, step: Hashable = 0, **inputs: Any) -> tuple[mx.array, Change]:
         """The output on edited images, as `edit` gives it, and the change that undoes what this does to the record: it
@@ -268,7 +198,7 @@ class Engine:
                 output, replaced = self.executor.output(recorded.record), Replaced({}, {})
             elif prepared.dense:
                 output, record = self._recorded_on(values)
-                output = self._within(prepared, output, recorded)
+                output = prepared.within(output, recorded.record)
                 self.executor.give_output(record, output)
                 replaced = self.recordings.exchange(recorded, record)
             else:
@@ -329,25 +259,16 @@ class Engine:
             return self.executor.given(record, self._measured(values), estimated)
         return {}
 
-    def _within(self, prepared: PreparedEdit, output: mx.array, recorded: RecordedStep) -> mx.array:
-        """The output of a dense pass where an edit is wanted, and the recorded one elsewhere."""
-        if self.policy.output == "everywhere":
-            return output
-        active = prepared.tiling.at((output.shape[1], output.shape[2])).pixels()
-        if active.all():
-            return output
-        return mx.where(mx.array(active)[..., None], output, self.executor.output(recorded.record))
-
     def _fitting(self, recorded: RecordedStep, step: Hashable, inputs: Mapping[str, Any]) -> Mapping[Any, mx.array]:
         """What programs read of inputs that a step can be edited with."""
-        given = self._checked(inputs)
+        given = checked(self.lowered, inputs)
         for name, x in recorded.conditions.items():
             value = np.asarray(given[name])
             if not np.array_equal(value, x):
                 raise SigeError(
                     f"{name} is {value.tolist()}, step {step!r} was recorded with {x.tolist()}: they must agree"
                 )
-        return self._with_embeddings(given)
+        return with_embeddings(self.lowered, given)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -387,7 +308,7 @@ class Engine:
 
         if not isinstance(self.executor, NativeExecutor) or (prepared and prepared.bound is None):
             raise SigeError("only the dense pass and edits in tiles can be profiled, on device 'cpu'")
-        given = self._with_embeddings(self._checked(inputs))
+        given = with_embeddings(self.lowered, checked(self.lowered, inputs))
         if prepared is None:
             return self.executor.profile(given)
         record: Any = self._recorded(prepared, step).record
@@ -404,45 +325,3 @@ class Engine:
         if prepared.lowered is not self.lowered:
             raise SigeError("the edit was prepared by another engine: prepare it with this one")
         return prepared
-
-    def _with_embeddings(self, given: Mapping[str, mx.array]) -> Mapping[Any, mx.array]:
-        """The inputs, and what the host makes of them: a few numbers, on the processor that made the inputs."""
-        made: dict[Any, mx.array] = {}
-        with mx.stream(mx.cpu):
-            for embedding in self.lowered.embeddings:
-                made[embedding] = embedding.op([given[embedding.input]], {})
-        return {**given, **made}
-
-    def _checked(self, inputs: Mapping[str, Any]) -> dict[str, mx.array]:
-        graph = self.lowered.graph
-        if set(inputs) != set(graph.inputs):
-            raise SigeError(
-                f"the network takes {', '.join(graph.inputs)}; it was given {', '.join(inputs) or 'nothing'}"
-            )
-        given = {
-            name: x.astype(mx.float32) if isinstance(x, mx.array) else mx.array(x, dtype=mx.float32)
-            for name, x in inputs.items()
-        }
-        for name, x in given.items():
-            shape = graph.nodes[graph.inputs[name]].shape
-            if x.shape != shape:
-                raise SigeError(f"{name} is {tuple(x.shape)}: this engine was made for {shape}")
-        return given
-
-
-def _executor(
-    lowered: Lowered, model: mlx.nn.Module, device: str, load: Loader | None, threads: int, precision: str
-) -> Executor:
-    params = parameters(model)
-    if device == "reference":
-        from sige_mlx.engine.reference import ReferenceExecutor
-
-        return ReferenceExecutor(lowered, params if load is None else {k: mx.array(load(k)) for k in params})
-    load = load or (lambda name: np.asarray(params[name].astype(mx.float32)))
-    if device == "gpu":
-        from sige_mlx.engine.gpu.executor import GpuExecutor
-
-        return GpuExecutor(lowered, load, PRECISIONS[precision])
-    from sige_mlx.engine.native.executor import NativeExecutor
-
-    return NativeExecutor(lowered, load, threads)

@@ -83,10 +83,18 @@ class MappedFile:
                 " SIGE_MLX_CACHE may name another folder"
             ) from None
         self.data = np.frombuffer(self._map, np.uint8)
+        self._expected = False
 
     def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Has bytes brought in, from one on and so many, that will be read soon. Nobody waits for that."""
+        self._expected = True
         _ahead().submit(self._bring_in, ranges)
+
+    def need(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Has bytes brought in that are read now, unless they were expected: all at once, for one after the other they
+        take longer."""
+        if not self._expected:
+            self._bring_in(ranges)
 
     def _bring_in(self, ranges: Sequence[tuple[int, int]]) -> None:
         for start, size in ranges:
@@ -98,6 +106,7 @@ class MappedFile:
 
     def release(self) -> None:
         """Lets go of the memory that bytes are in which were read or written; they are in the file."""
+        self._expected = False
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 

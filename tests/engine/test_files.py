@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sige_mlx.engine import Engine
-from sige_mlx.engine.files import Blocks
+from sige_mlx.engine.files import Blocks, MappedFile
 from tests.engine.compare import image
 from tests.graph.networks import RandomUNet, Spec
 
@@ -57,3 +58,19 @@ def test_a_step_that_is_recorded_anew_keeps_its_pages() -> None:
     engine.record(0, **inputs)
     gc.collect()
     assert address(0) == first
+
+
+def test_bytes_that_nobody_expected_are_brought_in_when_they_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = MappedFile(np.arange(200, dtype=np.uint8), tmp_path)
+    brought: list[object] = []
+    monkeypatch.setattr(MappedFile, "_bring_in", lambda self, ranges: brought.append(ranges))
+    file.need([(0, 8)])
+    file.release()
+    file.expect([(8, 8)])
+    file.need([(8, 8)])
+    file.release()
+    file.need([(16, 8)])
+    assert [ranges for ranges in brought if ranges != [(8, 8)]] == [[(0, 8)], [(16, 8)]]
+    assert np.array_equal(file.data, np.arange(200))

@@ -19,6 +19,7 @@ from sige_mlx.engine.gpu.compiled import Compiled
 from sige_mlx.engine.gpu.executor import Record
 from sige_mlx.engine.gpu.launch import Launch, use
 from sige_mlx.engine.gpu.sizes import SIDES, Sizes
+from sige_mlx.engine.inputs import with_embeddings
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
 from sige_mlx.graph.program import Kind
@@ -79,7 +80,7 @@ def test_a_pass_is_its_launches_and_conversions(family: str) -> None:
     bound = engine.executor.bind(engine.lowered.tiling(mask), engine.policy.statistics)
     placing, buffers = bound.ready.compiled.placing, engine.lowered.edit.buffers
     record = Record({buffers[s].key: placing.array(s) for s in placing.given if buffers[s].kind is Kind.RECORDED})
-    given = engine._with_embeddings({name: mx.array(a) for name, a in inputs.items()})
+    given = with_embeddings(engine.lowered, {name: mx.array(a) for name, a in inputs.items()})
     mx.eval(*record.arrays.values(), *given.values())
     for run, compiled in (
         (lambda x: engine.executor.run({**given, "x": x}), engine.executor._dense.compiled),

@@ -162,6 +162,8 @@ class NativeExecutor:
 
     def edit(self, bound: Bound, record: NativeRecord, inputs: Inputs, given: Mapping[Any, Any] = NOTHING) -> mx.array:
         """Returns the output for edited inputs."""
+        if record.file:
+            record.file.need(bound.ranges(record.layout))
         output = mx.array(self._run(bound, inputs, _addresses(record, given)))
         if record.file:
             record.file.release()
@@ -181,6 +183,8 @@ class NativeExecutor:
     ) -> tuple[mx.array, Replaced]:
         """Returns the output for edited inputs, and what it has replaced in the record, which is theirs now."""
         assert bound.tiling is not None
+        if record.file:
+            record.file.need(bound.ranges(record.layout))
         before = record.part(touched(self.lowered, bound.tiling))
         changes: dict[Any, Doubles] = {key: np.zeros(shape) for key, shape in bound.compiled.changes.items()}
         try:
