@@ -46,11 +46,14 @@ def reopened(path: Path, threads: int = 0) -> tuple[AnySession, Pretrained, dict
     kind = kinds.get(str(file.told.get("kind")))
     if kind is None:
         raise SigeError(f"{path} is damaged: it holds no kind of session that there is")
-    pretrained = zoo.load(note["model"])
-    if pretrained.task == "translation":
-        pretrained = pretrained.configured(image_size=file.array("given.pixels").shape[:2])
-    policy = pretrained.policy(note.get("threshold"), quality=note.get("quality", QUALITY))
-    engine = pretrained.engine(str(note.get("device")), policy, threads=threads)
+    try:
+        pretrained = zoo.load(note["model"])
+        if pretrained.task == "translation":
+            pretrained = pretrained.configured(image_size=file.array("given.pixels").shape[:2])
+        policy = pretrained.policy(note.get("threshold"), quality=note.get("quality", QUALITY))
+        engine = pretrained.engine(str(note.get("device")), policy, threads=threads)
+    except SigeError as error:
+        raise SigeError(f"the model of {path} cannot be loaded: {error}") from error
     session: AnySession = kind.open(engine, path)
     session.note = note
     return session, pretrained, note

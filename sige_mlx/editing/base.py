@@ -209,9 +209,9 @@ class Session(ABC, Generic[Given]):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the session into a file, with what is recorded and the originals that `undo` goes back to, but not the
-        tiles that commits replaced: undoing takes an edit's time after it was opened. At any moment there is the file
-        that was there or the new one. Recordings of a GPU cannot be written: then a warning says that they will be
-        made anew, here and in `open`. Raises `SigeError` when the file cannot be written."""
+        tiles that commits replaced. Steps that are behind are settled first, by an edit's work. At any moment there is
+        the file that was there or the new one. Recordings of a GPU cannot be written: a warning says here, and in
+        `open`, that they are made anew. Raises `SigeError` when the file cannot be written."""
         saved.save(self, path)
 
     @classmethod

@@ -79,6 +79,7 @@ def fill(session: Session[Any], file: Container) -> None:
                 if region.shape != session.engine.image_size:
                     raise SigeError(f"{file.path} is damaged: a region in it has another size than its picture")
                 pasts.append(Past(session._read(unpack(file, f"{which}.{i}", given)), region))
+        session._history.fit()
         for number, step in enumerate(recording.steps):
             if how := told["steps"].get(str(number)):
                 recording.stored[step] = _taker(session, file, number, how)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from sige_mlx.editing import EditSession, turns
-from sige_mlx.editing.container import Container
+from sige_mlx.editing.container import Container, write
 from sige_mlx.editing.destination import write_whole
 from sige_mlx.editing.saved import PURPOSE
 from sige_mlx.engine import Engine
@@ -119,6 +120,7 @@ def test_what_does_not_fit_is_told(
 def test_of_two_that_commit_at_once_neither_loses_anything(
     edit: Edit, run: Run, file: Path, pictures: Path, tmp_path: Path
 ) -> None:
+    """On a busy machine the second may wait in vain, and then says so and changes nothing."""
     edit(session=file)
     command = [sys.executable, "-m", "sige_mlx", "edit", "--session", str(file), "--commit", "--edited"]
     processes = []
@@ -128,8 +130,9 @@ def test_of_two_that_commit_at_once_neither_loses_anything(
         Image.fromarray(second).save(pictures / f"{number}.png")
         given = [str(pictures / f"{number}.png"), "--out", str(tmp_path / f"{number}.png")]
         processes.append(subprocess.Popen([*command, *given]))
-    assert [process.wait() for process in processes] == [0, 0]
-    assert run("session", "show", file, "--json").json["undo"] == 2
+    statuses = [process.wait() for process in processes]
+    assert statuses.count(0) >= 1 and set(statuses) <= {0, 1}
+    assert run("session", "show", file, "--json").json["undo"] == statuses.count(0)
 
 
 def test_who_waits_in_vain_is_told(
@@ -198,6 +201,24 @@ def test_steps_that_were_missing_are_added(
         assert edit(session=file).status == 0
     assert file.read_bytes() == written
     assert edit(session=file).status == 0 and file.stat().st_size > len(written)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "words"),
+    [
+        ({"model": "gone"}, "the model of {file} cannot be loaded: 'gone' is neither a model's name"),
+        ({"device": "abacus"}, "the model of {file} cannot be loaded: device 'abacus' is none"),
+        ({"threshold": "much"}, "the model of {file} cannot be loaded: the threshold of planes is 'much'"),
+    ],
+)
+def test_what_it_takes_to_open_it_is_not_there(
+    edit: Edit, run: Run, file: Path, replaced: dict[str, Any], words: str
+) -> None:
+    edit(session=file)
+    held = Container(file, PURPOSE)
+    arrays = {name: held.array(name).copy() for name in held._header}
+    write(file, PURPOSE, arrays, {**held.told, "note": {**held.told["note"], **replaced}})
+    assert words.format(file=file) in run("session", "undo", file).sentence
 
 
 def test_other_deeds_and_files(run: Run, file: Path, tmp_path: Path) -> None:

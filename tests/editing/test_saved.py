@@ -49,6 +49,19 @@ def test_an_opened_session_goes_on(kind: Kind, tmp_path: Path, monkeypatch: pyte
     assert np.array_equal(now(once_more), states[1])
 
 
+def test_a_history_that_may_keep_less_than_there_is(kind: Kind, tmp_path: Path) -> None:
+    opened = kind.open(kind.engine(), kind.original())
+    for at in (8, 10), (2, 20):
+        opened.edit(stroke(kind, opened, *at))
+        opened.commit()
+    opened.save(tmp_path / "s")
+    again = type(opened).open(kind.engine(), tmp_path / "s", history=opened._size(opened.given) * 3 // 2)
+    assert again.undoable == 1 and again.memory().history <= again._history.budget
+    again.undo()
+    with pytest.raises(SigeError, match="1 older ones were forgotten"):
+        again.undo()
+
+
 def test_a_session_that_is_recorded_in_part(tmp_path: Path) -> None:
     opened = EditSession(tiny_engine(), original(), steps=4, seed=3)
 
