@@ -12,7 +12,7 @@ from .ddpm_training import STEPS, DDPMTrainer
 from .model_card import recent_loss, write_card
 
 NAME = "blue-marble-128"
-TILES_FROM = 32  # half the work of this network is below 64
+DENSE_FROM = 0.6  # of the arithmetic: from there on its tiles take as long (`python -m benchmarks.fidelity`)
 RECENT = 1000  # steps
 
 
@@ -26,7 +26,7 @@ def export_ddpm(trainer: DDPMTrainer, folder: Path) -> None:
     contiguous = {key: {name: value.contiguous() for name, value in state.items()} for key, state in weights.items()}
     torch.save(contiguous, folder / f"{NAME}.pth")
 
-    net, settings = trainer.plan.net, {"tiles_from": TILES_FROM}
+    net, settings = trainer.plan.net, {"dense_from": DENSE_FROM}
     checkpoint, model = folder / f"{NAME}.pth", folder / NAME
     convert(checkpoint, model, dtype="float16", image_size=net.image_size, settings=settings)
 
