@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from sige_mlx.converters.swap import exchange
 from sige_mlx.errors import SigeError
+from sige_mlx.scratch import new_folder, sweep
 
 _IGNORED = {".DS_Store"}  # what the macOS Finder leaves in any folder it has shown
-_SCRATCH = ".sige-mlx-"  # what folders begin with that are being filled
-_LOCK = "lock"  # in them: held by the process that fills them, with the destination's name in it
-_NEW, _OLD = "new", "old"
+_NAME, _NEW, _OLD = "name", "new", "old"  # what a scratch folder has in it, the first with the destination's name
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # what a rename says whose place is not free
 
 
@@ -35,11 +33,11 @@ def staged_folder(destination: Path, files: Collection[str], nbytes: int, force:
         destination = Path(os.path.realpath(destination))
         _check_replaceable(destination, destination, files, force)
         destination.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(destination.parent)
+        sweep(destination.parent, "*", _removed)
         if (free := shutil.disk_usage(destination.parent).free) < nbytes:
             raise SigeError(f"{destination}: the model takes {nbytes >> 20} MB, and {free >> 20} MB are free there")
-        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=destination.parent))
-        lock = _locked(scratch, destination.name)
+        scratch, lock = new_folder(destination.parent)
+        (scratch / _NAME).write_bytes(os.fsencode(destination.name))
         new = scratch / _NEW  # not the scratch folder itself, which nobody else may read
         new.mkdir()
         yield new
@@ -118,36 +116,19 @@ def _put_back(old: Path, destination: Path) -> None:
         raise SigeError(f"{destination}: others wrote there at the same time; what was there is now {aside}") from None
 
 
-def _locked(scratch: Path, destination: str) -> int:
-    """A lock that nobody else gets while this process lives, as a file descriptor. It goes by its name only once it is
-    held, so that nobody takes it for one whose owner is gone."""
-    unnamed = scratch / f"{_LOCK}.new"
-    descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.write(descriptor, os.fsencode(destination))
-    with suppress(OSError):  # a file system without locks: then nothing is ever swept there
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.rename(unnamed, scratch / _LOCK)
-    return descriptor
-
-
-def _sweep(parent: Path) -> None:
-    """Remove the scratch folders in `parent` whose owners are gone, and put back what one of them had moved away."""
-    for scratch in parent.glob(f"{_SCRATCH}*"):
-        with suppress(OSError, ValueError):  # another's, or gone meanwhile
-            descriptor = os.open(scratch / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                name = os.fsdecode(os.read(descriptor, 4096))
-                destination = parent / name
-                if destination.parent == parent and not os.path.lexists(destination) and (scratch / _OLD).is_dir():
-                    (scratch / _OLD).rename(destination)
-                _discard(scratch)
-            finally:
-                os.close(descriptor)
+def _removed(scratch: Path) -> None:
+    """Remove a scratch folder whose process is gone, and put back what that one had moved away."""
+    if not set(os.listdir(scratch)) <= {_NAME, _NEW, _OLD}:
+        return  # the user's own
+    name = (scratch / _NAME).read_bytes()[:4096] if (scratch / _NAME).is_file() else b""
+    destination = scratch.parent / os.fsdecode(name)
+    if destination.parent == scratch.parent and not os.path.lexists(destination) and (scratch / _OLD).is_dir():
+        (scratch / _OLD).rename(destination)
+    _discard(scratch)
 
 
 def _discard(scratch: Path) -> None:
-    """Remove a scratch folder, its lock at last: a folder without one is never swept."""
+    """Remove a scratch folder, the name of what was moved away at last."""
     for part in (_NEW, _OLD):
         shutil.rmtree(scratch / part, ignore_errors=True)
     shutil.rmtree(scratch, ignore_errors=True)

@@ -7,30 +7,42 @@ whole, the old or the new. Whoever writes other files adds a `Victim`.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
 import numpy as np
 from PIL import Image
 
-from sige_mlx import zoo
+from sige_mlx import scratch, zoo
+from sige_mlx.cli import app
 from sige_mlx.converters import convert
 from sige_mlx.editing import EditSession, save_image
+from sige_mlx.editing.turns import begun
 from tests.converters.networks import ddpm
 from tests.converters.writer import save
-from tests.tiny import original, painted, tiny_engine
+from tests.tiny import original, painted, tiny_engine, write_tiny_model
 
-ROOT = Path(__file__).parents[1]
-READY = b"ready\n"
-"""What a process says before it begins."""
+_PROCESSES = get_context("forkserver")  # they begin with what takes long to import
+_PROCESSES.set_forkserver_preload(["sige_mlx.converters", "sige_mlx.editing", "sige_mlx.cli", "tests.tiny"])
+
+STEPS = 3
+"""Of the sessions."""
+
+WRITING = 0.02
+"""Seconds that it takes about to write a file."""
 
 OLD, NEW, NONE = "the old one", "the new one", "nothing yet"
 
@@ -46,32 +58,63 @@ class Victim:
 
 
 def kill(name: str, folder: Path, times: int, seed: int = 0) -> Counter[str]:
-    """How often each was there after so many kills; the last run is not killed, and nothing hidden may be left then."""
+    """How often each was there after so many kills, half of them while a file is written; the last run is not killed,
+    and nothing hidden may be left then."""
     rng, victim = Random(seed), VICTIMS[name]
     victim.prepare(folder)
-    status, seconds = _run(name, folder, None)
+    status, files, seconds = _run(name, folder)
     assert status == 0 and victim.check(folder) == NEW
     found: Counter[str] = Counter()
     for _ in range(times):
         victim.prepare(folder)
-        status, _ = _run(name, folder, rng.uniform(0, seconds))
+        moment = (
+            (0, rng.uniform(0, seconds)) if rng.random() < 0.5 else (rng.randint(1, files), rng.uniform(0, WRITING))
+        )
+        status, _, _ = _run(name, folder, *moment)
         found[f"{'killed' if status else 'done'}, {victim.check(folder)}"] += 1
-    assert _run(name, folder, None)[0] == 0 and victim.check(folder) == NEW
-    left = [lock.parent for lock in folder.rglob(".sige-mlx-*/lock")]
-    assert not left, f"scratch folders of processes that are gone: {left}"
+    if victim.check(folder) == NEW:
+        victim.prepare(folder)
+    assert _run(name, folder)[0] == 0 and victim.check(folder) == NEW
+    left = [*folder.rglob(f"{scratch.PREFIX}*")]
+    assert not left, f"left by processes that are gone: {left}"
     return found
 
 
-def _run(name: str, folder: Path, seconds: float | None) -> tuple[int, float]:
-    """Lets a process of its own act, and kills it some time after it began; gives its status and how long it took."""
-    command = [sys.executable, "-m", "tests.kills", name, "--act", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as child:
-        assert child.stdout and child.stdout.readline() == READY
+def _run(name: str, folder: Path, files: int = 0, seconds: float | None = None) -> tuple[int, int, float]:
+    """Lets a process of its own act, and kills it some time after it began to write so many files; gives its status,
+    how many it began, and how long it took."""
+    ours, theirs = _PROCESSES.Pipe(duplex=False)
+    child = _PROCESSES.Process(target=_act, args=(name, folder, theirs))
+    child.start()
+    theirs.close()
+    told = 0
+    with contextlib.suppress(EOFError):  # it ends when it is ready
+        ours.recv()
         start = time.monotonic()
-        if seconds is not None:
-            time.sleep(seconds)
-            child.kill()
-        return child.wait(), time.monotonic() - start
+        while told < files:
+            ours.recv()
+            told += 1
+        child.join(seconds)
+        child.kill()
+        while True:
+            ours.recv()
+            told += 1
+    child.join()
+    assert child.exitcode is not None
+    return child.exitcode, told, time.monotonic() - start
+
+
+def _act(name: str, folder: Path, tell: Connection) -> None:
+    locked = scratch.locked
+
+    def told(path: Path, descriptor: int, wait: bool = True) -> bool:
+        tell.send("a file")
+        return locked(path, descriptor, wait)
+
+    scratch.locked = told
+    with contextlib.redirect_stdout(io.StringIO()):
+        tell.send("began")
+        VICTIMS[name].act(folder)
 
 
 # ---- a conversion into a new folder, and in the place of a model
@@ -134,10 +177,116 @@ def _check_result(folder: Path) -> str:
     return NEW
 
 
+# ---- sessions: begun, committed in and undone in by the command, and saved again and again
+
+
+def _command(*arguments: object) -> None:
+    """Runs the command in this process."""
+    try:
+        app([str(argument) for argument in arguments], prog_name="sige-mlx")
+    except SystemExit as ended:
+        assert not ended.code, arguments
+
+
+def _edit_session(folder: Path, *options: str) -> None:
+    files = ("--edited", folder / "b.png", "--out", folder / "c.png", "--session", folder / "s.sige")
+    _command("edit", *files, *options)
+
+
+def _begin(folder: Path) -> None:
+    model, steps = ("--model", str(folder / "tiny")), ("--steps", str(STEPS))
+    _edit_session(folder, "--original", str(folder / "a.png"), *model, *steps)
+
+
+def _commit(folder: Path) -> None:
+    _edit_session(folder, "--commit")
+
+
+def _undo(folder: Path) -> None:
+    _command("session", "undo", folder / "s.sige")
+
+
+def _prepare_no_session(folder: Path) -> None:
+    if not (folder / "tiny").exists():
+        write_tiny_model(folder / "tiny")
+        Image.fromarray(original()).save(folder / "a.png")
+        Image.fromarray(painted()).save(folder / "b.png")
+    for name in ("s.sige", "c.png"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _prepare_session(*deeds: Callable[[Path], None]) -> Callable[[Path], None]:
+    """What has the session there that these deeds lead to, done once."""
+
+    def prepare(folder: Path) -> None:
+        before = folder / "before.sige"
+        _prepare_no_session(folder)
+        if not before.exists():
+            with contextlib.redirect_stdout(io.StringIO()):
+                for deed in deeds:
+                    deed(folder)
+            shutil.copy(folder / "s.sige", before)
+        shutil.copy(before, folder / "s.sige")
+
+    return prepare
+
+
+def _opened(folder: Path) -> EditSession | None:
+    """The session, all of it read; None where there is nothing but its place."""
+    if not begun(folder / "s.sige"):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        session = EditSession.open(zoo.load(folder / "tiny").engine(), folder / "s.sige")
+        session._recording.take_all()
+    assert np.array_equal(session.original, original()) == (session.undoable == 0)
+    return session
+
+
+def _check_begun(folder: Path) -> str:
+    session = _opened(folder)
+    assert session is None or session.recorded == STEPS
+    if (folder / "c.png").exists():
+        with Image.open(folder / "c.png") as image:
+            image.load()
+    return NONE if session is None else NEW
+
+
+def _check_moved(before: int) -> Callable[[Path], str]:
+    """What tells the two by how many commits can be undone."""
+
+    def check(folder: Path) -> str:
+        session = _opened(folder)
+        assert session and session.recorded == STEPS
+        assert session.undoable + session.redoable >= before
+        return OLD if session.undoable == before else NEW
+
+    return check
+
+
+def _save(folder: Path) -> None:
+    engine = zoo.load(folder / "tiny").engine()
+    old, new = (EditSession(engine, original(), steps=STEPS) for _ in range(2))
+    new.record()
+    for _ in range(5):
+        old.save(folder / "s.sige")
+        new.save(folder / "s.sige")
+
+
+def _check_saved(folder: Path) -> str:
+    session = _opened(folder)
+    assert session and session.recorded in (0, STEPS)
+    return NEW if session.recorded else OLD
+
+
 VICTIMS = {
     "convert": Victim(_prepare_none, lambda folder: _converted(folder, False), _check_model),
     "replace": Victim(_prepare_model, lambda folder: _converted(folder, True), _check_model),
     "edit": Victim(_prepare_result, _edit, _check_result),
+    "record": Victim(_prepare_no_session, _begin, _check_begun),
+    "save": Victim(_prepare_session(_begin), _save, _check_saved),
+    "commit": Victim(_prepare_session(_begin), _commit, _check_moved(0)),
+    "undo": Victim(_prepare_session(_begin, _commit, _commit), _undo, _check_moved(2)),
 }
 
 
@@ -146,12 +295,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(VICTIMS)}; without one, all")
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--act", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.act:
-        print(READY.decode(), end="", flush=True)
-        VICTIMS[given.names[0]].act(given.act)
-        return 0
     for name in given.names or VICTIMS:
         with tempfile.TemporaryDirectory() as folder:
             start = time.monotonic()

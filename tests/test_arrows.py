@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-BASE = ("arguments", "cache", "described", "errors", "pictures", "published")
+BASE = ("arguments", "cache", "described", "errors", "pictures", "published", "scratch")
 """Modules of the package that stand for themselves and below everything else."""
 
 SHARED = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import mlx.nn
@@ -73,8 +74,8 @@ class Layout:
     unused: Shapes = field(default_factory=dict)
     dialect: str = ""
 
-    @property
-    def tensors(self) -> dict[str, Shape]:
+    @cached_property
+    def tensors(self) -> Shapes:
         """All tensors of such a checkpoint."""
         return {name: s for source in self.sources.values() for name, s in source.tensors.items()} | dict(self.unused)
 

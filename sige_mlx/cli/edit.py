@@ -60,7 +60,8 @@ def edit(
 
     With --session the original is recorded into a file at the first call. Later calls take it from there, and compute
     the tiles that were edited; without --original they edit what the session has, and with --commit the result is
-    edited next (`sige-mlx session --help`):
+    edited next (`sige-mlx session --help`). Of calls that begin one session, or commit in it, at the same time one
+    works and the others wait, ten seconds at most:
 
         sige-mlx edit --session sea.sige --original sea.png --edited island.png --out new.png --commit
         sige-mlx edit --session sea.sige --edited harbour.png --out newer.png
@@ -100,10 +101,16 @@ def edit(
     from sige_mlx.cli.figures import as_json, figures, saving
     from sige_mlx.editing import save_image
     from sige_mlx.editing.destination import check_apart, check_file, check_picture, losses
+    from sige_mlx.editing.turns import begun, turn
     from sige_mlx.pictures import check_is_picture
 
     named = options.named(context)
-    goes_on = session is not None and kept.exists(session)
+    goes_on = session is not None and begun(session)
+    alone = session is not None and (commit or not goes_on)
+    if session and alone:
+        check_file(session)
+        context.with_resource(turn(session))
+        goes_on = begun(session)  # another may have begun it meanwhile
     _check_options(named | _implied(named) if goes_on else named)
     if commit and not session:
         raise SigeError("--commit makes a result the original of a session: give --session FILE")
@@ -121,7 +128,10 @@ def edit(
     if session:
         check_file(session, files.values())
         check_apart(out, session, "--out and --session")
+        if report:
+            check_apart(report, session, "--report and --session")
     if session and goes_on:
+        found = session.stat()
         given_options = {"model": model, "steps": steps, "strength": strength, "seed": seed, "sampler": sampler}
         given_options |= {"fill": fill, "quality": quality, "threshold": threshold, "device": device}
         given_options |= {"tolerance": tolerance}
@@ -142,15 +152,16 @@ def edit(
             denoising = sampling if pretrained.task == "denoising" else None
             opened = open_pictures(engine, files, denoising, options.eps(tolerance))
         opened.note = kept.note(name, device, threshold, quality)
-    before = opened.recorded if goes_on else -1
     rendered = _rendered(opened, pretrained, files, compare, once)
     result, dense = rendered.result, rendered.dense
     save_image(result.picture, out)
     if session:
         if commit:
             opened.commit()
-        if commit or opened.recorded != before:
-            opened.save(session)
+        if alone:
+            kept.save(opened, session, out)
+        elif opened.recorded_anew:
+            kept.add_steps(opened, session, out, found)
     if report:
         try:
             save_image(rendered.page(Path(pretrained.name).name, device, title=out.name), report)

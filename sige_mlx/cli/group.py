@@ -4,6 +4,7 @@ takes no more are one sentence on stderr, never a traceback."""
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,7 +49,7 @@ class Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs the verb. Exit status 1 for bad input, and when memory ran out, the GPU failed or what was to be printed
         could not be; 128 + n where signal n ended it."""
-        with _ending(), _signals_raise():
+        with _ending(), _signals_raise(), _warnings_are_said():
             result = super().invoke(ctx)
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -104,6 +105,21 @@ def _signals_raise() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _warnings_are_said() -> Iterator[None]:
+    """Says warnings as other sentences, each once: where in the code they are raised is nothing to a user."""
+    said = set()
+
+    def say(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            _say(str(message))
+
+    with warnings.catch_warnings():
+        warnings.showwarning = say
+        yield
 
 
 def _say(sentence: str) -> None:

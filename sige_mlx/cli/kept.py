@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,10 @@ def described(path: Path) -> tuple[Container, dict[str, Any]]:
     """The file of a session, and what `save` noted in it. Raises `SigeError` for one that no verb here wrote."""
     from sige_mlx.editing.container import Container
     from sige_mlx.editing.saved import PURPOSE
+    from sige_mlx.editing.turns import begun
 
+    if path.exists() and not begun(path):
+        raise SigeError(f"{path} has no session in it yet: the call that began it has not ended, or was killed")
     file = Container(path, PURPOSE)
     note = file.told.get("note")
     if not isinstance(note, dict) or not isinstance(note.get("model"), str):
@@ -41,11 +46,14 @@ def reopened(path: Path, threads: int = 0) -> tuple[AnySession, Pretrained, dict
     kind = kinds.get(str(file.told.get("kind")))
     if kind is None:
         raise SigeError(f"{path} is damaged: it holds no kind of session that there is")
-    pretrained = zoo.load(note["model"])
-    if pretrained.task == "translation":
-        pretrained = pretrained.configured(image_size=file.array("given.pixels").shape[:2])
-    policy = pretrained.policy(note.get("threshold"), quality=note.get("quality", QUALITY))
-    engine = pretrained.engine(str(note.get("device")), policy, threads=threads)
+    try:
+        pretrained = zoo.load(note["model"])
+        if pretrained.task == "translation":
+            pretrained = pretrained.configured(image_size=file.array("given.pixels").shape[:2])
+        policy = pretrained.policy(note.get("threshold"), quality=note.get("quality", QUALITY))
+        engine = pretrained.engine(str(note.get("device")), policy, threads=threads)
+    except SigeError as error:
+        raise SigeError(f"the model of {path} cannot be loaded: {error}") from error
     session: AnySession = kind.open(engine, path)
     session.note = note
     return session, pretrained, note
@@ -96,6 +104,26 @@ def note(model: str, device: str, threshold: int | None = None, quality: str = Q
     return {"model": named_so, "device": device, "threshold": threshold, "quality": quality}
 
 
-def exists(path: Path) -> bool:
-    """Whether there is a session, or anything else, in this place."""
-    return os.path.lexists(path)
+def save(session: AnySession, path: Path, out: Path | None) -> None:
+    """Writes a session. Raises `SigeError` when it cannot be written, which says that `out` is."""
+    with _after(out):
+        session.save(path)
+
+
+def add_steps(session: AnySession, path: Path, out: Path, found: os.stat_result) -> None:
+    """Writes a session of which steps had to be recorded, as `save` does, unless another process has written its file
+    since it was `found`, or the device's recordings cannot be stored."""
+    from sige_mlx.editing.turns import turn
+
+    if session.engine.executor.keeps:
+        with _after(out), turn(path):
+            if os.path.samestat(found, path.stat()):
+                session.save(path)
+
+
+@contextmanager
+def _after(out: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except SigeError as error:
+        raise SigeError(f"{out} is written, but not the session: {error}" if out else str(error)) from error

@@ -12,6 +12,7 @@ DEEDS = ("show", "undo", "redo", "drop")
 
 
 def session(
+    context: typer.Context,
     deed: Annotated[str, typer.Argument(metavar="|".join(DEEDS), help="What to do with it.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A session that `sige-mlx edit --session` wrote.")],
     out: Annotated[
@@ -24,7 +25,8 @@ def session(
     """Show, undo, redo or drop what an editing session keeps in a file.
 
     `undo` brings back the original before the last commit and `redo` makes it what it was; both carry the recording
-    along, at the price of an edit. `drop` removes the file.
+    along, at the price of an edit. `drop` removes the file. Other calls that write it wait meanwhile, ten seconds at
+    most.
 
         sige-mlx edit --session sea.sige --original sea.png --edited island.png --out new.png --commit
         sige-mlx session show sea.sige
@@ -33,7 +35,8 @@ def session(
     from PIL import Image
 
     from sige_mlx.editing import LabelSession, save_image
-    from sige_mlx.editing.destination import check_apart, check_picture
+    from sige_mlx.editing.destination import check_apart, check_file, check_picture
+    from sige_mlx.editing.turns import begun, turn
 
     if deed not in DEEDS:
         raise SigeError(f"a session cannot be {deed!r}: it is {', '.join(DEEDS[:-1])} or {DEEDS[-1]}")
@@ -42,6 +45,10 @@ def session(
             raise SigeError(f"--out takes the picture of undo and redo: {deed} makes none")
         check_picture(out)
         check_apart(out, file, "--out and the session")
+    if deed != "show" and begun(file):
+        if deed != "drop":
+            check_file(file)
+        context.with_resource(turn(file))
     described, note = kept.described(file)
     told = described.told
     if deed == "drop":
@@ -60,7 +67,7 @@ def session(
                 made = opened.record(tell) if isinstance(opened, LabelSession) else None
                 picture = Image.fromarray(made) if made is not None else opened.source.image  # type: ignore[union-attr]
                 save_image(picture, out)
-        opened.save(file)
+        kept.save(opened, file, out)
         told = {**told, "undo": [None] * opened.undoable, "redo": [None] * opened.redoable}
     numbers = {
         "model": note["model"],

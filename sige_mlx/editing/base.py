@@ -62,6 +62,10 @@ class Session(ABC, Generic[Given]):
     def _inputs(self, given: Given, step: float) -> Mapping[str, Any]:
         """What the network reads at a step."""
 
+    @abstractmethod
+    def _read(self, given: Any) -> Given:
+        """An original out of a file, once it is one. Raises `SigeError` for what the network cannot read."""
+
     @staticmethod
     @abstractmethod
     def _size(given: Given) -> int:
@@ -81,6 +85,11 @@ class Session(ABC, Generic[Given]):
     def recorded(self) -> int:
         """Steps that are recorded."""
         return self.steps - len(self._recording.missing)
+
+    @property
+    def recorded_anew(self) -> bool:
+        """Whether steps were recorded since it was made or opened, and not all taken out of its file."""
+        return self._recording.dense_seconds is not None
 
     @property
     def stale(self) -> int:
@@ -200,9 +209,9 @@ class Session(ABC, Generic[Given]):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the session into a file, with what is recorded and the originals that `undo` goes back to, but not the
-        tiles that commits replaced: undoing takes an edit's time after it was opened. At any moment there is the file
-        that was there or the new one. Recordings of a GPU are not written. Raises `SigeError` when the file cannot
-        be written."""
+        tiles that commits replaced. Steps that are behind are settled first, by an edit's work. At any moment there is
+        the file that was there or the new one. Recordings of a GPU cannot be written: a warning says here, and in
+        `open`, that they are made anew. Raises `SigeError` when the file cannot be written."""
         saved.save(self, path)
 
     @classmethod
@@ -211,7 +220,7 @@ class Session(ABC, Generic[Given]):
         by step as edits need it; a step that is damaged is recorded anew, with a warning. The file may be replaced or
         removed meanwhile, but must not be written into. Raises `SigeError` for a file that is none, and for one of
         another network, policy or device."""
-        file = saved.opened(path, cls.__name__)
+        file = saved.opened(path, cls.__name__, engine)
         with saved.understood(file):
             given = saved.unpack(file, "given", file.told["given"])
             session = cls._of(engine, given, file.told["settings"], history)

@@ -50,8 +50,8 @@ class Container:
         except (SafetensorError, ValueError, struct.error) as error:
             if isinstance(error, SigeError):
                 raise
-            raise SigeError(f"{wrong}{first_line(error)}") from error
-        metadata = header.pop("__metadata__", {})
+            raise SigeError(f"{wrong}it is a file of something else, or damaged ({first_line(error)})") from error
+        metadata = header.pop("__metadata__", None) or {}
         told = metadata.get("told", "")
         if metadata.get("is") != purpose or metadata.get("checksum") != str(zlib.crc32(told.encode())):
             raise SigeError(f"{wrong}it is a file of something else, or damaged")
@@ -60,7 +60,7 @@ class Container:
             raise SigeError(f"{wrong}it has version {version}, and this sige-mlx reads version {VERSION}")
         try:
             self.told: dict[str, Any] = json.loads(told)
-            self._sums: dict[str, int] = self.told["checksums"]
+            self._sums = dict[str, int](self.told["checksums"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SigeError(f"{wrong}it does not tell what is in it") from error
         self._header: dict[str, Any] = header

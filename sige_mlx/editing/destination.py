@@ -8,8 +8,7 @@ import io
 import os
 import stat
 import unicodedata
-import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from sige_mlx import scratch
 from sige_mlx.editing.colour import Profile, over_white
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.pictures import open_image
@@ -86,10 +86,8 @@ def check_file(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[
         with contextlib.suppress(OSError):
             if os.path.samefile(target, given):
                 raise SigeError(f"{path} is what the result is made from: give it another name")
-    temporary = _temporary(target)
-    with _sentences(path), contextlib.ExitStack() as stack:
-        stack.callback(temporary.unlink, missing_ok=True)
-        temporary.open("xb").close()
+    with _sentences(path), _beside(target):
+        pass
 
 
 def check_apart(one: str | os.PathLike[str], other: str | os.PathLike[str], names: str) -> None:
@@ -182,13 +180,10 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     one. Raises `SigeError` when it cannot be written."""
     path = Path(path)
     target = _target(path)
-    temporary = _temporary(target)
-    with _sentences(path), contextlib.ExitStack() as stack:
-        stack.callback(temporary.unlink, missing_ok=True)
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+    with _sentences(path), _beside(target) as (temporary, file):
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
         if target.exists():
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         temporary.replace(target)
@@ -216,9 +211,16 @@ def _target(path: Path) -> Path:
         return target
 
 
-def _temporary(target: Path) -> Path:
-    """A file beside it, under a name that is short, whatever the other's length."""
-    return target.with_name(f".{uuid.uuid4().hex[:12]}.part")
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A file in the same folder, which is gone after the block unless it has another name by then. Its own is short,
+    whatever the other's length."""
+    temporary, descriptor = scratch.new_file(target.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            yield temporary, file
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -145,7 +145,11 @@ class LabelSession(OnePassSession[Maps]):
     @classmethod
     def _of(cls, engine: Engine, given: Maps, settings: dict[str, Any], history: int | None) -> LabelSession:
         palette = tuple((int(r), int(g), int(b)) for r, g, b in settings["palette"])
-        return cls(engine, *given, palette=palette, dilation=settings["dilation"], history=history)
+        labels, instances = given[0], None if engine.config.no_instance else given[1]
+        return cls(engine, labels, instances, palette=palette, dilation=settings["dilation"], history=history)
+
+    def _read(self, given: Maps) -> Maps:
+        return self._reader.read(given[0], None if self.engine.config.no_instance else given[1])
 
     @staticmethod
     def _size(given: Maps) -> int:

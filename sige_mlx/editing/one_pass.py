@@ -42,7 +42,7 @@ class OnePassSession(Session[Given]):
     def record(self, progress: Progress | None = None) -> Picture:
         """The picture of the original, recorded; the first edit does it when it was not done before."""
         with self._recording.first():
-            self.settle(progress)  # outside of an edit its picture is the recorded one
+            self.settle(progress)
             super().record(progress)
             image = self.image
         assert image is not None
@@ -55,14 +55,17 @@ class OnePassSession(Session[Given]):
                 result = result_of_dense(self.engine, self._dense(edited, progress), mask, 1)
             else:
                 start = time.perf_counter()
-                self.record(progress)
+                super().record(progress)
+                if self._recording.overdue(mask):
+                    self.settle(progress)
                 recorded = time.perf_counter()
                 x = self._input(edited)
                 if progress:
                     progress("edit", 0, 1)
                 begun = time.perf_counter()
-                prepared = self.engine.grown(self.engine.prepare(mask), self._recording.key(STEP), x=x)
-                image = from_model(self.engine.edit(prepared, self._recording.key(STEP), x=x))
+                key = self._recording.key(STEP)
+                prepared = self.engine.grown(self._recording.prepare(STEP, mask), key, x=x)
+                image = from_model(self.engine.edit(prepared, key, x=x))
                 seconds = time.perf_counter() - begun
                 if progress:
                     progress("edit", 1, 1)

@@ -14,6 +14,7 @@ from sige_mlx.editing.colour import Colours, Profile
 from sige_mlx.editing.container import Array, Container, write
 from sige_mlx.editing.history import Past
 from sige_mlx.editing.images import Source
+from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError, first_line
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ Opened = TypeVar("Opened", bound="Session[Any]")
 def save(session: Session[Any], path: str | os.PathLike[str]) -> None:
     """Writes a session."""
     recording, history, engine = session._recording, session._history, session.engine
+    _tell_of_no_recordings(engine, path)
     arrays: dict[str, Array] = {}
     steps: dict[str, Any] = {}
     with recording.first():
@@ -52,34 +54,35 @@ def save(session: Session[Any], path: str | os.PathLike[str]) -> None:
         write(path, PURPOSE, {name: np.ascontiguousarray(array) for name, array in arrays.items()}, told)
 
 
-def opened(path: str | os.PathLike[str], kind: str) -> Container:
-    """The file of a session of a kind. Raises `SigeError` for another."""
+def opened(path: str | os.PathLike[str], kind: str, engine: Engine) -> Container:
+    """The file of a session of a kind and an engine. Raises `SigeError` for another."""
     file = Container(path, PURPOSE)
     if file.told.get("kind") != kind:
         raise SigeError(f"{path} is the session of another kind of network, {file.told.get('kind')}")
+    if file.told.get("engine") != engine.fingerprint:
+        raise SigeError(
+            f"{path} belongs to another network than this one, or to another policy or device: open it with the one"
+            " that it was recorded with, or record anew into another file"
+        )
     return file
 
 
 def fill(session: Session[Any], file: Container) -> None:
-    """Gives a session, just made, what a file has of it. Raises `SigeError` where another engine wrote the file, and
-    where the file is damaged."""
+    """Gives a session, just made, what a file has of it. Raises `SigeError` where the file is damaged."""
     told, recording = file.told, session._recording
+    _tell_of_no_recordings(session.engine, file.path)
     session.note = told.get("note")
-    if told.get("engine") != session.engine.fingerprint:
-        raise SigeError(
-            f"{file.path} belongs to another network than this one, or to another policy or device: open it with the"
-            " one that it was recorded with, or record anew into another file"
-        )
     with understood(file):
         for which, pasts in (("undo", session._history.undo), ("redo", session._history.redo)):
             for i, given in enumerate(told[which]):
                 region = file.array(f"{which}.{i}.region").astype(np.bool_)
                 if region.shape != session.engine.image_size:
                     raise SigeError(f"{file.path} is damaged: a region in it has another size than its picture")
-                pasts.append(Past(unpack(file, f"{which}.{i}", given), region))
-        for number, how in told["steps"].items():
-            step = recording.steps[int(number)]
-            recording.stored[step] = _taker(session, file, int(number), how)
+                pasts.append(Past(session._read(unpack(file, f"{which}.{i}", given)), region))
+        session._history.fit()
+        for number, step in enumerate(recording.steps):
+            if how := told["steps"].get(str(number)):
+                recording.stored[step] = _taker(session, file, number, how)
 
 
 class understood:
@@ -92,7 +95,9 @@ class understood:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, SigeError):
+        if isinstance(error, SigeError) and str(error).startswith(str(self._file.path)):
+            return
+        if isinstance(error, Exception):
             raise SigeError(f"{self._file.path} is damaged: {first_line(error)}") from error
 
 
@@ -133,6 +138,16 @@ def _pack(arrays: dict[str, Array], prefix: str, given: Any) -> dict[str, Any]:
         arrays[f"{prefix}.exif"] = np.frombuffer(given.metadata["exif"], np.uint8)
     dpi = given.metadata.get("dpi")
     return {"name": given.name, "lossy": given.lossy, "notes": given.notes, "dpi": dpi}
+
+
+def _tell_of_no_recordings(engine: Engine, path: str | os.PathLike[str]) -> None:
+    """Warns of a device whose recordings cannot be stored."""
+    if not engine.executor.keeps:
+        warnings.warn(
+            f"{path} keeps no recordings, which device {engine.device!r} cannot store: what is edited is recorded anew"
+            " whenever it is opened",
+            stacklevel=1,
+        )
 
 
 def _taker(session: Session[Any], file: Container, number: int, how: dict[str, Any]) -> Callable[[], bool]:

@@ -151,10 +151,10 @@ class EditSession(Session[Source]):
 
             def network(level: float, x: mx.array) -> mx.array:
                 nonlocal prepared, macs
-                given = {"x": x, **self.denoising.condition(level)}
-                prepared = self._recording.prepare(level, region, given)
+                key, given = self._recording.key(level), {"x": x, **self.denoising.condition(level)}
+                prepared = self.engine.grown(self._recording.prepare(level, region), key, **given)
                 macs += prepared.macs
-                return self.engine.edit(prepared, self._recording.key(level), **given)
+                return self.engine.edit(prepared, key, **given)
 
             rendered = self._denoise("edit", painted, network, progress)
         seconds = time.perf_counter() - recorded
@@ -190,6 +190,9 @@ class EditSession(Session[Source]):
     @classmethod
     def _of(cls, engine: Engine, given: Source, settings: dict[str, Any], history: int | None) -> EditSession:
         return cls(engine, given, history=history, **settings)
+
+    def _read(self, given: Source) -> Source:
+        return self.reader.original(given)
 
     @staticmethod
     def _size(given: Source) -> int:

@@ -94,6 +94,9 @@ class TranslationSession(OnePassSession[Source]):
     def _of(cls, engine: Engine, given: Source, settings: dict[str, Any], history: int | None) -> TranslationSession:
         return cls(engine, given, history=history, **settings)
 
+    def _read(self, given: Source) -> Source:
+        return self.reader.original(given)
+
     @staticmethod
     def _size(given: Source) -> int:
         return given.nbytes

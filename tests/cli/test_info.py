@@ -108,7 +108,7 @@ def test_pictures_for_a_network_of_label_maps(run: Run, pictures: Path) -> None:
 def test_the_classes_of_label_maps_are_listed(run: Run, model: Path) -> None:
     lines = run("info", "-m", "gaugan-cityscapes").out.splitlines()
     assert any(line.split() == ["sky", "23", "70,", "130,", "180"] for line in lines)
-    assert any(line.startswith("cache") and "for 1 step," in line for line in lines)
+    assert any(line.startswith("cache") and " for 1 step, " in line for line in lines)
     classes = run("info", "-m", zoo.LABELS, "--json").json["classes"]
     assert [(c["name"], tuple(c["colour"])) for c in classes] == list(zoo.classes(zoo.LABELS))
     assert [c["id"] for c in classes] == list(range(len(classes)))

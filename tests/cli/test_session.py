@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sige_mlx.editing import EditSession
+from sige_mlx.editing import EditSession, turns
+from sige_mlx.editing.container import Container, write
+from sige_mlx.editing.destination import write_whole
+from sige_mlx.editing.saved import PURPOSE
 from sige_mlx.engine import Engine
+from sige_mlx.engine.native.executor import NativeExecutor
 from tests.cli.conftest import Edit, Run
 from tests.cli.test_edit_labels import label_model
 from tests.tiny import SIZE, edited_labels, labels, original, painted, tiny_engine
@@ -92,7 +99,9 @@ def test_label_maps_have_sessions_too(run: Run, tmp_path: Path, file: Path, labe
         ({"tolerance": 9}, "for --tolerance"),
         ({"edited": None}, "go together"),
         ({"session": "{pictures}/a.png"}, "is what the result is made from"),
-        ({"session": "{pictures}/text"}, "cannot be read as a session"),
+        ({"session": "{pictures}/text"}, "as a session: it is a file of something else, or damaged"),
+        ({"session": "{pictures}/r.png", "report": "{pictures}/r.png"}, "--report and --session are both"),
+        ({"session": "{pictures}/r.png", "out": "{pictures}/r.png"}, "--out and --session are both"),
         ({"session": "{pictures}"}, "is a folder"),
         ({"session": None, "commit": True}, "--commit makes a result the original of a session"),
     ],
@@ -106,6 +115,110 @@ def test_what_does_not_fit_is_told(
     before = file.read_bytes()
     assert words in edit(**{"session": file, **given}).sentence
     assert file.read_bytes() == before
+
+
+def test_of_two_that_commit_at_once_neither_loses_anything(
+    edit: Edit, run: Run, file: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """On a busy machine the second may wait in vain, and then says so and changes nothing."""
+    edit(session=file)
+    command = [sys.executable, "-m", "sige_mlx", "edit", "--session", str(file), "--commit", "--edited"]
+    processes = []
+    for number in range(2):
+        second = painted()
+        second[20:24, 4 + 8 * number : 8 + 8 * number] = 0
+        Image.fromarray(second).save(pictures / f"{number}.png")
+        given = [str(pictures / f"{number}.png"), "--out", str(tmp_path / f"{number}.png")]
+        processes.append(subprocess.Popen([*command, *given]))
+    statuses = [process.wait() for process in processes]
+    assert statuses.count(0) >= 1 and set(statuses) <= {0, 1}
+    assert run("session", "show", file, "--json").json["undo"] == statuses.count(0)
+
+
+def test_who_waits_in_vain_is_told(
+    edit: Edit, run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAIT", 0.1)
+    words = f"{file} is held by another process, which edits it: try again when that has ended"
+    with turns.turn(file):
+        assert words in edit(session=file).sentence
+        assert f"{file} has no session in it yet" in run("session", "show", file).sentence
+    assert not file.exists()
+    edit(session=file)
+    with turns.turn(file):
+        assert words in edit(session=file, commit=True).sentence
+        for deed in "undo", "redo", "drop":
+            assert words in run("session", deed, file).sentence
+        assert run("session", "show", file).status == 0
+        assert edit(session=file, out=tmp_path / "d.png").status == 0  # it writes nothing there
+    assert run("session", "drop", file).status == 0
+
+
+def test_a_device_whose_recordings_cannot_be_stored(
+    edit: Edit, run: Run, file: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a GPU's are: every call says what that means, in one sentence, and commits can be undone."""
+    monkeypatch.setattr(NativeExecutor, "keeps", "")
+    words = f"sige-mlx: {file} keeps no recordings, which device 'cpu' cannot store: what is edited is recorded anew"
+    first = edit(session=file)
+    assert first.err.startswith(words) and first.err.count("\n") == 1 and first.status == 0
+    written = file.stat().st_mtime_ns
+    assert edit(session=file).err == first.err and file.stat().st_mtime_ns == written
+    assert edit(session=file, commit=True).err == first.err
+    assert run("session", "undo", file, "--out", tmp_path / "u.png").err == first.err
+    assert np.array_equal(picture(tmp_path / "u.png"), original())
+    assert run("session", "show", file, "--json").json["recorded"] == 0
+
+
+def test_a_damaged_step_is_recorded_anew_and_written(edit: Edit, file: Path, tmp_path: Path) -> None:
+    edit(session=file)
+    expected, whole = picture(tmp_path / "c.png"), bytearray(file.read_bytes())
+    first = Container(file, PURPOSE)._header["step.0.0"]["data_offsets"][0]
+    whole[8 + int.from_bytes(whole[:8], "little") + first] ^= 1
+    file.write_bytes(whole)
+    again = edit(session=file)
+    assert again.status == 0 and again.err.startswith(f"sige-mlx: {file} is damaged: step.")
+    assert again.err.count("\n") == 1 and again.err.endswith("is recorded anew\n")
+    assert edit(session=file).err == ""
+    assert np.array_equal(picture(tmp_path / "c.png"), expected)
+
+
+def test_steps_that_were_missing_are_added(
+    edit: Edit, file: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that was begun without an edit has nothing recorded; what another has written meanwhile is kept."""
+    assert edit(session=file, edited=pictures / "a.png").status == 0
+    written = file.read_bytes()
+    opened = EditSession.open
+
+    def replaced(*given: object, **options: object) -> EditSession:
+        session = opened(*given, **options)  # type: ignore[arg-type]
+        write_whole(file, lambda into: into.write(written))
+        return session
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EditSession, "open", replaced)
+        assert edit(session=file).status == 0
+    assert file.read_bytes() == written
+    assert edit(session=file).status == 0 and file.stat().st_size > len(written)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "words"),
+    [
+        ({"model": "gone"}, "the model of {file} cannot be loaded: 'gone' is neither a model's name"),
+        ({"device": "abacus"}, "the model of {file} cannot be loaded: device 'abacus' is none"),
+        ({"threshold": "much"}, "the model of {file} cannot be loaded: the threshold of planes is 'much'"),
+    ],
+)
+def test_what_it_takes_to_open_it_is_not_there(
+    edit: Edit, run: Run, file: Path, replaced: dict[str, Any], words: str
+) -> None:
+    edit(session=file)
+    held = Container(file, PURPOSE)
+    arrays = {name: held.array(name).copy() for name in held._header}
+    write(file, PURPOSE, arrays, {**held.told, "note": {**held.told["note"], **replaced}})
+    assert words.format(file=file) in run("session", "undo", file).sentence
 
 
 def test_other_deeds_and_files(run: Run, file: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from sige_mlx.editing import EditSession
 from sige_mlx.engine import recordings
 from tests.cli.conftest import Edit, Run, names
 from tests.converters.networks import ddpm
@@ -104,9 +105,76 @@ def test_weights_that_are_no_numbers(
     assert not (tmp_path / "c.png").exists()
 
 
-def test_memory_for_too_few_steps(edit: Edit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recordings, "physical_memory", lambda: 1 << 20)
-    monkeypatch.setattr(recordings, "room", lambda folder: 0)
-    ended = edit(steps=50, compare=True)
-    assert "50 steps of this model keep" in ended.sentence and "take at most" in ended.sentence
-    assert names(tmp_path) == {"pictures"}
+@pytest.fixture
+def little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Not one step fits in; the cache, which is given, is where they go."""
+    monkeypatch.setattr(recordings, "physical_memory", lambda: 1 << 16)
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_what_memory_has_no_room_for_is_on_the_disk(edit: Edit, tmp_path: Path, little_memory: Path) -> None:
+    assert edit(steps=5, session=tmp_path / "s").status == 0
+    assert edit(steps=5, session=tmp_path / "s").status == 0
+    assert not names(little_memory)
+
+
+def test_neither_memory_nor_disk(
+    edit: Edit, tmp_path: Path, little_memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "room", lambda _: 100_000)
+    for recorded in {"session": tmp_path / "s"}, {"compare": True}:
+        said = edit(steps=50, **recorded).sentence
+        assert "50 steps of this model keep" in said and "take at most" in said
+        assert names(tmp_path) == {"pictures"}
+    assert edit(steps=5).status == 0  # one alone records nothing
+
+
+def test_a_disk_that_is_full_while_recording(edit: Edit, tmp_path: Path, little_memory: Path) -> None:
+    with room(20_000):
+        said = edit(session=tmp_path / "s").sentence
+    assert f"MiB cannot be put into {little_memory}: " in said and "SIGE_MLX_CACHE may name another" in said
+    assert names(tmp_path) == {"pictures", "cache"} and not names(little_memory)
+
+
+def test_a_cache_where_no_recording_can_be_put(edit: Edit, tmp_path: Path, little_memory: Path) -> None:
+    little_memory.mkdir(mode=0o555)
+    said = as_an_owner(lambda: edit(session=tmp_path / "s").sentence)
+    assert f"cannot be put into {little_memory}: Permission denied" in said
+    assert names(tmp_path) == {"pictures", "cache"}
+
+
+def test_a_session_that_is_read_only(edit: Edit, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is computed for what could not be kept."""
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    edit(session=folder / "s", commit=True)
+    folder.chmod(0o555)
+    monkeypatch.setattr(EditSession, "open", lambda *_: pytest.fail("opened"))
+    for command in (lambda: edit(session=folder / "s", commit=True), lambda: run("session", "undo", folder / "s")):
+        assert f"{folder} is read-only" in as_an_owner(lambda command=command: command().sentence)
+    assert "cannot be removed: Permission denied" in as_an_owner(lambda: run("session", "drop", folder / "s").sentence)
+    assert as_an_owner(lambda: run("session", "show", folder / "s").status) == 0
+    folder.chmod(0o755)
+
+
+def test_a_full_disk_under_a_session(edit: Edit, run: Run, tmp_path: Path) -> None:
+    """The result is there, and so is the session of before."""
+    out, session = tmp_path / "c.png", tmp_path / "s"
+    with room(20_000):
+        said = edit(session=session).sentence
+    assert f"{out} is written, but not the session: {session} cannot be written: " in said
+    assert names(tmp_path) == {"pictures", "c.png"}
+    edit(session=session)
+    before = session.read_bytes()
+    with room(20_000):
+        assert "is written, but not the session: " in edit(session=session, commit=True).sentence
+    assert session.read_bytes() == before
+    edit(session=session, commit=True)
+    before = session.read_bytes()
+    with room(20_000):
+        assert f"{session} cannot be written: " in run("session", "undo", session).sentence
+        said = run("session", "undo", session, "--out", tmp_path / "u.png").sentence
+        assert f"{tmp_path / 'u.png'} is written, but not the session: {session} cannot be written: " in said
+    (tmp_path / "u.png").unlink()
+    assert session.read_bytes() == before and names(tmp_path) == {"pictures", "c.png", "s"}

@@ -156,7 +156,7 @@ def test_the_next_one_sweeps_up_after_the_killed_and_nobody_else(tmp_path: Path)
     killed.wait()
     assert len(list(tmp_path.iterdir())) == 4
     write(tmp_path / "o", "new")
-    scratch = [path for path in tmp_path.iterdir() if (path / "lock").exists()]
+    scratch = [path for path in tmp_path.iterdir() if (path / "name").exists()]
     assert len(scratch) == 1 and (scratch[0] / "new" / "a").read_text() == "half"  # the living one's
     assert content(tmp_path / "m") == whole("old") and (tmp_path / ".sige-mlx-mine" / "notes.txt").exists()
     alive.kill()
@@ -171,16 +171,16 @@ def test_a_model_that_was_moved_away_comes_back(tmp_path: Path) -> None:
     for name in ("new", "old"):
         (scratch / name).mkdir(parents=True)
         (scratch / name / "a").write_text(name)
-    (scratch / "lock").write_text("m")
+    (scratch / "name").write_text("m")
     write(tmp_path / "n", "other")
     assert content(tmp_path / "m") == {"a": "old"} and not scratch.exists()
 
 
-@pytest.mark.parametrize("lock", ["../elsewhere", "", ".", "n", "/tmp/elsewhere", "a\0b"])
-def test_a_lock_may_say_anything(tmp_path: Path, lock: str) -> None:
+@pytest.mark.parametrize("name", ["../elsewhere", "", ".", "n", "/tmp/elsewhere", "a\0b"])
+def test_a_name_may_be_anything(tmp_path: Path, name: str) -> None:
     scratch = tmp_path / "models" / ".sige-mlx-x"
     (scratch / "old").mkdir(parents=True)
-    (scratch / "lock").write_text(lock)
+    (scratch / "name").write_text(name)
     write(tmp_path / "models" / "n", "new")
     assert content(tmp_path / "models" / "n") == whole("new")
     assert [path.name for path in tmp_path.iterdir()] == ["models"]

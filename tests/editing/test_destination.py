@@ -189,7 +189,7 @@ def test_read_only_folders_and_files(tmp_path: Path) -> None:
 
 def test_a_folder_that_refuses_after_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read-only file system, or a quota: only trying tells."""
-    monkeypatch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "Read-only file system")))
+    monkeypatch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "Read-only file system")))
     with pytest.raises(SigeError, match=r"cannot be written: Read-only file system$"):
         check_picture(tmp_path / "out.png")
 

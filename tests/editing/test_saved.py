@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ import numpy as np
 import pytest
 
 from sige_mlx.editing import EditSession, LabelSession
+from sige_mlx.editing.container import Container, write
+from sige_mlx.editing.saved import PURPOSE
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from tests.editing.test_history import KINDS, Kind, kind, now, probe, stroke
-from tests.tiny import original, painted, tiny_engine
+from tests.tiny import LABEL_CONFIG, edited_labels, label_engine, labels, original, painted, tiny_engine
 
 __all__ = ["kind"]
 
@@ -45,6 +49,19 @@ def test_an_opened_session_goes_on(kind: Kind, tmp_path: Path, monkeypatch: pyte
     assert np.array_equal(now(once_more), states[1])
 
 
+def test_a_history_that_may_keep_less_than_there_is(kind: Kind, tmp_path: Path) -> None:
+    opened = kind.open(kind.engine(), kind.original())
+    for at in (8, 10), (2, 20):
+        opened.edit(stroke(kind, opened, *at))
+        opened.commit()
+    opened.save(tmp_path / "s")
+    again = type(opened).open(kind.engine(), tmp_path / "s", history=opened._size(opened.given) * 3 // 2)
+    assert again.undoable == 1 and again.memory().history <= again._history.budget
+    again.undo()
+    with pytest.raises(SigeError, match="1 older ones were forgotten"):
+        again.undo()
+
+
 def test_a_session_that_is_recorded_in_part(tmp_path: Path) -> None:
     opened = EditSession(tiny_engine(), original(), steps=4, seed=3)
 
@@ -65,6 +82,82 @@ def test_another_networks_or_policys_is_refused(tmp_path: Path) -> None:
         EditSession.open(tiny_engine(tiles_from=16), tmp_path / "s")
     with pytest.raises(SigeError, match="is the session of another kind of network, EditSession"):
         LabelSession.open(KINDS["labels"].engine(), tmp_path / "s")
+
+
+def test_a_network_without_instances_opens_its_sessions(tmp_path: Path) -> None:
+    engine = label_engine(config=dataclasses.replace(LABEL_CONFIG, no_instance=True))
+    opened = LabelSession(engine, labels())
+    expected = opened.edit(edited_labels()).image
+    opened.commit()
+    opened.save(tmp_path / "s")
+    again = LabelSession.open(engine, tmp_path / "s")
+    again.undo()
+    assert np.array_equal(again.edit(edited_labels()).image, expected)
+
+
+def changed(path: Path, arrays: Callable[[dict[str, Any]], Any], told: Callable[[dict[str, Any]], Any]) -> None:
+    """Writes a session's file anew, with other arrays, or telling something else."""
+    file = Container(path, PURPOSE)
+    held = {name: file.array(name).copy() for name in file._header}
+    arrays(held)
+    told(file.told)
+    write(path, PURPOSE, held, file.told)
+
+
+def smaller(name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda arrays: arrays.update({name: np.ascontiguousarray(arrays[name][:2])})
+
+
+def of_unknown_class(arrays: dict[str, Any]) -> None:
+    arrays["undo.0.labels"] = arrays["undo.0.labels"] + 100
+
+
+def nothing(_: dict[str, Any]) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("which", "arrays", "told"),
+    [
+        ("labels", smaller("undo.0.labels"), nothing),
+        ("labels", smaller("undo.0.instances"), nothing),
+        ("labels", of_unknown_class, nothing),
+        ("strokes", lambda arrays: [smaller(f"undo.0.{name}")(arrays) for name in ("pixels", "rgb")], nothing),
+        ("strokes", nothing, lambda told: told.update(steps=[])),
+        ("strokes", nothing, lambda told: told["steps"].update({"0": 3})),
+    ],
+)
+def test_what_makes_no_sense_is_told_as_it_is_opened(
+    which: str, arrays: Callable[[dict[str, Any]], Any], told: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
+    """Files whose checksums are right, but which no session has written."""
+    kind = KINDS[which]
+    opened = kind.open(kind.engine(), kind.original())
+    opened.edit(stroke(kind, opened, 8, 10))
+    opened.commit()
+    opened.save(tmp_path / "s")
+    changed(tmp_path / "s", arrays, told)
+    with pytest.raises(SigeError, match=str(tmp_path / "s")):
+        type(opened).open(kind.engine(), tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda told: told["steps"]["0"].update(codec=["float32"]),
+        lambda told: told["steps"]["0"].update(arrays=10**30),
+        lambda told: told.update(steps={"-2": told["steps"]["0"], "9": told["steps"]["0"], "a": 3}),
+    ],
+)
+def test_steps_that_make_no_sense_are_recorded_anew(
+    told: Callable[[dict[str, Any]], Any], tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    opened = EditSession(tiny_engine(), original(), steps=2)
+    expected = opened.edit(painted()).image
+    opened.save(tmp_path / "s")
+    changed(tmp_path / "s", nothing, told)
+    again = EditSession.open(tiny_engine(), tmp_path / "s")
+    assert np.array_equal(again.edit(painted()).image, expected)
 
 
 def test_commits_leave_the_file_as_it_is(tmp_path: Path) -> None:

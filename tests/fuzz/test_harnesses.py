@@ -16,7 +16,7 @@ from tests.fuzz.harnesses import HARNESSES
 from tests.fuzz.harnesses.loader import of_loader
 from tests.fuzz.loop import fuzz
 
-SLOW = {"networks": 10, "config": 100}
+SLOW = {"networks": 30, "config": 100}
 
 
 @pytest.mark.parametrize("name", HARNESSES)

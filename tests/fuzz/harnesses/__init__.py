@@ -1,7 +1,7 @@
 """All harnesses, by the names that the command knows them by."""
 
 from tests.fuzz.harness import Harness
-from tests.fuzz.harnesses import checkpoints, descriptions, networks, pickles, pictures, safetensors
+from tests.fuzz.harnesses import checkpoints, descriptions, networks, pickles, pictures, safetensors, sessions
 
 HARNESSES: dict[str, Harness] = {
     **pickles.HARNESSES,
@@ -10,4 +10,5 @@ HARNESSES: dict[str, Harness] = {
     **networks.HARNESSES,
     **descriptions.HARNESSES,
     **pictures.HARNESSES,
+    **sessions.HARNESSES,
 }
