@@ -64,7 +64,7 @@ class OnePassSession(Session[Given]):
                     progress("edit", 0, 1)
                 begun = time.perf_counter()
                 key = self._recording.key(STEP)
-                prepared = self.engine.grown(self._recording.prepare(STEP, mask), key, x=x)
+                prepared = self._recording.prepare(STEP, mask, {"x": x})
                 image = from_model(self.engine.edit(prepared, key, x=x))
                 seconds = time.perf_counter() - begun
                 if progress:

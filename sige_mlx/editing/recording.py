@@ -127,17 +127,20 @@ class Recording:
         """The output that is recorded of a step."""
         return self._engine.executor.output(self._engine.recordings.of(self.key(step)).record)
 
-    def prepare(self, step: float, region: Mask) -> PreparedEdit:
-        """The edit of a region (H, W) of the original as it is now, and of all in which the record of a step is behind
-        it."""
-        return self._edit_of((region, *self._moves.get(step, ())))
+    def prepare(self, step: float, region: Mask, given: Mapping[str, Any]) -> PreparedEdit:
+        """The edit of a region (H, W) of the original as it is now, with these inputs, and of all in which the record
+        of a step is behind it."""
+        return self._edit_of(step, (region, *self._moves.get(step, ())), given)
 
-    def _edit_of(self, regions: tuple[Mask, ...]) -> PreparedEdit:
-        """The edit of all these regions. The last one is kept: steps want the same one after another."""
-        known = self._prepared[0] if self._prepared else ()
-        if self._prepared is None or [*map(id, known)] != [*map(id, regions)]:
-            self._prepared = regions, self._engine.prepare(np.any(regions, axis=0))
-        return self._prepared[1]
+    def _edit_of(self, step: float, regions: tuple[Mask, ...], given: Mapping[str, Any]) -> PreparedEdit:
+        """The edit of all these regions. The last one is kept, as it has grown: steps want the same one after
+        another."""
+        known, prepared = self._prepared or ((), None)
+        if prepared is None or [*map(id, known)] != [*map(id, regions)]:
+            prepared = self._engine.prepare(np.any(regions, axis=0))
+        prepared = self._engine.grown(prepared, self.key(step), **given)
+        self._prepared = regions, prepared
+        return prepared
 
     def overdue(self, region: Mask) -> bool:
         """Notes how much more an edit of a region computes because steps are behind. Once edits together would compute
@@ -183,9 +186,8 @@ class Recording:
         if not moves or not self.take(step):
             self._moves.pop(step, None)
             return None
-        key, given = self.key(step), inputs(step)
-        prepared = self._engine.grown(self._edit_of(moves), key, **given)
-        _, change = self._engine.commit(prepared, key, **given)
+        given = inputs(step)
+        _, change = self._engine.commit(self._edit_of(step, moves, given), self.key(step), **given)
         del self._moves[step]
         return (moves[0], change) if len(moves) == 1 else None
 

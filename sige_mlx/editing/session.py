@@ -151,10 +151,10 @@ class EditSession(Session[Source]):
 
             def network(level: float, x: mx.array) -> mx.array:
                 nonlocal prepared, macs
-                key, given = self._recording.key(level), {"x": x, **self.denoising.condition(level)}
-                prepared = self.engine.grown(self._recording.prepare(level, region), key, **given)
+                given = {"x": x, **self.denoising.condition(level)}
+                prepared = self._recording.prepare(level, region, given)
                 macs += prepared.macs
-                return self.engine.edit(prepared, key, **given)
+                return self.engine.edit(prepared, self._recording.key(level), **given)
 
             rendered = self._denoise("edit", painted, network, progress)
         seconds = time.perf_counter() - recorded
