@@ -10,7 +10,7 @@ import pytest
 
 from sige_mlx.engine import Engine
 from sige_mlx.engine.files import Blocks, MappedFile
-from tests.engine.compare import image
+from tests.engine.compare import edited, image
 from tests.graph.networks import RandomUNet, Spec
 
 
@@ -74,3 +74,23 @@ def test_bytes_that_nobody_expected_are_brought_in_when_they_are_needed(
     file.need([(16, 8)])
     assert [ranges for ranges in brought if ranges != [(8, 8)]] == [[(0, 8)], [(16, 8)]]
     assert np.array_equal(file.data, np.arange(200))
+
+
+def test_undoing_on_the_disk_brings_in_all_that_it_swaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
+    engine = Engine(RandomUNet(Spec(32, 32, 3, (("block", 8), ("down", 12)), norm_out=True, time=False)))
+    engine.recordings.budget, inputs = 0, image(engine)
+    engine.record(**inputs)
+    mask = np.zeros((32, 32), np.bool_)
+    mask[9:14, 11:17] = mask[25:28, 2:4] = True
+    _, change = engine.commit(engine.prepare(mask), **edited(inputs, mask))
+    block = engine.recordings.of(0).record.block
+    before = block.copy()
+    brought: list[tuple[int, int]] = []
+    monkeypatch.setattr(MappedFile, "need", lambda self, ranges: brought.extend(ranges))
+    engine.swap(0, change)
+    held = np.zeros(len(block), np.bool_)
+    for start, size in brought:
+        held[start : start + size] = True
+    assert (before != block).any() and held[before != block].all()
+    assert held.sum() < len(block) / 2

@@ -203,7 +203,10 @@ class NativeExecutor:
 
     def swap(self, record: NativeRecord, replaced: Replaced) -> Replaced:
         """Puts back what a commit replaced, and returns what that replaces."""
-        return record.exchange(replaced)
+        before = record.exchange(replaced)
+        if record.file:
+            record.file.release()
+        return before
 
     def profile(
         self, inputs: Inputs, bound: Bound | None = None, record: NativeRecord | None = None

@@ -92,6 +92,17 @@ class Layout:
         last = np.r_[first[1:], len(end)] - 1
         return list(zip(start[first].tolist(), (end[last] - start[first]).tolist(), strict=True))
 
+    def runs(self, touched: Touched) -> list[tuple[int, int]]:
+        """Returns where in a record runs of neighbouring tiles are, and what is no plane, as `ranges` does."""
+        found = [(0, self.plain)]
+        for key, numbers in touched.tiles.items():
+            place = self.places[key]
+            size = place.nbytes // max(place.count, 1)
+            first = np.flatnonzero(np.diff(numbers, prepend=-2) != 1)
+            counts = np.diff(first, append=len(numbers))
+            found += zip((place.offset + numbers[first] * size).tolist(), (counts * size).tolist(), strict=True)
+        return found
+
 
 class NativeRecord(Record):
     """The arrays of the original that edits read, in a block of bytes: memory, or a file. Those of planes are tiles,
@@ -151,6 +162,8 @@ class NativeRecord(Record):
     def exchange(self, replaced: Replaced) -> Replaced:
         """Puts parts into their places, and returns what was there."""
         touched = Touched({key: tiles.numbers for key, tiles in replaced.tiles.items()}, tuple(replaced.arrays))
+        if self.file:
+            self.file.need(self.layout.runs(touched))
         before = self.part(touched)
         self.put(replaced)
         return before
