@@ -1,11 +1,13 @@
 """`python -m benchmarks.kept`."""
 
+from collections.abc import Callable
+from statistics import median
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from benchmarks.kept.row import row
+from benchmarks.kept.row import drift, row
 from sige_mlx import zoo
 from sige_mlx.cli import options, terminal
 from sige_mlx.errors import SigeError
@@ -23,8 +25,9 @@ def main(
 ) -> None:
     """Paint into a satellite picture again and again, commit every edit, and compare each with the dense pass.
 
-    PSNR in dB, in the mask, of every edit to the dense edit of the same picture; then of one edit more after the
-    recording that commits carried along was recorded anew, and of that edit in a session opened on the picture.
+    PSNR in dB, in the mask, of every edit to the dense edit of the same picture: without a pause between edits, and
+    with pauses in which the session records anew. Then of one edit more, after the first session was recorded anew, and
+    of that edit in a session opened on the picture.
     """
     try:
         pretrained = zoo.load(zoo.DEFAULT)
@@ -36,14 +39,14 @@ def main(
         terminal.say(f"benchmarks.kept: {error}", err=True)
         raise typer.Exit(1) from error
     if as_json:
-        numbers = {"kept": found.kept, "median": found.median, "least": min(found.kept), "drift": found.drift}
-        terminal.print_json({**numbers, "refreshed": found.refreshed, "fresh": found.fresh})
+        numbers = {"median": median(found.kept), "least": min(found.kept), "drift": drift(found.kept)}
+        terminal.print_json({**vars(found), **numbers})
         return
-    rows = [(f"edit {number}", f"{value:.1f}") for number, value in enumerate(found.kept, 1)]
-    rows += [("median", f"{found.median:.1f}"), ("least", f"{min(found.kept):.1f}")]
-    rows += [("last half above the first", f"{found.drift:+.1f}")]
-    rows += [("recorded anew", f"{found.refreshed:.1f}"), ("a fresh session", f"{found.fresh:.1f}")]
-    terminal.table(("", "PSNR, dB"), rows)
+    rows = {f"edit {number}": pair for number, pair in enumerate(zip(found.kept, found.idle, strict=True), 1)}
+    of_both: dict[str, Callable[[list[float]], float]] = {"median": median, "least": min, "last half - first": drift}
+    rows |= {name: (figure(found.kept), figure(found.idle)) for name, figure in of_both.items()}
+    rows |= {"recorded anew": (found.refreshed,) * 2, "a fresh session": (found.fresh,) * 2}
+    terminal.table(("PSNR, dB", "in a row", "with pauses"), [(n, f"{a:.1f}", f"{b:.1f}") for n, (a, b) in rows.items()])
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
+from statistics import mean
 
 import numpy as np
 
@@ -21,36 +21,37 @@ class Row:
 
     kept: list[float]
     """Of edit after edit, each committed."""
+    idle: list[float]
+    """Of edits where the idle time after each commit was enough to record anew."""
     refreshed: float
     """Of one edit more, after what was committed was recorded anew."""
     fresh: float
     """Of the same in a session opened on the same picture."""
 
-    @property
-    def median(self) -> float:
-        return statistics.median(self.kept)
 
-    @property
-    def drift(self) -> float:
-        """How far the mean of the last half is above that of the first half."""
-        half = len(self.kept) // 2
-        return statistics.mean(self.kept[-half:]) - statistics.mean(self.kept[:half])
+def drift(values: list[float]) -> float:
+    """How far the mean of the last half is above that of the first half."""
+    half = len(values) // 2
+    return mean(values[-half:]) - mean(values[:half])
 
 
 def row(engine: Engine, picture: Picture, count: int, percent: float, steps: int, seed: int, progress: Progress) -> Row:
     """Paints `count` blobs of `percent` % of the pixels, in places and colours drawn with `seed`."""
-    session = EditSession(engine, picture, steps=steps)
-    kept = []
+    sessions = [EditSession(engine, picture, steps=steps) for _ in range(2)]
+    likenesses: tuple[list[float], list[float]] = [], []
     for number in range(count):
         progress("commit", number, count)
-        kept.append(_likeness(session, edited(session.original, "painted", percent, seed + number)))
-        session.commit()
+        for session, found in zip(sessions, likenesses, strict=True):
+            found.append(_likeness(session, edited(session.original, "painted", percent, seed + number)))
+            session.commit()
+        sessions[1].refresh()
+    session = sessions[0]
     session.refresh()
     probe = edited(session.original, "painted", percent, seed + count)
     fresh = EditSession(engine, session.original, steps=steps)
-    found = Row(kept, _likeness(session, probe), _likeness(fresh, probe))
+    measured = Row(*likenesses, _likeness(session, probe), _likeness(fresh, probe))
     progress("commit", count, count)
-    return found
+    return measured
 
 
 def _likeness(session: EditSession, picture: Picture) -> float:
