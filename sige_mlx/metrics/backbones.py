@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import mlx.core as mx
 import mlx.nn
 
+from sige_mlx.metrics.convolution import Conv2d
 from sige_mlx.nn import functional as F
 
 Layer = Callable[[mx.array], mx.array]
@@ -55,7 +56,7 @@ class Blur(mlx.nn.Module):
 
 def alexnet() -> Backbone:
     """The convolutions of AlexNet, as torchvision has it (Krizhevsky 2014)."""
-    conv, relu, pool = mlx.nn.Conv2d, mlx.nn.ReLU, mlx.nn.MaxPool2d
+    conv, relu, pool = Conv2d, mlx.nn.ReLU, mlx.nn.MaxPool2d
     layers = [
         *(conv(3, 64, 11, stride=4, padding=2), relu(), pool(3, 2)),
         *(conv(64, 192, 5, padding=2), relu(), pool(3, 2)),
@@ -73,7 +74,7 @@ def vgg16() -> Backbone:
 
 def shift_tolerant_alexnet() -> Backbone:
     """AlexNet with blurred strides (Ghildyal and Liu 2022)."""
-    conv, relu, pool = mlx.nn.Conv2d, mlx.nn.ReLU, mlx.nn.MaxPool2d
+    conv, relu, pool = Conv2d, mlx.nn.ReLU, mlx.nn.MaxPool2d
     layers = [
         *(conv(3, 64, 11, padding=2), Blur(64), relu(), pool(3, 1), Blur(64)),
         *(conv(64, 192, 5, padding=2), relu(), pool(3, 1), Blur(192)),
@@ -96,6 +97,6 @@ def _vgg(halving: Callable[[int], list[Layer]]) -> list[Layer]:
     for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         layers += halving(channels) if layers else []
         for _ in range(count):
-            layers += [mlx.nn.Conv2d(channels, width, 3, padding=1), mlx.nn.ReLU()]
+            layers += [Conv2d(channels, width, 3, padding=1), mlx.nn.ReLU()]
             channels = width
     return layers
