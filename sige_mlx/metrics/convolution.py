@@ -1,5 +1,5 @@
-"""Convolutions of the networks that measure. MLX's own for the CPU is made for correctness: on Linux it reaches 2 GFLOPS,
-and a measure of one picture took seconds. There they are NumPy's matrix products, which every machine has a fast one of."""
+"""Convolutions of the networks that measure. MLX's own are made for the GPU: on a CPU under Linux they reach 2 GFLOPS,
+and a measure of one picture took seconds. On a CPU they are NumPy's matrix products, which are fast on every machine."""
 
 from __future__ import annotations
 
