@@ -21,8 +21,8 @@ HEADER, CAPTION = 84, 30
 
 
 def contact_sheet(judge: Judge, lines: Sequence[Mapping[str, Any]], title: str) -> Image.Image:
-    """The cases of results, in their order: original, edit, and each method's picture with its PSNR to the dense pass in
-    the edited region. The pictures are in the judge's folder."""
+    """The cases of results, in their order: original, edit, and each method's picture with its PSNR to the dense pass
+    in the edited region. The pictures are in the judge's folder."""
     rows = [_row(judge, line) for line in lines]
     heights = [round(CELL * row[0][0].shape[0] / row[0][0].shape[1]) for row in rows]
     columns = ["original", "edit", *judge.subject.methods]

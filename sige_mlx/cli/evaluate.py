@@ -62,7 +62,7 @@ def evaluate(
 
         sige-mlx evaluate -m blue-marble-labels-256 --synthesise 200 --out judged
         sige-mlx evaluate photographs -m vintagify --synthesise 200 --methods edit,crop --out judged
-        sige-mlx evaluate edits.csv -m gaugan-cityscapes --methods edit,gan-compression-cityscapes,thin:0.19 --out judged
+        sige-mlx evaluate edits.csv -m gaugan-cityscapes --methods edit,crop,thin:0.19 --out judged
 
     A CSV file has a line of names and then one for each edit: original,edited,mask,truth with files of pictures, or
     labels,edited_labels,instances,edited_instances,truth with label maps. A folder has a folder for each of these, with
@@ -141,7 +141,7 @@ def _judge(
 
 def _print(judge: "Judge", found: "Evaluation") -> None:
     """The tables: nearness to the dense pass and to the truth, with work and time."""
-    from sige_mlx.evaluation.table import TO_DENSE, TO_TRUTH
+    from sige_mlx.evaluation.table import EQUAL, TO_DENSE, TO_TRUTH
 
     table, measures = found.table, judge.measures.names
     terminal.say(f"{table['pictures']} edits, of {table['edited']:.1%} of the pixels on average")
@@ -157,6 +157,8 @@ def _print(judge: "Judge", found: "Evaluation") -> None:
         terminal.say(f"\nAgainst {words}: the mean and where it lies with 95 % confidence")
         columns = [f"{m}, {at}" for m in measures for at in ("edited", "whole")]
         terminal.table(["", *columns, "GMACs", "less work", "ms"], rows)
+    if equal := _equal(table["methods"]):
+        terminal.say(f"\nEqual pictures count as {EQUAL:g} dB: {equal}")
     sets = [(m, of) for m, of in table["methods"].items() if "FID" in of or "mIoU" in of]
     if sets:
         rows = [
@@ -182,6 +184,12 @@ def _print(judge: "Judge", found: "Evaluation") -> None:
             for other, of in table["better"].items()
         ]
         terminal.table(["", *measures], rows)
+
+
+def _equal(methods: dict[str, Any]) -> str:
+    """Of how many pictures the edited region is the dense pass's, by method; nothing where there are none."""
+    counts = {name: of["to_dense"]["PSNR"]["edited"]["equal"] for name, of in methods.items() if "to_dense" in of}
+    return ", ".join(f"{count} of {name}" for name, count in counts.items() if count)
 
 
 def _spread(spread: dict[str, float] | None) -> str:

@@ -73,18 +73,15 @@ def _values(measure: str, values: Sequence[float | None]) -> npt.NDArray[np.floa
 
 
 def _spread(measure: str, values: Sequence[float | None]) -> dict[str, float] | None:
-    """Mean, median, and the confidence interval of the mean; None of no values."""
+    """Mean, median, the confidence interval of the mean, and how many values there are; of a PSNR also how many of equal
+    pictures. None of no values."""
     found = _values(measure, values)
     if not found.size:
         return None
     low, high = _interval(found)
-    return {
-        "mean": float(found.mean()),
-        "median": float(np.median(found)),
-        "low": low,
-        "high": high,
-        "count": found.size,
-    }
+    told = {"mean": float(found.mean()), "median": float(np.median(found)), "low": low, "high": high}
+    told["count"] = found.size
+    return {**told, "equal": sum(v is None for v in values)} if measure == "PSNR" else told
 
 
 def _interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -1,5 +1,5 @@
 """Convolutions of the networks that measure. MLX's own are made for the GPU: on a CPU under Linux they reach 2 GFLOPS,
-and a measure of one picture took seconds. On a CPU they are NumPy's matrix products, which are fast on every machine."""
+and a measure of one picture took seconds. On a CPU they are NumPy's matrix products, fast on every machine."""
 
 from __future__ import annotations
 
