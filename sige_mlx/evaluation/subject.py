@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from sige_mlx import zoo
 from sige_mlx.editing import EditSession, LabelSession, TranslationSession
 from sige_mlx.editing.baselines import METHODS as BASELINES
-from sige_mlx.editing.baselines import Method, Session, baseline
+from sige_mlx.editing.baselines import Session, baseline
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.images import Source
 from sige_mlx.editing.label_maps import Ids, colours
@@ -95,7 +95,7 @@ class Subject:
                 result = session.edit(case.edited, more)
                 made[method] = Made(result.image, result.macs, result.seconds)
             elif method in BASELINES:
-                part = baseline(session, cast(Method, method), case.edited, more)
+                part = baseline(session, method, case.edited, more)
                 made[method] = Made(part.image, part.macs, part.seconds)
             else:
                 other = self._session(self.others[method], case, method)

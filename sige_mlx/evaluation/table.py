@@ -73,8 +73,8 @@ def _values(measure: str, values: Sequence[float | None]) -> npt.NDArray[np.floa
 
 
 def _spread(measure: str, values: Sequence[float | None]) -> dict[str, float] | None:
-    """Mean, median, the confidence interval of the mean, and how many values there are; of a PSNR also how many of equal
-    pictures. None of no values."""
+    """Mean, median, the confidence interval of the mean, and how many values there are; of a PSNR also how many of
+    equal pictures. None of no values."""
     found = _values(measure, values)
     if not found.size:
         return None
@@ -115,12 +115,16 @@ def _better(lines: Sequence[Line], methods: Sequence[str], measures: Sequence[st
 
 def _frechet(lines: Sequence[Line], method: str) -> float | None:
     """Of a method's pictures to the true ones, or where there are none to the originals."""
-    pairs = [(line["methods"][method].get("features"), line.get("features"), line["case"]) for line in lines]
-    pairs = [pair for pair in pairs if None not in pair]
-    if len(pairs) < 2:
+    made, real, cases = [], [], []
+    for line in lines:
+        pair = line["methods"][method].get("features"), line.get("features")
+        if pair[0] is not None and pair[1] is not None:
+            made.append(pair[0])
+            real.append(pair[1])
+            cases.append(line["case"])
+    if len(cases) < 2:
         return None
-    sets = [_features([pair[which] for pair in pairs], [pair[2] for pair in pairs]) for which in (0, 1)]
-    return frechet_distance(*(features.statistics() for features in sets))
+    return frechet_distance(_features(made, cases).statistics(), _features(real, cases).statistics())
 
 
 def _features(texts: Sequence[str], cases: Sequence[int]) -> Features:

@@ -12,7 +12,7 @@ PATCHES = 1 << 24
 """So many numbers are laid out at a time: 64 MB."""
 
 
-class Conv2d(mlx.nn.Conv2d):  # type: ignore[misc]  # see its stub
+class Conv2d(mlx.nn.Conv2d):
     """MLX's layer, and the same numbers to rounding, from `(B, H, W, I)`."""
 
     def __call__(self, x: mx.array) -> mx.array:
