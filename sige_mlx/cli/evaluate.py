@@ -39,8 +39,8 @@ def evaluate(
     methods: Annotated[
         str,
         typer.Option(
-            metavar="dense,edit,patch,crop,MODEL,thin:SHARE",
-            help="What is compared: this package's edit, the baselines of the paper, and second models.",
+            metavar="dense,edit,edit:QUALITY,patch,crop,MODEL,thin:SHARE",
+            help="What is compared: this package's edits, the baselines of the paper, and second models.",
         ),
     ] = "dense,edit,patch,crop",
     steps: options.Steps = None,
@@ -48,6 +48,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of made-up edits and of all noise.")] = 0,
     sampler: options.Sampler = None,
     threshold: options.Threshold = None,
+    quality: options.Quality = "balanced",
     device: options.Device = "cpu",
     threads: options.Threads = 0,
     rows: Annotated[int, typer.Option(min=0, help="Pictures on the contact sheet, the worst edits first.")] = ROWS,
@@ -66,7 +67,8 @@ def evaluate(
 
     A CSV file has a line of names and then one for each edit: original,edited,mask,truth with files of pictures, or
     labels,edited_labels,instances,edited_instances,truth with label maps. A folder has a folder for each of these, with
-    files of the same names. A second model renders the same edits densely.
+    files of the same names. A second model renders the same edits densely, `thin:0.19` is the one called as the first
+    with -0.19 behind it, and `edit:fast` an edit of that quality beside the others.
 
     On several machines, each with the model, the edits and a folder DIR; the table is the same to the last digit:
 
@@ -87,7 +89,7 @@ def evaluate(
         if stray := [name for name in options.OF_DIFFUSION if name in named - {"seed"}]:
             raise SigeError(f"{options.spelled(stray[0])} is for diffusion models, which {pretrained.name} is not")
         sampling = {}
-    judge = _judge(pretrained, edits, synthesise, seed, methods, out, (device, threads, threshold, sampling))
+    judge = _judge(pretrained, edits, synthesise, seed, methods, out, (device, threads, threshold, quality, sampling))
     ranks = Ranks()
     with terminal.progress_bars({"judge": "judging edits"}) as tell:
         found = judge_all(judge, ranks, (lambda done, total: tell("judge", done, total)) if not ranks.rank else None)
@@ -121,7 +123,7 @@ def _judge(
     seed: int,
     methods: str,
     out: Path,
-    run: tuple[str, int, int | None, dict[str, Any]],
+    run: tuple[str, int, int | None, str, dict[str, Any]],
 ) -> "Judge":
     """All that a run needs. Raises `SigeError` for edits, methods and models that do not fit each other."""
     from sige_mlx.evaluation import Judge, Settings, Subject, Synthetic, read_cases, scenes_for
@@ -141,48 +143,34 @@ def _judge(
 
 def _print(judge: "Judge", found: "Evaluation") -> None:
     """The tables: nearness to the dense pass and to the truth, with work and time."""
+    from sige_mlx.evaluation.measures import IN, WHOLE
     from sige_mlx.evaluation.table import EQUAL, TO_DENSE, TO_TRUTH
 
     table, measures = found.table, judge.measures.names
     terminal.say(f"{table['pictures']} edits, of {table['edited']:.1%} of the pixels on average")
     for reference, words in ((TO_DENSE, "the dense pass"), (TO_TRUTH, "the true picture")):
-        rows = []
-        for method, of in table["methods"].items():
-            if reference in of:
-                spreads = [of[reference][m][at] for m in measures for at in ("edited", "whole")]
-                work = (f"{of['macs'] / 1e9:.2f}", f"{of['times_less']:.1f}x", f"{1e3 * of['seconds']:.0f}")
-                rows.append((method, *map(_spread, spreads), *work))
-        if not rows:
-            continue
-        terminal.say(f"\nAgainst {words}: the mean and where it lies with 95 % confidence")
-        columns = [f"{m}, {at}" for m in measures for at in ("edited", "whole")]
-        terminal.table(["", *columns, "GMACs", "less work", "ms"], rows)
+        for at, where in ((IN, "in the edited region"), (WHOLE, "in the whole picture")):
+            rows = []
+            for method, of in table["methods"].items():
+                if reference in of:
+                    work = (f"{of['macs'] / 1e9:.2f}", f"{of['times_less']:.1f}x", f"{1e3 * of['seconds']:.0f}")
+                    rows.append((method, *(_spread(of[reference][m][at]) for m in measures), *work))
+            if rows:
+                terminal.say(f"\nAgainst {words}, {where}: means, and where they lie with 95 % confidence")
+                terminal.table(["", *measures, "GMACs", "less", "ms"], rows)
     if equal := _equal(table["methods"]):
         terminal.say(f"\nEqual pictures count as {EQUAL:g} dB: {equal}")
     sets = [(m, of) for m, of in table["methods"].items() if "FID" in of or "mIoU" in of]
     if sets:
-        rows = [
-            (
-                m,
-                _number(of.get("FID")),
-                *(_number(100 * of["mIoU"][at] if "mIoU" in of else None) for at in ("edited", "whole")),
-            )
-            for m, of in sets
-        ]
+        rows = []
+        for method, of in sets:
+            shares = [100 * of["mIoU"][at] if "mIoU" in of else None for at in (IN, WHOLE)]
+            rows.append((method, *map(_number, (of.get("FID"), *shares))))
         terminal.say("\nOf all pictures together")
         terminal.table(["", "FID", "mIoU, edited", "mIoU, whole"], rows)
     if table["better"]:
         terminal.say("\nPictures in which edit is nearer to the dense pass, in the edited region")
-        rows = [
-            (
-                f"than {other}",
-                *(
-                    f"{of[m]['share']:.0%} ({of[m]['low']:.0%} to {of[m]['high']:.0%})" if m in of else ""
-                    for m in measures
-                ),
-            )
-            for other, of in table["better"].items()
-        ]
+        rows = [(f"than {other}", *map(_share, map(of.get, measures))) for other, of in table["better"].items()]
         terminal.table(["", *measures], rows)
 
 
@@ -196,7 +184,11 @@ def _spread(spread: dict[str, float] | None) -> str:
     if spread is None:
         return ""
     digits = 1 if spread["mean"] > 2 else 4
-    return f"{spread['mean']:.{digits}f} ({spread['low']:.{digits}f} to {spread['high']:.{digits}f})"
+    return f"{spread['mean']:.{digits}f} [{spread['low']:.{digits}f} {spread['high']:.{digits}f}]"
+
+
+def _share(of: dict[str, float] | None) -> str:
+    return "" if of is None else f"{of['share']:.0%} [{of['low']:.0%} {of['high']:.0%}]"
 
 
 def _number(value: float | None) -> str:

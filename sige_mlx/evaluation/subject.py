@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,9 @@ from sige_mlx.pictures import Size, opened
 from sige_mlx.zoo import Pretrained
 
 DENSE, EDIT = "dense", "edit"
+OF_QUALITY = "edit:"
+"""What the method of an edit of another quality than the settings' begins with; the quality follows."""
+
 THIN = "thin:"
 """What the method of a narrower copy of a model begins with; its share of the channels follows."""
 
@@ -47,6 +49,7 @@ class Settings:
     device: str = "cpu"
     threads: int = 0
     tiles_from: int | None = None
+    quality: str = "balanced"
     sampling: Mapping[str, Any] | None = None
 
 
@@ -57,7 +60,10 @@ class Subject:
     def __init__(self, pretrained: Pretrained, methods: Sequence[str], settings: Settings = Settings()):
         self.pretrained, self.settings = pretrained, settings
         self.methods = tuple(dict.fromkeys([DENSE, *methods]))
-        own = {DENSE, EDIT, *BASELINES}
+        own = [m for m in self.methods if m in (DENSE, EDIT, *BASELINES) or m.startswith(OF_QUALITY)]
+        self.policies = {EDIT: self._policy(settings.quality)}
+        """By the methods that compute edits: how."""
+        self.policies |= {m: self._policy(m.removeprefix(OF_QUALITY)) for m in own if m.startswith(OF_QUALITY)}
         self.others = {method: self._other(method) for method in self.methods if method not in own}
         self._engines: dict[tuple[str, Size | None], Engine] = {}
 
@@ -67,16 +73,14 @@ class Subject:
         try:
             other = zoo.load(name)
         except SigeError as error:
-            known = f"{DENSE}, {EDIT}, {', '.join(BASELINES)}"
+            known = f"{DENSE}, {EDIT}, {OF_QUALITY}QUALITY, {', '.join(BASELINES)}"
             raise SigeError(f"the method {method!r} is none of {known}, nor a second model: {error}") from error
         if other.task != own.task:
             raise SigeError(f"{method} is for {other.task} and {own.name} for {own.task}: they render no edit alike")
         return other
 
-    @cached_property
-    def policies(self) -> Mapping[str, EditPolicy]:
-        """By the methods that compute edits: how."""
-        return {EDIT: self.pretrained.policy(self.settings.tiles_from)}
+    def _policy(self, quality: str) -> EditPolicy:
+        return self.pretrained.policy(self.settings.tiles_from, quality=quality)
 
     def render(self, case: Case) -> tuple[Mask, dict[str, Made]]:
         """The mask (H, W) of an edit and what every method makes of it, the dense pass first. Raises `SigeError` for an
@@ -91,8 +95,9 @@ class Subject:
             if method == DENSE:
                 dense = session.dense(case.edited, more)
                 made[method] = Made(dense.image, session.engine.macs * session.steps, dense.seconds)
-            elif method == EDIT:
-                result = session.edit(case.edited, more)
+            elif method in self.policies:
+                edits = session if method == EDIT else self._session(self.pretrained, case, method)
+                result = edits.edit(case.edited, more)
                 made[method] = Made(result.image, result.macs, result.seconds)
             elif method in BASELINES:
                 part = baseline(session, method, case.edited, more)
