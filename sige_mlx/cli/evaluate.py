@@ -144,7 +144,7 @@ def _judge(
 def _print(judge: "Judge", found: "Evaluation") -> None:
     """The tables: nearness to the dense pass and to the truth, with work and time."""
     from sige_mlx.evaluation.measures import IN, WHOLE
-    from sige_mlx.evaluation.table import EQUAL, TO_DENSE, TO_TRUTH
+    from sige_mlx.evaluation.table import EQUAL, FID, MIOU, TO_DENSE, TO_TRUTH
 
     table, measures = found.table, judge.measures.names
     terminal.say(f"{table['pictures']} edits, of {table['edited']:.1%} of the pixels on average")
@@ -160,14 +160,14 @@ def _print(judge: "Judge", found: "Evaluation") -> None:
                 terminal.table(["", *measures, "GMACs", "less", "ms"], rows)
     if equal := _equal(table["methods"]):
         terminal.say(f"\nEqual pictures count as {EQUAL:g} dB: {equal}")
-    sets = [(m, of) for m, of in table["methods"].items() if "FID" in of or "mIoU" in of]
+    sets = [(m, of) for m, of in table["methods"].items() if FID in of or MIOU in of]
     if sets:
         rows = []
         for method, of in sets:
-            shares = [100 * of["mIoU"][at] if "mIoU" in of else None for at in (IN, WHOLE)]
-            rows.append((method, *map(_number, (of.get("FID"), *shares))))
+            shares = [100 * of[MIOU][at] if MIOU in of else None for at in (IN, WHOLE)]
+            rows.append((method, *map(_number, (of.get(FID), *shares))))
         terminal.say("\nOf all pictures together")
-        terminal.table(["", "FID", "mIoU, edited", "mIoU, whole"], rows)
+        terminal.table(["", FID, f"{MIOU}, edited", f"{MIOU}, whole"], rows)
     if table["better"]:
         terminal.say("\nPictures in which edit is nearer to the dense pass, in the edited region")
         rows = [(f"than {other}", *map(_share, map(of.get, measures))) for other, of in table["better"].items()]

@@ -38,7 +38,7 @@ class Measures:
         self.missing: list[str] = []
         perceptual = (self._there(lambda: Lpips("alex")), self._there(lambda: StLpips("alex")))
         self.perceptual: list[Perceptual] = [measure for measure in perceptual if measure]
-        self.frechet = self._there(FrechetDistance)
+        self.frechet = self._there(lambda: FrechetDistance("clean-fid"))
 
     def _there(self, make: Callable[[], Any]) -> Any:
         try:
@@ -65,6 +65,11 @@ class Measures:
             for name, values in by_name.items():
                 found[name][measure.name] = values
         return found
+
+    @property
+    def of_sets(self) -> tuple[str, ...]:
+        """The name of what compares two sets of pictures: as the scripts of SIGE measure it."""
+        return (self.frechet.name,) if self.frechet else ()
 
     def features(self, picture: Picture) -> str | None:
         """What the Fréchet distance looks at in a picture, as text; None without its weights."""

@@ -72,11 +72,7 @@ class Judge:
             "sampling": dict(given.sampling or {}),
             "device": given.device,
             "cases": self.cases.identity,
-            "measures": [
-                *self.measures.names,
-                *(["FID"] if self.measures.frechet else []),
-                *(["mIoU"] if self.classes else []),
-            ],
+            "measures": [*self.measures.names, *self.measures.of_sets, *([table.MIOU] if self.classes else [])],
         }
 
     def judged(self, index: int) -> dict[str, Any]:

@@ -21,6 +21,9 @@ CONFIDENCE = (2.5, 97.5)
 EQUAL = 99.0
 """Decibels that count for equal pictures, whose PSNR is infinite, and at most for any."""
 
+FID, MIOU = "FID (clean)", "mIoU"
+"""Of sets of pictures."""
+
 TO_DENSE, TO_TRUTH = "to_dense", "to_truth"
 
 Line = Mapping[str, Any]
@@ -41,9 +44,9 @@ def summary(lines: Sequence[Line], methods: Sequence[str], measures: Sequence[st
             if told:
                 of[reference] = {m: {at: _spread(m, [t[m][at] for t in told]) for at in (IN, WHOLE)} for m in measures}
         if (distance := _frechet(lines, method)) is not None:
-            of["FID"] = distance
+            of[FID] = distance
         if classes and all("seen" in result for result in results):
-            of["mIoU"] = {at: _iou([result["seen"][at] for result in results], classes) for at in (IN, WHOLE)}
+            of[MIOU] = {at: _iou([result["seen"][at] for result in results], classes) for at in (IN, WHOLE)}
         found["methods"][method] = of
     found["better"] = _better(lines, methods, measures)
     return found

@@ -40,7 +40,7 @@ def test_means_medians_and_intervals() -> None:
         "edited": None,
         "whole": pytest.approx({"mean": 0.5, "median": 0.5, "low": 0.5, "high": 0.5, "count": 4}),
     }
-    assert "to_dense" not in table["methods"]["dense"] and "to_truth" not in edit and "FID" not in edit
+    assert "to_dense" not in table["methods"]["dense"] and "to_truth" not in edit and "FID (clean)" not in edit
 
 
 def test_the_interval_is_that_of_the_mean() -> None:
@@ -91,7 +91,7 @@ def test_sets_are_measured_as_a_whole() -> None:
         lines.append({**one, "methods": methods, "features": base64.b64encode(real[i].tobytes()).decode()})
     edit = summary(lines, METHODS, ("PSNR",), classes=2)["methods"]["edit"]
     keys = np.arange(4 * 32).reshape(4, 32).astype(np.uint8)
-    assert edit["FID"] == frechet_distance(*(Features(rows, keys, "x").statistics() for rows in (made, real)))
+    assert edit["FID (clean)"] == frechet_distance(*(Features(rows, keys, "x").statistics() for rows in (made, real)))
     iou = Iou(2)
     iou.confusion += [[3, 2], [1, 4]]
     assert edit["mIoU"]["edited"] == iou.mean and np.isnan(edit["mIoU"]["whole"])
