@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -52,18 +52,26 @@ class Measures:
         """Of what compares two pictures."""
         return ("PSNR", "SSIM", *(measure.name for measure in self.perceptual))
 
-    def compare(self, pictures: Mapping[str, Picture], reference: Picture, mask: Mask) -> dict[str, Found]:
-        """How near each picture (H, W, 3) is to a reference, by every measure."""
-        found: dict[str, Found] = {}
-        for name, picture in pictures.items():
-            found[name] = {
-                "PSNR": {IN: _finite(psnr(picture, reference, mask=mask)), WHOLE: _finite(psnr(picture, reference))}
-            }
-            found[name]["SSIM"] = _ssim(picture, reference, mask)
+    def compare(
+        self, pictures: Mapping[str, Picture], references: Mapping[str, Picture], mask: Mask
+    ) -> dict[str, dict[str, Found]]:
+        """By reference and name, how near each picture (H, W, 3) is to each reference, by every measure."""
+        found: dict[str, dict[str, Found]] = {}
+        for to, reference in references.items():
+            found[to] = {}
+            for name, picture in pictures.items():
+                inside, whole = psnr(picture, reference, mask=mask), psnr(picture, reference)
+                psnrs = {IN: _finite(inside), WHOLE: _finite(whole)}
+                found[to][name] = {"PSNR": psnrs, "SSIM": _ssim(picture, reference, mask)}
         for measure in self.perceptual:
-            by_name = _perceptual(measure, pictures, reference, mask)
-            for name, values in by_name.items():
-                found[name][measure.name] = values
+            features = _features(measure, (*pictures.values(), *references.values()))
+            for to, reference in references.items():
+                for name, picture in pictures.items():
+                    told: dict[str, float | None] = {IN: None, WHOLE: None}
+                    if features:
+                        values = measure.between(features[id(picture)], features[id(reference)], mask)
+                        told = dict(zip((IN, WHOLE), values, strict=True))
+                    found[to][name][measure.name] = told
         return found
 
     @property
@@ -106,15 +114,10 @@ def _ssim(picture: Picture, reference: Picture, mask: Mask) -> dict[str, float |
     return {IN: float(ssim(picture, reference, mask)) if inner else None, WHOLE: float(ssim(picture, reference))}
 
 
-def _perceptual(
-    measure: Perceptual, pictures: Mapping[str, Picture], reference: Picture, mask: Mask
-) -> dict[str, dict[str, float | None]]:
-    """The same numbers as those of a call with the mask, and of one without; features are computed once."""
-    if min(mask.shape) < measure.network.backbone.least:
-        return {name: {IN: None, WHOLE: None} for name in pictures}
-    features = {name: measure.features(picture) for name, picture in {"": reference, **pictures}.items()}
+def _features(measure: Perceptual, pictures: Sequence[Picture]) -> dict[int, list[mx.array]]:
+    """Those of each picture, by its `id`, computed once; none where pictures are too small for the network."""
+    if min(pictures[0].shape[:2]) < measure.network.backbone.least:
+        return {}
+    features = {id(picture): measure.features(picture) for picture in {id(p): p for p in pictures}.values()}
     mx.eval(features)
-    return {
-        name: dict(zip((IN, WHOLE), measure.between(features[name], features[""], mask), strict=True))
-        for name in pictures
-    }
+    return features

@@ -82,15 +82,13 @@ class Judge:
         pictures = {method: one.image for method, one in made.items()}
         size = mask.shape
         truth = None if case.truth is None else Source.of(case.truth, size, "the true picture").pixels
-        to_dense = self.measures.compare({m: p for m, p in pictures.items() if m != DENSE}, pictures[DENSE], mask)
-        to_truth = {} if truth is None else self.measures.compare(pictures, truth, mask)
+        references = {table.TO_DENSE: pictures[DENSE], **({} if truth is None else {table.TO_TRUTH: truth})}
+        near = self.measures.compare(pictures, references, mask)
+        del near[table.TO_DENSE][DENSE]  # itself
         line: dict[str, Any] = {"case": index, "name": case.name, "edited": float(mask.mean()), "methods": {}}
         for method, one in made.items():
             told: dict[str, Any] = {"macs": one.macs, "seconds": one.seconds}
-            if method in to_dense:
-                told[table.TO_DENSE] = to_dense[method]
-            if method in to_truth:
-                told[table.TO_TRUTH] = to_truth[method]
+            told |= {to: by_method[method] for to, by_method in near.items() if method in by_method}
             if self._segmented:
                 told["seen"] = self._seen(case, one.image, mask)
             if features := self.measures.features(one.image):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import mlx.core as mx
 import mlx.nn
+import numpy as np
 
 from sige_mlx.metrics.convolution import Conv2d
-from sige_mlx.nn import functional as F
 
 Layer = Callable[[mx.array], mx.array]
 
@@ -42,16 +42,15 @@ class Backbone(mlx.nn.Module):
 
 class Blur(mlx.nn.Module):
     """Half the size by a binomial window of 3x3 pixels, mirrored two pixels beyond the borders (Zhang 2019, and the
-    wider border of ST-LPIPS)."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.channels = channels
+    wider border of ST-LPIPS). Rows come before columns: that is the same window, and less work."""
 
     def __call__(self, x: mx.array) -> mx.array:
-        row = mx.array([0.25, 0.5, 0.25])
-        window = mx.broadcast_to((row[:, None] * row)[None, :, :, None], (self.channels, 3, 3, 1))
-        return F.conv2d(x, window, None, 2, ((2, 2), (2, 2)), self.channels, "reflect")
+        for axis in (1, 2):
+            place = np.abs(np.arange(-2, x.shape[axis] + 2))
+            place = np.minimum(place, 2 * (x.shape[axis] - 1) - place)
+            before, middle, after = (mx.take(x, mx.array(place[i : len(place) - 2 + i : 2]), axis) for i in range(3))
+            x = (before + after) / 4 + middle / 2
+        return x
 
 
 def alexnet() -> Backbone:
@@ -76,8 +75,8 @@ def shift_tolerant_alexnet() -> Backbone:
     """AlexNet with blurred strides (Ghildyal and Liu 2022)."""
     conv, relu, pool = Conv2d, mlx.nn.ReLU, mlx.nn.MaxPool2d
     layers = [
-        *(conv(3, 64, 11, padding=2), Blur(64), relu(), pool(3, 1), Blur(64)),
-        *(conv(64, 192, 5, padding=2), relu(), pool(3, 1), Blur(192)),
+        *(conv(3, 64, 11, padding=2), Blur(), relu(), pool(3, 1), Blur()),
+        *(conv(64, 192, 5, padding=2), relu(), pool(3, 1), Blur()),
         *(conv(192, 384, 3, padding=1), relu()),
         *(conv(384, 256, 3, padding=1), relu()),
         *(conv(256, 256, 3, padding=1), relu()),
@@ -87,7 +86,7 @@ def shift_tolerant_alexnet() -> Backbone:
 
 def shift_tolerant_vgg16() -> Backbone:
     """VGG16 with blurred strides (Ghildyal and Liu 2022)."""
-    layers = _vgg(lambda channels: [mlx.nn.MaxPool2d(2, 1), Blur(channels)])
+    layers = _vgg(lambda channels: [mlx.nn.MaxPool2d(2, 1), Blur()])
     return Backbone(layers, (3, 9, 17, 25, 33), least=18)
 
 

@@ -98,7 +98,7 @@ def test_made_up_edits_of_the_package(run: Run, tmp_path: Path) -> None:
     ("more", "said"),
     [
         (["--methods", ","], "--methods names none"),
-        (["--methods", "edit,best"], "the method 'best' is none of dense, edit, patch, crop"),
+        (["--methods", "edit,best"], "the method 'best' is none of dense, edit, edit:QUALITY, patch, crop"),
         (["--sampler", "pd"], "pd"),
         (["--out", "{edits}/original/0.png"], "0.png"),
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from sige_mlx import metrics
 from sige_mlx.errors import SigeError
-from sige_mlx.evaluation.measures import IN, WHOLE, Measures, confusion, segmenter
+from sige_mlx.evaluation.measures import IN, WHOLE, Found, Measures, confusion, segmenter
 from sige_mlx.metrics import weights
 from sige_mlx.metrics.perceptual import PerceptualNetwork
 from tests.tiny import original, painted
@@ -28,10 +28,15 @@ def measures(monkeypatch: pytest.MonkeyPatch) -> Measures:
     return Measures()
 
 
+def compared(measures: Measures, picture: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> Found:
+    return measures.compare({"edit": picture}, {"to": reference}, mask)["to"]["edit"]
+
+
 def test_every_number_is_that_of_its_measure(measures: Measures) -> None:
     assert measures.names == ("PSNR", "SSIM", "ST-LPIPS (alex)")
     noisy = np.clip(original(64) + np.random.default_rng(0).integers(-9, 9, (64, 64, 3)), 0, 255).astype(np.uint8)
-    found = measures.compare({"edit": painted(64), "crop": noisy}, original(64), MASK)
+    pictures, references = {"edit": painted(64), "crop": noisy}, {"to": original(64), "too": noisy}
+    found = measures.compare(pictures, references, MASK)["to"]
     st_lpips = measures.perceptual[0]
     for name, picture in (("edit", painted(64)), ("crop", noisy)):
         for measure, call in (("PSNR", metrics.psnr), ("SSIM", metrics.ssim), (st_lpips.name, st_lpips)):
@@ -41,13 +46,13 @@ def test_every_number_is_that_of_its_measure(measures: Measures) -> None:
 
 
 def test_what_says_nothing_is_none(measures: Measures) -> None:
-    assert measures.compare({"edit": painted(64)}, painted(64), MASK)["edit"]["PSNR"] == {IN: None, WHOLE: None}
+    assert compared(measures, painted(64), painted(64), MASK)["PSNR"] == {IN: None, WHOLE: None}
     corner = np.zeros((64, 64), np.bool_)
     corner[:3, :3] = True
-    found = measures.compare({"edit": painted(64)}, original(64), corner)["edit"]["SSIM"]
+    found = compared(measures, painted(64), original(64), corner)["SSIM"]
     assert found[IN] is None and found[WHOLE] is not None
     small = np.ones((10, 10), np.bool_)
-    found = measures.compare({"edit": painted(10)}, original(10), small)["edit"]
+    found = compared(measures, painted(10), original(10), small)
     assert found["SSIM"] == found["ST-LPIPS (alex)"] == {IN: None, WHOLE: None}
 
 

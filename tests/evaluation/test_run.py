@@ -150,7 +150,9 @@ def test_one_that_cannot_be_judged_does_not_stop_the_others(models: dict[str, Pa
 
 def test_methods_that_there_are_not(models: dict[str, Path]) -> None:
     pretrained = zoo.load(models["denoising"])
-    with pytest.raises(SigeError, match="the method 'best' is none of dense, edit, patch, crop, nor a second model"):
+    with pytest.raises(
+        SigeError, match="the method 'best' is none of dense, edit, edit:QUALITY, patch, crop, nor a second model"
+    ):
         Subject(pretrained, ("best",))
     with pytest.raises(SigeError, match=r"is for labels and .* for denoising: they render no edit alike"):
         Subject(pretrained, (zoo.LABELS,))
