@@ -8,6 +8,7 @@ import mlx.core as mx
 import mlx.nn
 import numpy as np
 
+from sige_mlx.errors import SigeError
 from sige_mlx.metrics.convolution import Conv2d
 
 Layer = Callable[[mx.array], mx.array]
@@ -45,6 +46,10 @@ class Blur(mlx.nn.Module):
     wider border of ST-LPIPS). Rows come before columns: that is the same window, and less work."""
 
     def __call__(self, x: mx.array) -> mx.array:
+        if min(x.shape[1:3]) < 3:
+            raise SigeError(
+                f"a plane of {x.shape[2]}×{x.shape[1]} pixels cannot be mirrored two pixels beyond its borders"
+            )
         for axis in (1, 2):
             place = np.abs(np.arange(-2, x.shape[axis] + 2))
             place = np.minimum(place, 2 * (x.shape[axis] - 1) - place)
