@@ -32,6 +32,9 @@ RECOLOURED = 0.5
 FLAT = 48
 """Levels of 255 by which a brush's colour differs at least from what it covers, on average over the channels."""
 
+PIECES = 24
+"""Straight ones, of which a curve is made."""
+
 TRIES = 200
 
 SWATCH = 9
@@ -165,10 +168,12 @@ def _nearest(distance: npt.NDArray[np.float64], percent: float) -> Mask:
 def _around_curve(size: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Distances from a curve that one draws with a brush: of second order, by three points."""
     (a, b, c), (y, x) = np.asarray(size) * (0.1 + 0.8 * rng.random((3, 2))), np.mgrid[: size[0], : size[1]]
+    share = np.linspace(0, 1, PIECES + 1)[:, None]
+    points = (1 - share) ** 2 * a + 2 * share * (1 - share) * b + share**2 * c
     found = np.full(size, np.inf)
-    for t in np.linspace(0, 1, 64):
-        py, px = (1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c
-        found = np.minimum(found, np.hypot(y - py, x - px))
+    for (py, px), (dy, dx) in zip(points, np.diff(points, axis=0), strict=False):
+        along = (((y - py) * dy + (x - px) * dx) / max(dy**2 + dx**2, 1e-9)).clip(0, 1)
+        found = np.minimum(found, np.hypot(y - py - along * dy, x - px - along * dx))
     return found
 
 

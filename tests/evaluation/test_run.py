@@ -15,10 +15,11 @@ from sige_mlx.errors import SigeError
 from sige_mlx.evaluation import Evaluation, Judge, Ranks, Settings, Subject, evaluate, read_cases
 from sige_mlx.evaluation.lines import lines_file, read_lines
 from sige_mlx.evaluation.table import without_times
-from sige_mlx.metrics import psnr
+from sige_mlx.metrics import Features, Iou, frechet_distance, psnr
 from tests.evaluation.folders import write_maps, write_pictures
 from tests.tiny import (
     LABEL_CONFIG,
+    LABEL_SIZE,
     TRANSLATION_CONFIG,
     edited_labels,
     label_engine,
@@ -104,6 +105,49 @@ def test_a_second_model_renders_the_same_edits(models: dict[str, Path], tmp_path
     for method in ("thin:0.5", str(thin)):
         assert np.array_equal(picture(judged, 0, method), picture(judged, 0, "dense"))
         assert found.table["methods"][method]["to_dense"]["PSNR"]["edited"]["equal"] == 2
+
+
+class Few:
+    """Features of pictures that any network might have: the means of their channels."""
+
+    name = "FID (clean)"
+
+    def __init__(self, like: str):
+        assert like == "clean-fid"
+
+    def features(self, picture: np.ndarray) -> Features:
+        rows = picture.mean((0, 1))[None].astype(np.float32)
+        return Features(rows, np.zeros((1, 32), np.uint8), "few")
+
+
+def test_sets_of_pictures_are_measured_where_weights_are_here(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen(picture: np.ndarray) -> np.ndarray:
+        return (picture[..., 0] > 127).astype(np.uint8)
+
+    monkeypatch.setattr("sige_mlx.evaluation.measures.FrechetDistance", Few)
+    monkeypatch.setattr(
+        "sige_mlx.evaluation.run.segmenter", lambda classes: (lambda ids: (ids == 7).astype(np.uint8), seen)
+    )
+    folder = write_maps(tmp_path / "maps")
+    (folder / "truth").mkdir()
+    for i, name in enumerate(("tree", "no-tree")):
+        Image.fromarray(np.full((*LABEL_SIZE, 3), 90 * i, np.uint8)).save(folder / "truth" / f"{name}.png")
+    judged = judge(models["labels"], folder, tmp_path / "out")
+    edit = run(judged).table["methods"]["edit"]
+    made = [picture(judged, i, "edit") for i in range(2)]
+    sets = [
+        np.stack([p.mean((0, 1)) for p in of]).astype(np.float32)
+        for of in (made, [np.full((2, 2, 3), 90), np.zeros((2, 2, 3))])
+    ]
+    keys = np.arange(64, dtype=np.uint8).reshape(2, 32)
+    assert edit["FID (clean)"] == frechet_distance(*(Features(rows, keys, "few").statistics() for rows in sets))
+    iou = Iou()
+    for ids, image in zip((labels(), edited_labels()), made, strict=True):
+        iou.add((ids == 7).astype(np.uint8), seen(image))
+    assert edit["mIoU"]["whole"] == iou.mean
+    assert judged.settings["measures"] == ["PSNR", "SSIM", "FID (clean)", "mIoU"]
 
 
 @pytest.mark.parametrize("left", [0, 1, 2])
