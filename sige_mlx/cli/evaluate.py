@@ -58,8 +58,8 @@ def evaluate(
 
     How near each method comes to the dense pass, and to the true picture where there is one, in the edited region and
     in the whole picture: PSNR, SSIM, and what the weights are here for (LPIPS, ST-LPIPS, FID, mIoU). Work and time are
-    beside it. Results are a line for each picture in DIR: a run that is ended goes on where it was. Then DIR has the
-    numbers in table.json and the worst edits side by side in sheet.png.
+    beside it, those of an edit without recording its original. Results are a line for each picture in DIR: a run that
+    is ended goes on where it was. Then DIR has the numbers in table.json and the worst edits side by side in sheet.png.
 
         sige-mlx evaluate -m blue-marble-labels-256 --synthesise 200 --out judged
         sige-mlx evaluate photographs -m vintagify --synthesise 200 --methods edit,crop --out judged

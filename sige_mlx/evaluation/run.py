@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from sige_mlx.editing.colour import Picture
-from sige_mlx.editing.destination import save_image
+from sige_mlx.editing.destination import save_image, write_whole
 from sige_mlx.editing.images import Source
 from sige_mlx.errors import SigeError
 from sige_mlx.evaluation import table
@@ -60,7 +61,7 @@ class Judge:
         """That are told apart in pictures; 0 where nothing does."""
         return len(CLASSES) if self._segmented else 0
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """Whatever results depend on; JSON can hold it."""
         subject, given = self.subject, self.subject.settings
@@ -160,8 +161,9 @@ def fetched(judge: Judge, ranks: Ranks, cases: list[int]) -> None:
         for method in judge.subject.methods:
             file = judge.picture_file(index, method)
             parts = ranks.gather_bytes(file.read_bytes() if file.is_file() else b"")
-            if ranks.rank == 0 and not file.is_file():
-                file.write_bytes(next((part for part in parts if part), b""))
+            copied = next((part for part in parts if part), b"")
+            if ranks.rank == 0 and copied and not file.is_file():
+                write_whole(file, lambda into, copied=copied: into.write(copied))  # type: ignore[misc]
 
 
 def identity(of: Pretrained) -> str:

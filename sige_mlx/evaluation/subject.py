@@ -86,7 +86,11 @@ class Subject:
         """The mask (H, W) of an edit and what every method makes of it, the dense pass first. Raises `SigeError` for an
         edit of nothing, and for files that do not fit the model."""
         session = self._session(self.pretrained, case, EDIT)
-        more = case.mask if not isinstance(session, LabelSession) else case.edited_instances
+        of_labels = isinstance(session, LabelSession)
+        if (case.mask if of_labels else case.instances) is not None:
+            told = "a mask, which is for pictures" if of_labels else "instances, which are for label maps"
+            raise SigeError(f"{case.name} has {told}: leave that away")
+        more = case.edited_instances if of_labels else case.mask
         mask = session.mask(case.edited, more)
         if not mask.any():
             raise SigeError(f"{case.name}: nothing is edited, so there is nothing to judge")

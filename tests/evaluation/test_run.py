@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,17 @@ def test_one_that_cannot_be_judged_does_not_stop_the_others(models: dict[str, Pa
     (edits / "original" / "2.png").write_bytes(b"")
     with pytest.raises(SigeError, match="none of the 3 pictures could be judged: 0: nothing is edited"):
         run(judge(models["denoising"], edits, tmp_path / "out2", steps=1))
+
+
+def test_parts_that_are_for_other_models(models: dict[str, Path], tmp_path: Path) -> None:
+    maps, pictures = write_maps(tmp_path / "maps"), write_pictures(tmp_path / "edits", 1)
+    (maps / "labels").rename(maps / "mask")
+    shutil.copytree(maps / "mask", maps / "labels")
+    with pytest.raises(SigeError, match="no-tree has a mask, which is for pictures: leave that away"):
+        run(judge(models["labels"], maps, tmp_path / "out"))
+    shutil.copytree(pictures / "original", pictures / "instances")
+    with pytest.raises(SigeError, match="0 has instances, which are for label maps: leave that away"):
+        run(judge(models["denoising"], pictures, tmp_path / "out2"))
 
 
 def test_methods_that_there_are_not(models: dict[str, Path]) -> None:
