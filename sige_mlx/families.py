@@ -190,6 +190,8 @@ FAMILIES: Mapping[str, Family] = {
                     _spade("cityscapes"),
                 ),
             ),
+            # That with which the paper compares: trained with 19 % of the channels of every layer, never published.
+            "gaugan-cityscapes-0.19": Published(config={"ngf": 12, "nhidden": 24}),
             "gaugan-coco": Published((_spade("coco"),), {"input_nc": 183, **_SQUARE}),
             "gaugan-ade20k": Published((_spade("ade20k"),), {"input_nc": 151, "no_instance": True, **_SQUARE}),
         },

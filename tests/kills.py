@@ -29,10 +29,13 @@ from PIL import Image
 from sige_mlx import scratch, zoo
 from sige_mlx.cli import app
 from sige_mlx.converters import convert
-from sige_mlx.editing import EditSession, save_image
+from sige_mlx.editing import EditSession, open_image, save_image
 from sige_mlx.editing.turns import begun
+from sige_mlx.evaluation import Judge, Ranks, Settings, Subject, evaluate, read_cases
+from sige_mlx.evaluation.lines import read_lines
 from tests.converters.networks import ddpm
 from tests.converters.writer import save
+from tests.evaluation.folders import write_pictures
 from tests.tiny import original, painted, tiny_engine, write_tiny_model
 
 _PROCESSES = get_context("forkserver")  # they begin with what takes long to import
@@ -279,9 +282,38 @@ def _check_saved(folder: Path) -> str:
     return NEW if session.recorded else OLD
 
 
+# ---- results of many edits, line by line
+
+
+def _judge(folder: Path) -> Judge:
+    edits = folder / "edits"
+    if not edits.exists():
+        write_pictures(folder / "part")
+        (folder / "part").rename(edits)
+    model = folder / "tiny"
+    if not model.exists():
+        write_tiny_model(folder / "tiny-part").rename(model)
+    subject = Subject(zoo.load(model), ("edit",), Settings(sampling={"steps": 1}))
+    return Judge(subject, read_cases(edits), folder / "judged")
+
+
+def _prepare_results(folder: Path) -> None:
+    _judge(folder)
+    shutil.rmtree(folder / "judged", ignore_errors=True)
+
+
+def _check_results(folder: Path) -> str:
+    judge = _judge(folder)
+    found = read_lines(judge.out, judge.settings)
+    for case in found:  # whoever has a line has its pictures
+        open_image(judge.picture_file(case, "edit"))
+    return NEW if len(found) == len(judge.cases) else NONE
+
+
 VICTIMS = {
     "convert": Victim(_prepare_none, lambda folder: _converted(folder, False), _check_model),
     "replace": Victim(_prepare_model, lambda folder: _converted(folder, True), _check_model),
+    "evaluate": Victim(_prepare_results, lambda folder: evaluate(_judge(folder), Ranks()), _check_results),
     "edit": Victim(_prepare_result, _edit, _check_result),
     "record": Victim(_prepare_no_session, _begin, _check_begun),
     "save": Victim(_prepare_session(_begin), _save, _check_saved),

@@ -56,6 +56,8 @@ ENGINES = {"engine", "engine.gpu", "engine.native", *SHARED}
 """What measures or checks the engine may look into it."""
 
 ARROWS["benchmark"] = {"editing", "families", "graph", "masks", "zoo", "base"} | ENGINES
+ARROWS["evaluation"] = {"benchmark", "editing", "engine", "families", "graph", "label_classes", "masks", "metrics"}
+ARROWS["evaluation"] |= {"nn", "zoo", "base"}
 ARROWS["cli"] = {*ARROWS, *ENGINES}
 ARROWS |= {"metal.sim": set(), "benchmarks.torch_models": set(), "benchmarks": {*ARROWS, "metal.sim"}}
 ARROWS["benchmarks"].add("benchmarks.torch_models")

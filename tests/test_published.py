@@ -32,6 +32,7 @@ def test_published_networks_need_no_weights() -> None:
 
 def test_a_converted_model_is_named_after_the_network_it_is() -> None:
     assert zoo.name_for("spade", SPADEConfig(), Path("net.pth")) == "gaugan-cityscapes"
+    assert zoo.name_for("spade", SPADEConfig(ngf=12, nhidden=24), Path("net.pth")) == "gaugan-cityscapes-0.19"
     assert zoo.name_for("ddpm", DDPMConfig(ch=64), Path("dir/ema.pth")) == "ema"
 
 
@@ -109,3 +110,5 @@ def test_how_to_get_weights_that_are_not_here(tmp_path: Path, monkeypatch: pytes
             zoo.load(f"ddpm-{name}-256")
     with pytest.raises(ValueError, match=r"get spade\.pth from https.* and run `sige-mlx convert spade\.pth`,"):
         zoo.load("gaugan-cityscapes")
+    with pytest.raises(ValueError, match=r"no checkpoint of gaugan-cityscapes-0\.19 was published: `sige-mlx convert`"):
+        zoo.load("gaugan-cityscapes-0.19")

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import mlx.core as mx
 import mlx.nn
+import numpy as np
 
-from sige_mlx.nn import functional as F
+from sige_mlx.errors import SigeError
+from sige_mlx.metrics.convolution import Conv2d
 
 Layer = Callable[[mx.array], mx.array]
 
@@ -41,21 +43,24 @@ class Backbone(mlx.nn.Module):
 
 class Blur(mlx.nn.Module):
     """Half the size by a binomial window of 3x3 pixels, mirrored two pixels beyond the borders (Zhang 2019, and the
-    wider border of ST-LPIPS)."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.channels = channels
+    wider border of ST-LPIPS). Rows come before columns: that is the same window, and less work."""
 
     def __call__(self, x: mx.array) -> mx.array:
-        row = mx.array([0.25, 0.5, 0.25])
-        window = mx.broadcast_to((row[:, None] * row)[None, :, :, None], (self.channels, 3, 3, 1))
-        return F.conv2d(x, window, None, 2, ((2, 2), (2, 2)), self.channels, "reflect")
+        if min(x.shape[1:3]) < 3:
+            raise SigeError(
+                f"a plane of {x.shape[2]}×{x.shape[1]} pixels cannot be mirrored two pixels beyond its borders"
+            )
+        for axis in (1, 2):
+            place = np.abs(np.arange(-2, x.shape[axis] + 2))
+            place = np.minimum(place, 2 * (x.shape[axis] - 1) - place)
+            before, middle, after = (mx.take(x, mx.array(place[i : len(place) - 2 + i : 2]), axis) for i in range(3))
+            x = (before + after) / 4 + middle / 2
+        return x
 
 
 def alexnet() -> Backbone:
     """The convolutions of AlexNet, as torchvision has it (Krizhevsky 2014)."""
-    conv, relu, pool = mlx.nn.Conv2d, mlx.nn.ReLU, mlx.nn.MaxPool2d
+    conv, relu, pool = Conv2d, mlx.nn.ReLU, mlx.nn.MaxPool2d
     layers = [
         *(conv(3, 64, 11, stride=4, padding=2), relu(), pool(3, 2)),
         *(conv(64, 192, 5, padding=2), relu(), pool(3, 2)),
@@ -73,10 +78,10 @@ def vgg16() -> Backbone:
 
 def shift_tolerant_alexnet() -> Backbone:
     """AlexNet with blurred strides (Ghildyal and Liu 2022)."""
-    conv, relu, pool = mlx.nn.Conv2d, mlx.nn.ReLU, mlx.nn.MaxPool2d
+    conv, relu, pool = Conv2d, mlx.nn.ReLU, mlx.nn.MaxPool2d
     layers = [
-        *(conv(3, 64, 11, padding=2), Blur(64), relu(), pool(3, 1), Blur(64)),
-        *(conv(64, 192, 5, padding=2), relu(), pool(3, 1), Blur(192)),
+        *(conv(3, 64, 11, padding=2), Blur(), relu(), pool(3, 1), Blur()),
+        *(conv(64, 192, 5, padding=2), relu(), pool(3, 1), Blur()),
         *(conv(192, 384, 3, padding=1), relu()),
         *(conv(384, 256, 3, padding=1), relu()),
         *(conv(256, 256, 3, padding=1), relu()),
@@ -86,7 +91,7 @@ def shift_tolerant_alexnet() -> Backbone:
 
 def shift_tolerant_vgg16() -> Backbone:
     """VGG16 with blurred strides (Ghildyal and Liu 2022)."""
-    layers = _vgg(lambda channels: [mlx.nn.MaxPool2d(2, 1), Blur(channels)])
+    layers = _vgg(lambda channels: [mlx.nn.MaxPool2d(2, 1), Blur()])
     return Backbone(layers, (3, 9, 17, 25, 33), least=18)
 
 
@@ -96,6 +101,6 @@ def _vgg(halving: Callable[[int], list[Layer]]) -> list[Layer]:
     for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         layers += halving(channels) if layers else []
         for _ in range(count):
-            layers += [mlx.nn.Conv2d(channels, width, 3, padding=1), mlx.nn.ReLU()]
+            layers += [Conv2d(channels, width, 3, padding=1), mlx.nn.ReLU()]
             channels = width
     return layers

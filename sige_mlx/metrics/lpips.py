@@ -38,22 +38,30 @@ class Perceptual:
         """
         first, second = self._checked(a, b)
         masks = mask_of(mask, first.planes, self.name)
-        if masks is not None:
-            return first.values(masked_mean(self._map(first, second), masks))
         planes = self.network(first.pixels, second.pixels)
-        return first.values(sum((masked_mean(plane, None) for plane in planes), np.float64(0)))
+        return first.values(
+            _summed(planes) if masks is None else masked_mean(_enlarged(planes, first.planes[1:]), masks)
+        )
+
+    def features(self, picture: Pictures) -> list[mx.array]:
+        """What `between` compares of a picture (H, W, 3): they are the greater part of a call's work, and need be made
+        once where a picture is compared with several. Raises `SigeError` as a call does."""
+        return self.network.features(self._checked(picture, picture)[0].pixels)
+
+    def between(self, a: list[mx.array], b: list[mx.array], mask: Masks) -> tuple[float, float]:
+        """How different two pictures with these `features` are in a mask, bool (H, W) as the pictures are, and as a
+        whole: the numbers of a call with the mask, and of one without."""
+        planes = self.network.planes(a, b)
+        shape = (1, *np.shape(mask))
+        inside = masked_mean(_enlarged(planes, shape[1:]), mask_of(mask, shape, self.name))
+        return float(inside[0]), float(_summed(planes)[0])
 
     def map(self, a: Pictures, b: Pictures) -> npt.NDArray[np.float32]:
         """Where two pictures differ: (H, W) or (B, H, W), the sum over five layers of their planes, bilinearly enlarged
         to the pictures' size; the package lpips has it as `spatial=True`."""
         first, second = self._checked(a, b)
-        found = np.array(self._map(first, second))
+        found = np.array(_enlarged(self.network(first.pixels, second.pixels), first.planes[1:]))
         return found[0] if first.single else found
-
-    def _map(self, first: Batch, second: Batch) -> mx.array:
-        size = first.planes[1:]
-        planes = self.network(first.pixels, second.pixels)
-        return mx.stack([bilinear(plane[..., None], size)[..., 0] for plane in planes]).sum(0)
 
     def _checked(self, a: Pictures, b: Pictures) -> tuple[Batch, Batch]:
         first, second = pair(a, b, self.name, _RGB)
@@ -92,6 +100,17 @@ class StLpips(Perceptual):
         _check(of, "ST-LPIPS")
         network, _ = weights.load(f"st-lpips-{of}")
         super().__init__(network, f"ST-LPIPS ({of})")
+
+
+def _summed(planes: list[mx.array]) -> npt.NDArray[np.float64]:
+    """The sum of the means over the planes, for each picture."""
+    return np.sum([masked_mean(plane, None) for plane in planes], 0)
+
+
+def _enlarged(planes: list[mx.array], size: tuple[int, ...]) -> mx.array:
+    """The sum (B, H, W) of the planes, each at the pictures' size."""
+    height, width = size
+    return mx.stack([bilinear(plane[..., None], (height, width))[..., 0] for plane in planes]).sum(0)
 
 
 def _check(of: str, measure: str) -> None:

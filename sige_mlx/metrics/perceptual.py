@@ -32,9 +32,13 @@ class PerceptualNetwork(mlx.nn.Module):
         self.heads = heads or Heads(backbone.widths)
 
     def __call__(self, x: mx.array, y: mx.array) -> list[mx.array]:
-        features = zip(self._features(x), self._features(y), self.heads.weights, strict=True)
-        return [((fx - fy) ** 2 * weight).sum(-1) for fx, fy, weight in features]
+        return self.planes(self.features(x), self.features(y))
 
-    def _features(self, x: mx.array) -> list[mx.array]:
+    def planes(self, x: list[mx.array], y: list[mx.array]) -> list[mx.array]:
+        """Those of pictures with these `features`."""
+        return [((fx - fy) ** 2 * w).sum(-1) for fx, fy, w in zip(x, y, self.heads.weights, strict=True)]
+
+    def features(self, x: mx.array) -> list[mx.array]:
+        """Of pictures (B, H, W, 3), of length 1 at each place of each layer."""
         found = self.backbone((2 * x - 1 - mx.array(_SHIFT)) / mx.array(_SCALE))
         return [f / (mx.sqrt((f**2).sum(-1, keepdims=True)) + _TINY) for f in found]

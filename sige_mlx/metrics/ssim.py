@@ -11,6 +11,9 @@ from sige_mlx.metrics.given import Masks, Pictures, Values, mask_of, masked_mean
 SIDE, SIGMA = 11, 1.5
 """Of the Gaussian window, in pixels."""
 
+MARGIN = SIDE // 2
+"""Pixels of a border whose windows are not whole."""
+
 _C1, _C2 = 0.01**2, 0.03**2  # of pictures from 0 to 1
 _GREY = 0.5
 
@@ -27,7 +30,6 @@ def ssim(a: Pictures, b: Pictures, mask: Masks | None = None) -> Values:
     Raises `SigeError` for shapes or types that do not fit, and for a mask with none of the pixels in it.
     """
     first, second = pair(a, b, "SSIM")
-    margin = SIDE // 2
     masks = mask_of(mask, first.planes, "SSIM")
     if min(first.planes[1:]) < SIDE:
         raise SigeError(
@@ -35,7 +37,7 @@ def ssim(a: Pictures, b: Pictures, mask: Masks | None = None) -> Values:
             " (width × height)"
         )
     if masks is not None:
-        masks = masks[:, margin:-margin, margin:-margin]
+        masks = masks[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
         if not (inside := masks.any((1, 2))).all():
             raise SigeError(
                 f"SSIM looks at windows of {SIDE}×{SIDE} pixels, and the mask chooses only pixels nearer than that to"

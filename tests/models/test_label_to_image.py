@@ -86,6 +86,14 @@ def test_dense_macs_are_the_papers(name: str, gmacs: float) -> None:
         assert sum(map(graph.macs, graph.nodes)) == pytest.approx(int(load_case(case)["dense_macs"]), rel=0.005)
 
 
+def test_a_thin_network_has_a_share_of_the_channels_of_every_layer() -> None:
+    """And so a share of about its square of the work."""
+    thin = families.KNOWN["gaugan-cityscapes-0.19"][1].of("spade")
+    assert (thin.ngf, thin.nhidden) == (round(0.19 * 64), round(0.19 * 128))
+    graph = trace(SPADEGenerator(thin), PUBLISHED["gaugan-cityscapes"].inputs())
+    assert sum(map(graph.macs, graph.nodes)) == pytest.approx(13.23e9, rel=0.005)
+
+
 @pytest.mark.parametrize(("name", "tiles_from"), [("gaugan-cityscapes", 32), ("gan-compression-cityscapes", 64)])
 def test_by_the_paper_tiles_begin_with_the_first_sparse_block(name: str, tiles_from: int) -> None:
     family, config = families.of(PUBLISHED[name].config), PUBLISHED[name].config

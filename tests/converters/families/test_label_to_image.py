@@ -15,7 +15,9 @@ from safetensors.numpy import load_file
 from sige_mlx.converters import convert
 from sige_mlx.converters.checkpoint import CheckpointError
 from sige_mlx.converters.families.family import Shape
+from sige_mlx.converters.families.spade import layouts
 from sige_mlx.errors import SigeError
+from sige_mlx.families import KNOWN
 from sige_mlx.models.spade import SPADEConfig
 from tests.converters.families.recognition import (
     built,
@@ -58,6 +60,12 @@ def test_configuration_follows_from_the_tensors(name: str) -> None:
     assert match.config == CONFIGS[name]
     (remark,) = match.remarks
     assert "width 512, width by height 2, up-sampling 'more' and instance edges in the last assumed" in remark
+
+
+def test_a_thin_network_is_told_by_its_widths() -> None:
+    thin = KNOWN["gaugan-cityscapes-0.19"][1].of("spade")
+    for layout in layouts(thin):
+        assert matched(layout.tensors).config == thin
 
 
 @pytest.mark.parametrize("name", MANIFESTS)

@@ -1,0 +1,174 @@
+"""Judges the cases one by one, alone or with others, and goes on where a run was ended."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sige_mlx.editing.colour import Picture
+from sige_mlx.editing.destination import save_image, write_whole
+from sige_mlx.editing.images import Source
+from sige_mlx.errors import SigeError
+from sige_mlx.evaluation import table
+from sige_mlx.evaluation.cases import Case, Cases
+from sige_mlx.evaluation.lines import Lines, fingerprint, lines_file, read_lines
+from sige_mlx.evaluation.measures import IN, WHOLE, Measures, confusion, segmenter
+from sige_mlx.evaluation.ranks import Ranks
+from sige_mlx.evaluation.subject import DENSE, Subject
+from sige_mlx.metrics.iou import CLASSES
+from sige_mlx.nn.module import parameters
+from sige_mlx.zoo import Pretrained
+
+Progress = Callable[[int, int], object]
+"""Called with (cases done, cases in all)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run found."""
+
+    lines: list[dict[str, Any]]
+    """In the order of the cases."""
+    table: dict[str, Any]
+    missing: tuple[str, ...]
+    """What could not be measured, a sentence each."""
+    failed: tuple[str, ...]
+    """Cases that could not be judged, a sentence each; another run tries them again."""
+
+
+class Judge:
+    """A subject with all that is measured of it, and the folder that results go to."""
+
+    def __init__(self, subject: Subject, cases: Cases, out: Path):
+        self.subject, self.cases, self.out = subject, cases, out
+        self.measures = Measures()
+        self._segmented = None
+        if subject.pretrained.task == "labels":
+            try:
+                self._segmented = segmenter(subject.pretrained.model.config.input_nc)
+            except SigeError as error:
+                self.measures.missing.append(str(error))
+
+    @property
+    def classes(self) -> int:
+        """That are told apart in pictures; 0 where nothing does."""
+        return len(CLASSES) if self._segmented else 0
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Whatever results depend on; JSON can hold it."""
+        subject, given = self.subject, self.subject.settings
+        return {
+            "model": identity(subject.pretrained),
+            "methods": list(subject.methods),
+            "others": {method: identity(other) for method, other in subject.others.items()},
+            "policies": {method: asdict(policy) for method, policy in subject.policies.items()},
+            "sampling": dict(given.sampling or {}),
+            "device": given.device,
+            "cases": self.cases.identity,
+            "measures": [*self.measures.names, *self.measures.of_sets, *([table.MIOU] if self.classes else [])],
+        }
+
+    def judged(self, index: int) -> dict[str, Any]:
+        """The result of a case, whose pictures are in the folder then."""
+        case = self.cases[index]
+        mask, made = self.subject.render(case)
+        pictures = {method: one.image for method, one in made.items()}
+        size = mask.shape
+        truth = None if case.truth is None else Source.of(case.truth, size, "the true picture").pixels
+        references = {table.TO_DENSE: pictures[DENSE], **({} if truth is None else {table.TO_TRUTH: truth})}
+        near = self.measures.compare(pictures, references, mask)
+        del near[table.TO_DENSE][DENSE]  # itself
+        line: dict[str, Any] = {"case": index, "name": case.name, "edited": float(mask.mean()), "methods": {}}
+        for method, one in made.items():
+            told: dict[str, Any] = {"macs": one.macs, "seconds": one.seconds}
+            told |= {to: by_method[method] for to, by_method in near.items() if method in by_method}
+            if self._segmented:
+                told["seen"] = self._seen(case, one.image, mask)
+            if features := self.measures.features(one.image):
+                told["features"] = features
+            line["methods"][method] = told
+            save_image(Image.fromarray(one.image), self.picture_file(index, method))
+        real = truth if truth is not None or self.subject.pretrained.task == "labels" else self.subject.shown(case)[0]
+        if real is not None and (features := self.measures.features(real)):
+            line["features"] = features
+        return line
+
+    def _seen(self, case: Case, picture: Picture, mask: np.ndarray) -> dict[str, list[list[int]]]:
+        """Pixels by what they should show and what is seen there."""
+        assert self._segmented
+        known, seen = self._segmented
+        true, found = known(self.subject.maps(case)), seen(picture)
+        return {IN: confusion(true, found, mask, self.classes), WHOLE: confusion(true, found, None, self.classes)}
+
+    def picture_file(self, index: int, method: str) -> Path:
+        """Where what a method made of a case is."""
+        return (
+            self.out / "pictures" / f"{index:05}-{''.join(c if c.isalnum() or c in '.-' else '-' for c in method)}.png"
+        )
+
+
+def evaluate(judge: Judge, ranks: Ranks, progress: Progress | None = None) -> Evaluation | None:
+    """Judge all cases that are not judged yet, each rank its share; the first rank gets what all of them found, the
+    others None. Raises `SigeError` where the ranks were given different things, or one of them is gone."""
+    settings, count = judge.settings, len(judge.cases)
+    (judge.out / "pictures").mkdir(parents=True, exist_ok=True)
+    given = ranks.gather(fingerprint(settings) + f" {count}")
+    if len(set(given)) > 1:
+        other = next(rank for rank, one in enumerate(given) if one != given[0])
+        raise SigeError(f"machine {other} was given other settings, files or weights than machine 0")
+    done = read_lines(judge.out, settings)
+    everywhere = set().union(*ranks.gather(sorted(done)))
+    left = [index for index in range(count) if index not in everywhere]
+    failed: list[tuple[int, str]] = []
+    with Lines(lines_file(judge.out, ranks.rank), settings) as lines:
+        share = left[ranks.rank :: ranks.size]
+        for number, index in enumerate(share):
+            if progress:
+                progress(count - len(left) + number * ranks.size, count)
+            try:
+                done[index] = judge.judged(index)
+            except SigeError as error:
+                failed.append((index, str(error)))
+            else:
+                lines.add(done[index])
+    if progress:
+        progress(count, count)
+    found: dict[int, dict[str, Any]] = {}
+    for part in ranks.gather(list(done.values())):
+        found.update((line["case"], line) for line in part if line["case"] not in found)
+    sentences = [sentence for _, sentence in sorted(tuple(f) for part in ranks.gather(failed) for f in part)]
+    ordered = [found[index] for index in sorted(found) if index < count]
+    if ranks.rank:
+        return None
+    if not ordered:
+        raise SigeError(f"none of the {count} pictures could be judged: {sentences[0]}")
+    summed = table.summary(ordered, judge.subject.methods, judge.measures.names, judge.classes)
+    return Evaluation(ordered, summed, tuple(judge.measures.missing), tuple(sentences))
+
+
+def fetched(judge: Judge, ranks: Ranks, cases: list[int]) -> None:
+    """Have on the first rank what all methods made of some cases, which the first rank names: pictures that another one
+    made are copied from it."""
+    for index in ranks.gather(cases)[0]:
+        for method in judge.subject.methods:
+            file = judge.picture_file(index, method)
+            parts = ranks.gather_bytes(file.read_bytes() if file.is_file() else b"")
+            copied = next((part for part in parts if part), b"")
+            if ranks.rank == 0 and copied and not file.is_file():
+                write_whole(file, lambda into, copied=copied: into.write(copied))  # type: ignore[misc]
+
+
+def identity(of: Pretrained) -> str:
+    """The SHA-256 of a network's configuration and weights."""
+    digest = hashlib.sha256(f"{of.family} {of.model.config}".encode())
+    for name in sorted(parameters(of.model)):
+        digest.update(name.encode() + np.ascontiguousarray(of.load(name)).tobytes())
+    return digest.hexdigest()
