@@ -104,6 +104,15 @@ class MappedFile:
                 first = start - start % mmap.PAGESIZE
                 self._map.madvise(mmap.MADV_WILLNEED, first, start + size - first)
 
+    def exchange(self, start: int, put: Bytes, before: Bytes) -> None:
+        """Puts bytes in, from one on, and gives those that were there. To map and mark their pages takes longer."""
+        at, given, found = start, put.reshape(-1).data, before.reshape(-1).data
+        while found:
+            held = os.pread(self.file.fileno(), len(found), at)
+            found[: len(held)] = held
+            os.pwrite(self.file.fileno(), given[: len(held)], at)
+            at, given, found = at + len(held), given[len(held) :], found[len(held) :]
+
     def release(self) -> None:
         """Lets go of the memory that bytes are in which were read or written; they are in the file."""
         self._expected = False

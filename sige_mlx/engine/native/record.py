@@ -1,8 +1,9 @@
 """The record of a step on the CPU: one block of memory, in which planes are stored as tiles."""
 
 import ctypes
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,16 +93,13 @@ class Layout:
         last = np.r_[first[1:], len(end)] - 1
         return list(zip(start[first].tolist(), (end[last] - start[first]).tolist(), strict=True))
 
-    def runs(self, touched: Touched) -> list[tuple[int, int]]:
-        """Returns where in a record runs of neighbouring tiles are, and what is no plane, as `ranges` does."""
-        found = [(0, self.plain)]
-        for key, numbers in touched.tiles.items():
-            place = self.places[key]
-            size = place.nbytes // max(place.count, 1)
-            first = np.flatnonzero(np.diff(numbers, prepend=-2) != 1)
-            counts = np.diff(first, append=len(numbers))
-            found += zip((place.offset + numbers[first] * size).tolist(), (counts * size).tolist(), strict=True)
-        return found
+    def runs(self, key: Any, numbers: Array) -> Iterator[tuple[int, slice]]:
+        """Yields where in a record runs of neighbouring tiles of a plane begin, and which of the numbers they are."""
+        place = self.places[key]
+        size = place.nbytes // max(place.count, 1)
+        edges = np.flatnonzero(np.diff(numbers, prepend=-2, append=-2) != 1).tolist()
+        for first, end in itertools.pairwise(edges):
+            yield place.offset + int(numbers[first]) * size, slice(first, end)
 
 
 class NativeRecord(Record):
@@ -161,12 +159,23 @@ class NativeRecord(Record):
 
     def exchange(self, replaced: Replaced) -> Replaced:
         """Puts parts into their places, and returns what was there."""
-        touched = Touched({key: tiles.numbers for key, tiles in replaced.tiles.items()}, tuple(replaced.arrays))
-        if self.file:
-            self.file.need(self.layout.runs(touched))
-        before = self.part(touched)
-        self.put(replaced)
-        return before
+        numbers = {key: tiles.numbers for key, tiles in replaced.tiles.items()}
+        if self.file is None:
+            before = self.part(Touched(numbers, tuple(replaced.arrays)))
+            self.put(replaced)
+            return before
+        tiles = {key: Tiles(of, np.empty_like(data)) for key, (of, data) in replaced.tiles.items()}
+        runs = [
+            (start, replaced.tiles[key].data[run], tiles[key].data[run])
+            for key, of in numbers.items()
+            for start, run in self.layout.runs(key, of)
+        ]
+        self.file.need([(0, self.layout.plain), *((start, data.nbytes) for start, data, _ in runs)])
+        for run in runs:
+            self.file.exchange(*run)
+        before = self.part(Touched({}, tuple(replaced.arrays)))
+        self.put(Replaced(replaced.arrays, {}))
+        return Replaced(before.arrays, tiles)
 
     def put(self, replaced: Replaced) -> None:
         """Puts parts into their places."""
