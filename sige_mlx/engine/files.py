@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,9 +105,9 @@ class MappedFile:
                 first = start - start % mmap.PAGESIZE
                 self._map.madvise(mmap.MADV_WILLNEED, first, start + size - first)
 
-    def exchange(self, start: int, put: Bytes, before: Bytes) -> None:
-        """Puts bytes in, from one on, and gives those that were there. To map and mark their pages takes longer."""
-        at, given, found = start, put.reshape(-1).data, before.reshape(-1).data
+    def exchange(self, start: int, put: npt.NDArray[Any], before: npt.NDArray[Any]) -> None:
+        """Puts an array in, from a byte on, and gives what was there. To map and mark the pages takes longer."""
+        at, given, found = start, put.data.cast("B"), before.data.cast("B")
         while found:
             held = os.pread(self.file.fileno(), len(found), at)
             found[: len(held)] = held

@@ -93,14 +93,6 @@ class Layout:
         last = np.r_[first[1:], len(end)] - 1
         return list(zip(start[first].tolist(), (end[last] - start[first]).tolist(), strict=True))
 
-    def runs(self, key: Any, numbers: Array) -> Iterator[tuple[int, slice]]:
-        """Yields where in a record runs of neighbouring tiles of a plane begin, and which of the numbers they are."""
-        place = self.places[key]
-        size = place.nbytes // max(place.count, 1)
-        edges = np.flatnonzero(np.diff(numbers, prepend=-2, append=-2) != 1).tolist()
-        for first, end in itertools.pairwise(edges):
-            yield place.offset + int(numbers[first]) * size, slice(first, end)
-
 
 class NativeRecord(Record):
     """The arrays of the original that edits read, in a block of bytes: memory, or a file. Those of planes are tiles,
@@ -166,9 +158,9 @@ class NativeRecord(Record):
             return before
         tiles = {key: Tiles(of, np.empty_like(data)) for key, (of, data) in replaced.tiles.items()}
         runs = [
-            (start, replaced.tiles[key].data[run], tiles[key].data[run])
-            for key, of in numbers.items()
-            for start, run in self.layout.runs(key, of)
+            (self.layout.places[key].offset + int(of[run.start]) * data[0].nbytes, data[run], tiles[key].data[run])
+            for key, (of, data) in replaced.tiles.items()
+            for run in _runs(of)
         ]
         self.file.need([(0, self.layout.plain), *((start, data.nbytes) for start, data, _ in runs)])
         for run in runs:
@@ -183,3 +175,9 @@ class NativeRecord(Record):
             self.arrays[key][...] = array
         for key, (numbers, data) in replaced.tiles.items():
             self.arrays[key][numbers] = data
+
+
+def _runs(numbers: Array) -> Iterator[slice]:
+    """Yields which of the numbers of tiles follow one another."""
+    edges = np.flatnonzero(np.diff(numbers, prepend=-2, append=-2) != 1).tolist()
+    return itertools.starmap(slice, itertools.pairwise(edges))
