@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
 from sige_mlx.editing import saved
+from sige_mlx.editing.background import Background
 from sige_mlx.editing.history import Given, History, Past
 from sige_mlx.editing.recording import Progress, Recording
 from sige_mlx.editing.result import EditResult
@@ -51,7 +51,7 @@ class Session(ABC, Generic[Given]):
         self.given = given
         """The original, as it is now."""
         self.pending: EditResult | None = None
-        self._pending: Given | None = None
+        self._pending: tuple[Given, Mask] | None = None
         self._recording = Recording(engine, steps)
         self._history: History[Given] = History(self._size, history)
         self._worker: Background | None = None
@@ -124,10 +124,15 @@ class Session(ABC, Generic[Given]):
         pending."""
         if self._pending is None:
             raise SigeError("there is nothing to commit: call edit() first")
-        assert self.pending is not None
-        if self.pending.mask.any():
-            self._history.committed(self._moved(Past(self._pending, self.pending.mask), progress, "commit"))
+        given, region = self._pending
+        if region.any():
+            self._history.committed(self._moved(Past(given, region), progress, "commit"))
         self.revert()
+
+    def _waits(self, result: EditResult, given: Given) -> EditResult:
+        """Makes a result the pending one, and what it is a result of; returns it."""
+        self.pending, self._pending = result, (given, result.mask.copy())  # who has the result may change its arrays
+        return result
 
     def revert(self) -> None:
         """Drops the pending result. The recording was never touched by it."""
@@ -204,12 +209,13 @@ class Session(ABC, Generic[Given]):
             return self._worker
         if self._worker is not None:
             self._worker.stop()
-        self._worker = Background(self, refresh)
+        self._worker = Background(weakref.WeakMethod(self._next), self._recording.idle, refresh)
         return self._worker
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the session into a file, with what is recorded and the originals that `undo` goes back to, but not the
-        tiles that commits replaced. Steps that are behind are settled first, by an edit's work. At any moment there is
+        tiles that commits replaced: a picture that a network makes of an original is made anew by an undo after `open`,
+        and only nearly what it was. Steps that are behind are settled first, by an edit's work. At any moment there is
         the file that was there or the new one. Recordings of a GPU cannot be written: a warning says here, and in
         `open`, that they are made anew. Raises `SigeError` when the file cannot be written."""
         saved.save(self, path)
@@ -283,51 +289,4 @@ class Session(ABC, Generic[Given]):
             back = self._recording.moved(to.region, to.changes, tell)
             left, self.given = self.given, to.given
             self.revert()
-        tell(self.steps)
         return Past(left, to.region, back)
-
-
-class Background:
-    """Steps of a session are recorded in a thread of its own, which ends with the session."""
-
-    def __init__(self, session: Session[Any], refresh: bool):
-        self.refresh = refresh
-        self.error: BaseException | None = None
-        """What ended the recording, if it failed."""
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(weakref.ref(session), session._recording.idle),
-            daemon=True,
-            name="sige-mlx recording",
-        )
-        self._thread.start()
-
-    @property
-    def running(self) -> bool:
-        """Whether there is something left that it records."""
-        return self._thread.is_alive() and not self._stopped.is_set()
-
-    def stop(self) -> None:
-        """Ends the recording after the step that is being recorded. What is recorded is kept."""
-        self._stopped.set()
-        self._thread.join()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Waits until all is recorded, or for so many seconds; returns whether it is. Raises what the recording failed
-        with."""
-        self._thread.join(seconds)
-        if self.error is not None:
-            raise self.error
-        return not self._thread.is_alive()
-
-    def _run(self, session: weakref.ref[Session[Any]], idle: threading.Event) -> None:
-        try:
-            while not self._stopped.is_set():
-                if not idle.wait(0.05):
-                    continue
-                if (alive := session()) is None or not alive._next(self.refresh):
-                    return
-                del alive
-        except BaseException as error:  # whoever waits is told
-            self.error = error

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from sige_mlx.arguments import whole
 from sige_mlx.engine import Change, physical_memory
 from sige_mlx.masks.difference import Mask
 
@@ -33,7 +34,7 @@ class History(Generic[Given]):
     then they are forgotten."""
 
     def __init__(self, size: Callable[[Given], int], budget: int | None = None):
-        self.budget = int(SHARE * physical_memory()) if budget is None else budget
+        self.budget = int(SHARE * physical_memory()) if budget is None else whole(budget, "history", 0)
         self.undo: list[Past[Given]] = []
         self.redo: list[Past[Given]] = []
         self.forgotten = 0

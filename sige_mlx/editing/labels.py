@@ -110,7 +110,8 @@ class LabelSession(OnePassSession[Maps]):
         *,
         once: bool = False,
     ) -> EditResult:
-        """The picture of an edited label map, computed anew where the maps differ; all else is the original's picture.
+        """The picture of an edited label map, computed anew in the tiles that read where the maps differ; all else is
+        the original's picture.
 
         Without `instances`, those of the original are kept where the class is. The result waits in `pending` until
         `commit` or `revert`. Of an edit that is the only one, `once`, nothing is recorded where the dense pass is

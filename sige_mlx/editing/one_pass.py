@@ -71,8 +71,7 @@ class OnePassSession(Session[Given]):
                     progress("edit", 1, 1)
                 taken = (seconds, self._recording.dense_seconds, recorded - start)
                 result = edit_result(self.engine, prepared, image, mask, 1, prepared.macs, *taken)
-        self.pending, self._pending = result, edited
-        return result
+        return self._waits(result, edited)
 
     def _dense(self, edited: Given, progress: Progress | None) -> DenseResult:
         """The picture of `edited` with nothing reused."""

@@ -172,6 +172,7 @@ class Recording:
                     back[step] = self._engine.swap(self.key(step), change)
                 elif step in self or step in self.stored:
                     self._moves[step] = (*known, region)
+            tell(len(self.steps))
         except BaseException:
             self._moves = moves
             for step, change in back.items():

@@ -41,12 +41,12 @@ class EditSession(Session[Source]):
     `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of the engine's size. The network sees it in
     sRGB, on white; the `picture` of a result has the original's colour profile and transparency. `strength` in (0, 1]
     is the share of the noise schedule that edits are noised to, `steps` the number of sampler steps from there, `seed`
-    that of all noise: the same arguments give the same bits on one machine, and one seed begins from the same noise
-    whatever the other arguments are. `sampler` is "ddim" (deterministic), "ddpm" (noise at every step) or "dpm-solver"
-    (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of Progressive
-    Distillation; what is None is as the family has it (see `samplers.denoising`). `eps` and `dilation` make the mask of
-    an edit that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by `dilation`
-    pixels; both default to the engine's policy. `history` is how many bytes undoing may keep.
+    that of all noise: the same arguments and calls give the same bits on one machine, and one seed begins from the same
+    noise whatever the other arguments are. `sampler` is "ddim" (deterministic), "ddpm" (noise at every step) or
+    "dpm-solver" (deterministic, of second order: half the steps do) for the networks of DDPM, "pd" for those of
+    Progressive Distillation; what is None is as the family has it (see `samplers.denoising`). `eps` and `dilation` make
+    the mask of an edit that brings none: pixels differing by more than `eps` (of [-1, 1]) in any channel, grown by
+    `dilation` pixels; both default to the engine's policy. `history` is how many bytes undoing may keep.
 
     With `fill` the region of an edit is invented, whatever was painted there: it begins from noise alone, so the
     strength is 1. As in any edit the rest is the original, noised anew for every step (Song et al. 2021, "Score-Based
@@ -122,8 +122,7 @@ class EditSession(Session[Source]):
                 result = result_of_dense(self.engine, dense, painted.region, self.steps)
             else:
                 result, source = self._edit(painted, progress)
-        self.pending, self._pending = replace(result, source=source, notes=painted.notes), source
-        return self.pending
+        return self._waits(replace(result, source=source, notes=painted.notes), source)
 
     def dense(
         self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None

@@ -62,8 +62,8 @@ class TranslationSession(OnePassSession[Source]):
         *,
         once: bool = False,
     ) -> EditResult:
-        """The edited picture's translation, computed anew where the picture differs from the original or where `mask`
-        (white is edited) says; all else is the original's translation.
+        """The edited picture's translation, computed anew in the tiles that read where the picture differs from the
+        original or where `mask` (white is edited) says; all else is the original's translation.
 
         The result waits in `pending` until `commit` or `revert`. Of an edit that is the only one, `once`, nothing is
         recorded where the dense pass is cheaper than that; then all of the picture is the edited one's translation.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -54,7 +56,7 @@ def test_it_can_be_stopped_and_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
     gate.let.release()
     stopping.join(30)
-    assert (opened.recorded, work.running) == (3, False)
+    assert (opened.recorded, work.running, work.wait()) == (3, False, False)
     gate.let.release()
     resumed = opened.record_in_background()
     assert resumed is not work and resumed.wait(30)
@@ -102,6 +104,23 @@ def test_what_goes_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         opened.record_in_background().wait(30)
 
 
+@pytest.mark.parametrize("end", ["", "raise SystemExit(0)", "opened = None"])
+def test_it_ends_with_the_process(end: str) -> None:
+    """In the middle of a step, with what the process has."""
+    script = f"""
+import time
+from sige_mlx.editing import EditSession
+from tests.tiny import original, tiny_engine
+opened = EditSession(tiny_engine(), original(), steps=500)
+opened.record_in_background()
+while opened.recorded < 2:
+    time.sleep(0.001)
+{end}
+"""
+    for _ in range(3):
+        assert subprocess.run([sys.executable, "-c", script], timeout=120).returncode == 0
+
+
 def test_it_ends_with_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch, 1)
     engine = tiny_engine()
@@ -110,7 +129,7 @@ def test_it_ends_with_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gate.begun.acquire(timeout=30) and gate.begun.acquire(timeout=30)
     del opened
     gate.let.release()
-    assert work.wait(30)
+    assert not work.wait(30) and not work.running
     gc.collect()
     assert engine.recordings.nbytes == 0
 

@@ -141,24 +141,45 @@ def test_an_interrupted_refresh_goes_on_where_it_was() -> None:
     assert opened.stale == 0
 
 
-@pytest.mark.parametrize("verb", ["commit", "undo"])
-def test_interrupted_nothing_has_happened(verb: str) -> None:
+@pytest.mark.parametrize("at", [0, 1, STEPS])
+@pytest.mark.parametrize("verb", ["commit", "undo", "redo"])
+def test_interrupted_nothing_has_happened(verb: str, at: int) -> None:
     kind = KINDS["strokes"]
     opened = kind.open(tiny_engine(), original())
     opened.edit(stroke(kind, opened, 8, 10))
-    if verb == "undo":
+    if verb != "commit":
         opened.commit()
-    before = opened.edit(stroke(kind, opened, 2, 20)).image, now(opened), opened.undoable
+    if verb == "redo":
+        opened.undo()
+    before = opened.edit(stroke(kind, opened, 2, 20)).image, now(opened), opened.undoable, opened.redoable
 
     def interrupt(what: str, done: int, total: int) -> None:
-        if what == verb and done == 1:
+        if what == verb and done == at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         getattr(opened, verb)(interrupt)
-    after = opened.edit(stroke(kind, opened, 2, 20)).image, now(opened), opened.undoable
+    after = opened.edit(stroke(kind, opened, 2, 20)).image, now(opened), opened.undoable, opened.redoable
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     getattr(opened, verb)()
+
+
+def test_a_result_is_its_users(kind: Kind) -> None:
+    """Who changes its arrays changes no commit."""
+    opened, same = (kind.open(kind.engine(), kind.original()) for _ in range(2))
+    for session in (opened, same):
+        result = session.edit(stroke(kind, session, 8, 10))
+        if session is opened:
+            result.mask[:] = result.image[:] = 0
+        session.commit()
+    assert opened.undoable == 1 and np.array_equal(now(opened), now(same))
+    assert np.array_equal(probe(kind, opened), probe(kind, same))
+
+
+@pytest.mark.parametrize("history", ["much", -5, 1.5])
+def test_a_history_is_bytes(kind: Kind, history: Any) -> None:
+    with pytest.raises(SigeError, match=r"^history is "):
+        kind.open(kind.engine(), kind.original(), history=history)
 
 
 def test_a_history_keeps_to_its_budget(kind: Kind) -> None:
