@@ -11,9 +11,6 @@ from sige_mlx.errors import SigeError
 if TYPE_CHECKING:
     from sige_mlx.evaluation import Evaluation, Judge
 
-TABLE, SHEET = "table.json", "sheet.png"
-"""What is in the folder besides the lines and the pictures."""
-
 ROWS = 12
 """Of the contact sheet."""
 
@@ -80,6 +77,7 @@ def evaluate(
     from sige_mlx.editing.destination import save_text
     from sige_mlx.evaluation import Ranks, fetched
     from sige_mlx.evaluation import evaluate as judge_all
+    from sige_mlx.evaluation.run import SHEET, TABLE
     from sige_mlx.evaluation.table import worst
 
     pretrained = zoo.load(zoo.DEFAULT if model is None else model)

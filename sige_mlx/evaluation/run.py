@@ -18,13 +18,19 @@ from sige_mlx.editing.images import Source
 from sige_mlx.errors import SigeError
 from sige_mlx.evaluation import table
 from sige_mlx.evaluation.cases import Case, Cases
-from sige_mlx.evaluation.lines import Lines, fingerprint, lines_file, read_lines
+from sige_mlx.evaluation.lines import PATTERN, Lines, fingerprint, lines_file, read_lines
 from sige_mlx.evaluation.measures import IN, WHOLE, Measures, confusion, segmenter
 from sige_mlx.evaluation.ranks import Ranks
 from sige_mlx.evaluation.subject import DENSE, Subject
 from sige_mlx.metrics.iou import CLASSES
 from sige_mlx.nn.module import parameters
 from sige_mlx.zoo import Pretrained
+
+TABLE, SHEET = "table.json", "sheet.png"
+"""What the folder of a run has in the end besides the lines and the pictures."""
+
+PICTURES = "pictures"
+"""The folder of the pictures in it."""
 
 Progress = Callable[[int, int], object]
 """Called with (cases done, cases in all)."""
@@ -110,21 +116,38 @@ class Judge:
 
     def picture_file(self, index: int, method: str) -> Path:
         """Where what a method made of a case is."""
-        return (
-            self.out / "pictures" / f"{index:05}-{''.join(c if c.isalnum() or c in '.-' else '-' for c in method)}.png"
-        )
+        return self.out / PICTURES / f"{index:05}-{''.join(c if c.isalnum() or c in '.-' else '-' for c in method)}.png"
+
+    def check_out(self) -> None:
+        """Raises `SigeError` where results would replace files that no run has written: of one there are lines."""
+        if any(self.out.glob(PATTERN)):
+            return
+        made = (self.picture_file(index, method) for index in range(len(self.cases)) for method in self.subject.methods)
+        for file in (self.out / TABLE, self.out / SHEET, *(made if (self.out / PICTURES).is_dir() else ())):
+            if file.exists():
+                raise SigeError(
+                    f"{file} is there already, and is not of a run that could go on, as {self.out} has no {PATTERN}:"
+                    " give another or an empty folder as --out"
+                )
+
+    def has_pictures(self, index: int) -> bool:
+        """Whether what the methods made of a case is in the folder."""
+        return all(self.picture_file(index, method).is_file() for method in self.subject.methods)
 
 
 def evaluate(judge: Judge, ranks: Ranks, progress: Progress | None = None) -> Evaluation | None:
     """Judge all cases that are not judged yet, each rank its share; the first rank gets what all of them found, the
-    others None. Raises `SigeError` where the ranks were given different things, or one of them is gone."""
+    others None. Raises `SigeError` where the ranks were given different things, where one of them is gone, and before
+    anything is judged where files of another origin would be replaced. A case of which a picture is missing is judged
+    again."""
+    judge.check_out()
     settings, count = judge.settings, len(judge.cases)
-    (judge.out / "pictures").mkdir(parents=True, exist_ok=True)
+    (judge.out / PICTURES).mkdir(parents=True, exist_ok=True)
     given = ranks.gather(fingerprint(settings) + f" {count}")
     if len(set(given)) > 1:
         other = next(rank for rank, one in enumerate(given) if one != given[0])
         raise SigeError(f"machine {other} was given other settings, files or weights than machine 0")
-    done = read_lines(judge.out, settings)
+    done = {index: line for index, line in read_lines(judge.out, settings).items() if judge.has_pictures(index)}
     everywhere = set().union(*ranks.gather(sorted(done)))
     left = [index for index in range(count) if index not in everywhere]
     failed: list[tuple[int, str]] = []

@@ -117,6 +117,29 @@ def test_edits_must_come_from_somewhere(run: Run, model: Path, translator: Path,
     assert "--steps is for diffusion models" in run("evaluate", edits, "-m", translator, "--steps", 2, *out).sentence
 
 
+@pytest.mark.parametrize("name", ["table.json", "sheet.png", "pictures/00001-edit.png"])
+def test_what_no_run_has_written_is_not_replaced(run: Run, model: Path, edits: Path, tmp_path: Path, name: str) -> None:
+    foreign = tmp_path / "out" / name
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("of somebody else")
+    said = f"{foreign} is there already, and is not of a run that could go on"
+    assert said in run(*arguments(model, edits, tmp_path / "out")).sentence
+    assert foreign.read_text() == "of somebody else"
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [foreign]
+
+
+def test_a_picture_that_was_removed_is_made_anew(run: Run, model: Path, edits: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(*arguments(model, edits, out))
+    before, removed = table(out), out / "pictures" / "00001-edit.png"
+    content = removed.read_bytes()
+    removed.unlink()
+    assert run(*arguments(model, edits, out)).status == 0
+    assert removed.read_bytes() == content and table(out) == before
+    assert lines(out) == COUNT + 1  # the new line is behind those that there were
+    assert run(*arguments(model, edits, out)).status == 0 and lines(out) == COUNT + 1
+
+
 @pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_several_machines_find_the_same(run: Run, model: Path, edits: Path, tmp_path: Path, ranks: int) -> None:
     alone, outs = tmp_path / "alone", [tmp_path / str(rank) for rank in range(ranks)]
