@@ -33,7 +33,11 @@ def read_map(
     """The ids of a map of `size` (H, W): of a grey image or (H, W) integers, the values; of a colour image or (H, W, 3)
     uint8, the classes of these colours in `palette`; of an indexed image with a palette of its own, the indices. Raises
     `SigeError` for anything else, for another size, for maps that say nothing for sure (compressed by changing them, or
-    transparent somewhere), and for a class that the network of a configuration does not know."""
+    transparent somewhere), for a class that the network of a configuration does not know, and for a palette of what is
+    no colour."""
+    for number, colour in enumerate(palette):
+        if not all(0 <= level <= 255 for level in colour):
+            raise SigeError(f"the palette has no colour for class {number}: red, green and blue are 0 to 255")
     read = _opened(image, size, name)
     pixels = _fitting(_pixels(read, lambda image: _indices(image, palette)), read.name)
     ids = _ids(pixels, read.name) if pixels.ndim == 2 else _from_colours(pixels, read.name, palette)

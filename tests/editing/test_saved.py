@@ -112,6 +112,10 @@ def of_unknown_class(arrays: dict[str, Any]) -> None:
     arrays["undo.0.labels"] = arrays["undo.0.labels"] + 100
 
 
+def of_no_colour(level: float) -> Callable[[dict[str, Any]], Any]:
+    return lambda told: told["settings"]["palette"].__setitem__(3, [level, 0, 0])
+
+
 def nothing(_: dict[str, Any]) -> None:
     pass
 
@@ -123,6 +127,7 @@ def nothing(_: dict[str, Any]) -> None:
         ("labels", smaller("undo.0.instances"), nothing),
         ("labels", of_unknown_class, nothing),
         ("strokes", lambda arrays: [smaller(f"undo.0.{name}")(arrays) for name in ("pixels", "rgb")], nothing),
+        *(("labels", nothing, of_no_colour(level)) for level in (300, -1, 1e308, 2**63, float("nan"))),
         ("strokes", nothing, lambda told: told.update(steps=[])),
         ("strokes", nothing, lambda told: told["steps"].update({"0": 3})),
     ],
