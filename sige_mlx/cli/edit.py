@@ -111,7 +111,8 @@ def edit(
         check_file(session)
         context.with_resource(turn(session))
         goes_on = begun(session)  # another may have begun it meanwhile
-    _check_options(named | _implied(named) if goes_on else named)
+    if not goes_on:
+        _check_options(named, session)
     if commit and not session:
         raise SigeError("--commit makes a result the original of a session: give --session FILE")
     given = {"original": original, "edited": edited, "mask": mask, "labels": labels, "edited_labels": edited_labels}
@@ -136,6 +137,7 @@ def edit(
         given_options |= {"fill": fill, "quality": quality, "threshold": threshold, "device": device}
         given_options |= {"tolerance": tolerance}
         opened, pretrained = kept.going_on(session, {k: v for k, v in given_options.items() if k in named}, threads)
+        _check_kind(opened, session, named)
         kept.check_original(opened, session, files)
     else:
         name = (zoo.LABELS if labels else zoo.DEFAULT) if model is None else model
@@ -185,28 +187,48 @@ def edit(
 def _rendered(
     session: "kept.AnySession", pretrained: "Pretrained", files: dict[str, Path], compare: bool, once: bool
 ) -> Rendered:
-    """The edit of a session that the files describe. Raises `SigeError` where they are files for another kind."""
-    from sige_mlx.editing import EditSession, LabelSession
+    """The edit of a session that the files describe."""
+    from sige_mlx.editing import LabelSession
 
     if isinstance(session, LabelSession):
-        if "edited_labels" not in files:
-            raise SigeError("this session edits label maps: give --edited-labels")
         return of_labels(session, pretrained, files, compare, once)
-    fills = isinstance(session, EditSession) and session.fill
-    if "edited" not in files and not (fills and "mask" in files):
-        raise SigeError(
-            f"this session {'fills a part of' if fills else 'edits'} a picture: give --edited{' or --mask' * fills}"
-        )
     return of_pictures(session, files, compare, once)
 
 
-def _implied(named: set[str]) -> set[str]:
-    """What a session that goes on has besides the options `named`: its original."""
-    of = {"edited": "original", "fill": "original", "edited_labels": "labels", "edited_instances": "instances"}
-    return {of[name] for name in named & of.keys()}
+def _check_kind(session: "kept.AnySession", path: Path, named: set[str]) -> None:
+    """Raises `SigeError` unless the options, beside what a session has that goes on, describe one edit of its kind."""
+    from sige_mlx.editing import EditSession, LabelSession
+
+    maps, fills = isinstance(session, LabelSession), isinstance(session, EditSession) and session.fill
+    wanted: tuple[str, ...]
+    if maps:
+        does, wanted, others = "edits label maps", ("edited_labels",), options.OF_PICTURES
+    elif fills:
+        does, wanted, others = "fills a part of a picture", ("edited", "mask"), options.OF_LABELS
+    else:
+        does, wanted, others = "edits a picture", ("edited",), options.OF_LABELS
+    if not named.intersection(wanted):
+        raise SigeError(f"{path}: this session {does}: give {' or '.join(map(options.spelled, wanted))}")
+    if stray := [name for name in others if name in named]:
+        raise SigeError(f"{path}: this session {does}: leave {options.spelled(stray[0])} away")
+    if maps:
+        options.check_label_options(named | {"labels", "instances"})
+    else:
+        options.check_picture_options(named | {"original"} | ({"fill"} if fills else set()))
 
 
-def _check_options(named: set[str]) -> None:
+def _check_options(named: set[str], session: Path | None) -> None:
+    """Raises `SigeError` unless the options describe one edit, of a picture or of a label map; where what is missing is
+    the original, it says of a session's file that it has none."""
+    try:
+        _check_one_edit(named)
+    except SigeError as error:
+        if session and not {"original", "labels"} & named:
+            raise SigeError(f"{session} has no session in it yet, and {error}") from None
+        raise
+
+
+def _check_one_edit(named: set[str]) -> None:
     """Raises `SigeError` unless the options describe one edit, of a picture or of a label map."""
     of_labels = [name for name in options.OF_LABELS if name in named]
     of_pictures = [name for name in (*options.OF_PICTURES, *options.OF_DIFFUSION) if name in named]

@@ -54,9 +54,12 @@ def headline(result: EditResult, dense: DenseResult | None = None) -> str:
 
 
 def saving(result: EditResult) -> str:
-    """What a session would have saved of an edit that was computed as the dense pass, in a sentence; else nothing."""
+    """Of an edit that was computed as the dense pass, in a sentence: what a session would have saved, or that it would
+    have been the dense pass there, too. Else nothing."""
     if result.edit_macs is None or not result.mask.any():
         return ""
+    if result.edit_macs >= result.dense_macs:
+        return "Everything was computed: of this size, and at this --quality and --threshold, an edit is the dense pass"
     less = _times(result.dense_macs, result.edit_macs)
     return (
         f"Everything was computed, which is cheapest for one edit: in a session the next takes {less} less arithmetic"

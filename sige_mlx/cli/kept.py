@@ -63,18 +63,22 @@ def going_on(path: Path, given: dict[str, Any], threads: int) -> tuple[AnySessio
     """The session in a file and its model. Raises `SigeError` where options that were given are not those that it was
     begun with."""
     from sige_mlx.cli import options
+    from sige_mlx.masks.difference import LEVELS
 
     session, pretrained, made = reopened(path, threads)
     begun = {"quality": QUALITY, **made, **session._settings}
     if "tolerance" in given:
-        given = {**given, "eps": options.eps(given.pop("tolerance"))}
+        rest = {name: value for name, value in given.items() if name != "tolerance"}
+        given = {**rest, "eps": options.eps(given["tolerance"])}
     if "model" in given:
         given = {**given, "model": note(given["model"], "")["model"]}
     for name, value in given.items():
         if begun.get(name) != value:
             option, was = options.spelled("tolerance" if name == "eps" else name), begun.get(name)
-            told = "without" if was is None or was is False else f"with {was}"
-            raise SigeError(f"{path} was begun {told} for {option}: leave {option} away, or begin another session")
+            if name == "eps" and was is not None:
+                was = f"{was * LEVELS:g}"
+            told = f"without {option}" if was is None or was is False else f"with {option} {was}"
+            raise SigeError(f"{path} was begun {told}: leave {option} away, or begin another session")
     return session, pretrained
 
 
@@ -84,14 +88,15 @@ def check_original(session: AnySession, path: Path, files: dict[str, Path]) -> N
 
     from sige_mlx.editing import LabelSession
 
-    other = "what is edited is what was committed last" if session.undoable else "begin another session"
+    told = f"of {path}, in which a commit has made it another: leave" if session.undoable else f"of {path}: leave"
+    other = "away to edit what the session has, or begin another session in another file"
     if isinstance(session, LabelSession):
         if "labels" in files and not np.array_equal(session.read(files["labels"])[0], session.labels):
-            raise SigeError(f"{files['labels']} is not the label map of {path}: leave --labels away, or {other}")
+            raise SigeError(f"{files['labels']} is not the label map {told} --labels {other}")
     elif "original" in files:
         given = session.reader.original(files["original"])
         if not np.array_equal(given.pixels, session.original):
-            raise SigeError(f"{files['original']} is not the original of {path}: leave --original away, or {other}")
+            raise SigeError(f"{files['original']} is not the original {told} --original {other}")
 
 
 def note(model: str, device: str, threshold: int | None = None, quality: str = QUALITY) -> dict[str, Any]:

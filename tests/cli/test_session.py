@@ -53,7 +53,8 @@ def test_what_is_committed_is_edited_next_and_can_be_undone(
 ) -> None:
     edit(session=file, commit=True)
     committed = picture(tmp_path / "c.png")
-    assert "is not the original of" in edit(session=file).sentence
+    said = f"a.png is not the original of {file}, in which a commit has made it another: leave --original away to edit"
+    assert said in edit(session=file).sentence
     second = committed.copy()
     second[20:24, 4:8] = 0
     Image.fromarray(second).save(pictures / "b.png")
@@ -83,21 +84,41 @@ def test_label_maps_have_sessions_too(run: Run, tmp_path: Path, file: Path, labe
     assert "is not the label map of" in run("edit", *given, *common).sentence
     assert run("edit", "--edited-labels", tmp_path / "a.png", *common, "--json").json["edited"] > 0
     assert run("session", "undo", file, "--out", tmp_path / "u.png").status == 0
-    assert "this session edits label maps" in run("edit", "--edited", tmp_path / "a.png", *common).sentence
+    changed = ["--edited-labels", tmp_path / "b.png"]
+    for more, words in (
+        (["--edited", tmp_path / "a.png"], "this session edits label maps: give --edited-labels"),
+        ([*changed, "--mask", tmp_path / "a.png"], "this session edits label maps: leave --mask away"),
+        ([*changed, "--fill"], "s.sige was begun without --fill: leave --fill away"),
+        ([*changed, "--steps", 3], "s.sige was begun without --steps: leave --steps away"),
+    ):
+        assert words in run("edit", *more, *common).sentence
 
 
 @pytest.mark.parametrize(
     ("replaced", "words"),
     [
-        ({"steps": 5}, "was begun with 3 for --steps: leave --steps away, or begin another session"),
-        ({"seed": 5}, "was begun with 0 for --seed"),
-        ({"threshold": 16}, "was begun without for --threshold"),
-        ({"quality": "fast"}, "was begun with balanced for --quality: leave --quality away, or begin another session"),
-        ({"fill": True}, "was begun without for --fill"),
-        ({"device": "reference"}, "was begun with cpu for --device"),
-        ({"model": "blue-marble-128"}, "for --model"),
-        ({"tolerance": 9}, "for --tolerance"),
-        ({"edited": None}, "go together"),
+        ({"steps": 5}, "s.sige was begun with --steps 3: leave --steps away, or begin another session"),
+        ({"seed": 5}, "was begun with --seed 0:"),
+        ({"threshold": 16}, "was begun without --threshold:"),
+        ({"quality": "fast"}, "was begun with --quality balanced: leave --quality away, or begin another session"),
+        ({"fill": True}, "was begun without --fill:"),
+        ({"device": "reference"}, "was begun with --device cpu:"),
+        ({"model": "blue-marble-128"}, "was begun with --model /"),
+        ({"tolerance": 9}, "was begun with --tolerance 1.275:"),
+        ({"edited": None}, "s.sige: this session edits a picture: give --edited"),
+        ({"edited-labels": "{pictures}/a.png"}, "this session edits a picture: leave --edited-labels away"),
+        (
+            {"original": "{pictures}/b.png"},
+            "b.png is not the original of {session}: leave --original away to edit what",
+        ),
+        (
+            {"original": None, "session": "typo.sige"},
+            "typo.sige has no session in it yet, and --original and --edited go together: an edit is where",
+        ),
+        (
+            {"original": None, "edited": None, "mask": "{pictures}/b.png", "session": "typo.sige", "model": None},
+            "typo.sige has no session in it yet, and there is no edit: give --original and --edited",
+        ),
         ({"session": "{pictures}/a.png"}, "is what the result is made from"),
         ({"session": "{pictures}/text"}, "as a session: it is a file of something else, or damaged"),
         ({"session": "{pictures}/r.png", "report": "{pictures}/r.png"}, "--report and --session are both"),
@@ -113,7 +134,8 @@ def test_what_does_not_fit_is_told(
     (pictures / "text").write_text("no session")
     given = {k: v.format(pictures=pictures) if isinstance(v, str) else v for k, v in replaced.items()}
     before = file.read_bytes()
-    assert words in edit(**{"session": file, **given}).sentence
+    assert words.replace("{session}", str(file)) in edit(**{"session": file, **given}).sentence
+    assert not Path("typo.sige").exists()
     assert file.read_bytes() == before
 
 
@@ -230,10 +252,18 @@ def test_other_deeds_and_files(run: Run, file: Path, tmp_path: Path) -> None:
 
 def test_a_session_keeps_its_quality(edit: Edit, file: Path, pictures: Path, tmp_path: Path) -> None:
     assert edit(session=file, quality="exact", json=True).json["way"] == "dense pass"
+    said = edit(session=file).out
+    assert "at this --quality and --threshold, an edit is the dense pass." in said and "cheapest" not in said
     again = edit(session=file, original=None, out=tmp_path / "d.png", json=True).json
     assert again["way"] == "dense pass"
     assert np.array_equal(picture(tmp_path / "c.png"), picture(tmp_path / "d.png"))
-    assert "begun with exact for --quality" in edit(session=file, quality="balanced").sentence
+    assert "begun with --quality exact:" in edit(session=file, quality="balanced").sentence
+
+
+def test_a_session_keeps_its_tolerance(edit: Edit, file: Path, tmp_path: Path) -> None:
+    assert edit(session=file, tolerance=9).status == 0
+    assert edit(session=file, tolerance=9, out=tmp_path / "d.png").status == 0
+    assert "was begun with --tolerance 9:" in edit(session=file, tolerance=8).sentence
 
 
 def test_fills_have_sessions_too(edit: Edit, file: Path, pictures: Path, tmp_path: Path) -> None:
@@ -244,5 +274,9 @@ def test_fills_have_sessions_too(edit: Edit, file: Path, pictures: Path, tmp_pat
     on = edit(session=file, original=None, edited=None, mask=pictures / "m.png", out=tmp_path / "d.png", fill=True)
     assert on.status == 0
     assert np.array_equal(picture(tmp_path / "c.png"), picture(tmp_path / "d.png"))  # of one seed
+    unsaid = {"edited": None, "mask": pictures / "m.png", "out": tmp_path / "e.png"}  # that it fills
+    assert edit(session=file, original=None, **unsaid).status == 0
+    assert np.array_equal(picture(tmp_path / "c.png"), picture(tmp_path / "e.png"))
+    assert "in which a commit has made it another" in edit(session=file, **unsaid).sentence
     other = {"original": None, "edited": None, "model": None, "steps": None, "edited-labels": pictures / "m.png"}
     assert "this session fills a part of a picture: give --edited or --mask" in edit(session=file, **other).sentence
