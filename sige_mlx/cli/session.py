@@ -1,12 +1,15 @@
 """`sige-mlx session`: what a file has that `sige-mlx edit --session` keeps, and going back and forth in it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sige_mlx.cli import kept, options, terminal
 from sige_mlx.errors import SigeError
+
+if TYPE_CHECKING:
+    from sige_mlx.editing.container import Container
 
 DEEDS = ("show", "undo", "redo", "drop")
 
@@ -25,7 +28,8 @@ def session(
     """Show, undo, redo or drop what an editing session keeps in a file.
 
     `undo` brings back the original before the last commit and `redo` makes it what it was; both carry the recording
-    along, at the price of an edit. `drop` removes the file. Other calls that write it wait meanwhile, ten seconds at
+    along, at the price of an edit. `drop` removes the file, also one that is damaged, or empty, as a call that was
+    killed leaves it. Other calls that write it wait meanwhile, ten seconds at
     most.
 
         sige-mlx edit --session sea.sige --original sea.png --edited island.png --out new.png --commit
@@ -45,20 +49,13 @@ def session(
             raise SigeError(f"--out takes the picture of undo and redo: {deed} makes none")
         check_picture(out)
         check_apart(out, file, "--out and the session")
+    if deed == "drop":
+        _drop(context, file, json)
+        return
     if deed != "show" and begun(file):
-        if deed != "drop":
-            check_file(file)
+        check_file(file)
         context.with_resource(turn(file))
     described, note = kept.described(file)
-    told = described.told
-    if deed == "drop":
-        try:
-            file.unlink()
-        except OSError as error:
-            raise SigeError(f"{file} cannot be removed: {error.strerror}") from error
-        if not json:
-            terminal.say(f"{file} is removed")
-            return
     if deed in ("undo", "redo"):
         opened, _, _ = kept.reopened(file, threads)
         with terminal.progress_bars(terminal.STAGES) as tell:
@@ -68,16 +65,8 @@ def session(
                 picture = Image.fromarray(made) if made is not None else opened.source.image  # type: ignore[union-attr]
                 save_image(picture, out)
         kept.save(opened, file, out)
-        told = {**told, "undo": [None] * opened.undoable, "redo": [None] * opened.redoable}
-    numbers = {
-        "model": note["model"],
-        "device": str(note.get("device")),
-        "settings": {name: value for name, value in dict(told.get("settings", {})).items() if name != "palette"},
-        "recorded": len(told.get("steps", ())),
-        "undo": len(told.get("undo", ())),
-        "redo": len(told.get("redo", ())),
-        "bytes": described.nbytes,
-    }
+        described, note = kept.described(file)
+    numbers = _numbers(described, note)
     if json:
         terminal.print_json({"file": str(file), "deed": deed, **numbers})
         return
@@ -85,9 +74,55 @@ def session(
     terminal.pairs(
         [
             ("model", f"{numbers['model']} on {numbers['device']}"),
+            ("quality", numbers["quality"]),
+            ("threshold", "the model's own" if numbers["threshold"] is None else str(numbers["threshold"])),
             ("settings", settings),
             ("recorded steps", str(numbers["recorded"])),
             ("commits to undo, to redo", f"{numbers['undo']}, {numbers['redo']}"),
             ("size", f"{numbers['bytes'] / 2**20:.1f} MiB"),
         ]
     )
+
+
+def _drop(context: typer.Context, file: Path, json: bool) -> None:
+    """Removes a session. Raises `SigeError` for a file of something else."""
+    from sige_mlx.editing.container import claims
+    from sige_mlx.editing.saved import PURPOSE
+    from sige_mlx.editing.turns import begun, turn
+
+    numbers: dict[str, Any] = {}
+    if file.exists():
+        context.with_resource(turn(file))
+    try:
+        numbers = _numbers(*kept.described(file))
+    except SigeError:
+        empty = file.exists() and not begun(file)
+        if not empty and not claims(file, PURPOSE):
+            raise
+    try:
+        file.unlink()
+    except OSError as error:
+        raise SigeError(f"{file} cannot be removed: {error.strerror}") from error
+    if json:
+        terminal.print_json({"file": str(file), "deed": "drop", **numbers})
+    else:
+        terminal.say(f"{file} is removed")
+
+
+def _numbers(described: "Container", note: dict[str, Any]) -> dict[str, Any]:
+    """What a session's file tells of it. Raises `SigeError` where that makes no sense."""
+    from sige_mlx.editing.saved import understood
+
+    told = described.told
+    with understood(described):
+        return {
+            "model": note["model"],
+            "device": str(note.get("device")),
+            "quality": str(note.get("quality", kept.QUALITY)),
+            "threshold": note.get("threshold"),
+            "settings": {name: value for name, value in dict(told.get("settings", {})).items() if name != "palette"},
+            "recorded": len(told.get("steps", ())),
+            "undo": len(told.get("undo", ())),
+            "redo": len(told.get("redo", ())),
+            "bytes": described.nbytes,
+        }

@@ -41,9 +41,7 @@ class Container:
                 raise SigeError(f"{wrong}it is no regular file")
             with safe_open(self.path, framework="numpy"):  # it checks the header and all bounds
                 pass
-            with self.path.open("rb") as file:
-                (length,) = struct.unpack("<Q", file.read(8))
-                header = json.loads(file.read(min(length, MAX_HEADER)))
+            length, header = _header(self.path)
             self._bytes = np.asarray(np.memmap(self.path, np.uint8, "c"))[8 + length :]
         except OSError as error:
             raise SigeError(f"{wrong}{error.strerror or first_line(error)}") from error
@@ -86,6 +84,14 @@ class Container:
         return raw.view(DTYPES[told["dtype"]]).reshape(told["shape"])
 
 
+def claims(path: Path, purpose: str) -> bool:
+    """Whether a file begins as those of a purpose do, whatever is behind that: it may be damaged, or end too early."""
+    try:
+        return path.is_file() and _header(path)[1]["__metadata__"]["is"] == purpose
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, struct.error):
+        return False
+
+
 def write(path: str | os.PathLike[str], purpose: str, arrays: Mapping[str, Array], told: Mapping[str, Any]) -> None:
     """Writes a file that `Container` reads, of C-contiguous arrays. Raises `SigeError` when it cannot be written; then
     the one that was there is there still."""
@@ -120,6 +126,13 @@ def write(path: str | os.PathLike[str], purpose: str, arrays: Mapping[str, Array
             file.write(_raw(arrays[name]))
 
     write_whole(path, into)
+
+
+def _header(path: Path) -> tuple[int, dict[str, Any]]:
+    """The length of the header, and what is in it."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        return length, json.loads(file.read(min(length, MAX_HEADER)))
 
 
 def _raw(array: Array) -> memoryview:

@@ -243,11 +243,50 @@ def test_what_it_takes_to_open_it_is_not_there(
     assert words.format(file=file) in run("session", "undo", file).sentence
 
 
+def test_what_makes_no_sense_is_not_shown(edit: Edit, run: Run, file: Path) -> None:
+    edit(session=file)
+    held = Container(file, PURPOSE)
+    arrays = {name: held.array(name).copy() for name in held._header}
+    write(file, PURPOSE, arrays, {**held.told, "steps": 3})
+    assert f"{file} is damaged" in run("session", "show", file).sentence
+    assert run("session", "drop", file).status == 0
+
+
 def test_other_deeds_and_files(run: Run, file: Path, tmp_path: Path) -> None:
     assert "a session cannot be 'burn'" in run("session", "burn", file).sentence
     assert "cannot be read as a session" in run("session", "drop", file).sentence
     EditSession(tiny_engine(), original(), steps=1).save(file)
     assert "does not say whose model it is" in run("session", "show", file).sentence
+
+
+def test_what_is_left_of_a_session_can_be_dropped(edit: Edit, run: Run, file: Path) -> None:
+    """An empty file, as a killed call leaves it, or the beginning of one; but no file of something else."""
+    edit(session=file)
+    whole = file.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for left in b"", whole[:-1], whole[:header]:
+        file.write_bytes(left)
+        assert run("session", "show", file).sentence
+        assert run("session", "drop", file, "--json").json == {"file": str(file), "deed": "drop"}
+        assert not file.exists()
+    for other in b"no session", whole[: header // 2], whole.replace(b"a session", b"a picture"):
+        file.write_bytes(other)
+        assert "cannot be read as a session" in run("session", "drop", file).sentence
+        assert file.read_bytes() == other
+
+
+def test_what_is_shown(edit: Edit, run: Run, file: Path) -> None:
+    """Of the file as it is: after `undo`, of the new one."""
+    edit(session=file, quality="fast", threshold=8, commit=True)
+    shown = run("session", "show", file, "--json").json
+    assert (shown["quality"], shown["threshold"]) == ("fast", 8)
+    assert "fast" in run("session", "show", file).out
+    edit(session=file, original=None, commit=True)
+    for deed in "undo", "redo":
+        told = run("session", deed, file, "--json").json
+        assert told == {**run("session", "show", file, "--json").json, "deed": deed}
+    dropped = run("session", "drop", file, "--json").json
+    assert dropped == {**told, "deed": "drop"}
 
 
 def test_a_session_keeps_its_quality(edit: Edit, file: Path, pictures: Path, tmp_path: Path) -> None:
