@@ -57,6 +57,7 @@ def evaluate(
     in the whole picture: PSNR, SSIM, and what the weights are here for (LPIPS, ST-LPIPS, FID, mIoU). Work and time are
     beside it, those of an edit without recording its original. Results are a line for each picture in DIR: a run that
     is ended goes on where it was. Then DIR has the numbers in table.json and the worst edits side by side in sheet.png.
+    Files there that no run has written are not replaced.
 
         sige-mlx evaluate -m blue-marble-labels-256 --synthesise 200 --out judged
         sige-mlx evaluate photographs -m vintagify --synthesise 200 --methods edit,crop --out judged

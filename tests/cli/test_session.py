@@ -94,6 +94,21 @@ def test_label_maps_have_sessions_too(run: Run, tmp_path: Path, file: Path, labe
         assert words in run("edit", *more, *common).sentence
 
 
+def test_undoing_tells_the_size_of_the_new_file(run: Run, tmp_path: Path, file: Path, label_model: Path) -> None:
+    """Which is larger where the original had not been recorded, of which the picture is asked for."""
+    for name, ids in (("a", labels()), ("b", edited_labels())):
+        Image.fromarray(ids).save(tmp_path / f"{name}.png")
+    given = ["--labels", tmp_path / "a.png", "--edited-labels", tmp_path / "b.png", "--session", file, "--commit"]
+    assert run("edit", "-m", label_model, *given, "--out", tmp_path / "c.png").status == 0
+    held = Container(file, PURPOSE)
+    arrays = {name: held.array(name).copy() for name in held._header if not name.startswith("step.")}
+    write(file, PURPOSE, arrays, {**held.told, "steps": {}})
+    before = run("session", "show", file, "--json").json
+    undone = run("session", "undo", file, "--out", tmp_path / "u.png", "--json").json
+    assert undone == {**run("session", "show", file, "--json").json, "deed": "undo"}
+    assert undone["bytes"] > before["bytes"] and (before["recorded"], undone["recorded"]) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("replaced", "words"),
     [
