@@ -27,10 +27,10 @@ def session(
 ) -> None:
     """Show, undo, redo or drop what an editing session keeps in a file.
 
-    `undo` brings back the original before the last commit and `redo` makes it what it was; both carry the recording
-    along, at the price of an edit. `drop` removes the file, also one that is damaged, or empty, as a call that was
-    killed leaves it. Other calls that write it wait meanwhile, ten seconds at
-    most.
+    `undo` brings back the original before the last commit and `redo` takes it back; both carry the recording along, at
+    the price of an edit. The picture of a label map is made anew then, and only nearly what it was. `drop` removes the
+    file, also one that is damaged, or empty, as a call that was killed leaves it. Other calls that write it wait
+    meanwhile, ten seconds at most.
 
         sige-mlx edit --session sea.sige --original sea.png --edited island.png --out new.png --commit
         sige-mlx session show sea.sige
