@@ -39,6 +39,7 @@ def test_the_process_takes_what_it_says() -> None:
     """By what recording ten steps of the model in the package adds to its resident memory, once the engine is warm."""
     script = """
 from pathlib import Path
+from sige_mlx import zoo
 from sige_mlx.editing import EditSession
 def resident():
     return 4096 * int(Path("/proc/self/statm").read_text().split()[1])

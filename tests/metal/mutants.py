@@ -115,9 +115,7 @@ MUTANTS = [
     Mutant("norm/norm.h", "mean * (2.0f * sum - mean * pixels)", "mean * (sum - mean * pixels)", "norm"),
     Mutant("norm/norm.h", "sum -= old[0]", "sum -= 0.0f", "followed norm"),
     Mutant("norm/norm.h", "square -= old[channels]", "square -= old[0]", "followed norm"),
-    Mutant(
-        "norm/norm.h", "moments[(2 * image + which) * p->groups + group]", "moments[2 * image + which]", "followed norm"
-    ),
+    Mutant("norm/norm.h", "moments[(2 * image + which) *", "moments[(2 * image + 1 - which) *", "followed norm"),
     Mutant("norm/norm.metal", "moved * moved", "moved", "followed norm"),
     Mutant("norm/norm.h", "addend = addend * stretch", "addend = addend", "norm"),
     Mutant("attention/attention.h", "sum[i].thread_elements()[0] *= rescale;", "", "attention"),

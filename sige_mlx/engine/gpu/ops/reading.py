@@ -95,7 +95,7 @@ def pixels(
     value = mx.zeros((*y.shape, p.c))
     if p.base is not None:
         value = activate(affine(p.base[image, y, x], a, image), act)
-    if p.blocks is not None:
+    if p.blocks is not None and p.blocks.shape[0]:  # MLX takes nothing out of an empty array
         assert p.grid is not None
         block = p.grid[image, y // p.tile, x // p.tile]
         found = p.blocks[mx.maximum(block, 0), y % p.tile, x % p.tile].astype(mx.float32)
