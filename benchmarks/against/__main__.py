@@ -8,6 +8,7 @@ import typer
 from benchmarks.against.engines import ENGINES
 from benchmarks.against.rounds import Comparison, Key, Spread, compare
 from benchmarks.against.task import Task
+from benchmarks.sentences import sentences
 from sige_mlx.cli import options, terminal
 from sige_mlx.errors import SigeError
 
@@ -39,12 +40,8 @@ def main(
     """
     count = threads or os.cpu_count() or 1
     task = Task(str(model), own_weights, edit, seed, count, sige, threshold)
-    try:
-        with terminal.progress_bars(STAGES) as tell:
-            comparison = compare(task, _engines(peers, sige), rounds, tell)
-    except SigeError as error:
-        terminal.say(f"benchmarks.against: {error}", err=True)
-        raise typer.Exit(1) from error
+    with sentences("benchmarks.against"), terminal.progress_bars(STAGES) as tell:
+        comparison = compare(task, _engines(peers, sige), rounds, tell)
     if as_json:
         terminal.print_json(_as_json(comparison))
     else:

@@ -13,6 +13,7 @@ from benchmarks.fidelity.measure import Edit, measured
 from benchmarks.fidelity.plot import draw
 from benchmarks.fidelity.policies import policies
 from benchmarks.fidelity.scenes import MODELS, pretrained, scenes
+from benchmarks.sentences import sentences
 from sige_mlx.cli import options, terminal
 from sige_mlx.errors import SigeError
 
@@ -51,7 +52,7 @@ def main(
     parts of the dense pass's. A star marks policies that no other beats in as little time.
     """
     chosen, found, edits = model or list(MODELS), {}, {}
-    try:
+    with sentences("benchmarks.fidelity"):
         for name in chosen:
             try:
                 edits[name] = _measured(name, percent or SIZES, policy or (), (steps, size, rounds, threads, seed))
@@ -63,9 +64,6 @@ def main(
             found[name] = points(edits[name])
         if plot:
             draw(found, plot)
-    except SigeError as error:
-        terminal.say(f"benchmarks.fidelity: {error}", err=True)
-        raise typer.Exit(1) from error
     if as_json:
         settings = {"steps": steps, "size": size, "rounds": rounds, "seed": seed}
         terminal.print_json({**settings, "models": {name: _as_json(edits[name], found[name]) for name in found}})

@@ -26,14 +26,11 @@ def main(
     from benchmarks.frozen.report import as_json as in_json
     from benchmarks.frozen.report import print_table
     from benchmarks.frozen.run import run
+    from benchmarks.sentences import sentences
     from sige_mlx.cli import terminal
-    from sige_mlx.errors import SigeError
 
-    try:
+    with sentences("benchmarks.frozen"):
         report = run(folder, device)
-    except SigeError as error:
-        terminal.say(f"benchmarks.frozen: {error}", err=True)
-        raise typer.Exit(1) from error
     if as_json:
         terminal.print_json(in_json(report))
     else:

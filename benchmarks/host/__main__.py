@@ -7,8 +7,8 @@ import typer
 
 from benchmarks.host.measure import Host, Milliseconds, measure
 from benchmarks.host.traffic import Traffic, dense_traffic
+from benchmarks.sentences import sentences
 from sige_mlx.cli import options, terminal
-from sige_mlx.errors import SigeError
 
 MODELS = ("ddpm-church-256", "gan-compression-cityscapes")
 
@@ -23,13 +23,9 @@ def main(
     A dense pass of the GPU is listed with the operations that MLX runs for it, and the bytes that go in and out.
     """
     models = model or MODELS
-    try:
-        with terminal.progress_bars(dict.fromkeys(models, "strokes")) as tell:
-            hosts = [measure(m, strokes, device, tell) for m in models for device in ("gpu", "cpu")]
-            passes = [dense_traffic(m) for m in models]
-    except SigeError as error:
-        terminal.say(f"benchmarks.host: {error}", err=True)
-        raise typer.Exit(1) from error
+    with sentences("benchmarks.host"), terminal.progress_bars(dict.fromkeys(models, "strokes")) as tell:
+        hosts = [measure(m, strokes, device, tell) for m in models for device in ("gpu", "cpu")]
+        passes = [dense_traffic(m) for m in models]
     if as_json:
         terminal.print_json({"hosts": [_host(h) for h in hosts], "dense": [vars(t) for t in passes]})
     else:

@@ -8,9 +8,9 @@ import numpy as np
 import typer
 
 from benchmarks.kept.row import drift, row
+from benchmarks.sentences import sentences
 from sige_mlx import zoo
 from sige_mlx.cli import options, terminal
-from sige_mlx.errors import SigeError
 from sige_mlx.pictures import open_image
 
 
@@ -29,15 +29,12 @@ def main(
     with pauses in which the session records anew. Then of one edit more, after the first session was recorded anew, and
     of that edit in a session opened on the picture.
     """
-    try:
+    with sentences("benchmarks.kept"):
         pretrained = zoo.load(zoo.DEFAULT)
         engine = pretrained.engine("cpu", pretrained.policy(threshold), threads=threads)
         picture = np.asarray(open_image(zoo.ASSETS / "demo" / "original.png").convert("RGB"))
         with terminal.progress_bars({"commit": "editing"}) as tell:
             found = row(engine, picture, count, percent, steps, seed, tell)
-    except SigeError as error:
-        terminal.say(f"benchmarks.kept: {error}", err=True)
-        raise typer.Exit(1) from error
     if as_json:
         numbers = {"median": median(found.kept), "least": min(found.kept), "drift": drift(found.kept)}
         terminal.print_json({**vars(found), **numbers})

@@ -11,6 +11,7 @@ import typer
 from benchmarks.paper import datasets, needed
 from benchmarks.paper.needed import Needed
 from benchmarks.paper.tables import TABLES, Command, Table, csv_file
+from benchmarks.sentences import sentences
 from sige_mlx.cli import terminal
 from sige_mlx.editing.destination import save_text
 from sige_mlx.errors import SigeError
@@ -32,15 +33,12 @@ def main(
     Without --run the commands are printed alone. What they find stays in the folder of --out; a command that was ended
     goes on where it was.
     """
-    try:
+    with sentences("benchmarks.paper"):
         if table not in TABLES:
             raise SigeError(f"there is no {table!r}: it is {', '.join(TABLES)}")
         needed.check_folder(data, "--data")
         needed.check_folder(weights, "--weights")
         _reproduce(TABLES[table], data, weights, out, run)
-    except SigeError as error:
-        terminal.say(f"benchmarks.paper: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 def _reproduce(table: Table, data: Path | None, weights: Path | None, out: Path, run: bool) -> None:

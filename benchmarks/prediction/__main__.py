@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from benchmarks.prediction import predict, report
+from benchmarks.sentences import sentences
 from metal.sim import SimError
 from sige_mlx import zoo
 from sige_mlx.cli import options, terminal
-from sige_mlx.errors import SigeError
 
 
 def main(
@@ -31,12 +31,9 @@ def main(
     Times come from counters of the kernels on the model of Metal, which needs clang or the package ziglang; weights are
     neither read nor drawn. The first time kernels are compiled, which can take minutes.
     """
-    try:
-        with terminal.progress_bars({"compile": "compiling kernels"}) as tell:
-            found = predict(str(model or zoo.DEFAULT), edit or [1.2], threshold=threshold, seed=seed, progress=tell)
-    except (SigeError, SimError) as error:
-        terminal.say(f"benchmarks.prediction: {error}", err=True)
-        raise typer.Exit(1) from error
+    bars = terminal.progress_bars({"compile": "compiling kernels"})
+    with sentences("benchmarks.prediction", SimError), bars as tell:
+        found = predict(str(model or zoo.DEFAULT), edit or [1.2], threshold=threshold, seed=seed, progress=tell)
     if as_json:
         terminal.print_json(report.as_json(found))
     else:

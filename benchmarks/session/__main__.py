@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from benchmarks.against.task import Task
+from benchmarks.sentences import sentences
 from benchmarks.session.measure import Session, measure
 from sige_mlx.cli import options, terminal
 from sige_mlx.engine.recordings import GIB
-from sige_mlx.errors import SigeError
 
 STAGES = {
     "likeness": "likeness",
@@ -49,12 +49,8 @@ def main(
     """
     count = threads or os.cpu_count() or 1
     task = Task(str(model), weights == "own", edit, seed, count, sige, threshold)
-    try:
-        with terminal.progress_bars(STAGES) as tell:
-            found = measure(task, steps, rounds, None if budget is None else int(budget * GIB), disk, tell)
-    except SigeError as error:
-        terminal.say(f"benchmarks.session: {error}", err=True)
-        raise typer.Exit(1) from error
+    with sentences("benchmarks.session"), terminal.progress_bars(STAGES) as tell:
+        found = measure(task, steps, rounds, None if budget is None else int(budget * GIB), disk, tell)
     if as_json:
         terminal.print_json(_as_json(found))
     else:

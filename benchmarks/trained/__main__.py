@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.sentences import sentences
 from benchmarks.trained.compare import Compared, Likeness, compare_all
 from benchmarks.trained.sources import PHOTOGRAPHS, checkpoint, photograph
 from sige_mlx import zoo
@@ -46,7 +47,7 @@ def main(
     which is what stopping at the active tiles costs. Then how many times less multiply-accumulates and time the edit
     takes, the median of rounds in which the two took turns, and its extremes.
     """
-    try:
+    with sentences("benchmarks.trained"):
         photographs = {name: photograph(name, size) for name in PHOTOGRAPHS}
         _make(pictures)
         with terminal.progress_bars({"compare": "comparing edits"}) as tell:
@@ -54,9 +55,6 @@ def main(
         for compared in found:
             if pictures:
                 _write(compared, pictures)
-    except SigeError as error:
-        terminal.say(f"benchmarks.trained: {error}", err=True)
-        raise typer.Exit(1) from error
     if as_json:
         terminal.print_json({"size": size, "rounds": rounds, "seed": seed, "edits": [_as_json(c) for c in found]})
     else:
