@@ -55,20 +55,16 @@ class BaselineResult:
 def patch_box(mask: Mask, granularity: int, least: int = 0) -> Box:
     """The smallest part that holds a mask, bool (H, W), and that a network can read: its sides are multiples of
     `granularity`, as those of the picture are, and no shorter than `least`. Raises `SigeError` for an empty mask."""
-    rows, columns = _extents(mask)
-    spans = [_span(*extent, granularity, least, side) for extent, side in zip((rows, columns), mask.shape, strict=True)]
-    return _box(spans)
+    (top, height), (left, width) = (
+        _span(*extent, granularity, least, side) for extent, side in zip(_extents(mask), mask.shape, strict=True)
+    )
+    return Box(top, left, height, width)
 
 
 def crop_box(mask: Mask, granularity: int, least: int = 0) -> Box:
     """The smallest square that holds a mask, as `patch_box` does; where a side of the picture is shorter than that, it
     reaches from border to border."""
-    rows, columns = _extents(mask)
-    side = max(least, *(stop - start for start, stop in (rows, columns)))
-    spans = [
-        _span(*extent, granularity, side, whole) for extent, whole in zip((rows, columns), mask.shape, strict=True)
-    ]
-    return _box(spans)
+    return patch_box(mask, granularity, max(least, *(stop - start for start, stop in _extents(mask))))
 
 
 def _extents(mask: Mask) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -84,11 +80,6 @@ def _span(start: int, stop: int, granularity: int, least: int, whole: int) -> tu
     """A start and a length around an extent, `least` long or longer, within a side of `whole` pixels."""
     length = min(-(-max(stop - start, least) // granularity) * granularity, whole)
     return min(max((start + stop - length) // 2, 0), whole - length), length
-
-
-def _box(spans: list[tuple[int, int]]) -> Box:
-    (top, height), (left, width) = spans
-    return Box(top, left, height, width)
 
 
 BOXES = {"patch": patch_box, "crop": crop_box}
