@@ -14,7 +14,7 @@ from sige_mlx.editing.background import Background
 from sige_mlx.editing.history import Given, History, Past
 from sige_mlx.editing.recording import Progress, Recording
 from sige_mlx.editing.result import EditResult
-from sige_mlx.engine import Engine
+from sige_mlx.engine import Engine, PreparedEdit
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
 
@@ -273,10 +273,10 @@ class Session(ABC, Generic[Given]):
                     past.changes[step] = change
             history.fit()
 
-    def _dense_is_cheaper(self, region: Mask) -> bool:
+    def _dense_is_cheaper(self, planned: PreparedEdit) -> bool:
         """Whether the dense pass takes less than recording what is missing and then an edit, if it edits anything."""
         missing = len(self._recording.missing) / self.steps
-        return bool(region.any()) and missing + self.engine.plan(region).macs / self.engine.macs > 1
+        return not planned.tiling.empty and missing + planned.macs / self.engine.macs > 1
 
     def _moved(self, to: Past[Given], progress: Progress | None, what: str) -> Past[Given]:
         """Makes another original the one that is edited; returns what leads back."""

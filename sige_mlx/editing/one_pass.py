@@ -51,8 +51,8 @@ class OnePassSession(Session[Given]):
     def _edit(self, edited: Given, mask: npt.NDArray[np.bool_], progress: Progress | None, once: bool) -> EditResult:
         """The picture of `edited`, computed anew where `mask`, bool (H, W), says; pending from now on."""
         with self._recording.first():
-            if once and self._dense_is_cheaper(mask):
-                result = result_of_dense(self.engine, self._dense(edited, progress), mask, 1)
+            if once and self._dense_is_cheaper(planned := self.engine.plan(mask)):
+                result = result_of_dense(self.engine, planned, self._dense(edited, progress), mask, 1)
             else:
                 start = time.perf_counter()
                 super().record(progress)

@@ -105,8 +105,10 @@ def edit_result(
     )
 
 
-def result_of_dense(engine: Engine, dense: DenseResult, mask: npt.NDArray[np.bool_], steps: int) -> EditResult:
-    """The same of an edit that was computed as dense passes, because that was the cheapest way."""
+def result_of_dense(
+    engine: Engine, planned: PreparedEdit, dense: DenseResult, mask: npt.NDArray[np.bool_], steps: int
+) -> EditResult:
+    """The same of an edit that was planned, and computed as dense passes because that was the cheapest way."""
     macs = engine.macs * steps
     return EditResult(
         image=dense.image,
@@ -117,5 +119,5 @@ def result_of_dense(engine: Engine, dense: DenseResult, mask: npt.NDArray[np.boo
         dense_macs=macs,
         seconds=dense.seconds,
         dense_seconds=dense.seconds,
-        edit_macs=engine.plan(mask).macs * steps,
+        edit_macs=planned.macs * steps,
     )

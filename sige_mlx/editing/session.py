@@ -24,7 +24,7 @@ from sige_mlx.editing.edits import Painted, PictureReader
 from sige_mlx.editing.images import Source, from_model, to_model
 from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.result import DenseResult, EditResult, edit_result, result_of_dense
-from sige_mlx.engine import Engine
+from sige_mlx.engine import Engine, PreparedEdit
 from sige_mlx.errors import SigeError
 from sige_mlx.pictures import ImageLike
 
@@ -115,13 +115,14 @@ class EditSession(Session[Source]):
         """
         painted = self.reader.read(self.source, edited, mask)
         with self._recording.first():
-            if self.engine.plan(painted.region).dense or (once and self._dense_is_cheaper(painted.region)):
+            planned = self.engine.plan(painted.region)
+            if planned.dense or (once and self._dense_is_cheaper(planned)):
                 rendered, seconds = self._dense(painted, progress)
                 source = self.source.changed(rendered, painted.region, painted.source)
                 dense = DenseResult(source.pixels.copy(), seconds)
-                result = result_of_dense(self.engine, dense, painted.region, self.steps)
+                result = result_of_dense(self.engine, planned, dense, painted.region, self.steps)
             else:
-                result, source = self._edit(painted, progress)
+                result, source = self._edit(painted, planned, progress)
         return self._waits(replace(result, source=source, notes=painted.notes), source)
 
     def dense(
@@ -136,15 +137,14 @@ class EditSession(Session[Source]):
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
         return self.reader.read(self.source, edited, mask).region
 
-    def _edit(self, painted: Painted, progress: Progress | None) -> tuple[EditResult, Source]:
-        """An edit in tiles, and the picture with all that a file of it has."""
-        region, start = painted.region, time.perf_counter()
+    def _edit(self, painted: Painted, prepared: PreparedEdit, progress: Progress | None) -> tuple[EditResult, Source]:
+        """An edit in tiles, as it is planned or prepared, and the picture with all that a file of it has."""
+        region, start, macs = painted.region, time.perf_counter(), 0
         if region.any():
             self.record(progress)
             if self._recording.overdue(region):
                 self.settle(progress)
         recorded = time.perf_counter()
-        prepared, macs = self.engine.prepare(region & False), 0
         rendered = self.original
         if region.any():
 
