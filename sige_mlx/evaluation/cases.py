@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,11 +77,8 @@ class Files:
     @property
     def identity(self) -> str:
         """Of names and contents."""
-        digest = hashlib.sha256()
-        for name, parts in zip(self.names, self.parts, strict=True):
-            for role, path in sorted(parts.items()):
-                digest.update(f"{name}\0{role}\0{checksum(path)}\n".encode())
-        return digest.hexdigest()
+        of_cases = zip(self.names, self.parts, strict=True)
+        return digest((name, role, path) for name, parts in of_cases for role, path in sorted(parts.items()))
 
 
 def content(path: Path) -> ImageLike:
@@ -104,6 +101,14 @@ def checksum(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise SigeError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def digest(files: Iterable[tuple[str, str, Path]]) -> str:
+    """The SHA-256 of files, by two names each, and of what is in them. Raises `SigeError` where one cannot be read."""
+    found = hashlib.sha256()
+    for one, other, path in files:
+        found.update(f"{one}\0{other}\0{checksum(path)}\n".encode())
+    return found.hexdigest()
 
 
 def read_cases(path: Path) -> Files:

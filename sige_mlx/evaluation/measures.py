@@ -25,7 +25,7 @@ IN, WHOLE = "edited", "whole"
 Found = dict[str, dict[str, float | None]]
 """By measure and place; None where it says nothing: an SSIM of an edit at the border, a PSNR of equal pictures."""
 
-HIGHER = {"PSNR": True, "SSIM": True}
+HIGHER = frozenset(["PSNR", "SSIM"])
 """Measures of which more is better; of all others less is."""
 
 Segmented = Callable[[Picture], npt.NDArray[np.integer[Any]]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from sige_mlx import zoo
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.label_maps import Ids, read_instances, read_map
 from sige_mlx.errors import SigeError
-from sige_mlx.evaluation.cases import TRUTH, checksum, content, files_in, part_folders
+from sige_mlx.evaluation.cases import TRUTH, checksum, content, digest, files_in, part_folders
 from sige_mlx.pictures import Size, open_image
 from sige_mlx.zoo import Pretrained
 
@@ -95,11 +94,7 @@ class Folder:
     @property
     def identity(self) -> str:
         """Of names and contents."""
-        digest = hashlib.sha256()
-        for role, paths in sorted(self.files.items()):
-            for name, path in sorted(paths.items()):
-                digest.update(f"{role}\0{name}\0{checksum(path)}\n".encode())
-        return digest.hexdigest()
+        return digest((role, *of) for role, paths in sorted(self.files.items()) for of in sorted(paths.items()))
 
 
 def fitted(image: Image.Image, size: Size) -> Picture:

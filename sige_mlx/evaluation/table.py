@@ -109,7 +109,7 @@ def _better(lines: Sequence[Line], methods: Sequence[str], measures: Sequence[st
             if not both:
                 continue
             ours, theirs = (_values(measure, values) for values in zip(*both, strict=True))
-            sign = np.sign(ours - theirs) * (1 if HIGHER.get(measure) else -1)
+            sign = np.sign(ours - theirs) * (1 if measure in HIGHER else -1)
             shares = (sign + 1) / 2
             low, high = _interval(shares)
             found[other][measure] = {"share": float(shares.mean()), "low": low, "high": high}
