@@ -56,6 +56,10 @@ class Family:
     published: Mapping[str, Published] = field(default_factory=dict)
     paper: Callable[[Any], EditPolicy] | None = None
 
+    def released(self, config: Any) -> EditPolicy:
+        """How the paper's authors compute edits of a network with a configuration."""
+        return (self.paper or self.policy)(config)
+
     @property
     def steps(self) -> int:
         """Passes of the network that an edit takes where nothing is said."""

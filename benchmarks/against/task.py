@@ -74,8 +74,7 @@ class Task:
     @cached_property
     def sige_policy(self) -> EditPolicy:
         """How SIGE's edits are computed, as far as it can be told: as they were released."""
-        family = families.of(self.config)
-        policy = (family.paper or family.policy)(self.config)
+        policy = families.of(self.config).released(self.config)
         return policy if self.threshold is None else replace(policy, tiles_from=self.threshold)
 
     @cached_property

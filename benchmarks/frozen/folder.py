@@ -87,8 +87,7 @@ def _configured(match: Match, settings: Mapping[str, Any], path: Path) -> tuple[
     try:
         fields, edit = paper_settings.parted(match.family, {**dataclasses.asdict(match.config), **told})
         config = configured(match.config, fields)
-        family = families.FAMILIES[match.family]
-        return config, configured((family.paper or family.policy)(config), edit)
+        return config, configured(families.FAMILIES[match.family].released(config), edit)
     except SigeError as error:
         raise SigeError(f"{path.name}: {error}") from error
 

@@ -97,7 +97,7 @@ def test_a_thin_network_has_a_share_of_the_channels_of_every_layer() -> None:
 @pytest.mark.parametrize(("name", "tiles_from"), [("gaugan-cityscapes", 32), ("gan-compression-cityscapes", 64)])
 def test_by_the_paper_tiles_begin_with_the_first_sparse_block(name: str, tiles_from: int) -> None:
     family, config = families.of(PUBLISHED[name].config), PUBLISHED[name].config
-    policy = (family.paper or family.policy)(config)
+    policy = family.released(config)
     assert (policy.tiles_from, policy.dilation_per_level) == (tiles_from, 2)
     assert Lowered.of(PUBLISHED[name], policy).image_size == (256, 512)
 
