@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.fidelity.scenes import AnySession, Scene
+from benchmarks.fidelity.scenes import Scene
 from sige_mlx.benchmark.protocol import Protocol, measure
+from sige_mlx.editing.baselines import Session
 from sige_mlx.editing.recording import Progress
 from sige_mlx.engine import Engine
 from sige_mlx.masks.difference import Mask
@@ -46,7 +47,7 @@ def measured(
 ) -> Iterator[Edit]:
     """Measures every kind and size of edit of every scene; each has a blob and a colour of its own."""
     cases = [(scene, i, kind, size) for i, scene in enumerate(scenes) for kind in scene.kinds for size in sizes]
-    sessions: dict[str, AnySession] = {}
+    sessions: dict[str, Session] = {}
     for done, (scene, i, kind, percent) in enumerate(cases):
         progress("fidelity", done, len(cases))
         if kind == scene.kinds[0] and percent == sizes[0]:
@@ -56,7 +57,7 @@ def measured(
 
 
 def _case(
-    sessions: Mapping[str, AnySession], scene: Scene, kind: str, percent: float, edited: Any, rounds: int
+    sessions: Mapping[str, Session], scene: Scene, kind: str, percent: float, edited: Any, rounds: int
 ) -> Iterator[Edit]:
     whole = next(iter(sessions.values()))
     dense = whole.dense(edited).image

@@ -1,31 +1,26 @@
 """Models with trained weights, and edits of pictures and label maps that they know."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.trained import sources
 from benchmarks.trained.edits import KINDS, edited
-from benchmarks.trained.sources import PHOTOGRAPHS, checkpoint, photograph
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
-from sige_mlx.converters import convert
 from sige_mlx.editing import EditSession, LabelSession, TranslationSession
+from sige_mlx.editing.baselines import Session
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.pictures import open_image
 from sige_mlx.zoo import Pretrained
 
-VINTAGIFY = "vintagify"
-MODELS = (zoo.DEFAULT, zoo.LABELS, VINTAGIFY)
+MODELS = (zoo.DEFAULT, zoo.LABELS, sources.MODEL)
 
 RELABELLED = "relabelled"
-
-AnySession = EditSession | LabelSession | TranslationSession
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Scene:
 
     name: str
     kinds: tuple[str, ...]
-    open: Callable[[Engine], AnySession] = field(repr=False)
+    open: Callable[[Engine], Session] = field(repr=False)
     edited: Callable[[str, float, int], Any] = field(repr=False)
     """By kind, percent of the pixels and seed: what `edit` of its sessions takes."""
 
@@ -44,11 +39,7 @@ def pretrained(model: str, size: int) -> Pretrained:
     name, and where the package that has its weights is not installed."""
     if model not in MODELS:
         raise SigeError(f"there are no trained weights of {model!r}: choose of {', '.join(MODELS)}")
-    if model != VINTAGIFY:
-        return zoo.load(model)
-    with tempfile.TemporaryDirectory() as folder:
-        convert(checkpoint(), Path(folder) / model)
-        return zoo.load(Path(folder) / model).configured(image_size=(size, size))
+    return sources.pretrained(size) if model == sources.MODEL else zoo.load(model)
 
 
 def scenes(model: str, size: int, steps: int) -> Iterator[Scene]:
@@ -60,13 +51,14 @@ def scenes(model: str, size: int, steps: int) -> Iterator[Scene]:
             open_labels = partial(_open_labels, turned, palette)
             yield Scene(f"map {name}", (RELABELLED,), open_labels, partial(_relabelled, turned))
         return
-    pictures = {name: photograph(name, size) for name in PHOTOGRAPHS} if model == VINTAGIFY else None
-    if pictures is None:
+    translates = model == sources.MODEL
+    if translates:
+        pictures: dict[str, Any] = {name: sources.photograph(name, size) for name in sources.PHOTOGRAPHS}
+    else:
         pictures = _turned(np.asarray(open_image(zoo.ASSETS / "demo" / "original.png").convert("RGB")))
     for name, picture in pictures.items():
-        make = partial(TranslationSession if model == VINTAGIFY else EditSession, original=picture)
-        options = {} if model == VINTAGIFY else {"steps": steps}
-        yield Scene(name, tuple(KINDS), partial(make, **options), partial(edited, picture))
+        make: Callable[..., Session] = TranslationSession if translates else partial(EditSession, steps=steps)
+        yield Scene(name, tuple(KINDS), partial(make, original=picture), partial(edited, picture))
 
 
 def _open_labels(labels: Any, palette: Any, engine: Engine) -> LabelSession:

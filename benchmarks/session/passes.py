@@ -22,12 +22,12 @@ class Passes:
 
     def __init__(self, engine: Engine, steps: int, seed: int):
         self.engine = engine
-        family, shape = families.of(engine.config), (1, *engine.image_size, _channels(engine))
-        rng = np.random.default_rng(seed)
-        # Even pictures: noise would be as large wherever it is.
-        self.x0, self.other = (mx.array(random_image(engine.config, shape, rng)) * 0.5 for _ in range(2))
+        family = families.of(engine.config)
         if family.denoising is None:
             raise SigeError("this network makes a picture in one pass: measure one that denoises, in many")
+        shape, rng = (1, *engine.image_size, engine.config.in_ch), np.random.default_rng(seed)
+        # Even pictures: noise would be as large wherever it is.
+        self.x0, self.other = (mx.array(random_image(engine.config, shape, rng)) * 0.5 for _ in range(2))
         self.denoising = family.denoising.of((engine.config.in_ch, engine.config.out_ch), None, steps, None)
         self.noise = mx.array(rng.standard_normal(shape, np.float32))
 
@@ -60,8 +60,3 @@ class Passes:
             xs = [step(i, x, network(i, read)) for step, x, network in zip(steps, xs, networks, strict=True)]
             mx.eval(xs)
         return xs
-
-
-def _channels(engine: Engine) -> int:
-    graph = engine.lowered.graph
-    return next(graph.nodes[i].shape[3] for i in graph.inputs.values() if len(graph.nodes[i].shape) == 4)

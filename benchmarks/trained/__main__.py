@@ -1,7 +1,6 @@
 """`python -m benchmarks.trained`."""
 
 import math
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,16 +8,12 @@ import typer
 
 from benchmarks.sentences import sentences
 from benchmarks.trained.compare import Compared, Likeness, compare_all
-from benchmarks.trained.sources import PHOTOGRAPHS, checkpoint, photograph
-from sige_mlx import zoo
+from benchmarks.trained.sources import MODEL, PHOTOGRAPHS, photograph, pretrained
 from sige_mlx.cli import options, terminal
 from sige_mlx.cli.report import report
-from sige_mlx.converters import convert
 from sige_mlx.editing import save_image
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
-
-MODEL = "vintagify"
 
 COLUMNS = (
     *("photograph, edit", "edit, in mask", "outside", "statistics, in mask", "outside", "tiles, in mask", "outside"),
@@ -62,10 +57,7 @@ def main(
 
 
 def _engine(size: int, threads: int) -> Engine:
-    with tempfile.TemporaryDirectory() as folder:
-        convert(checkpoint(), Path(folder) / MODEL)
-        pretrained = zoo.load(Path(folder) / MODEL).configured(image_size=(size, size))
-        return pretrained.engine("cpu", threads=threads)
+    return pretrained(size).engine("cpu", threads=threads)
 
 
 def _make(folder: Path | None) -> None:
