@@ -94,7 +94,7 @@ def check_original(session: AnySession, path: Path, files: dict[str, Path]) -> N
         if "labels" in files and not np.array_equal(session.read(files["labels"])[0], session.labels):
             raise SigeError(f"{files['labels']} is not the label map {told} --labels {other}")
     elif "original" in files:
-        given = session.reader.original(files["original"])
+        given = session.reader.original(files["original"], f"the original of {path} is {{}}")
         if not np.array_equal(given.pixels, session.original):
             raise SigeError(f"{files['original']} is not the original {told} --original {other}")
 

@@ -6,11 +6,11 @@ around the part: an edit in tiles does.
 
 import time
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from sige_mlx.editing.boxes import Box, extent
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.labels import LabelSession
 from sige_mlx.editing.session import EditSession
@@ -23,19 +23,6 @@ Method = Literal["patch", "crop"]
 METHODS: tuple[Method, ...] = ("patch", "crop")
 
 Session = EditSession | LabelSession | TranslationSession
-
-
-class Box(NamedTuple):
-    """A part of a picture in pixels: from a row and a column on, so high and so wide."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    def of(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The part of a picture (H, W, …)."""
-        return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 @dataclass(frozen=True)
@@ -55,25 +42,23 @@ class BaselineResult:
 def patch_box(mask: Mask, granularity: int, least: int = 0) -> Box:
     """The smallest part that holds a mask, bool (H, W), and that a network can read: its sides are multiples of
     `granularity`, as those of the picture are, and no shorter than `least`. Raises `SigeError` for an empty mask."""
-    (top, height), (left, width) = (
-        _span(*extent, granularity, least, side) for extent, side in zip(_extents(mask), mask.shape, strict=True)
-    )
+    found = _extent(mask)
+    top, height = _span(*found.rows, granularity, least, mask.shape[0])
+    left, width = _span(*found.columns, granularity, least, mask.shape[1])
     return Box(top, left, height, width)
 
 
 def crop_box(mask: Mask, granularity: int, least: int = 0) -> Box:
     """The smallest square that holds a mask, as `patch_box` does; where a side of the picture is shorter than that, it
     reaches from border to border."""
-    return patch_box(mask, granularity, max(least, *(stop - start for start, stop in _extents(mask))))
+    return patch_box(mask, granularity, max(least, *_extent(mask).size))
 
 
-def _extents(mask: Mask) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The rows and the columns of a mask, each from the first to behind the last."""
-    if not mask.any():
+def _extent(mask: Mask) -> Box:
+    found = extent(mask)
+    if found is None:
         raise SigeError("nothing is edited: a part of the picture is run for an edit alone")
-    found = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
-    (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in found)
-    return (top, bottom), (left, right)
+    return found
 
 
 def _span(start: int, stop: int, granularity: int, least: int, whole: int) -> tuple[int, int]:

@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I32": "<i4", "I8": "|i1", "U8": "|u1", "BOOL": "|b1"}
 """NumPy's names of the format's types."""
 
-VERSION = 1
+VERSION = 2
 ALIGNMENT = 64
 MAX_HEADER = 100 << 20
 """Bytes; the library's own limit."""

@@ -32,51 +32,61 @@ TOLERANCES = (4, 8, 12, 16, 24, 32, 48)
 """In levels of 255: one of them is offered."""
 
 
+BOTH = "the original is {}, and both must have one size"
+"""What is wrong with a picture of another size than the original."""
+
+
 class Painted(NamedTuple):
     """A picture that was painted into."""
 
     source: Source
-    region: Mask
-    """(H, W): what is rendered anew."""
+    mask: Mask
+    """(H, W): as drawn, else where it differs from the original."""
+    grow: int
+    """By so many of the network's pixels around the mask more is rendered anew."""
     notes: tuple[str, ...]
     """What a user should know of it, a sentence each."""
 
+    @property
+    def region(self) -> Mask:
+        """(H, W): what is rendered anew, where the network's pixels are the picture's."""
+        return dilate(self.mask, self.grow)
+
 
 class PictureReader:
-    """How a network of pictures of `size` (H, W) is given them. Pixels that differ by more than `eps` (of [-1, 1]) in
-    any channel are edited, and `dilation` pixels around them; what is None is as the policy has it. Raises `SigeError`
-    for numbers out of range."""
+    """How pictures of `size` (H, W) are read that were painted into. Pixels that differ by more than `eps` (of [-1, 1])
+    in any channel are edited, and `dilation` pixels around them; what is None is as the policy has it. Raises
+    `SigeError` for numbers out of range."""
 
-    def __init__(
-        self, policy: EditPolicy, size: Size, eps: float | None = None, dilation: int | None = None, words: str = ""
-    ):
+    def __init__(self, policy: EditPolicy, size: Size, eps: float | None = None, dilation: int | None = None):
         self.size = size
         self.eps = real(policy.eps if eps is None else eps, "eps", 0, 2)
         self.dilation = whole(policy.dilation if dilation is None else dilation, "the dilation", 0)
-        self._words = words
 
-    def original(self, given: ImageLike | Source) -> Source:
-        """The picture before any edit. Raises `SigeError` for another size, and for what is no picture."""
-        return Source.of(given, self.size, "the original")
+    def original(self, given: ImageLike | Source, words: str = "") -> Source:
+        """The picture before any edit. Raises `SigeError` for another size, in a sentence that ends in `words`, and for
+        what is no picture."""
+        return Source.of(given, self.size, "the original", words=words)
 
     def edited(self, given: ImageLike | Source, original: Source) -> Source:
-        """A copy of the original that was painted into. Raises `SigeError` as `original` does."""
-        return Source.of(given, self.size, "the edited image", original, self._words)
+        """A copy of the original that was painted into. Raises `SigeError` for another size, and for what is no
+        picture."""
+        return Source.of(given, self.size, "the edited image", original, BOTH)
 
     def read(self, original: Source, edited: ImageLike | Source, mask: ImageLike | None) -> Painted:
-        """An edit: its region is `mask` as drawn, else where the pictures differ, grown by the dilation. Raises
+        """An edit: where `mask` says as drawn, else where the pictures differ, grown by the dilation. Raises
         `SigeError` for pictures and masks of another size, and for what is none."""
         source = self.edited(edited, original)
         notes = (*original.notes, *source.notes)
         if mask is not None:
-            return Painted(source, user_mask(mask, self.size), notes)
+            return Painted(source, user_mask(mask, self.size), 0, notes)
         alike = original.own.alike(source.own)
         differs = difference_mask(original.pixels, source.pixels, self.eps if alike else max(self.eps, ROUNDED))
         if alike and original.own.profile:
             differs |= difference_mask(original.own.rgb, source.own.rgb, self.eps)  # colours that sRGB has not
         if hint := self._noise(original, source, differs):
             notes += (hint,)
-        return Painted(source, dilate(differs, self.dilation), notes)
+        return Painted(source, differs, self.dilation, notes)
 
     def _noise(self, original: Source, edited: Source, differs: Mask) -> str:
         """What to say of an edit that is everywhere because the file changed every pixel a little; else nothing."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from sige_mlx.arguments import whole
-from sige_mlx.engine import Change, physical_memory
+from sige_mlx.editing.boxes import Box
+from sige_mlx.editing.recording import Changes
+from sige_mlx.engine import physical_memory
 from sige_mlx.masks.difference import Mask
 
 SHARE = 1 / 16
@@ -19,18 +21,20 @@ Given = TypeVar("Given")
 
 @dataclass
 class Past(Generic[Given]):
-    """An original to go back to."""
+    """An original to go back to: what differs of it."""
 
     given: Given
+    """The part of it in `box`; elsewhere it is the original that it goes back from."""
+    box: Box
     region: Mask
-    """(H, W): where the original that it goes back from differs."""
-    changes: dict[float, Change] = field(default_factory=dict)
-    """What `Engine.swap` takes to bring the record of a step there, by step. A step without one takes an edit."""
+    """(H, W) of the box: where what a network reads differs."""
+    changes: Changes = field(default_factory=dict)
+    """What brings the records of steps there. A step without a change takes an edit."""
 
 
 class History(Generic[Given]):
-    """Originals to go back to, the latest last. `size` says how many bytes an original takes, and all of them together
-    take at most `budget`. Where they would take more, the oldest lose first the tiles that make going back cheap, and
+    """Originals to go back to, the latest last. `size` says how many bytes a part of one takes, and all of them take at
+    most `budget` together. Where they would take more, the oldest lose first the tiles that make going back cheap, and
     then they are forgotten."""
 
     def __init__(self, size: Callable[[Given], int], budget: int | None = None):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sige_mlx.editing.boxes import Box
 from sige_mlx.editing.colour import Colours, Picture, colours, off_white
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
@@ -50,15 +51,21 @@ class Source:
 
     @classmethod
     def of(
-        cls, given: ImageLike | Source, size: Size, name: str = "the image", like: Source | None = None, words: str = ""
+        cls,
+        given: ImageLike | Source,
+        size: Size | None = None,
+        name: str = "the image",
+        like: Source | None = None,
+        words: str = "",
     ) -> Source:
-        """A picture of `size`: a file, a Pillow image of any mode, or an array (H, W, 3) of uint8, in arrays of its
-        own. Where its colour profile is not that of `like`, but its numbers are, it is read in the profile of `like`.
-        Raises `SigeError` for anything else, and for another size, in a sentence that ends in `words` (see
-        `Wanted`)."""
-        wanted = Wanted(size, words or "this model takes {}; " + RESIZE)
+        """A picture of any size, or of one that is wanted: a file, a Pillow image of any mode, or an array (H, W, 3) of
+        uint8, in arrays of its own. Where its colour profile is not that of `like`, but its numbers are, it is read in
+        the profile of `like`. Raises `SigeError` for anything else, and for another size, in a sentence that ends in
+        `words` (see `Wanted`)."""
+        wanted = None if size is None else Wanted(size, words or "this model takes {}; " + RESIZE)
         if isinstance(given, Source):
-            wanted.check(given.pixels.shape[:2], given.name)
+            if wanted:
+                wanted.check(given.size, given.name)
             return given
         read = opened(given, name, wanted)
         if not isinstance(read.pixels, Image.Image):
@@ -75,10 +82,36 @@ class Source:
         return cls(read.name, own.srgb, own, metadata, read.lossy, tuple(notes))
 
     @property
+    def size(self) -> Size:
+        """Height and width."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of its pixels."""
         arrays = (self.pixels, self.own.rgb, *([] if self.own.alpha is None else [self.own.alpha]))
         return sum(array.nbytes for array in arrays)
+
+    def part(self, box: Box) -> Source:
+        """A part of the picture, in arrays of its own."""
+        own, alpha = self.own, self.own.alpha
+        own = own._replace(rgb=box.of(own.rgb).copy(), alpha=None if alpha is None else box.of(alpha).copy())
+        return replace(self, pixels=box.of(self.pixels).copy(), own=own)
+
+    def patched(self, box: Box, part: Source) -> Source:
+        """The picture with another part in a place, which is as its own are."""
+
+        def patched(whole: npt.NDArray[Any], part: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            whole = whole.copy()
+            box.of(whole)[...] = part
+            return whole
+
+        own, alpha = self.own, self.own.alpha
+        if alpha is not None:
+            assert part.own.alpha is not None
+            alpha = patched(alpha, part.own.alpha)
+        own = own._replace(rgb=patched(own.rgb, part.own.rgb), alpha=alpha)
+        return replace(self, pixels=patched(self.pixels, part.pixels), own=own)
 
     @property
     def image(self) -> Image.Image:

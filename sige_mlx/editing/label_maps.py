@@ -25,16 +25,16 @@ CITYSCAPES: Palette = palette_of(label_classes.CITYSCAPES)
 
 def read_map(
     image: ImageLike,
-    size: Size,
+    size: Size | None,
     name: str,
     palette: Palette = CITYSCAPES,
     config: LabelToImageConfig | None = None,
 ) -> Ids:
-    """The ids of a map of `size` (H, W): of a grey image or (H, W) integers, the values; of a colour image or (H, W, 3)
-    uint8, the classes of these colours in `palette`; of an indexed image with a palette of its own, the indices. Raises
-    `SigeError` for anything else, for another size, for maps that say nothing for sure (compressed by changing them, or
-    transparent somewhere), for a class that the network of a configuration does not know, and for a palette of what is
-    no colour."""
+    """The ids of a map of `size` (H, W), or of any: of a grey image or (H, W) integers, the values; of a colour image
+    or (H, W, 3) uint8, the classes of these colours in `palette`; of an indexed image with a palette of its own, the
+    indices. Raises `SigeError` for anything else, for another size, for maps that say nothing for sure (compressed by
+    changing them, or transparent somewhere), for a class that the network of a configuration does not know, and for a
+    palette of what is no colour."""
     for number, colour in enumerate(palette):
         if not all(0 <= level <= 255 for level in colour):
             raise SigeError(f"the palette has no colour for class {number}: red, green and blue are 0 to 255")
@@ -46,7 +46,7 @@ def read_map(
     return ids
 
 
-def read_instances(image: ImageLike, size: Size, name: str) -> Ids:
+def read_instances(image: ImageLike, size: Size | None, name: str) -> Ids:
     """The ids of a map of `size` (H, W) of instances: of a grey image or (H, W) integers, the values; of an indexed
     image, the indices; of a colour image or (H, W, 3) uint8, every colour is an object. Raises `SigeError` as
     `read_map` does."""
@@ -55,9 +55,9 @@ def read_instances(image: ImageLike, size: Size, name: str) -> Ids:
     return _ids(pixels, read.name) if pixels.ndim == 2 else _codes(pixels)
 
 
-def _opened(image: ImageLike, size: Size, name: str) -> Opened:
-    words = "this model takes {}; resize maps by nearest neighbour, which invents no ids"
-    read = opened(image, name, Wanted(size, words))
+def _opened(image: ImageLike, size: Size | None, name: str) -> Opened:
+    words = "{} is wanted; resize maps by nearest neighbour, which invents no ids"
+    read = opened(image, name, None if size is None else Wanted(size, words))
     read.check_certain()
     if read.lossy:
         raise SigeError(f"{read.name} cannot be trusted: {read.lossy} changes colours and ids, so save maps as PNG")

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from sige_mlx import families
 from sige_mlx.arguments import whole
+from sige_mlx.editing.boxes import Box
+from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.label_maps import (
     CITYSCAPES,
     Ids,
@@ -21,11 +23,13 @@ from sige_mlx.editing.label_maps import (
 from sige_mlx.editing.one_pass import OnePassSession
 from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.result import DenseResult, EditResult
+from sige_mlx.editing.windows import Window, over
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.label_classes import Palette
 from sige_mlx.masks import dilate
-from sige_mlx.pictures import ImageLike
+from sige_mlx.masks.difference import Mask
+from sige_mlx.pictures import ImageLike, Size
 from sige_mlx.zoo import LABELS
 
 Maps = tuple[Ids, Ids]
@@ -33,10 +37,10 @@ Maps = tuple[Ids, Ids]
 
 
 class MapReader:
-    """How a network of label maps, made for pictures of `size` (H, W), is given them; coloured maps are in the colours
-    of `palette`. Raises `SigeError` for a network that reads no label maps."""
+    """How label maps of `size` (H, W), or of any where there is none, are read for a network; coloured maps are in the
+    colours of `palette`. Raises `SigeError` for a network that reads no label maps."""
 
-    def __init__(self, config: Any, size: tuple[int, int], palette: Palette):
+    def __init__(self, config: Any, size: Size | None, palette: Palette):
         if families.of(config).task != "labels":
             raise SigeError(f"this model reads pictures: label maps are for {LABELS}, gaugan-cityscapes and their like")
         self.config, self.size, self.palette = config, size, palette
@@ -45,11 +49,12 @@ class MapReader:
         """The maps as ids, in arrays of their own; of an edit of `original`, instances are its where the class is, if
         they are not given. Raises `SigeError` for maps that do not fit the network."""
         which = "original" if original is None else "edited"
-        ids = read_map(labels, self.size, f"the {which} label map", self.palette, self.config)
+        size = self.size if original is None else original[0].shape
+        ids = read_map(labels, size, f"the {which} label map", self.palette, self.config)
         if instances is not None:
             if self.config.no_instance:
                 raise SigeError("this network sees no instances: it takes a label map alone")
-            return ids, read_instances(instances, self.size, f"the {which} instance map")
+            return ids, read_instances(instances, ids.shape, f"the {which} instance map")
         return ids, ids if original is None else np.where(ids == original[0], original[1], ids)
 
     def mask(self, original: Maps, edited: Maps, dilation: int) -> npt.NDArray[np.bool_]:
@@ -64,10 +69,11 @@ class LabelSession(OnePassSession[Maps]):
     """A label map open for editing.
 
     `labels` are the classes of all pixels (see `label_maps.read_map`; coloured ones are in the colours of `palette`),
-    `instances` say which object each belongs to (see `read_instances`): Pillow images, arrays or paths of files, of the
-    engine's size. Without instances every area of one class is an object. `dilation` is by how many pixels the mask of
-    an edit grows, by default the model's; `history` is how many bytes undoing may keep. Raises `SigeError` for maps
-    that do not fit the network, and for a network that reads no label maps.
+    `instances` say which object each belongs to (see `read_instances`): Pillow images, arrays or paths of files, of any
+    size. A map of another size than the engine's is seen whole, at a scale where it is larger, and its picture is
+    enlarged to its size. Without instances every area of one class is an object. `dilation` is by how many pixels the
+    mask of an edit grows, by default the model's; `history` is how many bytes undoing may keep. Raises `SigeError` for
+    maps that do not fit the network, and for a network that reads no label maps.
     """
 
     def __init__(
@@ -81,11 +87,12 @@ class LabelSession(OnePassSession[Maps]):
         history: int | None = None,
     ):
         self._palette = palette
-        self._reader = MapReader(engine.config, engine.image_size, palette)
+        self._reader = MapReader(engine.config, None, palette)
         if engine.config.output_nc != 3:
             raise SigeError(f"this network writes {engine.config.output_nc} channels: pictures need 3")
         self.dilation = whole(engine.policy.dilation if dilation is None else dilation, "the dilation", 0)
-        super().__init__(engine, self._reader.read(labels, instances), history)
+        maps = self._reader.read(labels, instances)
+        super().__init__(engine, maps, over(maps[0].shape, engine.image_size, exact=True), history)
 
     @property
     def original(self) -> Maps:
@@ -119,7 +126,8 @@ class LabelSession(OnePassSession[Maps]):
         network.
         """
         maps = self.read(labels, instances)
-        return self._edit(maps, self._mask(maps), progress, once)
+        region = self._mask(maps)
+        return self._edit(maps, region, self._window.spread(region), progress, once)
 
     def dense(
         self, labels: ImageLike, instances: ImageLike | None = None, progress: Progress | None = None
@@ -129,10 +137,10 @@ class LabelSession(OnePassSession[Maps]):
 
     def mask(self, labels: ImageLike, instances: ImageLike | None = None) -> npt.NDArray[np.bool_]:
         """What an edit would recompute: where class or instance edge differ, grown by the dilation. Bool (H, W)."""
-        return self._mask(self.read(labels, instances))
+        return self._window.spread(self._mask(self.read(labels, instances)))
 
-    def _mask(self, maps: Maps) -> npt.NDArray[np.bool_]:
-        return self._reader.mask(self.given, maps, self.dilation)
+    def _mask(self, maps: Maps) -> Mask:
+        return self._reader.mask(self._shown(self._window), self._seen(maps, self._window), self.dilation)
 
     def read(self, labels: ImageLike, instances: ImageLike | None = None) -> Maps:
         """An edited label map as ids, and the instances that it has in an edit. Raises `SigeError` for maps that do not
@@ -149,12 +157,36 @@ class LabelSession(OnePassSession[Maps]):
         labels, instances = given[0], None if engine.config.no_instance else given[1]
         return cls(engine, labels, instances, palette=palette, dilation=settings["dilation"], history=history)
 
-    def _read(self, given: Maps) -> Maps:
-        return self._reader.read(given[0], None if self.engine.config.no_instance else given[1])
+    def _read(self, given: Maps, size: Size) -> Maps:
+        reader = MapReader(self.engine.config, size, self._palette)
+        return reader.read(given[0], None if self.engine.config.no_instance else given[1])
 
     @staticmethod
     def _size(given: Maps) -> int:
         return sum(ids.nbytes for ids in given)
 
-    def _input(self, given: Maps) -> npt.NDArray[np.float32]:
-        return encode(*given, self.engine.config)
+    @staticmethod
+    def _part(given: Maps, box: Box) -> Maps:
+        labels, instances = (box.of(ids).copy() for ids in given)
+        return labels, instances
+
+    @staticmethod
+    def _patched(given: Maps, box: Box, part: Maps) -> Maps:
+        labels, instances = patched = given[0].copy(), given[1].copy()
+        box.of(labels)[...], box.of(instances)[...] = part
+        return patched
+
+    def _changed(self, given: Maps, region: Mask) -> Box:
+        """Instances may have other numbers everywhere, and be the same objects."""
+        differ = (new != old for new, old in zip(given, self.given, strict=True))
+        return super()._changed(given, region | np.any([*differ], axis=0))
+
+    def _seen(self, given: Maps, window: Window) -> Maps:
+        labels, instances = (window.nearest(ids) for ids in given)
+        return labels, instances
+
+    def _input(self, seen: Maps) -> npt.NDArray[np.float32]:
+        return encode(*seen, self.engine.config)
+
+    def _enlarged(self, given: Maps, made: Picture) -> Picture:
+        return self._window.carried(np.empty((*self.size, 3), np.uint8), None, made)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
@@ -23,25 +21,31 @@ Inputs = Callable[[float], Mapping[str, Any]]
 """What the network reads at a step."""
 
 
+Changes = dict[Hashable, Change]
+"""What `Engine.swap` takes, by what the engine knows a step by."""
+
+
+class Move(NamedTuple):
+    """Where an original became another one."""
+
+    region: Mask
+    """In the picture's own pixels. It is known by what it is, not by its values."""
+    seen: Mask
+    """In those of the network, (H, W)."""
+
+
 class Recording:
-    """Recorded passes over an original, one for each of `steps`. An engine may serve several sessions: what it keeps
-    for this one has names of its own, and goes with the session."""
+    """Recorded passes over what a window shows of an original, one for each of `steps`. An engine may serve several
+    windows and sessions: what it keeps for this one has names of its own, and goes with it."""
 
     def __init__(self, engine: Engine, steps: Sequence[float]):
         self._engine = engine
         self._name = object()
         self.steps = steps
-        self.lock = threading.RLock()
-        """Held by whoever reads or changes what is recorded."""
-        self.idle = threading.Event()
-        """Set while no edit waits or runs: work in the background goes on then."""
-        self.idle.set()
-        self._busy = 0
-        self._counting = threading.Lock()
         self._seconds: dict[float, float] = {}
         self._exact: dict[float, object] = {}
-        self._moves: dict[float, tuple[Mask, ...]] = {}
-        """By step, of those whose record is that of an earlier original: where each move since changed it."""
+        self._moves: dict[float, tuple[Move, ...]] = {}
+        """By step, of those whose record is that of an earlier original: the moves since."""
         self._prepared: tuple[tuple[Mask, ...], PreparedEdit] | None = None
         self._spent = 0
         self.stored: dict[float, Callable[[], bool]] = {}
@@ -50,21 +54,6 @@ class Recording:
 
     def __contains__(self, step: float) -> bool:
         return step in self._exact
-
-    @contextmanager
-    def first(self) -> Iterator[None]:
-        """Holds the lock, and keeps work in the background from asking for it."""
-        with self._counting:
-            self._busy += 1
-            self.idle.clear()
-        try:
-            with self.lock:
-                yield
-        finally:
-            with self._counting:
-                self._busy -= 1
-                if not self._busy:
-                    self.idle.set()
 
     @property
     def missing(self) -> list[float]:
@@ -130,7 +119,7 @@ class Recording:
     def prepare(self, step: float, region: Mask, given: Mapping[str, Any]) -> PreparedEdit:
         """The edit of a region (H, W) of the original as it is now, with these inputs, and of all in which the record
         of a step is behind it."""
-        return self._edit_of(step, (region, *self._moves.get(step, ())), given)
+        return self._edit_of(step, (region, *(move.seen for move in self._moves.get(step, ()))), given)
 
     def _edit_of(self, step: float, regions: tuple[Mask, ...], given: Mapping[str, Any]) -> PreparedEdit:
         """The edit of all these regions. The last one is kept, as it has grown: steps want the same one after
@@ -145,7 +134,7 @@ class Recording:
     def overdue(self, region: Mask) -> bool:
         """Notes how much more an edit of a region computes because steps are behind. Once edits together would compute
         more than it takes to settle them, that is to be done first."""
-        moves = [move for step in self.behind for move in self._moves[step]]
+        moves = [move.seen for step in self.behind for move in self._moves[step]]
         if not moves:
             self._spent = 0
             return False
@@ -154,29 +143,27 @@ class Recording:
         self._spent += macs(tiling(region | behind)) - macs(tiling(region))
         return self._spent > macs(tiling(behind))
 
-    def moved(
-        self, region: Mask, before: dict[float, Change], tell: Callable[[int], None] = lambda done: None
-    ) -> dict[float, Change]:
-        """Tells that the original is another one now, which differs in a region (H, W). Swaps the changes back that are
-        there and fit; steps without them are behind. Returns the changes that lead back. This is done for all steps,
-        or for none."""
-        back: dict[float, Change] = {}
+    def moved(self, move: Move, before: Changes, tell: Callable[[int], None] = lambda done: None) -> Changes:
+        """Tells that the original is another one now. Swaps the changes back that are there and fit; steps without them
+        are behind. Returns the changes that lead back. This is done for all steps, or for none."""
+        back: Changes = {}
         moves = dict(self._moves)
         try:
             for done, step in enumerate(self.steps):
                 tell(done)
-                known, change = moves.get(step, ()), before.get(step)
-                if known and known[-1] is region:
+                key = self.key(step)
+                known, change = moves.get(step, ()), before.get(key)
+                if known and known[-1].region is move.region:
                     self._moves[step] = known[:-1]
-                elif not known and change and change.after is self._engine.recordings.of(self.key(step)).state:
-                    back[step] = self._engine.swap(self.key(step), change)
+                elif not known and change and change.after is self._engine.recordings.of(key).state:
+                    back[key] = self._engine.swap(key, change)
                 elif step in self or step in self.stored:
-                    self._moves[step] = (*known, region)
+                    self._moves[step] = (*known, move)
             tell(len(self.steps))
         except BaseException:
             self._moves = moves
-            for step, change in back.items():
-                before[step] = self._engine.swap(self.key(step), change)
+            for key, change in back.items():
+                before[key] = self._engine.swap(key, change)
             raise
         return back
 
@@ -188,9 +175,10 @@ class Recording:
             self._moves.pop(step, None)
             return None
         given = inputs(step)
-        _, change = self._engine.commit(self._edit_of(step, moves, given), self.key(step), **given)
+        prepared = self._edit_of(step, tuple(move.seen for move in moves), given)
+        _, change = self._engine.commit(prepared, self.key(step), **given)
         del self._moves[step]
-        return (moves[0], change) if len(moves) == 1 else None
+        return (moves[0].region, change) if len(moves) == 1 else None
 
     def drop(self) -> None:
         """Forgets all steps."""

@@ -10,6 +10,7 @@ from PIL import Image
 
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.images import Source
+from sige_mlx.editing.windows import Window
 from sige_mlx.engine import Engine, PreparedEdit
 from sige_mlx.graph.tiling import ActiveTiles, Size
 
@@ -32,7 +33,7 @@ class EditResult:
     """(H, W, 3) uint8; what the edit left alone is the original, exactly: every pixel outside `mask`, and of a label
     edit every pixel outside the active tiles."""
     mask: npt.NDArray[np.bool_]
-    """(H, W): the edit, as the network saw it."""
+    """(H, W): the edit, in the picture's own pixels."""
     levels: Mapping[Size, ActiveTiles]
     """The active tiles of the planes that the network computes in tiles; none where the way was the dense pass."""
     steps: int
@@ -49,6 +50,8 @@ class EditResult:
     """What a user should know of how the pictures were read, a sentence each."""
     recording_seconds: float = 0.0
     """Of recording what was missing, before the edit."""
+    window: Window | None = None
+    """What the network saw of the picture; None where no session says."""
     edit_macs: int | None = None
     """What the edit takes of an original that is recorded; None for what `macs` says."""
 

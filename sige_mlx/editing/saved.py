@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.editing.boxes import Box
 from sige_mlx.editing.colour import Colours, Profile
 from sige_mlx.editing.container import Array, Container, write
 from sige_mlx.editing.history import Past
 from sige_mlx.editing.images import Source
+from sige_mlx.editing.recording import Recording
+from sige_mlx.editing.windows import placed
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError, first_line
 
@@ -27,31 +30,41 @@ Opened = TypeVar("Opened", bound="Session[Any]")
 
 def save(session: Session[Any], path: str | os.PathLike[str]) -> None:
     """Writes a session."""
-    recording, history, engine = session._recording, session._history, session.engine
+    history, engine = session._history, session.engine
     _tell_of_no_recordings(engine, path)
     arrays: dict[str, Array] = {}
-    steps: dict[str, Any] = {}
-    with recording.first():
+    windows: list[dict[str, Any]] = []
+    with session._access.first():
         session.settle()
-        recording.take_all()
-        stale = set(recording.stale)
-        for number, step in enumerate(recording.steps):
-            if step in recording and (found := engine.stored(recording.key(step))):
-                codec, parts = found
-                steps[str(number)] = {"exact": step not in stale, "codec": codec, "arrays": len(parts)}
-                arrays |= {f"step.{number}.{i}": part for i, part in enumerate(parts)}
+        for window, recording in session._views:
+            recording.take_all()
+            stale, steps = set(recording.stale), {}
+            for number, step in enumerate(recording.steps):
+                if step in recording and (found := engine.stored(recording.key(step))):
+                    codec, parts = found
+                    steps[str(number)] = {"exact": step not in stale, "codec": codec, "arrays": len(parts)}
+                    arrays |= {_named(len(windows), number, i): part for i, part in enumerate(parts)}
+            windows.append({"box": window.box, "steps": steps})
         told: dict[str, Any] = {
             "kind": type(session).__name__,
             "engine": engine.fingerprint,
+            "size": engine.image_size,
             "settings": session._settings,
-            "steps": steps,
+            "windows": windows,
             "note": session.note,
             "given": _pack(arrays, "given", session.given),
         }
         for which, pasts in (("undo", history.undo), ("redo", history.redo)):
-            told[which] = [_pack(arrays, f"{which}.{i}", past.given) for i, past in enumerate(pasts)]
-            arrays |= {f"{which}.{i}.region": past.region for i, past in enumerate(pasts)}
+            told[which] = []
+            for i, past in enumerate(pasts):
+                told[which].append({**_pack(arrays, f"{which}.{i}", past.given), "box": past.box})
+                arrays[f"{which}.{i}.region"] = past.region
         write(path, PURPOSE, {name: np.ascontiguousarray(array) for name, array in arrays.items()}, told)
+
+
+def _named(window: int, step: int, i: int) -> str:
+    """An array of what is recorded of a step."""
+    return f"window.{window}.step.{step}.{i}"
 
 
 def opened(path: str | os.PathLike[str], kind: str, engine: Engine) -> Container:
@@ -69,20 +82,23 @@ def opened(path: str | os.PathLike[str], kind: str, engine: Engine) -> Container
 
 def fill(session: Session[Any], file: Container) -> None:
     """Gives a session, just made, what a file has of it. Raises `SigeError` where the file is damaged."""
-    told, recording = file.told, session._recording
+    told = file.told
     _tell_of_no_recordings(session.engine, file.path)
     session.note = told.get("note")
     with understood(file):
         for which, pasts in (("undo", session._history.undo), ("redo", session._history.redo)):
             for i, given in enumerate(told[which]):
-                region = file.array(f"{which}.{i}.region").astype(np.bool_)
-                if region.shape != session.engine.image_size:
-                    raise SigeError(f"{file.path} is damaged: a region in it has another size than its picture")
-                pasts.append(Past(session._read(unpack(file, f"{which}.{i}", given)), region))
+                box, region = Box(*map(int, given["box"])), file.array(f"{which}.{i}.region").astype(np.bool_)
+                if region.shape != box.size or not box.within(session.size):
+                    raise SigeError(f"{file.path} is damaged: a region in it is not a part of its picture")
+                pasts.append(Past(session._read(unpack(file, f"{which}.{i}", given), box.size), box, region))
         session._history.fit()
-        for number, step in enumerate(recording.steps):
-            if how := told["steps"].get(str(number)):
-                recording.stored[step] = _taker(session, file, number, how)
+        for of, kept in enumerate(told["windows"]):
+            window = placed(Box(*map(int, kept["box"])), session.size, session.engine.image_size)
+            recording = session._views.use(window)
+            for number, step in enumerate(recording.steps):
+                if how := kept["steps"].get(str(number)):
+                    recording.stored[step] = _taker(session, file, (of, number), recording, how)
 
 
 class understood:
@@ -150,19 +166,19 @@ def _tell_of_no_recordings(engine: Engine, path: str | os.PathLike[str]) -> None
         )
 
 
-def _taker(session: Session[Any], file: Container, number: int, how: dict[str, Any]) -> Callable[[], bool]:
-    """What takes a recorded step out of a file when it is needed."""
-    recording = session._recording
-    step = recording.steps[number]
-    conditions = {name: x for name, x in session._now(step).items() if np.ndim(x) != 4}
+def _taker(
+    session: Session[Any], file: Container, at: tuple[int, int], recording: Recording, how: dict[str, Any]
+) -> Callable[[], bool]:
+    """What takes a recorded step of a window out of a file when it is needed."""
+    step = recording.steps[at[1]]
     codec, count, exact = how["codec"], int(how["arrays"]), bool(how["exact"])
 
     def take() -> bool:
         try:
-            arrays: Sequence[npt.NDArray[Any]] = [file.array(f"step.{number}.{i}") for i in range(count)]
-            recording.restore(step, codec, arrays, exact, **conditions)
+            arrays: Sequence[npt.NDArray[Any]] = [file.array(_named(*at, i)) for i in range(count)]
+            recording.restore(step, codec, arrays, exact, **session._conditions(step))
         except SigeError as error:
-            warnings.warn(f"{error}: step {number + 1} is recorded anew", stacklevel=2)
+            warnings.warn(f"{error}: step {at[1] + 1} is recorded anew", stacklevel=2)
             return False
         return True
 

@@ -13,19 +13,25 @@ import numpy.typing as npt
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.edits import Painted, PictureReader
 from sige_mlx.editing.images import Source, to_model
+from sige_mlx.editing.of_pictures import OfPictures
 from sige_mlx.editing.one_pass import OnePassSession
 from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.result import DenseResult, EditResult
+from sige_mlx.editing.windows import over
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
+from sige_mlx.masks import dilate
+from sige_mlx.masks.difference import Mask
 from sige_mlx.pictures import ImageLike
 
 
-class TranslationSession(OnePassSession[Source]):
+class TranslationSession(OnePassSession[Source], OfPictures):
     """A picture open for editing under a network that translates it.
 
-    `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of the engine's size
-    (`Pretrained.configured` makes a network for another). `eps` and `dilation` make the mask of an edit that brings
+    `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of any size. One of another size than the
+    engine's is seen whole: mirrored beyond its borders where it is smaller, else at a scale, and then what the network
+    changes of it is carried over to the picture, whose detail stays (`Pretrained.configured` makes a network for
+    another size, `opening.open_session` the best one). `eps` and `dilation` make the mask of an edit that brings
     none, as in an `EditSession`; both default to the model's. `history` is how many bytes undoing may keep. Raises
     `SigeError` for another size, and for a network that does more than read a picture and write one.
     """
@@ -40,19 +46,9 @@ class TranslationSession(OnePassSession[Source]):
         history: int | None = None,
     ):
         _check_network(engine)
-        words = "the original is {}, and both must have one size"
-        self.reader = PictureReader(engine.policy, engine.image_size, eps, dilation, words)
-        super().__init__(engine, self.reader.original(original), history)
-
-    @property
-    def source(self) -> Source:
-        """The original with all that a file of it has."""
-        return self.given
-
-    @property
-    def original(self) -> Picture:
-        """As the network sees it: (H, W, 3), sRGB."""
-        return self.given.pixels
+        source = Source.of(original, name="the original")
+        self.reader = PictureReader(engine.policy, source.size, eps, dilation)
+        super().__init__(engine, source, over(source.size, engine.image_size), history)
 
     def edit(
         self,
@@ -70,8 +66,9 @@ class TranslationSession(OnePassSession[Source]):
         Raises `SigeError` for pictures or masks of another size, and for what is none.
         """
         painted = self.reader.read(self.source, edited, mask)
-        result = self._edit(self._seen(painted), painted.region, progress, once)
-        source = self.source.changed(result.image, np.ones_like(painted.region))
+        region, whole = self._regions(painted)
+        result = self._edit(self._with(painted, whole), region, whole, progress, once)
+        source = self.source.changed(result.image, np.ones_like(whole))
         self.pending = replace(result, source=source, notes=painted.notes)
         return self.pending
 
@@ -80,11 +77,12 @@ class TranslationSession(OnePassSession[Source]):
     ) -> DenseResult:
         """The same translation with nothing reused: what `edit` is compared with. A norm takes its statistics of the
         whole picture, so even what was not edited comes out a little different."""
-        return self._dense(self._seen(self.reader.read(self.source, edited, mask)), progress)
+        painted = self.reader.read(self.source, edited, mask)
+        return self._dense(self._with(painted, self._regions(painted)[1]), progress)
 
     def mask(self, edited: ImageLike | Source, mask: ImageLike | None = None) -> npt.NDArray[np.bool_]:
         """The region an edit would recompute: `mask` as drawn, else the dilated difference. Bool (H, W)."""
-        return self.reader.read(self.source, edited, mask).region
+        return self._regions(self.reader.read(self.source, edited, mask))[1]
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -94,19 +92,20 @@ class TranslationSession(OnePassSession[Source]):
     def _of(cls, engine: Engine, given: Source, settings: dict[str, Any], history: int | None) -> TranslationSession:
         return cls(engine, given, history=history, **settings)
 
-    def _read(self, given: Source) -> Source:
-        return self.reader.original(given)
+    def _input(self, seen: Picture) -> mx.array:
+        return to_model(seen)
 
-    @staticmethod
-    def _size(given: Source) -> int:
-        return given.nbytes
+    def _enlarged(self, given: Source, made: Picture) -> Picture:
+        return self._window.carried(given.pixels, self._seen(given, self._window), made)
 
-    def _input(self, given: Source) -> mx.array:
-        return to_model(given.pixels)
+    def _regions(self, painted: Painted) -> tuple[Mask, Mask]:
+        """What is rendered anew, in the network's pixels and in the picture's."""
+        region = dilate(self._window.touched(painted.mask), painted.grow)
+        return region, self._window.spread(region) if painted.grow else painted.mask
 
-    def _seen(self, painted: Painted) -> Source:
+    def _with(self, painted: Painted, region: Mask) -> Source:
         """What the network is to see: the picture that was painted into, and outside the region the original."""
-        return self.source.changed(painted.source.pixels, painted.region, painted.source)
+        return self.source.changed(painted.source.pixels, region, painted.source)
 
 
 def _check_network(engine: Engine) -> None:

@@ -141,11 +141,20 @@ class Recordings:
         """Bytes of memory that recordings may take."""
         return int(SHARE * physical_memory()) if self.budget is None else self.budget
 
+    @property
+    def _left(self) -> int:
+        """Bytes of memory that are left for recordings."""
+        return max(self.limit - self.kept.memory, 0)
+
+    def have_room(self, steps: int) -> bool:
+        """Whether so many more steps fit into memory by the most exact codec."""
+        return steps * self.step_nbytes(self._holder.codecs[0]) <= self._left
+
     def check(self, steps: int) -> Codec:
         """Chooses how so many more steps are kept: by the first codec of which all fit into the memory that is left,
         else by the smallest, as many as fit in memory and the others on the disk. Raises `SigeError` when they do not
         fit so either."""
-        left = max(self.limit - self.kept.memory, 0)
+        left = self._left
         for codec in self._holder.codecs:
             if steps * self.step_nbytes(codec) <= left:
                 self.codec = codec

@@ -76,7 +76,7 @@ def test_an_edit_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with ThreadPoolExecutor(1, thread_name_prefix="edit") as pool:
         edit = pool.submit(opened.edit, painted())
-        while opened._recording.idle.is_set():
+        while opened._access.idle.is_set():
             pass
         gate.let.release(2 * STEPS)  # also for the session that it is compared with
         image = edit.result(60).image

@@ -64,7 +64,7 @@ def test_settled_it_is_what_a_commit_of_the_engine_makes(opened: EditSession) ->
     commit(opened, 8, 10)
     opened.settle()
     assert (opened.behind, opened.stale) == (0, STEPS)
-    assert set(opened._history.undo[-1].changes) == set(opened._recording.steps)
+    assert set(opened._history.undo[-1].changes) == {*map(opened._recording.key, opened._recording.steps)}
     edited = stroke(STROKES, opened, 2, 20)
     result = opened.edit(edited)
     fresh = EditSession(opened.engine, opened.original, steps=STEPS).edit(edited)

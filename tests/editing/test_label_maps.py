@@ -107,7 +107,7 @@ def test_an_indexed_picture_with_a_stray_colour_is_no_map_of_indices() -> None:
     [
         (
             labels()[:, :40],
-            r"^the map is 40×32 pixels \(width × height\): this model takes 64×32; resize .* nearest",
+            r"^the map is 40×32 pixels \(width × height\): 64×32 is wanted; resize .* nearest",
         ),
         (colours(labels())[:5], r"^the map is 64×5 pixels"),
         (labels().astype(np.float32), r"^the map is an array \(32, 64\) of float32: it must be"),

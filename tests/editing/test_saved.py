@@ -55,7 +55,7 @@ def test_a_history_that_may_keep_less_than_there_is(kind: Kind, tmp_path: Path) 
         opened.edit(stroke(kind, opened, *at))
         opened.commit()
     opened.save(tmp_path / "s")
-    again = type(opened).open(kind.engine(), tmp_path / "s", history=opened._size(opened.given) * 3 // 2)
+    again = type(opened).open(kind.engine(), tmp_path / "s", history=opened.memory().history * 3 // 4)
     assert again.undoable == 1 and again.memory().history <= again._history.budget
     again.undo()
     with pytest.raises(SigeError, match="1 older ones were forgotten"):
@@ -128,8 +128,8 @@ def nothing(_: dict[str, Any]) -> None:
         ("labels", of_unknown_class, nothing),
         ("strokes", lambda arrays: [smaller(f"undo.0.{name}")(arrays) for name in ("pixels", "rgb")], nothing),
         *(("labels", nothing, of_no_colour(level)) for level in (300, -1, 1e308, 2**63, float("nan"))),
-        ("strokes", nothing, lambda told: told.update(steps=[])),
-        ("strokes", nothing, lambda told: told["steps"].update({"0": 3})),
+        ("strokes", nothing, lambda told: told["windows"][0].update(steps=[])),
+        ("strokes", nothing, lambda told: told["windows"][0]["steps"].update({"0": 3})),
     ],
 )
 def test_what_makes_no_sense_is_told_as_it_is_opened(
@@ -149,9 +149,9 @@ def test_what_makes_no_sense_is_told_as_it_is_opened(
 @pytest.mark.parametrize(
     "told",
     [
-        lambda told: told["steps"]["0"].update(codec=["float32"]),
-        lambda told: told["steps"]["0"].update(arrays=10**30),
-        lambda told: told.update(steps={"-2": told["steps"]["0"], "9": told["steps"]["0"], "a": 3}),
+        lambda told: told["windows"][0]["steps"]["0"].update(codec=["float32"]),
+        lambda told: told["windows"][0]["steps"]["0"].update(arrays=10**30),
+        lambda told: told["windows"][0].update(steps={n: told["windows"][0]["steps"]["0"] for n in ("-2", "9", "a")}),
     ],
 )
 def test_steps_that_make_no_sense_are_recorded_anew(

@@ -1,0 +1,42 @@
+"""Sessions whose originals are pictures."""
+
+from __future__ import annotations
+
+from sige_mlx.editing.base import Session
+from sige_mlx.editing.boxes import Box
+from sige_mlx.editing.colour import Picture
+from sige_mlx.editing.images import Source
+from sige_mlx.editing.windows import Window
+from sige_mlx.pictures import Size
+
+
+class OfPictures(Session[Source]):
+    """A session that edits a picture, with all that a file of it has."""
+
+    @property
+    def source(self) -> Source:
+        """The original with all that a file of it has."""
+        return self.given
+
+    @property
+    def original(self) -> Picture:
+        """As the network sees it: (H, W, 3), sRGB."""
+        return self.source.pixels
+
+    def _seen(self, given: Source, window: Window) -> Picture:
+        return window.seen(given.pixels)
+
+    def _read(self, given: Source, size: Size) -> Source:
+        return Source.of(given, size)
+
+    @staticmethod
+    def _size(given: Source) -> int:
+        return given.nbytes
+
+    @staticmethod
+    def _part(given: Source, box: Box) -> Source:
+        return given.part(box)
+
+    @staticmethod
+    def _patched(given: Source, box: Box, part: Source) -> Source:
+        return given.patched(box, part)
