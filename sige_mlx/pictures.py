@@ -33,8 +33,8 @@ READ = (
 )
 """Pillow's names of the formats that are read. Others are no pictures, or have another program decode them (EPS)."""
 
-MOST_PIXELS = 1 << 26
-"""As 8192×8192: more than any network here can record, and little enough to decode."""
+MOST_PIXELS = 1 << 27
+"""As 11585×11585: more than cameras have, and little enough to hold a few copies."""
 
 _LOSSY = {"JPEG": "JPEG", "MPO": "JPEG", "AVIF": "AVIF", "JPEG2000": "JPEG 2000", "DDS": "DDS"}
 _LOSSY_TIFF = ("jpeg", "webp")

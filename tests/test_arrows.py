@@ -58,6 +58,7 @@ ENGINES = {"engine", "engine.gpu", "engine.native", *SHARED}
 ARROWS["benchmark"] = {"editing", "families", "graph", "masks", "zoo", "base"} | ENGINES
 ARROWS["evaluation"] = {"benchmark", "editing", "engine", "families", "graph", "label_classes", "masks", "metrics"}
 ARROWS["evaluation"] |= {"nn", "zoo", "base"}
+ARROWS["front"] = {"editing", "engine", "base"}
 ARROWS["cli"] = {*ARROWS, *ENGINES}
 ARROWS |= {"metal.sim": set(), "benchmarks.torch_models": set(), "benchmarks": {*ARROWS, "metal.sim"}}
 ARROWS["benchmarks"].add("benchmarks.torch_models")
@@ -89,7 +90,9 @@ NAMES = dict(modules())
 def part(module: str) -> str:
     """The part that a module belongs to: that of the longest name. A module that belongs to none is one by itself."""
     name = module.removeprefix("sige_mlx.")
-    if module == "sige_mlx" or (name in BASE and name != module):
+    if module == "sige_mlx":
+        return "front"
+    if name in BASE and name != module:
         return "base"
     if module == "sige_mlx.__main__":
         return "cli"

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from sige_mlx.cli import options, terminal
-from sige_mlx.cli.rendered import of_labels, of_pictures, open_labels, open_pictures
+from sige_mlx.cli.rendered import rendered_of
 from sige_mlx.errors import SigeError
 
 
@@ -54,6 +54,7 @@ def demo(
     from sige_mlx.cli.figures import as_json, figures, headline
     from sige_mlx.editing import save_image
     from sige_mlx.editing.destination import check_picture, own_or_new, signed
+    from sige_mlx.editing.opening import load
 
     scene = _scene(what)
     stray = [name for name in options.OF_DIFFUSION if name in options.named(context)]
@@ -62,13 +63,12 @@ def demo(
     out = out or own_or_new(Path(scene.out))
     check_picture(out)
     files = {name: zoo.ASSETS / "demo" / file for name, file in scene.files.items()}
-    pretrained = zoo.load(scene.model)
-    engine = pretrained.engine(device, threads=threads)
+    model = load(scene.model, device, threads=threads)
     if what == "labels":
-        rendered = of_labels(open_labels(engine, pretrained, files), pretrained, files, compare=True)
+        session = model.session(files["labels"])
     else:
-        session = open_pictures(engine, files, {"steps": steps, "strength": strength, "seed": seed})
-        rendered = of_pictures(session, files, compare=True)
+        session = model.session(files["original"], steps=steps, strength=strength, seed=seed)
+    rendered = rendered_of(session, model.pretrained, files, compare=True)
     result, dense = rendered.result, rendered.dense
     save_image(signed(rendered.page(scene.model, device, scene.title)), out)
     if json:

@@ -1,15 +1,16 @@
 """`sige-mlx edit`: a painted picture or an edited label map in, the re-rendered or translated picture out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sige_mlx.cli import kept, options, terminal
-from sige_mlx.cli.rendered import Rendered, of_labels, of_pictures, open_labels, open_pictures
+from sige_mlx.cli.rendered import look, rendered_of
 from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
+    from sige_mlx.editing.opening import AnySession
     from sige_mlx.zoo import Pretrained
 
 
@@ -30,6 +31,8 @@ def edit(
     seed: options.Seed = 0,
     sampler: options.Sampler = None,
     fill: options.Fill = False,
+    window: options.Window = None,
+    scale: options.Scale = None,
     quality: options.Quality = "balanced",
     threshold: options.Threshold = None,
     device: options.Device = "cpu",
@@ -53,10 +56,13 @@ def edit(
 ) -> None:
     """Re-render what was painted into a picture, or changed in a label map, recomputing only the tiles it touches.
 
-    Paint roughly, with flat colours, in any program; keep the picture's size, which must be the model's, and save it
-    without loss, as PNG does. Pixels that were not edited stay as they are, exactly, in a result that is saved as PNG,
-    TIFF or WebP; JPEG and AVIF change all of them a little. One edit alone is computed densely, which takes less than
-    recording its original first. With --compare it is recorded, and of the edit only the active tiles are computed.
+    Paint roughly, with flat colours, in any program; keep the picture's size and save it without loss, as PNG does. A
+    diffusion model sees a picture that is larger than its own through a window around the edit: as large as the model's
+    pictures, or a larger edit at a scale, and then what the network changes is carried over to the picture's own
+    pixels. --window and --scale choose others. Pixels that were not edited stay as they are, exactly, in a result that
+    is saved as PNG, TIFF or WebP; JPEG and AVIF change all of them a little. One edit alone is computed densely, which
+    takes less than recording its original first. With --compare it is recorded, and of the edit only the active tiles
+    are computed.
 
     With --session the original is recorded into a file at the first call. Later calls take it from there, and compute
     the tiles that were edited; without --original they edit what the session has, and with --commit the result is
@@ -92,15 +98,17 @@ def edit(
         sige-mlx edit --labels a.png --edited-labels b.png --out c.png
         sige-mlx edit -m gaugan-cityscapes --labels a.png --edited-labels b.png --out c.png
 
-    A network that translates pictures, such as CycleGAN's, takes any size whose sides are multiples of 4. The result
-    is the edited picture translated and, where nothing was edited, the original translated.
+    A network that translates pictures, such as CycleGAN's, sees all of the picture, at a scale where memory has no room
+    for more. The result is the edited picture translated and, where nothing was edited, the original translated.
 
         sige-mlx edit -m vintagify --original a.png --edited b.png --out c.png
     """
     from sige_mlx import zoo
     from sige_mlx.cli.figures import as_json, figures, saving
-    from sige_mlx.editing import save_image
+    from sige_mlx.editing import EditSession, save_image
     from sige_mlx.editing.destination import check_apart, check_file, check_picture, losses
+    from sige_mlx.editing.labels import check_reads_maps
+    from sige_mlx.editing.opening import Model
     from sige_mlx.editing.turns import begun, turn
     from sige_mlx.pictures import check_is_picture
 
@@ -125,7 +133,8 @@ def edit(
     for path in files.values():
         check_is_picture(path)
     once = session is None and not compare
-    opened: kept.AnySession
+    part = options.window_of(window)
+    opened: AnySession
     if session:
         check_file(session, files.values())
         check_apart(out, session, "--out and --session")
@@ -138,23 +147,30 @@ def edit(
         given_options |= {"tolerance": tolerance}
         opened, pretrained = kept.going_on(session, {k: v for k, v in given_options.items() if k in named}, threads)
         _check_kind(opened, session, named)
+        if scale is not None and not isinstance(opened, EditSession):
+            raise SigeError(f"{session} sees what it edits at the scale that it was begun with: leave --scale away")
         kept.check_original(opened, session, files)
     else:
         name = (zoo.LABELS if labels else zoo.DEFAULT) if model is None else model
         pretrained = zoo.load(name)
         if pretrained.task == "translation":
-            pretrained = _fitted(pretrained, original, named)
+            _check_translation(pretrained, named)
         if not labels and pretrained.task == "labels":
             raise SigeError(f"{pretrained.name} makes pictures of label maps: give --labels and --edited-labels")
-        engine = pretrained.engine(device, pretrained.policy(threshold, quality=quality), threads=threads)
         if labels:
-            opened = open_labels(engine, pretrained, files)
+            check_reads_maps(pretrained.model.config)
+        of = Model(pretrained, device, quality=quality, threshold=threshold, threads=threads)
+        if labels:
+            opened = of.session(labels, scale=scale, instances=instances)
         else:
-            sampling = {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler, "fill": fill}
-            denoising = sampling if pretrained.task == "denoising" else None
-            opened = open_pictures(engine, files, denoising, options.eps(tolerance))
+            assert original
+            settings: dict[str, Any] = {"eps": options.eps(tolerance)}
+            if pretrained.task == "denoising":
+                settings |= {"steps": steps, "strength": strength, "seed": seed, "sampler": sampler, "fill": fill}
+            opened = of.session(original, scale=scale, **settings)
         opened.note = kept.note(name, device, threshold, quality)
-    rendered = _rendered(opened, pretrained, files, compare, once)
+    look(opened, part, scale)
+    rendered = rendered_of(opened, pretrained, files, compare, once)
     result, dense = rendered.result, rendered.dense
     save_image(result.picture, out)
     if session:
@@ -184,18 +200,7 @@ def edit(
     terminal.notes(notes)
 
 
-def _rendered(
-    session: "kept.AnySession", pretrained: "Pretrained", files: dict[str, Path], compare: bool, once: bool
-) -> Rendered:
-    """The edit of a session that the files describe."""
-    from sige_mlx.editing import LabelSession
-
-    if isinstance(session, LabelSession):
-        return of_labels(session, pretrained, files, compare, once)
-    return of_pictures(session, files, compare, once)
-
-
-def _check_kind(session: "kept.AnySession", path: Path, named: set[str]) -> None:
+def _check_kind(session: "AnySession", path: Path, named: set[str]) -> None:
     """Raises `SigeError` unless the options, beside what a session has that goes on, describe one edit of its kind."""
     from sige_mlx.editing import EditSession, LabelSession
 
@@ -241,17 +246,9 @@ def _check_one_edit(named: set[str]) -> None:
     options.check_label_options(named)
 
 
-def _fitted(pretrained: "Pretrained", original: Path | None, named: set[str]) -> "Pretrained":
-    """A network that translates, made for a picture's size. Raises `SigeError` for options that are not for it."""
-    from sige_mlx.pictures import open_image
-
+def _check_translation(pretrained: "Pretrained", named: set[str]) -> None:
+    """Raises `SigeError` for options that are not for a network that translates."""
     if stray := [name for name in (*options.OF_DIFFUSION, *options.OF_LABELS) if name in named]:
         given, name = options.spelled(stray[0]), pretrained.name
         kind = "label maps" if stray[0] in options.OF_LABELS else "diffusion models"
         raise SigeError(f"{given} is for {kind}: {name} translates a picture, in one pass")
-    assert original  # options of label maps alone were stray
-    width, height = open_image(original).size
-    try:
-        return pretrained.configured(image_size=(height, width))
-    except SigeError as error:
-        raise SigeError(f"{original}: {error}") from error

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sige_mlx.editing.result import DenseResult, EditResult
+from sige_mlx.editing.windows import Window
 from sige_mlx.graph.tiling import Size
 
 HEAD = ("the edit", "everything", "times less")
@@ -27,6 +28,8 @@ def figures(result: EditResult, dense: DenseResult | None = None) -> list[Figure
     recorded first. Dense seconds are those of `dense` if it was run, else of recording the original."""
     edited, pixels = int(result.mask.sum()), result.mask.size
     rows = [Figure("edited pixels", f"{edited} ({result.edited:.1%})", f"{pixels}", _times(pixels, edited))]
+    if result.window and not result.window.trivial:
+        rows.append(_window(result.window))
     for (h, w), (active, count) in result.tiles.items():
         rows.append(Figure(f"tiles at {w} × {h}", f"{active}", f"{count}", _times(count, active), (h, w)))
     steps = steps_in_words(result.steps)
@@ -40,6 +43,14 @@ def figures(result: EditResult, dense: DenseResult | None = None) -> list[Figure
         return [*rows, Figure(f"seconds, {steps}", _digits(result.seconds), "not run", "")]
     less = _times(seconds, result.seconds)
     return [*rows, Figure(f"seconds, {steps}", _digits(result.seconds), _digits(seconds), less)]
+
+
+def _window(window: Window) -> Figure:
+    """What the network saw: how much of the picture, and where that is."""
+    (top, left, height, width), scale = window.part, "" if window.scale == 1 else f", scale {window.scale:.3g}"
+    return Figure(
+        "window", f"{width} × {height}{scale}", f"{window.picture[1]} × {window.picture[0]}", f"at {left}, {top}"
+    )
 
 
 def steps_in_words(count: int) -> str:
@@ -72,6 +83,7 @@ def as_json(result: EditResult, dense: DenseResult | None = None) -> dict[str, A
         "edited": result.edited,
         "steps": result.steps,
         "way": result.way,
+        "window": _as_json(result.window),
         "tiles": {f"{h}x{w}": list(counts) for (h, w), counts in result.tiles.items()},
         "macs": result.macs,
         "dense_macs": result.dense_macs,
@@ -85,6 +97,13 @@ def as_json(result: EditResult, dense: DenseResult | None = None) -> dict[str, A
         numbers["dense_seconds"] = dense.seconds
         numbers["difference"] = difference(result, dense)
     return numbers
+
+
+def _as_json(window: Window | None) -> dict[str, Any] | None:
+    if window is None:
+        return None
+    (top, left, height, width) = window.part
+    return {"x": left, "y": top, "width": width, "height": height, "scale": window.scale}
 
 
 def difference(result: EditResult, dense: DenseResult) -> float:

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
-    from sige_mlx.editing import EditSession, LabelSession, TranslationSession
     from sige_mlx.editing.container import Container
+    from sige_mlx.editing.opening import AnySession
     from sige_mlx.zoo import Pretrained
-
-    AnySession = EditSession | LabelSession | TranslationSession
 
 QUALITY = "balanced"
 """That of sessions which name none."""
@@ -38,25 +36,18 @@ def described(path: Path) -> tuple[Container, dict[str, Any]]:
 
 def reopened(path: Path, threads: int = 0) -> tuple[AnySession, Pretrained, dict[str, Any]]:
     """The session in a file, its model, and what `save` noted."""
-    from sige_mlx import zoo
-    from sige_mlx.editing import EditSession, LabelSession, TranslationSession
+    from sige_mlx.editing.opening import load
 
-    file, note = described(path)
-    kinds: dict[str, Any] = {kind.__name__: kind for kind in (EditSession, LabelSession, TranslationSession)}
-    kind = kinds.get(str(file.told.get("kind")))
-    if kind is None:
-        raise SigeError(f"{path} is damaged: it holds no kind of session that there is")
+    _, note = described(path)
     try:
-        pretrained = zoo.load(note["model"])
-        if pretrained.task == "translation":
-            pretrained = pretrained.configured(image_size=file.array("given.pixels").shape[:2])
-        policy = pretrained.policy(note.get("threshold"), quality=note.get("quality", QUALITY))
-        engine = pretrained.engine(str(note.get("device")), policy, threads=threads)
+        how = {"quality": note.get("quality", QUALITY), "threshold": note.get("threshold"), "threads": threads}
+        model = load(note["model"], str(note.get("device")), **how)
+        model.engine  # noqa: B018, which says so of a device that there is not
     except SigeError as error:
         raise SigeError(f"the model of {path} cannot be loaded: {error}") from error
-    session: AnySession = kind.open(engine, path)
+    session = model.open(path)
     session.note = note
-    return session, pretrained, note
+    return session, model.pretrained, note
 
 
 def going_on(path: Path, given: dict[str, Any], threads: int) -> tuple[AnySession, Pretrained]:

@@ -72,6 +72,22 @@ Fill = Annotated[
         help="Invent what is under --mask, or where --edited differs, from noise alone: what was painted is not seen.",
     ),
 ]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X,Y,SIZE",
+        help="The part of the picture that a diffusion model sees: from this column and row on, so many pixels wide.",
+        show_default="what fits the edit best",
+    ),
+]
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PIXELS",
+        help="How many pixels of the picture are one of the model's, 1 or more.",
+        show_default="the smallest at which the edit is seen whole",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(
@@ -127,6 +143,17 @@ def eps(tolerance: float | None) -> float | None:
     from sige_mlx.masks.difference import LEVELS
 
     return real(tolerance, "--tolerance", 0, 255) / LEVELS
+
+
+def window_of(text: str | None) -> tuple[int, int, int] | None:
+    """A window as sessions take it; raises `SigeError` for what is none."""
+    if text is None:
+        return None
+    try:
+        left, top, width = map(int, text.split(","))
+    except ValueError:
+        raise SigeError(f"--window is {text!r}: it must be X,Y,SIZE, three whole numbers") from None
+    return left, top, width
 
 
 def named(context: typer.Context) -> set[str]:

@@ -1,17 +1,19 @@
 """Pictures and label maps that were edited, rendered: what `edit` and `demo` have in common."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sige_mlx.cli import terminal
+from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from sige_mlx.editing import EditSession, LabelSession, TranslationSession
     from sige_mlx.editing.colour import Picture
+    from sige_mlx.editing.opening import AnySession
     from sige_mlx.editing.result import DenseResult, EditResult
-    from sige_mlx.engine import Engine
     from sige_mlx.zoo import Pretrained
 
     Files: TypeAlias = dict[str, Path]  # by the option of `edit` that names the file
@@ -31,25 +33,39 @@ class Rendered(NamedTuple):
         """The report of the edit as one picture."""
         from sige_mlx.cli.report import report
 
+        window = self.result.window
         subtitle = f"{model} · {self.settings} · {device}"
-        return report(self.before, self.painted, self.result, self.dense, title=title, subtitle=subtitle)
+        if window is None or window.trivial:
+            return report(self.before, self.painted, self.result, self.dense, title=title, subtitle=subtitle)
+        before, painted, image = map(window.seen, (self.before, self.painted, self.result.image))
+        result = replace(self.result, image=image, mask=window.touched(self.result.mask))
+        dense = self.dense and self.dense._replace(image=window.seen(self.dense.image))
+        return report(before, painted, result, dense, title=title, subtitle=f"{subtitle} · {window}")
 
 
-def open_pictures(
-    engine: "Engine", files: "Files", sampling: dict[str, Any] | None, eps: float | None = None
-) -> "EditSession | TranslationSession":
-    """A session with a diffusion model with the settings `sampling`, or without them with a network that translates;
-    `eps` is how much pixels may differ that were not edited, by default the model's."""
-    from sige_mlx.editing import EditSession, TranslationSession
+def look(session: "AnySession", window: tuple[int, int, int] | None, scale: float | None) -> None:
+    """Has edits be made in a window, or in those of a scale, if one is asked for. Raises `SigeError` for a session that
+    sees all of what it edits."""
+    from sige_mlx.editing import EditSession
 
-    if sampling is None:
-        return TranslationSession(engine, files["original"], eps=eps)
-    return EditSession(engine, files["original"], eps=eps, **sampling)
+    if isinstance(session, EditSession):
+        session.look(window, scale)
+    elif window is not None:
+        raise SigeError("--window is for diffusion models: this one sees the picture whole")
 
 
-def of_pictures(
-    session: "EditSession | TranslationSession", files: "Files", compare: bool, once: bool = False
+def rendered_of(
+    session: "AnySession", pretrained: "Pretrained", files: "Files", compare: bool, once: bool = False
 ) -> Rendered:
+    """The edit of a session that the files describe; `once` if it is its only one."""
+    from sige_mlx.editing import LabelSession
+
+    if isinstance(session, LabelSession):
+        return _of_labels(session, pretrained, files, compare, once)
+    return _of_pictures(session, files, compare, once)
+
+
+def _of_pictures(session: "EditSession | TranslationSession", files: "Files", compare: bool, once: bool) -> Rendered:
     """A picture that was painted into, rendered; `once` if it is the session's only edit."""
     from sige_mlx.editing import EditSession
     from sige_mlx.masks.difference import LEVELS
@@ -72,15 +88,8 @@ def of_pictures(
     return Rendered(result, dense, before, painted.pixels, settings, f"{why}. The result is {same}")
 
 
-def open_labels(engine: "Engine", pretrained: "Pretrained", files: "Files") -> "LabelSession":
-    """A session with a network that makes pictures of label maps; colours are those of `pretrained`."""
-    from sige_mlx.editing import LabelSession
-
-    return LabelSession(engine, files["labels"], files.get("instances"), palette=pretrained.palette)
-
-
-def of_labels(
-    session: "LabelSession", pretrained: "Pretrained", files: "Files", compare: bool, once: bool = False
+def _of_labels(
+    session: "LabelSession", pretrained: "Pretrained", files: "Files", compare: bool, once: bool
 ) -> Rendered:
     """A label map that was edited, rendered; `once` if it is the session's only edit."""
     from sige_mlx.editing.label_maps import colours

@@ -71,13 +71,14 @@ def session(
         terminal.print_json({"file": str(file), "deed": deed, **numbers})
         return
     settings = ", ".join(f"{name} {value}" for name, value in numbers["settings"].items())
+    windows = len(numbers["windows"])
     terminal.pairs(
         [
             ("model", f"{numbers['model']} on {numbers['device']}"),
             ("quality", numbers["quality"]),
             ("threshold", "the model's own" if numbers["threshold"] is None else str(numbers["threshold"])),
             ("settings", settings),
-            ("recorded steps", str(numbers["recorded"])),
+            ("recorded steps", f"{numbers['recorded']}, in {windows} window{'s' * (windows != 1)}"),
             ("commits to undo, to redo", f"{numbers['undo']}, {numbers['redo']}"),
             ("size", f"{numbers['bytes'] / 2**20:.1f} MiB"),
         ]
@@ -111,6 +112,7 @@ def _drop(context: typer.Context, file: Path, json: bool) -> None:
 
 def _numbers(described: "Container", note: dict[str, Any]) -> dict[str, Any]:
     """What a session's file tells of it. Raises `SigeError` where that makes no sense."""
+    from sige_mlx.editing.boxes import Box
     from sige_mlx.editing.saved import understood
 
     told = described.told
@@ -121,7 +123,8 @@ def _numbers(described: "Container", note: dict[str, Any]) -> dict[str, Any]:
             "quality": str(note.get("quality", kept.QUALITY)),
             "threshold": note.get("threshold"),
             "settings": {name: value for name, value in dict(told.get("settings", {})).items() if name != "palette"},
-            "recorded": len(told.get("steps", ())),
+            "recorded": sum(len(of["steps"]) for of in told["windows"]),
+            "windows": [Box(*of["box"])._asdict() for of in told["windows"]],
             "undo": len(told.get("undo", ())),
             "redo": len(told.get("redo", ())),
             "bytes": described.nbytes,

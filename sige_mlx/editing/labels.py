@@ -36,13 +36,18 @@ Maps = tuple[Ids, Ids]
 """Labels and instances."""
 
 
+def check_reads_maps(config: Any) -> None:
+    """Raises `SigeError` for a network that reads no label maps."""
+    if families.of(config).task != "labels":
+        raise SigeError(f"this model reads pictures: label maps are for {LABELS}, gaugan-cityscapes and their like")
+
+
 class MapReader:
     """How label maps of `size` (H, W), or of any where there is none, are read for a network; coloured maps are in the
     colours of `palette`. Raises `SigeError` for a network that reads no label maps."""
 
     def __init__(self, config: Any, size: Size | None, palette: Palette):
-        if families.of(config).task != "labels":
-            raise SigeError(f"this model reads pictures: label maps are for {LABELS}, gaugan-cityscapes and their like")
+        check_reads_maps(config)
         self.config, self.size, self.palette = config, size, palette
 
     def read(self, labels: ImageLike, instances: ImageLike | None, original: Maps | None = None) -> Maps:

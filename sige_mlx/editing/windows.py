@@ -8,6 +8,7 @@ pixels under its mask and in no others, at every scale.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -187,7 +188,7 @@ def around(edit: Box, picture: Size, size: Size, margin: int = 0, scale: float |
             raise SigeError(f"an edit of {edit.width}×{edit.height} pixels is larger than a window of scale {scale:g}")
         return found
     largest = over(picture, size)
-    for step in _scales():
+    for step in scales():
         if step >= largest.scale:
             return largest
         if found := _placed(edit, picture, size, margin, step):
@@ -223,7 +224,8 @@ def placed(box: Box, picture: Size, size: Size) -> Window:
     return Window(box, picture, size)
 
 
-def _scales() -> Any:
+def scales() -> Iterator[int]:
+    """Those that a picture is seen at: 1, 2, 3, 4, 6, 8, 12, …"""
     yield 1
     for power in count(1):
         yield 2**power

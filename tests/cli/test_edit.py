@@ -145,11 +145,12 @@ def test_a_failed_edit_leaves_its_inputs(edit: Edit, pictures: Path) -> None:
         ({"original": "{pictures}/typo.png"}, "typo.png: there is no such file"),
         ({"edited": "{pictures}"}, "is a folder: a picture file is wanted"),
         ({"edited": "{pictures}/text.png"}, "text.png is not a picture"),
-        (
-            {"original": "{pictures}/dot.png"},
-            "dot.png is 1×1 pixels (width × height): this model takes 32×32; resize or crop it, and its painted copy",
-        ),
-        ({"edited": "{pictures}/dot.png"}, "dot.png is 1×1 pixels (width × height): this model takes 32×32; resize"),
+        ({"original": "{pictures}/dot.png"}, "b.png is 32×32 pixels (width × height): the original is 1×1, and both"),
+        ({"edited": "{pictures}/dot.png"}, "dot.png is 1×1 pixels (width × height): the original is 32×32, and both"),
+        ({"window": "1,2"}, "--window is '1,2': it must be X,Y,SIZE, three whole numbers"),
+        ({"window": "1,0,32"}, "a window of 32×32 pixels from x = 1, y = 0 does not fit"),
+        ({"scale": 0.5}, "the scale is 0.5: it must be from 1"),
+        ({"scale": 2, "window": "0,0,32"}, "a window has a scale: give one of the two"),
         (
             {"mask": "{pictures}/dot.png"},
             "dot.png is 1×1 pixels (width × height): its picture is 32×32, and both",

@@ -101,8 +101,8 @@ def test_undoing_tells_the_size_of_the_new_file(run: Run, tmp_path: Path, file: 
     given = ["--labels", tmp_path / "a.png", "--edited-labels", tmp_path / "b.png", "--session", file, "--commit"]
     assert run("edit", "-m", label_model, *given, "--out", tmp_path / "c.png").status == 0
     held = Container(file, PURPOSE)
-    arrays = {name: held.array(name).copy() for name in held._header if not name.startswith("step.")}
-    write(file, PURPOSE, arrays, {**held.told, "steps": {}})
+    arrays = {name: held.array(name).copy() for name in held._header if not name.startswith("window.")}
+    write(file, PURPOSE, arrays, {**held.told, "windows": []})
     before = run("session", "show", file, "--json").json
     undone = run("session", "undo", file, "--out", tmp_path / "u.png", "--json").json
     assert undone == {**run("session", "show", file, "--json").json, "deed": "undo"}
@@ -210,11 +210,11 @@ def test_a_device_whose_recordings_cannot_be_stored(
 def test_a_damaged_step_is_recorded_anew_and_written(edit: Edit, file: Path, tmp_path: Path) -> None:
     edit(session=file)
     expected, whole = picture(tmp_path / "c.png"), bytearray(file.read_bytes())
-    first = Container(file, PURPOSE)._header["step.0.0"]["data_offsets"][0]
+    first = Container(file, PURPOSE)._header["window.0.step.0.0"]["data_offsets"][0]
     whole[8 + int.from_bytes(whole[:8], "little") + first] ^= 1
     file.write_bytes(whole)
     again = edit(session=file)
-    assert again.status == 0 and again.err.startswith(f"sige-mlx: {file} is damaged: step.")
+    assert again.status == 0 and again.err.startswith(f"sige-mlx: {file} is damaged: window.0.step.")
     assert again.err.count("\n") == 1 and again.err.endswith("is recorded anew\n")
     assert edit(session=file).err == ""
     assert np.array_equal(picture(tmp_path / "c.png"), expected)
@@ -262,7 +262,7 @@ def test_what_makes_no_sense_is_not_shown(edit: Edit, run: Run, file: Path) -> N
     edit(session=file)
     held = Container(file, PURPOSE)
     arrays = {name: held.array(name).copy() for name in held._header}
-    write(file, PURPOSE, arrays, {**held.told, "steps": 3})
+    write(file, PURPOSE, arrays, {**held.told, "windows": 3})
     assert f"{file} is damaged" in run("session", "show", file).sentence
     assert run("session", "drop", file).status == 0
 
