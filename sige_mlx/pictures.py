@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 import struct
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,12 @@ MOST_PIXELS = 1 << 27
 
 _LOSSY = {"JPEG": "JPEG", "MPO": "JPEG", "AVIF": "AVIF", "JPEG2000": "JPEG 2000", "DDS": "DDS"}
 _LOSSY_TIFF = ("jpeg", "webp")
+_OTHER_ORDER = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA", "RGBX")
+    for order, other in (("B", "L"), ("L", "B"), ("N", "B" if sys.byteorder == "little" else "L"))
+}
+"""Pillow's names of how channels of 16 bits are stored, and of the same with their bytes exchanged."""
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values that swap height and width
 
 
@@ -64,6 +71,8 @@ class Opened(NamedTuple):
     """The format that changed its pixels when it was saved; nothing where none did."""
     deep: bool = False
     """Whether its channels had 16 bits, of which Pillow keeps the upper 8."""
+    low: Image.Image | None = None
+    """Of these the lower 8, where they could be read."""
     notes: tuple[str, ...] = ()
     """What a user should know of how it was read, a sentence each."""
 
@@ -128,6 +137,7 @@ def _decoded(image: Image.Image, name: str, wanted: Wanted | None) -> Opened:
     if image.width * image.height > MOST_PIXELS:
         raise SigeError(f"{name} is {image.width}×{image.height} pixels (width × height): that is too large to edit")
     lossy, deep, notes = _lossy(image), _deep(image), []
+    low = _lower_bits(image) if deep else None
     if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a photograph and its previews
         notes.append(f"{name} has several frames: number {image.tell() + 1} is taken")
     exif = _tags(image) if image.format == "TIFF" else None
@@ -143,7 +153,7 @@ def _decoded(image: Image.Image, name: str, wanted: Wanted | None) -> Opened:
     upright.format = image.format
     if wanted:
         wanted.check((upright.height, upright.width), name)
-    return Opened(name, upright, lossy, deep, tuple(notes))
+    return Opened(name, upright, lossy, deep, low, tuple(notes))
 
 
 def _check_format(image: Image.Image, name: str) -> None:
@@ -181,6 +191,25 @@ def _deep(image: Image.Image) -> bool:
     if image.format == "PPM":
         return any(isinstance(part, int) and part > 255 for part in arguments)
     return any(isinstance(part, str) and ";16" in part for part in arguments)
+
+
+def _lower_bits(image: Image.Image) -> Image.Image | None:
+    """The lower 8 of a file's 16 bits a channel, upright; None where they cannot be had. Pillow has no images of them:
+    it is told that the file stores them in the other order, and decodes it once more."""
+    name = getattr(image, "filename", "")
+    if not name:
+        return None
+    with Image.open(name) as again:
+        tiles = []
+        for tile in again.tile:
+            first, *others = (tile.args,) if isinstance(tile.args, str) else tile.args or ("",)
+            if first not in _OTHER_ORDER:
+                return None
+            other = _OTHER_ORDER[first]
+            tiles.append(tile._replace(args=(other, *others) if others else other))
+        again.tile = tiles
+        again.load()
+        return ImageOps.exif_transpose(again)
 
 
 def _lossy(image: Image.Image) -> str:

@@ -24,6 +24,9 @@ _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 _KINDS = {"RGB": "colour", "L": "grey", "CMYK": "CMYK", "LAB": "Lab"}
 """What pictures of these modes are called."""
 
+DEEP = "has 16 bits a channel, which are kept where nothing is rendered: the network sees and makes 8"
+"""What is said of a picture."""
+
 _AMBIGUOUS = 2.0
 """Floats that go beyond 1, but not beyond this, may be an overexposed picture of 0 to 1 or a dark one of 0 to 255."""
 
@@ -67,6 +70,8 @@ class Colours(NamedTuple):
     profile: Profile | None = None
     notes: tuple[str, ...] = ()
     """What a user should know of how they were read."""
+    low: npt.NDArray[np.uint8] | None = None
+    """(H, W, 3), or 4 with transparency: of channels of 16 bits the lower 8, of which the others are the upper."""
 
     def alike(self, other: Colours) -> bool:
         """Whether the two are in the same profile, so that the same numbers are the same colours."""
@@ -79,15 +84,17 @@ class Colours(NamedTuple):
         return pixels if self.alpha is None else over_white(pixels, self.alpha)
 
 
-def colours(image: Image.Image, name: str) -> Colours:
-    """The colours of an image of any mode. Raises `SigeError` for numbers of which nobody can tell what white is."""
+def colours(image: Image.Image, name: str, low: Image.Image | None = None) -> Colours:
+    """The colours of an image of any mode; `low` has the lower bits of its channels, if they have 16. Raises
+    `SigeError` for numbers of which nobody can tell what white is."""
     notes: list[str] = []
     if image.mode == "La":  # which converts to nothing else
         info, image = image.info, image.convert("LA")
         image.info = info
     alpha = alpha_of(image)
+    lower = None if low is None else np.asarray(low)
     if image.mode.startswith(("I", "F")):
-        image, depth = _eight_bits(image, name)
+        image, lower, depth = _eight_bits(image, name)
         notes += depth
     elif image.mode == "LAB" and "icc_profile" not in image.info:
         image = _converted(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
@@ -103,7 +110,20 @@ def colours(image: Image.Image, name: str) -> Colours:
                 notes.append(f"{name} has a colour profile that the result cannot have: the result is in sRGB")
     elif image.mode == "CMYK":
         notes.append(f"{name} is CMYK without a colour profile: its colours are a guess, and the result is in sRGB")
-    return Colours(_rgb(image) if rgb is None else rgb, alpha, profile, tuple(notes))
+    if rgb is not None and profile is None:  # converted, of which the lower bits are not
+        lower = None
+    return Colours(_rgb(image) if rgb is None else rgb, alpha, profile, tuple(notes), _lower(lower, alpha))
+
+
+def _lower(bits: npt.NDArray[np.uint8] | None, alpha: Alpha | None) -> npt.NDArray[np.uint8] | None:
+    """Lower bits as `Colours` have them. Transparency of 8 bits has those that make white white."""
+    if bits is None:
+        return None
+    if bits.ndim == 2:
+        bits = bits[..., None].repeat(3, -1)
+    if alpha is not None:
+        return np.dstack([bits[..., :3], bits[..., 3] if bits.shape[-1] == 4 else alpha])
+    return np.ascontiguousarray(bits[..., :3])
 
 
 def over_white(pixels: Picture, alpha: Alpha) -> Picture:
@@ -177,8 +197,9 @@ def alpha_of(image: Image.Image) -> Alpha | None:
     return None if (alpha == 255).all() else alpha
 
 
-def _eight_bits(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
-    """A grey image of integers or floats in 8 bits, and what to say of it."""
+def _eight_bits(image: Image.Image, name: str) -> tuple[Image.Image, npt.NDArray[np.uint8] | None, list[str]]:
+    """A grey image of integers or floats in 8 bits, the lower bits of one of 16, and what to say of it."""
+    lower = None
     values = np.asarray(image).astype(np.float64)
     lowest, highest = float(values.min()), float(values.max())
     if not (np.isfinite(values).all() and lowest >= 0):
@@ -196,9 +217,11 @@ def _eight_bits(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
     else:
         if highest > 65535:
             raise SigeError(f"{name} holds numbers to {highest:g}: a picture of 8 or 16 bits would be right")
-        white, notes = 65535.0, [f"{name} has 16 bits, of which 8 are kept"]
+        white, notes = 256.0 * 255, [f"{name} {DEEP}"]
         if 0 < highest <= 255:
             notes = [f"{name} has 16 bits, but nothing above {highest:g} of 65535: it is taken as black"]
+        lower = (values % 256).astype(np.uint8)
+        values -= lower
     grey = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
     grey.info.update({key: value for key, value in image.info.items() if key != "transparency"})
-    return grey, notes
+    return grey, lower, notes

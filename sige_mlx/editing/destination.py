@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from sige_mlx import scratch
 from sige_mlx.editing.colour import Profile, over_white
+from sige_mlx.editing.deep import LOW, WRITERS, deep
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.pictures import open_image
 
@@ -114,7 +115,10 @@ def save_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
         if held.mode == "RGBA" and not image_format.alpha:
             held = on_white(held)
         # In memory first: on a full disk Pillow takes the half that was still written for the whole.
-        held.save(written, format=image_format.name, **image_format.options, **kept)
+        if (pixels := deep(held)) is not None and image_format.name in WRITERS:
+            WRITERS[image_format.name](written, pixels, kept)
+        else:
+            held.save(written, format=image_format.name, **image_format.options, **kept)
         file.write(written.getbuffer())
 
     write_whole(path, write)
@@ -127,6 +131,8 @@ def losses(image: Image.Image, path: str | os.PathLike[str]) -> list[str]:
         told.append(f"{path} is {image_format.name}, which changes all pixels a little; {RIGHT} would not")
     if image.mode == "RGBA" and not image_format.alpha:
         told.append(f"{path} has no room for transparency: the picture is laid on white; {RIGHT} would keep it")
+    if LOW in image.info and image_format.name not in WRITERS:
+        told.append(f"{path} has no room for 16 bits a channel: 8 are kept; .png or .tiff would keep them")
     if "icc_profile" in image.info and "icc_profile" not in image_format.keeps:
         told.append(f"{path} has no room for a colour profile: its colours are sRGB; {RIGHT} would keep the profile")
     return told

@@ -4,7 +4,7 @@ that networks work in."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from sige_mlx.editing.boxes import Box
-from sige_mlx.editing.colour import Colours, Picture, colours, off_white
+from sige_mlx.editing.colour import DEEP, Colours, Picture, colours, off_white
+from sige_mlx.editing.deep import LOW
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
 from sige_mlx.pictures import ImageLike, Size, Wanted, opened
@@ -71,10 +72,11 @@ class Source:
         if not isinstance(read.pixels, Image.Image):
             own, metadata = Colours(_checked(read.pixels, read.name)), {}
         else:
-            own, metadata = colours(read.pixels, read.name), _metadata(read.pixels)
+            own, metadata = colours(read.pixels, read.name, read.low), _metadata(read.pixels)
         notes = [*read.notes, *own.notes]
         if read.deep:
-            notes.append(f"{read.name} has 16 bits a channel, of which 8 are kept")
+            kept = DEEP if own.low is not None else "has 16 bits a channel, of which 8 are kept"
+            notes.append(f"{read.name} {kept}")
         if like and not own.alike(like.own) and _copied(own, like):
             what = "another colour profile than the original" if own.profile else "no colour profile"
             notes.append(f"{read.name} has {what}, but the same numbers: it is read as the original is")
@@ -89,36 +91,39 @@ class Source:
     @property
     def nbytes(self) -> int:
         """Bytes of its pixels."""
-        arrays = (self.pixels, self.own.rgb, *([] if self.own.alpha is None else [self.own.alpha]))
-        return sum(array.nbytes for array in arrays)
+        arrays = (self.pixels, self.own.rgb, self.own.alpha, self.own.low)
+        return sum(array.nbytes for array in arrays if array is not None)
 
     def part(self, box: Box) -> Source:
         """A part of the picture, in arrays of its own."""
-        own, alpha = self.own, self.own.alpha
-        own = own._replace(rgb=box.of(own.rgb).copy(), alpha=None if alpha is None else box.of(alpha).copy())
-        return replace(self, pixels=box.of(self.pixels).copy(), own=own)
+        return self._each(lambda whole: box.of(whole).copy())
 
     def patched(self, box: Box, part: Source) -> Source:
         """The picture with another part in a place, which is as its own are."""
+        parts = iter((part.pixels, part.own.rgb, part.own.alpha, part.own.low))
 
-        def patched(whole: npt.NDArray[Any], part: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        def patched(whole: Any) -> Any:
             whole = whole.copy()
-            box.of(whole)[...] = part
+            box.of(whole)[...] = next(of for of in parts if of is not None)
             return whole
 
-        own, alpha = self.own, self.own.alpha
-        if alpha is not None:
-            assert part.own.alpha is not None
-            alpha = patched(alpha, part.own.alpha)
-        own = own._replace(rgb=patched(own.rgb, part.own.rgb), alpha=alpha)
-        return replace(self, pixels=patched(self.pixels, part.pixels), own=own)
+        return self._each(patched)
+
+    def _each(self, do: Callable[[Any], Any]) -> Source:
+        """The same, with something done to each of its arrays: to `pixels`, colours, transparency and lower bits."""
+        own, arrays = self.own, (self.pixels, self.own.rgb, self.own.alpha, self.own.low)
+        made: list[Any] = [None if array is None else do(array) for array in arrays]
+        pixels, rgb, alpha, low = made
+        return replace(self, pixels=pixels, own=own._replace(rgb=rgb, alpha=alpha, low=low))
 
     @property
     def image(self) -> Image.Image:
-        """As a Pillow image with its profile and all else that a file may keep."""
-        rgb, alpha = self.own.rgb, self.own.alpha
+        """As a Pillow image with its profile and all else that a file may keep, lower bits as `save_image` has them."""
+        rgb, alpha, low = self.own.rgb, self.own.alpha, self.own.low
         image = Image.fromarray(rgb if alpha is None else np.dstack([rgb, alpha]))
         image.info.update(self.metadata)
+        if low is not None:
+            image.info[LOW] = low
         if self.own.profile:
             image.info["icc_profile"] = self.own.profile.data
         return image
@@ -138,7 +143,10 @@ class Source:
             colour = off_white(result, alpha)
         if own.profile:
             colour = own.profile.from_srgb(colour)
-        own = own._replace(rgb=np.where(inside, colour, own.rgb), alpha=alpha)
+        low = own.low
+        if low is not None:  # of a channel of 8 bits: so white stays white
+            low = np.where(inside, colour if alpha is None else np.dstack([colour, alpha]), low)
+        own = own._replace(rgb=np.where(inside, colour, own.rgb), alpha=alpha, low=low)
         return replace(self, pixels=np.where(inside, own.srgb, self.pixels), own=own)
 
 

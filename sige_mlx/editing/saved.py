@@ -134,7 +134,10 @@ def unpack(file: Container, prefix: str, told: Any) -> Any:
     shapes = (pixels.shape, rgb.shape, (h, w) if alpha is None else alpha.shape)
     if shapes != ((h, w, 3), (h, w, 3), (h, w)) or {a.dtype.str for a in (pixels, rgb)} != {"|u1"}:
         raise SigeError(f"{file.path} is damaged: {prefix} is no picture")
-    own = Colours(rgb.copy(), None if alpha is None else alpha.copy(), profile)
+    low = file.array(f"{prefix}.low").copy() if f"{prefix}.low" in file else None
+    if low is not None and (low.shape != (h, w, 3 if alpha is None else 4) or low.dtype.str != "|u1"):
+        raise SigeError(f"{file.path} is damaged: {prefix} is no picture")
+    own = Colours(rgb.copy(), None if alpha is None else alpha.copy(), profile, low=low)
     name, lossy = str(told["name"]), str(told["lossy"])
     return Source(name, pixels.copy(), own, metadata, lossy, tuple(map(str, told["notes"])))
 
@@ -148,6 +151,8 @@ def _pack(arrays: dict[str, Array], prefix: str, given: Any) -> dict[str, Any]:
     arrays |= {f"{prefix}.pixels": given.pixels, f"{prefix}.rgb": given.own.rgb}
     if given.own.alpha is not None:
         arrays[f"{prefix}.alpha"] = given.own.alpha
+    if given.own.low is not None:
+        arrays[f"{prefix}.low"] = given.own.low
     if given.own.profile:
         arrays[f"{prefix}.profile"] = np.frombuffer(given.own.profile.data, np.uint8)
     if "exif" in given.metadata:

@@ -141,10 +141,12 @@ class Subject:
     def _session(self, of: Pretrained, case: Case, method: str) -> Session:
         engine = self._engine(of, self._size(case), method)
         if of.task == "labels":
-            return LabelSession(engine, case.original, case.instances, palette=of.palette)
+            labels = MapReader(of.model.config, engine.image_size, of.palette).read(case.original, None)[0]
+            return LabelSession(engine, labels, case.instances, palette=of.palette)
+        original = Source.of(case.original, engine.image_size, "the original")
         if of.task == "translation":
-            return TranslationSession(engine, case.original)
-        return EditSession(engine, case.original, **(self.settings.sampling or {}))
+            return TranslationSession(engine, original)
+        return EditSession(engine, original, **(self.settings.sampling or {}))
 
     def _engine(self, of: Pretrained, size: Size | None, method: str) -> Engine:
         """Made once for each model and size of pictures."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from sige_mlx.editing.colour import Profile, colours, off_white, over_white
+from sige_mlx.editing.colour import DEEP, Profile, colours, off_white, over_white
 from sige_mlx.errors import SigeError
 from sige_mlx.pictures import open_image
 from tests.files import DISPLAY_P3, chunk, display_p3, grey_gamma, icc, srgb_curve, write_png16, xyz
@@ -166,7 +166,7 @@ def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
     write_png16(tmp_path / "a.png", np.array([[[0], [257 * 100], [65535]]]))
     read = colours(open_image(tmp_path / "a.png"), "it")
     assert read.srgb.tolist() == [[[0] * 3, [100] * 3, [255] * 3]]
-    assert read.notes == ("it has 16 bits, of which 8 are kept",)
+    assert read.notes == (f"it {DEEP}",)
 
 
 def test_sixteen_bit_grey_with_a_transparent_value(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sige_mlx.editing.colour import Profile
+from sige_mlx.editing.colour import DEEP, Profile
 from sige_mlx.editing.images import Source, from_model, to_model
 from sige_mlx.errors import SigeError
 from tests.files import chunk, display_p3, write_png16
@@ -209,4 +209,4 @@ def test_metadata_that_make_no_sense_are_left_out(tmp_path: Path, chunks: bytes)
     write_png16(tmp_path / "a.png", PIXELS.astype(np.uint16) * 257, chunks)
     source = Source.of(tmp_path / "a.png", SIZE)
     assert np.array_equal(source.pixels, PIXELS) and not source.metadata
-    assert source.notes[-1] == f"{tmp_path / 'a.png'} has 16 bits a channel, of which 8 are kept"
+    assert source.notes[-1] == f"{tmp_path / 'a.png'} {DEEP}"
