@@ -194,4 +194,4 @@ class LabelSession(OnePassSession[Maps]):
         return encode(*seen, self.engine.config)
 
     def _enlarged(self, given: Maps, made: Picture) -> Picture:
-        return self._window.carried(np.empty((*self.size, 3), np.uint8), None, made)
+        return self._window.carried(made)

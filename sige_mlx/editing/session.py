@@ -218,8 +218,8 @@ class EditSession(OfPictures):
         """The original with what the network made of an edit, and all that a file of it has."""
         window, box = stroke.window, stroke.window.part
         before, after = self.source.part(box), painted.source.part(box)
-        result = window.carried(after.pixels, None if self.fill else stroke.after, rendered)
-        result = window.softened(before.pixels, result, stroke.inside)
+        seen, picture = (None, None) if self.fill else (stroke.after, after.pixels)
+        result = window.carried(rendered, seen, picture, before.pixels, stroke.inside)
         return self.source.patched(box, before.changed(result, stroke.inside, after))
 
     def _dense(self, stroke: _Stroke, progress: Progress | None) -> DenseResult:

@@ -96,7 +96,7 @@ class TranslationSession(OnePassSession[Source], OfPictures):
         return to_model(seen)
 
     def _enlarged(self, given: Source, made: Picture) -> Picture:
-        return self._window.carried(given.pixels, self._seen(given, self._window), made)
+        return self._window.carried(made, self._seen(given, self._window), given.pixels)
 
     def _regions(self, painted: Painted) -> tuple[Mask, Mask]:
         """What is rendered anew, in the network's pixels and in the picture's."""

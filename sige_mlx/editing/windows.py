@@ -104,39 +104,37 @@ class Window:
         image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
         if self.scale != 1:
             image = image.resize((self.box.width, self.box.height), Image.Resampling.BILINEAR)
-        return np.asarray(image)[: self.part.height, : self.part.width]
+        return np.array(image)[: self.part.height, : self.part.width]
 
     def carried(
-        self, picture: npt.NDArray[np.uint8], seen: npt.NDArray[np.uint8] | None, made: npt.NDArray[np.uint8]
+        self,
+        made: npt.NDArray[np.uint8],
+        seen: npt.NDArray[np.uint8] | None = None,
+        picture: npt.NDArray[np.uint8] | None = None,
+        around: npt.NDArray[np.uint8] | None = None,
+        region: Mask | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """What a network `made` (H, W, C), like its size, in the pixels of `part`, of which `picture` has the ones that
-        were edited. At scale 1 that is it. Else only what it changed of what was `seen` is carried over, so that detail
-        stays that it has not seen; or all, where it saw nothing of the edited picture."""
+        """What a network `made` (H, W, C), like its size, in the pixels of `part`. At scale 1 that is it. Else what it
+        changed of what it has `seen` of an edited `picture` is carried over to that, so that detail stays which it has
+        not seen; or all, where it saw nothing of it. From the border of a `region` on it comes in over a few pixels,
+        from what is `around` it."""
         if self.scale == 1:
             return made[: self.part.height, : self.part.width]
-        carried = np.empty(picture.shape, np.uint8)
+        carried = np.empty((*self.part.size, made.shape[-1]), np.uint8)
+        share = None if region is None else _softened(region)
         for channel in range(made.shape[-1]):  # one at a time, for a picture may be large
-            if seen is None:
-                plane = self.enlarged(made[..., channel])
-            else:
-                change = made[..., channel].astype(np.float32) - seen[..., channel]
-                plane = self.enlarged(change) + picture[..., channel]
-            carried[..., channel] = np.clip(np.rint(plane), 0, 255)
+            plane = made[..., channel].astype(np.float32)
+            if seen is not None:
+                plane -= seen[..., channel]
+            plane = self.enlarged(plane)
+            if picture is not None:
+                plane += picture[..., channel]
+            if share is not None and around is not None:
+                plane -= around[..., channel]
+                plane *= share
+                plane += around[..., channel]
+            carried[..., channel] = np.clip(np.rint(plane, out=plane), 0, 255, out=plane)
         return carried
-
-    def softened(
-        self, around: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8], region: Mask
-    ) -> npt.NDArray[np.uint8]:
-        """What is `inside` of a mask of the pixels of `part`, and at a larger scale than 1 comes in over a few pixels
-        from its border on."""
-        if self.scale == 1:
-            return inside
-        weight, grown = region.astype(np.uint8), region
-        for _ in range(SOFT):
-            grown = _eroded(grown)
-            weight += grown
-        share = (weight / np.float32(SOFT + 1))[..., None]
-        return np.rint(around + (inside.astype(np.float32) - around) * share).astype(np.uint8)
 
     def _shown(self, plane: Array, of: Box | None = None) -> Array:
         """What it covers of a picture (H, W, …), or of its part `of`, mirrored beyond the borders."""
@@ -269,6 +267,15 @@ def _reflected(at: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.int64]:
     """Positions on a side of a picture that goes on mirrored."""
     at = at % (2 * side)
     return np.minimum(at, 2 * side - 1 - at)
+
+
+def _softened(region: Mask) -> npt.NDArray[np.float32]:
+    """A mask whose values rise from its border on."""
+    weight, inner = region.astype(np.uint8), region
+    for _ in range(SOFT):
+        inner = _eroded(inner)
+        weight += inner
+    return weight / np.float32(SOFT + 1)
 
 
 def _eroded(mask: Mask) -> Mask:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from sige_mlx.editing import EditSession, save_image
@@ -63,16 +64,13 @@ def test_all_bits_are_read(tmp_path: Path, name: str, channels: int) -> None:
     assert np.array_equal(read(tmp_path / name), wanted)
     assert np.array_equal(source.own.rgb, wanted[..., :3] >> 8)
     (note,) = source.notes
-    assert note.endswith(
-        "has 16 bits a channel, which are kept where nothing is rendered: the network sees and makes 8"
-    )
+    assert note.endswith("16 bits a channel, which are kept where nothing is rendered: the network sees and makes 8")
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_tiff_in_both_orders(tmp_path: Path, order: str, packed: bool) -> None:
     """Written by another library than ours."""
-    tifffile = pytest.importorskip("tifffile")
     compression = "zlib" if packed else None
     tifffile.imwrite(tmp_path / "a.tiff", pixels(), photometric="rgb", byteorder=order, compression=compression)
     assert np.array_equal(read(tmp_path / "a.tiff"), pixels())

@@ -110,7 +110,7 @@ def test_at_scale_1_a_window_shows_the_pixels_themselves() -> None:
     assert np.array_equal(window.seen(picture), picture[7:39, 9:57])
     assert np.array_equal(window.nearest(picture[..., 0]), picture[7:39, 9:57, 0])
     made = pixels(*NET)
-    assert np.array_equal(window.carried(picture[7:39, 9:57], picture[7:39, 9:57], made), made)
+    assert np.array_equal(window.carried(made, picture[7:39, 9:57], picture[7:39, 9:57]), made)
 
 
 def test_a_picture_goes_on_mirrored() -> None:
@@ -143,17 +143,17 @@ def test_detail_stays_that_was_not_seen() -> None:
     window = over((64, 96), NET)
     seen = window.seen(picture)
     assert window.scale == 2 and (seen == 140).all()
-    assert np.array_equal(window.carried(picture, seen, seen - 40), picture - 40)
-    assert (window.carried(picture, None, seen - 40) == 100).all()
+    assert np.array_equal(window.carried(seen - 40, seen, picture), picture - 40)
+    assert (window.carried(seen - 40) == 100).all()
 
 
 def test_a_result_of_a_larger_scale_comes_in_softly() -> None:
     window, region = over((64, 96), NET), np.zeros((64, 96), np.bool_)
     region[10:40, 10:60] = True
-    around_it, inside = np.zeros((64, 96, 3), np.uint8), np.full((64, 96, 3), 200, np.uint8)
-    found = window.softened(around_it, inside, region)[20, :, 0]
+    outside, made = np.zeros((64, 96, 3), np.uint8), np.full((*NET, 3), 200, np.uint8)
+    found = window.carried(made, around=outside, region=region)[20, :, 0]
     assert found[9:16].tolist() == [0, 40, 80, 120, 160, 200, 200]
-    assert window.softened(around_it, inside, np.ones_like(region)).min() == 200  # no border is inside
+    assert window.carried(made, around=outside, region=np.ones_like(region)).min() == 200  # no border is inside
 
 
 def test_the_extent_of_a_mask() -> None:
