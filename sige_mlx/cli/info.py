@@ -76,6 +76,7 @@ def info(
     from sige_mlx import zoo
     from sige_mlx.cli.costs import Described
     from sige_mlx.editing.destination import save_text
+    from sige_mlx.editing.opening import fitted
     from sige_mlx.families import FAMILIES
     from sige_mlx.graph.lowered import Lowered
     from sige_mlx.label_classes import palette_of
@@ -90,7 +91,8 @@ def info(
     network = zoo.network(name)
     if (sized_by := original or mask) and network.task == "translation":
         width, height = open_image(sized_by).size
-        network = network.configured(image_size=(height, width))
+        own = Lowered.of(network.model, network.edit)
+        network = network.configured(image_size=fitted(own, (height, width)))
     lowered = Lowered.of(network.model, network.policy(threshold))
     classes = zoo.classes(name)
     region: npt.NDArray[np.bool_] | None
@@ -149,22 +151,34 @@ def _region(
 ) -> "npt.NDArray[np.bool_] | None":
     """The edit that the options describe, bool (H, W); None when they describe none."""
     from sige_mlx.benchmark.blob import blob_mask
+    from sige_mlx.editing.boxes import extent
     from sige_mlx.editing.edits import PictureReader
-    from sige_mlx.masks import user_mask
+    from sige_mlx.editing.images import Source
+    from sige_mlx.editing.windows import around, over
+    from sige_mlx.masks import dilate, user_mask
+    from sige_mlx.pictures import open_image
 
-    size = lowered.image_size
+    size, grow = lowered.image_size, 0
     if share is not None:
         return blob_mask(size, share, network.edit.dilation)
     if mask is not None:
-        return user_mask(mask, size)
-    if pictures is None:
+        width, height = open_image(mask).size
+        drawn = user_mask(mask, (height, width))
+    elif pictures is None:
         return None
-    if network.task == "labels":
+    elif network.task == "labels":
         raise SigeError("this model makes pictures of label maps: give --labels and --edited-labels")
-    reader = PictureReader(network.edit, size, eps)
-    painted = reader.read(reader.original(pictures[0]), pictures[1], None)
-    terminal.notes(painted.notes)
-    return painted.region
+    else:
+        source = Source.of(pictures[0], name="the original")
+        painted = PictureReader(network.edit, source.size, eps).read(source, pictures[1], None)
+        terminal.notes(painted.notes)
+        drawn, grow = painted.mask, painted.grow
+    edit, picture = extent(drawn), (drawn.shape[0], drawn.shape[1])
+    if network.task == "denoising" and edit:
+        window = around(edit, picture, size, grow)
+    else:
+        window = over(picture, size, exact=network.task == "labels")
+    return dilate(window.touched(drawn), grow)
 
 
 def _region_of_maps(
@@ -172,7 +186,12 @@ def _region_of_maps(
 ) -> "npt.NDArray[np.bool_]":
     """What an edit of labels, and of instances if there are any, recomputes: bool (H, W)."""
     from sige_mlx.editing.labels import MapReader
+    from sige_mlx.editing.windows import over
 
-    reader = MapReader(network.model.config, lowered.image_size, palette)
+    reader = MapReader(network.model.config, None, palette)
     before = reader.read(*original)
-    return reader.mask(before, reader.read(*edited, before), network.edit.dilation)
+    window = over(before[0].shape, lowered.image_size, exact=True)
+    was, becomes = (
+        (window.nearest(labels), window.nearest(objects)) for labels, objects in (before, reader.read(*edited, before))
+    )
+    return reader.mask(was, becomes, network.edit.dilation)

@@ -3,6 +3,7 @@ engine of the right one."""
 
 from __future__ import annotations
 
+import math
 import os
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +88,10 @@ class Model:
             file = Container(path, PURPOSE)
             with understood(file):
                 height, width = map(int, file.told["size"])
+                whole, across, _ = file.array("given.pixels").shape
+                most = fitted(Lowered.of(self.pretrained.model, self._policy), (whole, across))
+                if height > most[0] or width > most[1]:
+                    raise SigeError(f"{path} is damaged: its network would see more than its picture")
                 engine = self._engine(self.pretrained.configured(image_size=(height, width)))
         opened: AnySession = kind.open(engine or self.engine, path, history=history)
         return opened
@@ -101,8 +106,7 @@ class Model:
         if scale is not None:
             real(scale, "the scale", 1, MOST)
         for step in scales() if scale is None else (scale,):
-            size = tuple(max(_multiple(side / step, lowered.granularity), lowered.least_side) for side in picture)
-            engine = self._engine(of.configured(image_size=size))
+            engine = self._engine(of.configured(image_size=fitted(lowered, picture, step)))
             recordings = engine.recordings
             if scale is not None or recordings.step_nbytes(engine.executor.codecs[-1]) <= recordings.limit:
                 return engine
@@ -117,6 +121,8 @@ def load(
     return Model(zoo.load(name), device, quality=quality, threshold=threshold, threads=threads)
 
 
-def _multiple(length: float, of: int) -> int:
-    """The least multiple that is no less."""
-    return -(-int(-(-length // 1)) // of) * of
+def fitted(lowered: Lowered, picture: Size, scale: float = 1) -> Size:
+    """The least size of pictures that a network without a size of its own can read, of which a window of a scale shows
+    a picture whole."""
+    height, width = (math.ceil(side / scale / lowered.granularity) * lowered.granularity for side in picture)
+    return max(height, lowered.least_side), max(width, lowered.least_side)

@@ -176,16 +176,18 @@ def over(picture: Size, size: Size, *, exact: bool = False) -> Window:
 def around(edit: Box, picture: Size, size: Size, margin: int = 0, scale: float | None = None) -> Window:
     """The window that fits an edit best, whose extent is given: of the smallest scale (1, 2, 3, 4, 6, 8, 12, …) at
     which all of it is seen, with an eighth of the network's side around it, and no less than a `margin` of its pixels;
-    or of the `scale` that is asked for. Its place is on the coarsest raster (half of its side, a quarter …) that shows
-    that, so that edits near each other have the same window. Nothing else decides. Raises `SigeError` for a scale that
-    is too small."""
+    or of the `scale` that is asked for, as far as there is so much to see. Its place is on the coarsest raster (half of
+    its side, a quarter …) that shows that, so that edits near each other have the same window. Nothing else decides.
+    Raises `SigeError` for a scale that is too small."""
+    largest = over(picture, size)
     if scale is not None:
         scale = real(scale, "the scale", 1, MOST)
+        if scale >= largest.scale:
+            return largest
         found = _placed(edit, picture, size, margin, scale, least=0)
         if found is None:
             raise SigeError(f"an edit of {edit.width}×{edit.height} pixels is larger than a window of scale {scale:g}")
         return found
-    largest = over(picture, size)
     for step in scales():
         if step >= largest.scale:
             return largest
@@ -209,11 +211,11 @@ def given(window: tuple[int, int, int], picture: Size, size: Size) -> Window:
 
 def placed(box: Box, picture: Size, size: Size) -> Window:
     """The window that shows a box of a picture. Raises `SigeError` where it would be smaller than what the network
-    reads, or reach beyond a side of the picture that is not smaller than it."""
+    reads, reach beyond a side of the picture that is not smaller than it, or be larger than what shows all."""
+    largest = over(picture, size).box
     ends = zip((box.rows, box.columns), picture, size, strict=True)
-    if not all(
-        0 <= start < side and stop - start >= n and (stop <= side or not start) for (start, stop), side, n in ends
-    ):
+    fits = (0 <= start < side and n <= stop - start and (stop <= side or not start) for (start, stop), side, n in ends)
+    if not all(fits) or box.height > largest.height or box.width > largest.width:
         (height, width), (h, w) = picture, size
         raise SigeError(
             f"a window of {box.width}×{box.height} pixels from x = {box.left}, y = {box.top} does not fit: it must be"

@@ -74,6 +74,7 @@ def test_a_scale_that_is_asked_for() -> None:
     edit = Box(100, 100, 40, 40)
     assert around(edit, (900, 900), NET, scale=5).scale == 5
     assert around(edit, (900, 900), NET, scale=1.5).box.size == (48, 72)
+    assert around(edit, (900, 900), NET, scale=4000) == over((900, 900), NET)
     with pytest.raises(SigeError, match="an edit of 40×40 pixels is larger than a window of scale 1"):
         around(edit, (900, 900), NET, scale=1)
     with pytest.raises(SigeError, match=r"the scale is 0\.5"):
@@ -90,6 +91,7 @@ def test_a_scale_that_is_asked_for() -> None:
         ((100, 0, 48), "X of the window is 100: it must be from 0 to 99"),
         ((0, -1, 48), "Y of the window is -1"),
         ((0, 0, 1.5), "SIZE of the window is 1.5"),
+        ((0, 0, 4000), "does not fit"),
     ],
 )
 def test_windows_that_do_not_fit(window: tuple[int, int, int], sentence: str) -> None:

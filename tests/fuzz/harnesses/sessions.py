@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sige_mlx.editing import EditSession, LabelSession, TranslationSession
-from sige_mlx.editing.container import DTYPES, Container, write
+from sige_mlx.editing.container import DTYPES, VERSION, Container, write
 from sige_mlx.editing.saved import PURPOSE
 from sige_mlx.engine import Engine
 from tests.files import display_p3
@@ -63,7 +63,8 @@ def run(kind: type[EditSession] | type[LabelSession] | type[TranslationSession],
     with one_sentence(), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         session = kind.open(engine(kind), path)
-        session._recording.take_all()
+        for _, recording in session._views:
+            recording.take_all()
         for move in session.undo, session.redo:
             with one_sentence():
                 move()
@@ -72,13 +73,15 @@ def run(kind: type[EditSession] | type[LabelSession] | type[TranslationSession],
     assert all(str(one.message).isprintable() for one in told)
 
 
-def _session(kind: type) -> Any:
+def _session(kind: type, times: int = 1) -> Any:
+    """Of an original so many times as high and wide as what the network sees."""
     if kind is LabelSession:
-        before, after = labels(), labels()
+        before = np.tile(labels(), (times, times))
+        after = before.copy()
         after[14:18, 10:14] = 21
         opened: Any = LabelSession(engine(kind), before)
     else:
-        before = original(*engine(kind).image_size)
+        before = np.tile(original(*engine(kind).image_size), (times, times, 1))
         after = before.copy()
         after[2:4, 2:4] = 200
         opened = EditSession(engine(kind), before, steps=1) if kind is EditSession else kind(engine(kind), before)
@@ -95,8 +98,12 @@ def seeds(kind: type) -> list[bytes]:
         before()
         opened.save(path)
         made.append(path.read_bytes())
+    larger = _session(kind, 2)
+    larger.commit()
+    larger.save(path)
+    made.append(path.read_bytes())
     told, header, arrays = parts(made[1])
-    bare = {name: told[name] if name != "steps" else {} for name in told}
+    bare = {name: told[name] if name != "windows" else [] for name in told}
     return [*made, joined(bare, header, arrays)]
 
 
@@ -133,7 +140,7 @@ def joined(told: Mapping[str, Any], header: Mapping[str, Any], arrays: bytes) ->
     text = json.dumps({**told, "checksums": sums} if isinstance(told.get("checksums"), dict) else told)
     metadata = {
         "is": PURPOSE,
-        "version": "1",
+        "version": str(VERSION),
         "told": text,
         "checksum": str(zlib.crc32(text.encode("utf-8", "replace"))),
     }
@@ -175,9 +182,11 @@ def _others(rng: Random, header: dict[str, Any], arrays: bytes, others: list[byt
     if kind == 0:
         del held[name]
     elif kind == 1:
-        held[rng.choice((*held, "step.0.0", "given.alpha", "given.profile", "given.exif", "undo.0.alpha"))] = held.pop(
-            name
-        )
+        held[
+            rng.choice(
+                (*held, "window.0.step.0.0", "given.low", "given.alpha", "given.profile", "given.exif", "undo.0.alpha")
+            )
+        ] = held.pop(name)
     elif kind == 2:
         held[name] = held[rng.choice(list(held))]
     elif kind == 3:
