@@ -78,6 +78,8 @@ def baseline(session: Session, method: Method, edited: Any, more: Any = None) ->
     Raises `SigeError` for another method, an empty edit, and what the session's `edit` raises it for."""
     if method not in BOXES:
         raise SigeError(f"there is no baseline {method!r}: it must be {' or '.join(METHODS)}")
+    if session.size != session.engine.image_size:
+        raise SigeError("baselines are of pictures of the network's size, and this session sees its picture in windows")
     if isinstance(session, LabelSession):
         return _of_labels(session, method, session.read(edited, more), session.mask(edited, more))
     painted = session.reader.read(session.source, edited, more)

@@ -135,7 +135,15 @@ class Recorded(ABC, Generic[Given]):
         """Carries what is recorded over to the original of now, by the work of one edit for all commits since. That is
         for idle time: `record_in_background` does it too. An edit before it also recomputes what is behind, which is
         cheaper as long as that is little, and settles it itself else. Can be interrupted and resumed."""
-        self._each("commit", [(*view, step) for view in self._views for step in view[1].behind], self._settle, progress)
+        self._settle_all([*self._views], progress)
+
+    def _settle_here(self, progress: Progress | None) -> None:
+        """The same in the window that was used last."""
+        self._settle_all([*self._views][-1:], progress)
+
+    def _settle_all(self, views: Sequence[tuple[Window, Recording]], progress: Progress | None) -> None:
+        behind = [(*view, step) for view in views for step in view[1].behind]
+        self._each("commit", behind, self._settle, progress)
 
     def refresh(self, progress: Progress | None = None) -> None:
         """Records anew, step by step, what was recorded on an earlier original: it is then as exact as on a new one.
@@ -169,9 +177,10 @@ class Recorded(ABC, Generic[Given]):
 
     def _shown(self, window: Window) -> Any:
         """What a window shows of the original of now."""
-        if self._last is None or self._last[0] != window:
-            self._last = window, self._seen(self.given, window)
-        return self._last[1]
+        last = self._last
+        if last is None or last[0] != window:
+            last = self._last = window, self._seen(self.given, window)
+        return last[1]
 
     def _now(self, step: float, window: Window | None = None) -> Mapping[str, Any]:
         """What the network reads of the original at a step, in a window or the one used last."""

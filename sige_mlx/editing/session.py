@@ -177,7 +177,7 @@ class EditSession(OfPictures):
         touched = window.touched(painted.mask)
         region = dilate(touched, painted.grow)
         inside = window.spread(region) if painted.grow else window.part.of(painted.mask)
-        return _Stroke(window, self._seen(self.source, window), self._seen(painted.source, window), region, inside)
+        return _Stroke(window, self._shown(window), self._seen(painted.source, window), region, inside)
 
     def _window(self, painted: Painted) -> Window:
         """The one to make an edit in. Raises `SigeError` where the one that was asked for does not show all of it."""
@@ -197,7 +197,7 @@ class EditSession(OfPictures):
         if region.any():
             self.record(progress)
             if self._recording.overdue(region):
-                self.settle(progress)
+                self._settle_here(progress)
         recorded = time.perf_counter()
         rendered = stroke.before
         if region.any():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 import sige_mlx
 from sige_mlx import zoo
@@ -204,3 +208,40 @@ def test_a_large_dilation_is_seen_whole(engine: Engine) -> None:
     opened = open_session(engine, picture, dilation=9)
     result = opened.edit(stroke(picture, Box(60, 70, 8, 8)))
     assert result.window and result.window.scale == 1 and result.mask[51:77, 74].all()
+
+
+def test_a_file_is_decoded_once(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes seconds of a hundred megapixels."""
+    picture = photograph(150, 170)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    Image.fromarray(stroke(picture, Box(60, 70, 8, 8))).save(tmp_path / "b.jpg", quality=95, subsampling=0)
+    decoder, decoded = Image._getdecoder, []
+    monkeypatch.setattr(Image, "_getdecoder", lambda *given: (decoded.append(given[1]), decoder(*given))[1])
+    EditSession(engine, tmp_path / "a.png", steps=1).edit(tmp_path / "b.jpg")
+    assert [name for name in decoded if name != "raw"] == ["zip", "jpeg"]  # raw: an array becomes an image
+
+
+@pytest.mark.slow
+def test_memory_is_a_few_copies_of_a_large_picture(tmp_path: Path) -> None:
+    """Of 24 megapixels: an edit at scale 1, one of a quarter of the picture, commits and undoing."""
+    picture = np.kron(photograph(40, 60), np.ones((100, 100, 1), np.uint8))
+    Image.fromarray(picture).save(tmp_path / "a.png", compress_level=1)
+    script = f"""
+import resource, numpy as np
+from sige_mlx.editing import EditSession
+from tests.editing.test_any_size import Box, stroke
+from tests.tiny import tiny_engine
+def peak():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+opened = EditSession(tiny_engine(), np.zeros((40, 40, 3), np.uint8), steps=1)
+opened.edit(stroke(opened.original, Box(8, 8, 8, 8)))
+before = peak()
+opened = EditSession(opened.engine, {str(tmp_path / "a.png")!r}, steps=1)
+for box in Box(2000, 3000, 9, 9), Box(500, 500, 2500, 2500):
+    opened.edit(stroke(opened.original, box, 5))
+    opened.commit()
+opened.undo()
+print((peak() - before) / {picture.nbytes})
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(ended.stdout) < 12

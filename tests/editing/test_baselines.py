@@ -104,3 +104,11 @@ def test_a_method_that_there_is_not() -> None:
     opened = Session(tiny_engine(), original(), steps=2)
     with pytest.raises(SigeError, match=r"^there is no baseline 'tiles': it must be patch or crop$"):
         baseline(opened, "tiles", painted())
+
+
+def test_sessions_of_windows_have_none() -> None:
+    large = np.tile(original(), (2, 2, 1))
+    edited = large.copy()
+    edited[4:8, 4:8] = 0
+    with pytest.raises(SigeError, match="baselines are of pictures of the network's size, and this session sees"):
+        baseline(EditSession(tiny_engine(), large, steps=1), "patch", edited)

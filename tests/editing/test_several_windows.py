@@ -103,6 +103,20 @@ def test_interrupted_nothing_has_happened_in_any_window(engine: Engine, at: int)
     assert (opened.stale, opened.behind) == (0, 0)
 
 
+def test_edits_settle_what_would_cost_them_more_in_their_window_alone(engine: Engine) -> None:
+    opened = open_session(engine, photograph(150, 170))
+    edited_in_turn(opened)
+    opened.settle()
+    opened.edit(stroke(opened.original, PLACES[3], 1))
+    opened.commit()
+    behind = opened.behind
+    for _ in range(100):
+        opened.edit(stroke(opened.original, PLACES[1], 8))
+        if opened.behind < behind:
+            break
+    assert opened.behind == behind - STEPS > 0
+
+
 def test_windows_make_room_for_each_other_within_the_budget() -> None:
     """The one that was used least recently goes first, and what undoing it would have swapped."""
     engine = tiny_engine()

@@ -115,6 +115,17 @@ def test_at_scale_1_a_window_shows_the_pixels_themselves() -> None:
     assert np.array_equal(window.carried(made, picture[7:39, 9:57], picture[7:39, 9:57]), made)
 
 
+@pytest.mark.parametrize("box", [Box(3, 4, 64, 96), Box(0, 1, 80, 120), Box(5, 2, 33, 49), Box(2, 0, 96, 144)])
+def test_at_a_larger_scale_it_shows_means_of_blocks(box: Box) -> None:
+    """Of equal ones and others, in whole levels, halves upwards."""
+    picture, window = pixels(100, 150), Window(box, (100, 150), NET)
+    rows, columns = (np.arange(n + 1) * side // n for n, side in zip(NET, box.size, strict=True))
+    shown, seen = box.of(picture).astype(np.float64), window.seen(picture)
+    for y, x in np.ndindex(*NET):
+        block = shown[rows[y] : rows[y + 1], columns[x] : columns[x + 1]]
+        assert np.array_equal(seen[y, x], np.floor(block.mean((0, 1)) + 0.5 + 1e-9))
+
+
 def test_a_picture_goes_on_mirrored() -> None:
     picture = pixels(20, 5)
     shown = over((20, 5), NET).seen(picture)
