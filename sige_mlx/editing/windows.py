@@ -30,6 +30,9 @@ MARGIN = 8
 MOST = 1 << 12
 """Pixels of a picture to one of a network's, along a side."""
 
+MUCH = 32
+"""Levels of 255 by which a network changes what has no detail then but its own."""
+
 SOFT = 4
 """Pixels from the border of a mask on, inside, over which a result of a larger scale comes in."""
 
@@ -112,21 +115,21 @@ class Window:
         around: npt.NDArray[np.uint8] | None = None,
         region: Mask | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """What a network `made` (H, W, C), like its size, in the pixels of `part`. At scale 1 that is it. Else what it
-        changed of what it has `seen` of an edited `picture` is carried over to that, so that detail stays which it has
-        not seen; or all, where it saw nothing of it. From the border of a `region` on it comes in over a few pixels,
-        from what is `around` it."""
+        """What a network `made` (H, W, C), like its size, in the pixels of `part`. At scale 1 that is it. Else only
+        what it changed of what it has `seen` of an edited `picture` is carried over to that, so that detail stays which
+        it has not seen; or all, where it saw nothing of it. Of an edit of a `region` detail fades where much was
+        changed, which it does not fit then, such as the outline of a stroke; and from the border of the region on the
+        result comes in over a few pixels, from what is `around` it."""
         if self.scale == 1:
             return made[: self.part.height, : self.part.width]
         carried = np.empty((*self.part.size, made.shape[-1]), np.uint8)
         share = None if region is None else _softened(region)
+        kept = None if region is None or seen is None else self.enlarged(_kept(made, seen))
         for channel in range(made.shape[-1]):  # one at a time, for a picture may be large
-            plane = made[..., channel].astype(np.float32)
-            if seen is not None:
-                plane -= seen[..., channel]
-            plane = self.enlarged(plane)
-            if picture is not None:
-                plane += picture[..., channel]
+            plane = self.enlarged(made[..., channel])
+            if seen is not None and picture is not None:
+                detail = picture[..., channel] - self.enlarged(seen[..., channel])
+                plane += detail if kept is None else detail * kept
             if share is not None and around is not None:
                 plane -= around[..., channel]
                 plane *= share
@@ -276,6 +279,16 @@ def _reflected(at: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.int64]:
     """Positions on a side of a picture that goes on mirrored."""
     at = at % (2 * side)
     return np.minimum(at, 2 * side - 1 - at)
+
+
+def _kept(made: npt.NDArray[np.uint8], seen: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """How much of a picture's detail stays, 0 to 1, for each pixel of the network: all where it and its neighbours are
+    as they were seen."""
+    changed = np.abs(made.astype(np.int16) - seen).max(-1)
+    around = np.pad(changed, 1)
+    height, width = changed.shape
+    most = np.max([around[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0)
+    return np.clip(1 - most / np.float32(MUCH), 0, 1)
 
 
 def _softened(region: Mask) -> npt.NDArray[np.float32]:

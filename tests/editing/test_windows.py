@@ -160,6 +160,18 @@ def test_detail_stays_that_was_not_seen() -> None:
     assert (window.carried(seen - 40) == 100).all()
 
 
+def test_detail_of_an_edit_fades_where_much_is_changed() -> None:
+    """The outline of a stroke that the network makes something else of is no line in the result."""
+    window, region = over((64, 96), NET), np.ones((64, 96), np.bool_)
+    picture = np.full((64, 96, 3), 40, np.uint8)
+    picture[:, 47:] = 200
+    seen = window.seen(picture)
+    assert np.array_equal(window.carried(seen, seen, picture, picture, region), picture)
+    other = np.full_like(seen, 120)
+    assert (window.carried(other, seen, picture, picture, region) == 120).all()
+    assert len(np.unique(window.carried(other, seen, picture))) > 1
+
+
 def test_a_result_of_a_larger_scale_comes_in_softly() -> None:
     window, region = over((64, 96), NET), np.zeros((64, 96), np.bool_)
     region[10:40, 10:60] = True
