@@ -104,6 +104,7 @@ def opened(given: ImageLike, name: str, wanted: Wanted | None = None) -> Opened:
     array = _array(given, name)
     if wanted and array.ndim >= 2:
         wanted.check(array.shape[:2], name)
+    _check_pixels(array.shape[:2], name)
     return Opened(name, array)
 
 
@@ -134,6 +135,7 @@ def _decoded(image: Image.Image, name: str, wanted: Wanted | None) -> Opened:
     _check_format(image, name)
     if wanted and sorted(image.size) != sorted(wanted.size):
         wanted.check(_upright_size(image), name)
+    _check_pixels(image.size, name)
     if image.width * image.height > MOST_PIXELS:
         raise SigeError(f"{name} is {image.width}×{image.height} pixels (width × height): that is too large to edit")
     lossy, deep, notes = _lossy(image), _deep(image), []
@@ -154,6 +156,11 @@ def _decoded(image: Image.Image, name: str, wanted: Wanted | None) -> Opened:
     if wanted:
         wanted.check((upright.height, upright.width), name)
     return Opened(name, upright, lossy, deep, low, tuple(notes))
+
+
+def _check_pixels(size: tuple[int, ...], name: str) -> None:
+    if 0 in size:
+        raise SigeError(f"{name} has no pixels: a picture of one or more would be right")
 
 
 def _check_format(image: Image.Image, name: str) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 import sige_mlx
 from sige_mlx import zoo
+from sige_mlx.editing.container import Container, write
+from sige_mlx.editing.saved import PURPOSE
 from tests.tiny import LABEL_CONFIG, TRANSLATION_CONFIG, labels, original, painted, tiny_engine, write_tiny_model
 
 
@@ -59,6 +61,18 @@ def test_a_model_opens_what_it_is_for(tmp_path: Path) -> None:
     assert half.engine.image_size == (48, 64) and half.windows[0].scale == 2
     half.save(tmp_path / "s.sige")
     assert translates.open(tmp_path / "s.sige").engine.image_size == (48, 64)
+
+
+def test_a_file_whose_network_would_see_more_than_its_picture(tmp_path: Path) -> None:
+    """It would have an engine made for a picture that nobody has."""
+    translates = sige_mlx.load(write_tiny_model(tmp_path / "translator", TRANSLATION_CONFIG))
+    translates.session(original()).save(tmp_path / "s.sige")
+    file = Container(tmp_path / "s.sige", PURPOSE)
+    arrays = {name: file.array(name).copy() for name in ("given.pixels", "given.rgb")}
+    for size in ([64, 64], [1 << 15, 1 << 15], [4], "large"):
+        write(tmp_path / "s.sige", PURPOSE, arrays, {**file.told, "size": size})
+        with pytest.raises(sige_mlx.SigeError, match=r"s\.sige is damaged"):
+            translates.open(tmp_path / "s.sige")
 
 
 def test_a_translation_is_seen_at_the_scale_that_memory_has_room_for(

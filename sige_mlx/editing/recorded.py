@@ -13,7 +13,6 @@ from sige_mlx.editing.recording import Progress, Recording
 from sige_mlx.editing.views import Access, Views
 from sige_mlx.editing.windows import Window
 from sige_mlx.engine import Engine, PreparedEdit
-from sige_mlx.errors import SigeError
 from sige_mlx.pictures import Size
 
 
@@ -41,8 +40,6 @@ class Recorded(ABC, Generic[Given]):
     is carried over to another original."""
 
     def __init__(self, engine: Engine, given: Given, size: Size, steps: Sequence[float], history: History[Given]):
-        if 0 in size:
-            raise SigeError("the original has no pixels: there is nothing to edit")
         self.engine = engine
         self.given = given
         """The original, as it is now."""

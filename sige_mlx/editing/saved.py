@@ -132,7 +132,7 @@ def unpack(file: Container, prefix: str, told: Any) -> Any:
     pixels = file.array(f"{prefix}.pixels")
     h, w, _ = pixels.shape
     shapes = (pixels.shape, rgb.shape, (h, w) if alpha is None else alpha.shape)
-    if shapes != ((h, w, 3), (h, w, 3), (h, w)) or {a.dtype.str for a in (pixels, rgb)} != {"|u1"}:
+    if not h * w or shapes != ((h, w, 3), (h, w, 3), (h, w)) or {a.dtype.str for a in (pixels, rgb)} != {"|u1"}:
         raise SigeError(f"{file.path} is damaged: {prefix} is no picture")
     low = file.array(f"{prefix}.low").copy() if f"{prefix}.low" in file else None
     if low is not None and (low.shape != (h, w, 3 if alpha is None else 4) or low.dtype.str != "|u1"):

@@ -14,14 +14,17 @@ from PIL import Image
 
 import sige_mlx
 from sige_mlx import zoo
-from sige_mlx.editing import EditSession
+from sige_mlx.editing import EditSession, LabelSession, TranslationSession
 from sige_mlx.editing.boxes import Box
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
+from sige_mlx.masks import dilate
 from sige_mlx.pictures import open_image
 from tests.tiny import (
     SIZE,
+    label_engine,
     tiny_engine,
+    translation_engine,
 )
 
 STEPS = 2
@@ -204,11 +207,31 @@ def test_a_window_or_a_scale_that_is_asked_for(engine: Engine) -> None:
         opened.look((0, 0, SIZE), 2)
 
 
-def test_a_large_dilation_is_seen_whole(engine: Engine) -> None:
+@pytest.mark.parametrize("dilation", [0, 3, 9, 40])
+def test_what_an_edit_grows_by_is_seen_wherever_it_is(engine: Engine, dilation: int) -> None:
     picture = photograph(150, 170)
-    opened = open_session(engine, picture, dilation=9)
-    result = opened.edit(stroke(picture, Box(60, 70, 8, 8)))
-    assert result.window and result.window.scale == 1 and result.mask[51:77, 74].all()
+    opened = open_session(engine, picture, dilation=dilation)
+    for left in range(0, 162, 7):
+        edited = stroke(picture, Box(60, left, 8, 8))
+        differs = np.zeros((150, 170), np.bool_)
+        Box(60, left, 8, 8).of(differs)[...] = True
+        found = opened.mask(edited)
+        assert found[dilate(differs, dilation)].all()
+        if dilation < 10:  # else at a larger scale, by pixels of which it grows
+            assert np.array_equal(found, dilate(differs, dilation))
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_a_picture_of_no_pixels(engine: Engine, size: tuple[int, int]) -> None:
+    empty = np.zeros((*size, 3), np.uint8)
+    for opening in (
+        lambda: EditSession(engine, empty),
+        lambda: EditSession(engine, Image.new("RGB", size[::-1])),
+        lambda: TranslationSession(translation_engine(), empty),
+        lambda: LabelSession(label_engine(), empty[..., 0]),
+    ):
+        with pytest.raises(SigeError, match="has no pixels: a picture of one or more would be right"):
+            opening()
 
 
 def test_a_file_is_decoded_once(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

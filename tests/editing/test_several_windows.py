@@ -127,6 +127,8 @@ def test_windows_make_room_for_each_other_within_the_budget() -> None:
         opened.commit()
         opened.settle()
         assert engine.recordings.kept.memory <= engine.recordings.budget and engine.recordings.kept.disk == 0
+    kept = {recording.key(step) for _, recording in opened._views for step in recording.steps}
+    assert all(past.changes.keys() <= kept for past in opened._history.undo)
     assert opened.windows == tuple(windows[1:]) and engine.recordings.codec == "float32"
     opened.edit(stroke(opened.original, Box(60, 130, 8, 8)))  # which is used again
     opened.edit(stroke(opened.original, Box(60, 30, 8, 8)))
