@@ -45,23 +45,73 @@ static inline void output_2(const vfloat m[4], vfloat y[2]) {
     y[1] = m[1] - m[2] - m[3];
 }
 
-void sige_winograd_filter(sige_method method, const float *filter, float *points) {
-    static const double f4[6][3] = {{1, 0, 0},
-                                    {-2.0 / 3, -2.0 / 3 * A, -1.0 / 3},
-                                    {-2.0 / 3, 2.0 / 3 * A, -1.0 / 3},
-                                    {1.0 / 6, 1.0 / 6 * B, 1.0 / 3},
-                                    {1.0 / 6, -1.0 / 6 * B, 1.0 / 3},
-                                    {0, 0, 1}};
-    static const double f2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
-    const double(*g)[3] = method == SIGE_WINOGRAD_4 ? f4 : f2;
-    const int n = method == SIGE_WINOGRAD_4 ? 6 : 4;
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) {
+void sige_winograd_filter(const float *filter, float *points) {
+    static const double g[6][3] = {{1, 0, 0},
+                                   {-2.0 / 3, -2.0 / 3 * A, -1.0 / 3},
+                                   {-2.0 / 3, 2.0 / 3 * A, -1.0 / 3},
+                                   {1.0 / 6, 1.0 / 6 * B, 1.0 / 3},
+                                   {1.0 / 6, -1.0 / 6 * B, 1.0 / 3},
+                                   {0, 0, 1}};
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < 6; j++) {
             double sum = 0;
             for (int k = 0; k < 9; k++)
                 sum += g[i][k / 3] * g[j][k % 3] * (double)filter[k];
-            points[i * n + j] = (float)sum;
+            points[i * 6 + j] = (float)sum;
         }
+}
+
+static inline void filter_4(const vfloat g[3], vfloat t[6]) {
+    const vfloat third = v_splat((float)(1.0 / 3)), sixth = v_splat((float)(1.0 / 6));
+    const vfloat two_thirds = v_splat((float)(2.0 / 3));
+    vfloat even_a = two_thirds * g[0] + third * g[2], odd_a = v_splat((float)(2.0 / 3 * A)) * g[1];
+    vfloat even_b = sixth * g[0] + third * g[2], odd_b = v_splat((float)(1.0 / 6 * B)) * g[1];
+    t[0] = g[0];
+    t[1] = -(even_a + odd_a);
+    t[2] = odd_a - even_a;
+    t[3] = even_b + odd_b;
+    t[4] = even_b - odd_b;
+    t[5] = g[2];
+}
+
+static inline void filter_2(const vfloat g[3], vfloat t[4]) {
+    const vfloat half = v_splat(0.5f);
+    vfloat even = half * (g[0] + g[2]), odd = half * g[1];
+    t[0] = g[0];
+    t[1] = even + odd;
+    t[2] = even - odd;
+    t[3] = g[2];
+}
+
+/* Transforms a vector of filters, first the columns, then the rows; taps lie so many floats apart. */
+#define FILTERS(NAME, POINTS, TRANSFORM)                                                                               \
+    static inline void NAME(const float *filters, int64_t tap, float *out) {                                           \
+        const int64_t point = sige_filter_point(tap);                                                                  \
+        vfloat t[POINTS][3];                                                                                           \
+        for (int x = 0; x < 3; x++) {                                                                                  \
+            vfloat g[3], column[POINTS];                                                                               \
+            for (int y = 0; y < 3; y++)                                                                                \
+                g[y] = v_load(filters + (y * 3 + x) * tap);                                                            \
+            TRANSFORM(g, column);                                                                                      \
+            for (int y = 0; y < POINTS; y++)                                                                           \
+                t[y][x] = column[y];                                                                                   \
+        }                                                                                                              \
+        for (int y = 0; y < POINTS; y++) {                                                                             \
+            vfloat points[POINTS];                                                                                     \
+            TRANSFORM(t[y], points);                                                                                   \
+            for (int x = 0; x < POINTS; x++)                                                                           \
+                v_store(out + (y * POINTS + x) * point, points[x]);                                                    \
+        }                                                                                                              \
+    }
+FILTERS(filters_4, 6, filter_4)
+FILTERS(filters_2, 4, filter_2)
+
+void sige_winograd_filters(sige_method method, const float *filters, int64_t floats, float *out) {
+    for (int64_t i = 0; i < floats; i += SIGE_LANES)
+        if (method == SIGE_WINOGRAD_4)
+            filters_4(filters + i, floats, out + i);
+        else
+            filters_2(filters + i, floats, out + i);
 }
 
 /* Transforms n of c channels, at most a vector: first the columns, then the rows. */
@@ -111,13 +161,13 @@ static inline void input(sige_method method, const float *window, size_t row, si
     }
 }
 
-void sige_winograd_input(sige_method method, const float *window, size_t row, int c, float *out, size_t point,
-                         size_t part) {
+void sige_winograd_input(sige_method method, const float *window, size_t row, int c, int channels, float *out,
+                         size_t point, size_t part) {
     int k = 0;
-    for (; k + SIGE_LANES <= c; k += SIGE_LANES)
+    for (; k + SIGE_LANES <= channels; k += SIGE_LANES)
         input(method, window + k, row, (size_t)c, SIGE_LANES, out + k, point, part);
-    if (k < c)
-        input(method, window + k, row, (size_t)c, c - k, out + k, point, part);
+    if (k < channels)
+        input(method, window + k, row, (size_t)c, channels - k, out + k, point, part);
 }
 
 /* Transforms products to a vector of channels of the 4x4 outputs. */
