@@ -84,8 +84,6 @@ static inline float *sige_chunk_at(sige_chunk *chunk, size_t byte) { return (flo
 #define sige_conv_plan SIGE_ISA(sige_conv_plan)
 sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows);
 
-static inline bool sige_by_winograd(sige_method m) { return m == SIGE_WINOGRAD_2 || m == SIGE_WINOGRAD_4; }
-
 /* Looks up a source's slots. */
 #define sige_conv_bind SIGE_ISA(sige_conv_bind)
 void sige_conv_bind(sige_conv_source *source, void *const *slots);

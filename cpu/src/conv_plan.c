@@ -23,7 +23,7 @@ static bool in_place(const sige_conv *op, const sige_source *s) {
 /* Returns the pixels of a window along one axis, for so many units in a row. */
 static int window_size(const sige_conv_source *s, int units, int side, int kernel) {
     if (sige_by_winograd(s->method))
-        return (units - 1) * side + SIGE_WINDOW;
+        return ((units - 1) * side >> (s->method == SIGE_WINOGRAD_UP)) + sige_winograd_window(s->method);
     if (s->method == SIGE_PHASES)
         return units * side / 2 + 2;
     return (units * side - 1) * s->op->stride + kernel;
@@ -97,19 +97,35 @@ static void plan_memory(sige_conv_job *j) {
     j->own_bytes = at;
 }
 
+/* Says whether sources are computed by F(2x2, 3x3) or F(4x4, 3x3), or else, of upsampled images, by their own kind,
+ * which needs units that begin at even coordinates. The products of both cannot be added up. */
+static sige_method winograd_of(const sige_conv *op, const sige_layout *layout, const sige_units *units,
+                               sige_method method) {
+    sige_method found = SIGE_DIRECT;
+    for (int i = 0; i < op->n_sources; i++) {
+        if (layout->method[i] == SIGE_WINOGRAD_4)
+            return method;
+        if (layout->method[i] == SIGE_WINOGRAD_UP && units->tile % 2 == 0 && method == SIGE_WINOGRAD_4)
+            found = SIGE_WINOGRAD_UP;
+    }
+    return found;
+}
+
 /* Plans to compute 3x3 convolutions of stride 1 by a method. */
 static sige_conv_job plan_by(const sige_conv *op, const sige_units *units, sige_method method) {
     const sige_layout layout = sige_layout_of(op);
-    sige_conv_job j = {.op = op, .panel_k = layout.panel_k, .units = *units, .winograd = SIGE_DIRECT};
-    j.filters = layout.transformed ? SIGE_PACKED : SIGE_IN_CACHE;
+    sige_conv_job j = {.op = op, .panel_k = layout.panel_k, .units = *units};
     j.panels = (int)sige_ceil_div(op->c_out, SIGE_PANEL);
+    j.winograd = winograd_of(op, &layout, units, method);
+    j.filters = layout.transformed && j.winograd == SIGE_WINOGRAD_4 ? SIGE_PACKED : SIGE_IN_CACHE;
+    const sige_method kind = j.winograd == SIGE_WINOGRAD_2 ? SIGE_WINOGRAD_4 : j.winograd;
     int64_t row = 0;
     for (int i = 0; i < op->n_sources; row += layout.k[i], i++) {
         sige_conv_source *s = &j.source[i];
         *s = (sige_conv_source){
             .op = &op->source[i], .method = layout.method[i], .block = layout.block[i], .first_row = row};
-        if (s->method == SIGE_WINOGRAD_4)
-            s->method = j.winograd = method;
+        if (sige_by_winograd(s->method))
+            s->method = s->method == kind ? j.winograd : SIGE_DIRECT;
         s->in_place = in_place(op, s->op);
     }
     choose_chunk(&j);
@@ -138,8 +154,9 @@ typedef struct transforms {
 } transforms;
 
 static double cost_of(const sige_conv_job *j) {
-    static const transforms f2 = {260, 90, 180}, f4 = {220, 176, 170};
-    const transforms *t = j->winograd == SIGE_WINOGRAD_4 ? &f4 : &f2;
+    static const transforms kinds[] = {
+        [SIGE_WINOGRAD_2] = {260, 90, 180}, [SIGE_WINOGRAD_4] = {220, 176, 170}, [SIGE_WINOGRAD_UP] = {110, 140, 100}};
+    const transforms *t = &kinds[j->winograd];
     const double units = (double)j->units.count, c_out = (double)sige_panels_width(j->op->c_out);
     const double filters = j->filters == SIGE_SHARED ? 2 : j->filters == SIGE_PACKED ? 0 : (double)j->chunks;
     double cost = 0;
@@ -161,7 +178,7 @@ sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows) {
         best = plan_by(op, &units, SIGE_DIRECT);
         for (sige_method m = SIGE_WINOGRAD_2; m <= SIGE_WINOGRAD_4; m++) {
             sige_conv_job j = plan_by(op, &units, m);
-            if (j.chunks >= MANY_CHUNKS)
+            if (sige_by_winograd(j.winograd) && j.chunks >= MANY_CHUNKS)
                 share_filters(&j);
             if (cost_of(&j) < cost_of(&best))
                 best = j;
@@ -173,6 +190,6 @@ sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows) {
 
 void sige_conv_bind(sige_conv_source *s, void *const *slots) {
     s->input = sige_input_of(s->op, slots);
-    if (s->method == SIGE_PHASES)
+    if (s->method == SIGE_PHASES || s->method == SIGE_WINOGRAD_UP)
         s->input.resample = 0; /* its windows are of the small image */
 }

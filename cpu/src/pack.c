@@ -11,19 +11,22 @@ enum { TRANSFORMED_BYTES = 10 << 20 };
  * Fewer channels than WINOGRAD_C are not worth a transform. */
 enum { BLOCK = 64, TRANSFORMED_BLOCK = 256, WINOGRAD_C = 16 };
 
-/* Phases read one pixel of the small image for four: a modulation, or a reflection, may tell these apart. */
+/* A window of the small image has one pixel for four: a modulation, or a reflection, may tell these apart. */
 static sige_method method_of(const sige_source *s) {
     if (s->stride != 1 || s->kh != 3 || s->kw != 3)
         return SIGE_DIRECT;
-    if (s->resample > 0 && !s->has_mod && s->pad_mode == SIGE_PAD_ZERO)
+    const bool small = s->resample == 1 && !s->has_mod && s->pad_mode == SIGE_PAD_ZERO;
+    if (small && s->zeros)
         return SIGE_PHASES;
-    return s->x.c < WINOGRAD_C ? SIGE_DIRECT : SIGE_WINOGRAD_4;
+    if (s->x.c < WINOGRAD_C)
+        return SIGE_DIRECT;
+    return !small ? SIGE_WINOGRAD_4 : s->pad_top & s->pad_left & 1 ? SIGE_WINOGRAD_UP : SIGE_DIRECT;
 }
 
 sige_taps sige_taps_of(const sige_source *s, sige_method method, int phase) {
     if (method != SIGE_PHASES)
         return (sige_taps){s->kh, s->kw, 0, 0};
-    const int first_y = s->zeros ? phase >> 1 : 0, first_x = s->zeros ? phase & 1 : 0;
+    const int first_y = phase >> 1, first_x = phase & 1;
     return (sige_taps){2 - first_y, 2 - first_x, first_y, first_x};
 }
 
@@ -41,12 +44,11 @@ sige_layout sige_layout_of(const sige_conv *conv) {
         const int64_t c = s->x.c;
         layout.block[i] = s->x.c;
         layout.k[i] = s->kh * s->kw * c;
-        if (layout.method[i] == SIGE_PHASES)
-            layout.k[i] = (s->zeros ? 9 : 16) * c;
-        if (layout.method[i] == SIGE_WINOGRAD_4) {
-            layout.block[i] = (int)sige_ceil_div(c, sige_ceil_div(c, layout.transformed ? TRANSFORMED_BLOCK : BLOCK));
-            layout.k[i] = (layout.transformed ? sige_winograd_points(SIGE_WINOGRAD_4) : 9) * c;
-        }
+        const bool transformed = layout.method[i] == SIGE_WINOGRAD_4 && layout.transformed;
+        if (layout.method[i] == SIGE_WINOGRAD_4 || layout.method[i] == SIGE_WINOGRAD_UP)
+            layout.block[i] = (int)sige_ceil_div(c, sige_ceil_div(c, transformed ? TRANSFORMED_BLOCK : BLOCK));
+        if (transformed)
+            layout.k[i] = sige_winograd_points(SIGE_WINOGRAD_4) * c;
         layout.panel_k += layout.k[i];
     }
     return layout;
@@ -73,21 +75,15 @@ static void column_in_blocks(const sige_source *s, int block, const sige_weights
 }
 
 static void phases_column(const sige_source *s, const sige_weights *w, int o, int width, float *out) {
-    /* [phase][tap]: first and last of the 3x3 kernel's rows (columns) that fall on the tap; between zeros, the first */
-    static const int first[2][2] = {{0, 2}, {0, 1}}, last[2][2] = {{1, 2}, {0, 2}};
-    const int(*end)[2] = s->zeros ? first : last;
+    static const int tap[2][2] = {{0, 2}, {0, 1}}; /* [phase][second row or column] */
     for (int phase = 0; phase < 4; phase++) {
-        const int py = phase >> 1, px = phase & 1;
         const sige_taps t = sige_taps_of(s, SIGE_PHASES, phase);
         for (int ky = t.first_y; ky < 2; ky++)
-            for (int kx = t.first_x; kx < 2; kx++)
-                for (int c = 0; c < s->x.c; c++, out += width) {
-                    float sum = 0;
-                    for (int i = first[py][ky]; i <= end[py][ky]; i++)
-                        for (int j = first[px][kx]; j <= end[px][kx]; j++)
-                            sum += row_of(s, w, o, i, j)[c];
-                    *out = sum;
-                }
+            for (int kx = t.first_x; kx < 2; kx++) {
+                const float *row = row_of(s, w, o, tap[phase >> 1][ky], tap[phase & 1][kx]);
+                for (int c = 0; c < s->x.c; c++, out += width)
+                    *out = row[c];
+            }
     }
 }
 
