@@ -202,6 +202,8 @@ static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
     return (sige_scratch){.shared = counters_bytes(j) + unit_sums + filters_bytes(j), .own = j->own_bytes};
 }
 
+static void explain(const void *planned, sige_choice *choice) { *choice = sige_conv_choice(planned); }
+
 static void run(const sige_op *of, const void *planned, void *const *slots, sige_pool *pool) {
     const sige_conv *op = &of->u.conv;
     sige_conv_job j = *(const sige_conv_job *)planned;
@@ -233,4 +235,5 @@ const sige_op_type SIGE_OP_TYPE(conv) = {.domain = offsetof(sige_op, u.conv.out)
                                          .plan_bytes = sizeof(sige_conv_job),
                                          .check = check,
                                          .plan = plan,
-                                         .run = run};
+                                         .run = run,
+                                         .explain = explain};

@@ -20,10 +20,6 @@
  * calls of the micro-kernel. */
 enum { SIGE_CHUNK_UNITS = SIGE_LANES == 16 ? 32 : 36, SIGE_CHUNK_PIXELS = SIGE_CHUNK_UNITS * SIGE_UNIT * SIGE_UNIT };
 
-/* Filters were transformed when they were packed, or all of them are beforehand, in the memory that threads share, or a
- * block at a time for each chunk, in a thread's own. */
-typedef enum sige_filters { SIGE_PACKED, SIGE_SHARED, SIGE_IN_CACHE } sige_filters;
-
 typedef struct sige_conv_source {
     const sige_source *op;
     sige_input input;
@@ -55,7 +51,7 @@ typedef struct sige_conv_job {
     /* The slots hold these; sige_conv_plan does not look them up. */
     const float *weight;
     sige_epilogue epilogue;
-    float *sums;    /* by unit */
+    float *sums;        /* by unit */
     float *all_filters; /* [panel][source][block][point][channel] rows, if they are SIGE_SHARED */
 
     sige_pool *pool;
@@ -83,6 +79,10 @@ static inline float *sige_chunk_at(sige_chunk *chunk, size_t byte) { return (flo
 
 #define sige_conv_plan SIGE_ISA(sige_conv_plan)
 sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows);
+
+/* Tells what a plan has decided. */
+#define sige_conv_choice SIGE_ISA(sige_conv_choice)
+sige_choice sige_conv_choice(const sige_conv_job *job);
 
 /* Looks up a source's slots. */
 #define sige_conv_bind SIGE_ISA(sige_conv_bind)

@@ -2,7 +2,8 @@
 
 /* A chunk's windows, and its transformed windows, may take so much memory, which is more than the second-level cache.
  * They are read once for a panel, with hundreds of operations for each float. But all weights are read again for each
- * chunk: where they matter, in planes of few pixels and many channels, a few large chunks are better. */
+ * chunk: where they matter, in planes of few pixels and many channels, a few large chunks are better. The more so where
+ * each chunk transforms its filters itself. */
 enum { WINDOWS_BYTES = 768 * 1024, TRANSFORMED_BYTES = 640 * 1024, TRANSFORMED_BYTES_IN_CACHE = 2560 * 1024 };
 
 /* From so many chunks on filters are transformed once for all, if they take no more memory than this. */
@@ -148,33 +149,44 @@ static void share_filters(sige_conv_job *j) {
     j->shared_filters = floats;
 }
 
-/* A vector of a window's, a filter's, or a product's channels takes about so many multiplications' time to transform. */
+/* Returns how many multiplications a source is left with for a channel of its own and one of the output. */
+static double multiplications(const sige_conv_job *j, const sige_conv_source *s) {
+    if (sige_by_winograd(s->method))
+        return (double)j->units.count * sige_winograd_points(s->method) * sige_winograd_parts(s->method);
+    const double pixels = (double)j->units.count * j->units.side * j->units.side;
+    return pixels * (s->method == SIGE_PHASES ? 9.0 / 4 : s->op->kh * s->op->kw);
+}
+
+/* A vector of a window's, a filter's, or a product's channels takes about so many multiplications' time to transform,
+ * measured on processors with AVX2 and AVX-512. Filters of few pixels are not all that counts: micro-kernels wait for
+ * their own sums when they have fewer than four rows. */
 typedef struct transforms {
     int window, filter, product;
 } transforms;
 
+static const transforms transforms_of[SIGE_METHODS] = {
+    [SIGE_WINOGRAD_2] = {260, 90, 180}, [SIGE_WINOGRAD_4] = {220, 176, 170}, [SIGE_WINOGRAD_UP] = {110, 140, 100}};
+
+/* Returns about how many multiplications' time a plan takes. */
 static double cost_of(const sige_conv_job *j) {
-    static const transforms kinds[] = {
-        [SIGE_WINOGRAD_2] = {260, 90, 180}, [SIGE_WINOGRAD_4] = {220, 176, 170}, [SIGE_WINOGRAD_UP] = {110, 140, 100}};
-    const transforms *t = &kinds[j->winograd];
+    const transforms *t = &transforms_of[j->winograd];
     const double units = (double)j->units.count, c_out = (double)sige_panels_width(j->op->c_out);
-    const double filters = j->filters == SIGE_SHARED ? 2 : j->filters == SIGE_PACKED ? 0 : (double)j->chunks;
-    double cost = 0;
+    const double filters = j->filters == SIGE_SHARED ? 2 : (double)j->chunks;
+    double cost = sige_by_winograd(j->winograd) ? units * c_out * t->product : 0;
     for (int i = 0; i < j->op->n_sources; i++) {
         const sige_conv_source *s = &j->source[i];
         const double c = s->op->x.c;
+        cost += c * c_out * multiplications(j, s);
         if (sige_by_winograd(s->method))
-            cost += c * c_out * (units * sige_winograd_points(s->method) * sige_winograd_parts(s->method) + filters * t->filter) + units * c * t->window;
-        else
-            cost += c * c_out * units * j->units.side * j->units.side * s->op->kh * s->op->kw;
+            cost += c * c_out * filters * t->filter + units * c * t->window;
     }
-    return cost + (sige_by_winograd(j->winograd) ? units * c_out * t->product : 0);
+    return cost;
 }
 
 sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows) {
     const sige_units units = sige_units_of(&op->out, rows, op->sums != SIGE_NONE);
     sige_conv_job best = plan_by(op, &units, SIGE_WINOGRAD_4);
-    if (best.filters == SIGE_IN_CACHE) {
+    if (best.filters != SIGE_PACKED) {
         best = plan_by(op, &units, SIGE_DIRECT);
         for (sige_method m = SIGE_WINOGRAD_2; m <= SIGE_WINOGRAD_4; m++) {
             sige_conv_job j = plan_by(op, &units, m);
@@ -186,6 +198,19 @@ sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows) {
     }
     plan_memory(&best);
     return best;
+}
+
+sige_choice sige_conv_choice(const sige_conv_job *j) {
+    const double c_out = (double)sige_panels_width(j->op->c_out);
+    sige_choice choice = {.filters = (int32_t)j->filters, .chunks = (int32_t)j->chunks};
+    choice.weight_bytes = c_out * (double)j->panel_k * sizeof(float);
+    for (int i = 0, largest = 0; i < j->op->n_sources; i++) {
+        const sige_conv_source *s = &j->source[i];
+        choice.macs += multiplications(j, s) * s->op->x.c * c_out;
+        if (s->op->kh * s->op->kw > largest)
+            largest = s->op->kh * s->op->kw, choice.method = (int32_t)s->method;
+    }
+    return choice;
 }
 
 void sige_conv_bind(sige_conv_source *s, void *const *slots) {

@@ -3,23 +3,14 @@
  * Output channels go in panels; the last one is filled up with zeros. A panel holds rows of its width in floats, source
  * by source. A source of kh x kw taps has its channels in blocks: the rows of a block are in the order ky, kx, channel.
  * A 3x3 one of stride 1 has small blocks, whose filters Winograd's algorithm transforms in a core's cache; any other
- * has a single one, which is the order of a window gathered in NHWC. Filters that were transformed when they were packed
- * have 36 points in place of the taps. A source in phases has its taps in the order phase (y, then x), ky, kx,
+ * has a single one, which is the order of a window gathered in NHWC. Filters that were transformed when they were
+ * packed have 36 points in place of the taps. A source in phases has its taps in the order phase (y, then x), ky, kx,
  * channel. */
 #ifndef SIGE_PACK_H
 #define SIGE_PACK_H
 
 #include "common.h"
 #include "isa.h"
-
-/* SIGE_WINOGRAD_UP is for nearest-upsampled images. */
-typedef enum sige_method {
-    SIGE_DIRECT,
-    SIGE_PHASES,
-    SIGE_WINOGRAD_2,
-    SIGE_WINOGRAD_4,
-    SIGE_WINOGRAD_UP
-} sige_method;
 
 typedef struct sige_layout {
     sige_method method[SIGE_MAX_SOURCES]; /* the fastest for many pixels; a plan may choose another one */
