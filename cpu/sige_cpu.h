@@ -132,11 +132,12 @@ typedef struct sige_source {
     int32_t zeros;    /* 1: an upsampling that puts x at the even coordinates and zeros between, which makes a 3x3
                          convolution of stride 1 a transposed one by the kernel turned half round */
     /* A pixel that is read from `base` becomes act(pixel * scale[image] + shift[image]). Pixels from `blocks` are
-     * ready, for the epilogue that wrote them did that. With a modulation no pixels are ready: all of them become
-     * act((pixel * scale + shift) * (1 + gamma) + beta). Zeros outside of the image stay zero. */
+     * ready, for the epilogue that wrote them did that, unless they are `raw`. With a modulation no pixels are ready:
+     * all of them become act((pixel * scale + shift) * (1 + gamma) + beta). Zeros outside of the image stay zero. */
     int32_t scale, shift;  /* slots of float[n][...]: both, or both SIGE_NONE */
     int32_t stride_affine; /* floats from one image's scale (shift) to the next; 0: the same for all images */
     int32_t act;           /* sige_activation */
+    int32_t raw;           /* 1: pixels from blocks are treated as those of base are */
     int32_t has_mod;
     sige_modulation mod; /* of the plane of x as it looks resampled */
 } sige_source;
