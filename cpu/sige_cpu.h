@@ -33,7 +33,7 @@ extern "C" {
 
 /* This is raised whenever a struct or function below changes. The caller compares it, and sizeof(sige_op), with what it
  * was built for. */
-#define SIGE_ABI 8
+#define SIGE_ABI 9
 
 enum { SIGE_NONE = -1 };       /* a slot that is not there */
 enum { SIGE_MAX_SOURCES = 4 }; /* sources of one convolution or normalisation */
@@ -132,11 +132,12 @@ typedef struct sige_source {
     int32_t zeros;    /* 1: an upsampling that puts x at the even coordinates and zeros between, which makes a 3x3
                          convolution of stride 1 a transposed one by the kernel turned half round */
     /* A pixel that is read from `base` becomes act(pixel * scale[image] + shift[image]). Pixels from `blocks` are
-     * ready, for the epilogue that wrote them did that. With a modulation no pixels are ready: all of them become
-     * act((pixel * scale + shift) * (1 + gamma) + beta). Zeros outside of the image stay zero. */
+     * ready, for the epilogue that wrote them did that, unless they are `raw`. With a modulation no pixels are ready:
+     * all of them become act((pixel * scale + shift) * (1 + gamma) + beta). Zeros outside of the image stay zero. */
     int32_t scale, shift;  /* slots of float[n][...]: both, or both SIGE_NONE */
     int32_t stride_affine; /* floats from one image's scale (shift) to the next; 0: the same for all images */
     int32_t act;           /* sige_activation */
+    int32_t raw;           /* 1: pixels from blocks are treated as those of base are */
     int32_t has_mod;
     sige_modulation mod; /* of the plane of x as it looks resampled */
 } sige_source;
@@ -268,9 +269,9 @@ typedef struct sige_weights {
     int32_t c_total, c_first;
 } sige_weights;
 
-/* Returns how many floats the packed weights of a convolution take. That depends on c_out, the size of the plane, each
- * source's c, kernel, stride, pad_mode, resample and zeros, and whether an upsampled one is modulated, and on nothing
- * else: so the dense pass and every edit share one packing. */
+/* Returns how many floats the packed weights of a convolution take. That depends on c_out, each source's c, kernel,
+ * stride, padding, pad_mode, resample and zeros, and whether an upsampled one is modulated, and on nothing else: so the
+ * dense pass and every edit share one packing. */
 SIGE_API size_t sige_pack_size(const sige_conv *conv);
 
 /* Packs `weights[n_sources]` into `packed` (64-byte aligned), ready for `conv.weight`. It does not look at slots. */
@@ -311,6 +312,33 @@ SIGE_API void sige_bound_destroy(sige_bound *bound);
  * Returns 0, or EINVAL when another slot is NULL, or ENOMEM, both before anything is written; sige_last_error says why.
  * `seconds`, if not NULL, receives each op's wall-clock seconds. */
 SIGE_API int sige_run(sige_pool *pool, const sige_bound *bound, void *const *slots, double *seconds);
+
+/* A convolution of stride 1 by 3x3 kernels is computed directly, or by Winograd's algorithm, F(2x2, 3x3) or F(4x4,
+ * 3x3); of a nearest-upsampled image by four F(2, 2) along each axis; a transposed one in four phases. */
+typedef enum sige_method {
+    SIGE_DIRECT = 0,
+    SIGE_PHASES = 1,
+    SIGE_WINOGRAD_2 = 2,
+    SIGE_WINOGRAD_4 = 3,
+    SIGE_WINOGRAD_UP = 4,
+    SIGE_METHODS
+} sige_method;
+
+/* Filters for Winograd's algorithm were transformed when they were packed; or all of them are before they are used, in
+ * the memory that threads share; or a block at a time for each chunk of pixels, in a core's cache. */
+typedef enum sige_filters { SIGE_PACKED = 0, SIGE_SHARED = 1, SIGE_IN_CACHE = 2 } sige_filters;
+
+/* This is how a convolution is computed: `method` is that of its first source of the largest kernel, `chunks` is in how
+ * many pieces, `macs` how many multiplications are left for all sources, those of padded channels included, and
+ * `weight_bytes` what is read of weights for each chunk. */
+typedef struct sige_choice {
+    int32_t method, filters;
+    int32_t chunks;
+    double macs, weight_bytes;
+} sige_choice;
+
+/* Writes how an op of a bound program is computed. Returns 0, or 1 if it is no convolution, or has no tiles here. */
+SIGE_API int sige_explain(const sige_bound *bound, int op, sige_choice *choice);
 
 /* Returns one sentence about this thread's last failure. */
 SIGE_API const char *sige_last_error(void);

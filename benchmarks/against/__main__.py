@@ -26,6 +26,9 @@ def main(
     ] = None,
     edit: Annotated[float, typer.Option(metavar="PERCENT", help="Share of the pixels under the dilated mask.")] = 1.2,
     threshold: options.Threshold = None,
+    sige_threshold: Annotated[
+        int | None, typer.Option(min=1, help="That of SIGE alone.", show_default="as it was released")
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds, after one to warm up.")] = 7,
     threads: options.Threads = 0,
     seed: Annotated[int, typer.Option(help="Seed of weights, images and the edit's shape.")] = 0,
@@ -39,7 +42,7 @@ def main(
     only: where they are far from the fastest, other programs ran. A dense peer counts with the better memory layout.
     """
     count = threads or os.cpu_count() or 1
-    task = Task(str(model), own_weights, edit, seed, count, sige, threshold)
+    task = Task(str(model), own_weights, edit, seed, count, sige, threshold, sige_threshold)
     with sentences("benchmarks.against"), terminal.progress_bars(STAGES) as tell:
         comparison = compare(task, _engines(peers, sige), rounds, tell)
     if as_json:

@@ -48,6 +48,8 @@ class Task:
     sige: str | None = None
     threshold: int | None = None
     """The plane side from which on edits use tiles, ours and SIGE's; None is what each does by itself."""
+    sige_threshold: int | None = None
+    """SIGE's alone."""
 
     @cached_property
     def pretrained(self) -> zoo.Pretrained:
@@ -58,8 +60,9 @@ class Task:
             raise SigeError(
                 f"{self.model} is of the family {pretrained.family}: only {', '.join(TWINS)} have a PyTorch twin here"
             )
-        if self.threshold is not None and pretrained.task != "denoising":
-            raise SigeError(f"{self.model} counts the layers that are in tiles: --threshold is for U-Nets")
+        for option, given in (("--threshold", self.threshold), ("--sige-threshold", self.sige_threshold)):
+            if given is not None and pretrained.task != "denoising":
+                raise SigeError(f"{self.model} counts the layers that are in tiles: {option} is for U-Nets")
         return pretrained
 
     @cached_property
@@ -75,7 +78,8 @@ class Task:
     def sige_policy(self) -> EditPolicy:
         """How SIGE's edits are computed, as far as it can be told: as they were released."""
         policy = families.of(self.config).released(self.config)
-        return policy if self.threshold is None else replace(policy, tiles_from=self.threshold)
+        threshold = self.sige_threshold or self.threshold
+        return policy if threshold is None else replace(policy, tiles_from=threshold)
 
     @cached_property
     def mask(self) -> Mask:

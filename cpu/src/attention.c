@@ -112,9 +112,16 @@ static void attend(const attention_job *j, int64_t image, int64_t head, int64_t 
     const float *q = j->q + first * op->q_stride + head * d;
     for (int p = 0; p < j->key_panels; p++, w += d * SIGE_PANEL) {
         float *panel = scores + (size_t)p * QUERIES * SIGE_PANEL;
-        sige_gemm(
-            &(sige_product){.runs = 1, .length = d, .x = q, .w = w, .acc = panel, .width = SIGE_PANEL, .fresh = true},
-            n, off, row);
+        sige_gemm(&(sige_product){.runs = 1,
+                                  .length = d,
+                                  .x = q,
+                                  .w = w,
+                                  .acc = panel,
+                                  .width = SIGE_PANEL,
+                                  .fresh = true,
+                                  .ahead = w + d * SIGE_PANEL,
+                                  .ahead_length = d * SIGE_PANEL},
+                  n, off, row);
         for (int i = 0; i < n; i++)
             memcpy(rows + (size_t)i * (size_t)padded + p * SIGE_PANEL, panel + i * SIGE_PANEL,
                    SIGE_PANEL * sizeof(float));
@@ -127,10 +134,16 @@ static void attend(const attention_job *j, int64_t image, int64_t head, int64_t 
         off[i] = i * (uint32_t)padded;
     float *dst = j->dst + (first * op->heads + head) * d;
     for (int p = 0; p < j->value_panels; p++, w += (int64_t)op->keys * SIGE_PANEL) {
-        sige_gemm(
-            &(sige_product){
-                .runs = 1, .length = op->keys, .x = rows, .w = w, .acc = acc, .width = SIGE_PANEL, .fresh = true},
-            n, off, row);
+        sige_gemm(&(sige_product){.runs = 1,
+                                  .length = op->keys,
+                                  .x = rows,
+                                  .w = w,
+                                  .acc = acc,
+                                  .width = SIGE_PANEL,
+                                  .fresh = true,
+                                  .ahead = w + (int64_t)op->keys * SIGE_PANEL,
+                                  .ahead_length = (int64_t)op->keys * SIGE_PANEL},
+                  n, off, row);
         for (int i = 0; i < n; i++)
             for (int k = p * SIGE_PANEL; k < sige_min((p + 1) * SIGE_PANEL, d); k++)
                 dst[(int64_t)i * op->heads * d + k] = acc[i * SIGE_PANEL + k % SIGE_PANEL] * inverse[i];

@@ -31,8 +31,10 @@ static void gather(const sige_conv_source *s, const area *a, float *window) {
         w = ((a->right - 1 - op->pad_left) >> 1) - (x >> 1) + 2;
         y >>= 1, x >>= 1;
     } else {
-        h = a->last_y - a->y + SIGE_WINDOW;
-        w = a->last_x - a->x + SIGE_WINDOW;
+        const int up = s->method == SIGE_WINOGRAD_UP, side = sige_winograd_window(s->method);
+        h = ((a->last_y - a->y) >> up) + side;
+        w = ((a->last_x - a->x) >> up) + side;
+        y >>= up, x >>= up;
     }
     sige_window(&s->input, a->image, y, x, h, w, window, (size_t)s->row);
 }
@@ -76,12 +78,12 @@ static void list_pixels(const sige_conv_source *s, const sige_chunk *chunk, bool
         p->first[phase] = n;
 }
 
-/* Transforms windows to [point][unit, part][channel], for all sources together. */
+/* Transforms the windows of a source. */
 static void transform(const sige_conv_job *j, const sige_conv_source *s, sige_chunk *chunk) {
-    const size_t c = (size_t)s->op->x.c, all_c = (size_t)j->layout.winograd_c;
-    const size_t parts = (size_t)sige_winograd_parts(s->method);
-    float *out = sige_chunk_at(chunk, j->transformed) + s->first_c;
-    for (int u = 0; u < chunk->n_units; u++, out += parts * all_c) {
+    const int c = s->op->x.c, parts = sige_winograd_parts(s->method), up = s->method == SIGE_WINOGRAD_UP;
+    const size_t points = (size_t)sige_winograd_points(s->method), part = (size_t)s->block;
+    float *out = sige_chunk_at(chunk, s->transformed);
+    for (int u = 0; u < chunk->n_units; u++, out += parts * part) {
         const sige_unit *unit = &chunk->unit[u];
         if (!unit->h)
             continue;
@@ -89,8 +91,11 @@ static void transform(const sige_conv_job *j, const sige_conv_source *s, sige_ch
         if (j->units.listed)
             window += u * s->window;
         else
-            window += (unit->y - chunk->unit->y) * s->row + (unit->x - chunk->unit->x) * (int64_t)c;
-        sige_winograd_input(s->method, window, (size_t)s->row, (int)c, out, j->point, all_c);
+            window += ((unit->y - chunk->unit->y) >> up) * s->row + ((unit->x - chunk->unit->x) >> up) * (int64_t)c;
+        float *block = out;
+        for (int first = 0; first < c; first += s->block, block += points * s->point)
+            sige_winograd_input(s->method, window + first, (size_t)s->row, c, sige_min(s->block, c - first), block,
+                                s->point, part);
     }
 }
 
@@ -129,9 +134,9 @@ void sige_chunk_prepare(const sige_conv_job *j, sige_chunk *chunk, int64_t index
                 gather(s, &a, window + k * s->window);
         }
         chunk->input[i] = s->in_place ? sige_find_pixel(&s->input.x, chunk->unit->image, 0, 0).data : window;
-        if (s->k)
-            list_pixels(s, chunk, j->units.listed, &chunk->pixels[i]);
-        else
+        if (sige_by_winograd(s->method))
             transform(j, s, chunk);
+        else
+            list_pixels(s, chunk, j->units.listed, &chunk->pixels[i]);
     }
 }

@@ -7,34 +7,59 @@
  * micro-kernel to the next. */
 enum { BLOCK_K = 256 };
 
+/* Returns a panel's filters of a source's block, which begins with a channel, where all were transformed beforehand. */
+static float *shared_filters(const sige_conv_job *j, const sige_conv_source *s, int panel, int channel) {
+    return j->all_filters + panel * j->shared_filters + s->filters +
+           channel / s->block * sige_winograd_points(s->method) * sige_filter_point(s->block * SIGE_PANEL);
+}
+
+/* Multiplies a block of a source's channels point by point: products are [point][unit, part] panels, filters lie
+ * `point` floats apart. */
+static void multiply_block(const sige_conv_source *s, int rows, sige_product g, int64_t point, const uint32_t *off,
+                           const uint32_t *row) {
+    for (int i = 0; i < sige_winograd_points(s->method); i++) {
+        sige_gemm(&g, rows, off, row);
+        g.x += s->point, g.w += point, g.acc += rows * SIGE_PANEL, g.ahead += g.ahead_length;
+    }
+}
+
 /* Sets acc of all pixels to the sum of those sources of a panel that are computed by Winograd's algorithm. */
-static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const float *w, int width) {
-    const sige_method method = j->layout.winograd;
-    const int c = j->layout.winograd_c, parts = sige_winograd_parts(method), rows = chunk->n_units * parts;
-    const float *x = sige_chunk_at(chunk, j->transformed);
-    float *products = sige_chunk_at(chunk, j->products);
+static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, int panel, const float *w, int width) {
+    const int points = sige_winograd_points(j->winograd), parts = sige_winograd_parts(j->winograd);
+    const int rows = chunk->n_units * parts;
+    float *products = sige_chunk_at(chunk, j->products), *own = sige_chunk_at(chunk, j->own_filters);
     uint32_t off[SIGE_CHUNK_UNITS * 4], row[SIGE_CHUNK_UNITS * 4];
-    for (int i = 0; i < rows; i++)
-        off[i] = (uint32_t)(i * c), row[i] = (uint32_t)i;
-    const int blocks = (int)sige_ceil_div(c, BLOCK_K), block = (int)sige_ceil_div(c, blocks);
-    for (int point = 0; point < sige_winograd_points(method); point++, x += j->point)
-        for (int p = 0; p < c; p += block) {
-            const int k = sige_min(block, c - p);
-            const sige_product g = {.runs = 1,
-                                    .length = k,
-                                    .x = x + p,
-                                    .w = w,
-                                    .acc = products + point * rows * SIGE_PANEL,
-                                    .width = width,
-                                    .fresh = p == 0};
-            sige_gemm(&g, rows, off, row);
-            w += k * width;
+    bool fresh = true;
+    for (int i = 0; i < j->op->n_sources; i++) {
+        const sige_conv_source *s = &j->source[i];
+        if (!sige_by_winograd(s->method))
+            continue;
+        for (int r = 0; r < rows; r++)
+            off[r] = (uint32_t)(r * s->block), row[r] = (uint32_t)r;
+        const float *x = sige_chunk_at(chunk, s->transformed), *packed = w + s->first_row * width;
+        for (int c = 0; c < s->op->x.c; c += s->block, x += points * s->point, fresh = false) {
+            const int64_t k = sige_min(s->block, s->op->x.c - c), taps = j->filters == SIGE_PACKED ? points : 9;
+            int64_t point = sige_filter_point(k * width);
+            sige_product g = {.runs = 1, .length = k, .x = x, .acc = products, .width = width, .fresh = fresh};
+            g.ahead_length = k * width;
+            if (j->filters == SIGE_IN_CACHE) {
+                sige_winograd_filters(j->winograd, packed, k * width, own);
+                g.w = own, g.ahead = packed + 9 * k * width, g.ahead_length = sige_ceil_div(9 * k * width, points);
+            } else if (j->filters == SIGE_SHARED) {
+                g.w = shared_filters(j, s, panel, c), g.ahead = g.w + point;
+            } else {
+                point = k * width;
+                g.w = packed, g.ahead = g.w + point;
+            }
+            multiply_block(s, rows, g, point, off, row);
+            packed += taps * k * width;
         }
+    }
     float *acc = chunk->acc;
     for (int u = 0; u < chunk->n_units; u++) {
         const sige_unit *unit = &chunk->unit[u];
-        sige_winograd_output(method, products + u * parts * SIGE_PANEL, (size_t)(rows * SIGE_PANEL), unit->h, unit->w,
-                             acc);
+        sige_winograd_output(j->winograd, products + u * parts * SIGE_PANEL, (size_t)(rows * SIGE_PANEL), unit->h,
+                             unit->w, acc);
         acc += unit->h * unit->w * SIGE_PANEL;
     }
 }
@@ -42,34 +67,41 @@ static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, const f
 /* Adds another source of a panel to acc of all pixels, or with `fresh` sets acc to it. */
 static void multiply_direct(const sige_conv_source *s, const sige_pixels *pixels, const float *input, const float *w,
                             int width, float *acc, bool fresh) {
-    const int phases = s->method == SIGE_PHASES ? 4 : 1;
+    const int phases = s->method == SIGE_PHASES ? 4 : 1, all = s->op->x.c;
     for (int phase = 0; phase < phases; phase++) {
         const sige_taps t = sige_taps_of(s->op, s->method, phase);
-        const int64_t row = (int64_t)t.x * s->op->x.c; /* of the kernel, as of the window */
-        const bool small = row * t.y <= BLOCK_K;
-        const int64_t blocks = sige_ceil_div(row, BLOCK_K), block = sige_ceil_div(row, blocks);
-        const float *x = input + t.first_y * s->row + t.first_x * (int64_t)s->op->x.c;
         const int first = pixels->first[phase], n = pixels->first[phase + 1] - first;
-        sige_product g = {.runs = small ? t.y : 1, .step = s->row, .acc = acc, .width = width, .fresh = fresh};
-        for (int ky = 0; ky < t.y; ky += (int)g.runs)
-            for (int64_t p = 0; p < row; p += block, g.fresh = false) {
-                g.x = x + ky * s->row + p, g.w = w;
-                g.length = row - p < block ? row - p : block;
-                sige_gemm(&g, n, pixels->off + first, pixels->row + first);
-                w += g.runs * g.length * width;
-            }
+        const float *x = input + t.first_y * s->row + t.first_x * (int64_t)all;
+        sige_product g = {.acc = acc, .width = width, .fresh = fresh};
+        for (int c = 0; c < all; c += s->block) {
+            const int channels = sige_min(s->block, all - c);
+            /* Rows of a window follow one another in memory if they have all channels. */
+            const int64_t run = channels == all ? (int64_t)t.x * all : channels, runs = channels == all ? 1 : t.x;
+            const bool whole = run == t.x * all && run * t.y <= BLOCK_K;
+            g.runs = whole ? t.y : runs, g.step = whole ? s->row : all;
+            const int64_t blocks = sige_ceil_div(run, BLOCK_K), block = sige_ceil_div(run, blocks);
+            for (int ky = 0; ky < (whole ? 1 : t.y); ky++)
+                for (int64_t p = 0; p < run; p += block, g.fresh = false) {
+                    g.x = x + c + ky * s->row + p, g.w = w;
+                    g.length = run - p < block ? run - p : block;
+                    w += g.runs * g.length * width;
+                    g.ahead = w, g.ahead_length = w - g.w;
+                    sige_gemm(&g, n, pixels->off + first, pixels->row + first);
+                }
+        }
     }
 }
 
 static void multiply(const sige_conv_job *j, sige_chunk *chunk, int panel) {
-    const float *w = j->weight + panel * j->layout.panel_k * SIGE_PANEL;
+    const float *w = j->weight + panel * j->panel_k * SIGE_PANEL;
     const int width = sige_panel_width(panel * SIGE_PANEL, j->op->c_out);
-    bool fresh = j->layout.winograd == SIGE_DIRECT;
-    if (!fresh)
-        multiply_winograd(j, chunk, w, width);
+    const bool winograd = sige_by_winograd(j->winograd);
+    if (winograd)
+        multiply_winograd(j, chunk, panel, w, width);
+    bool fresh = !winograd;
     for (int i = 0; i < j->op->n_sources; i++) {
         const sige_conv_source *s = &j->source[i];
-        if (!s->k)
+        if (sige_by_winograd(s->method))
             continue;
         multiply_direct(s, &chunk->pixels[i], chunk->input[i], w + s->first_row * width, width, chunk->acc, fresh);
         fresh = false;
@@ -113,6 +145,22 @@ static void run_thread(void *context, int64_t item, int thread) {
             run_chunk(j, chunk, index);
 }
 
+/* Transforms a panel's filters. */
+static void share_panel(void *context, int64_t panel, int thread) {
+    (void)thread;
+    const sige_conv_job *j = context;
+    const int width = sige_panel_width((int)panel * SIGE_PANEL, j->op->c_out);
+    for (int i = 0; i < j->op->n_sources; i++) {
+        const sige_conv_source *s = &j->source[i];
+        const float *w = j->weight + (panel * j->panel_k * SIGE_PANEL + s->first_row * width);
+        for (int c = 0; sige_by_winograd(s->method) && c < s->op->x.c; c += s->block) {
+            const int64_t floats = (int64_t)sige_min(s->block, s->op->x.c - c) * width;
+            sige_winograd_filters(s->method, w, floats, shared_filters(j, s, (int)panel, c));
+            w += 9 * floats;
+        }
+    }
+}
+
 static sige_finish finish_of(const sige_conv *op) {
     return (sige_finish){.out = &op->out,
                          .c = op->c_out,
@@ -142,13 +190,19 @@ static size_t counters_bytes(const sige_conv_job *j) {
     return sige_line(sizeof(atomic_llong)) + sige_line((size_t)j->chunks * sizeof(atomic_int));
 }
 
+static size_t filters_bytes(const sige_conv_job *j) {
+    return sige_line((size_t)(j->panels * j->shared_filters) * sizeof(float));
+}
+
 static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
     const sige_conv *op = &of->u.conv;
     sige_conv_job *j = made;
     *j = sige_conv_plan(op, rows);
     const size_t unit_sums = sige_unit_sums_bytes(&j->units, op->sums, op->c_out);
-    return (sige_scratch){.shared = counters_bytes(j) + unit_sums, .own = j->own_bytes};
+    return (sige_scratch){.shared = counters_bytes(j) + unit_sums + filters_bytes(j), .own = j->own_bytes};
 }
+
+static void explain(const void *planned, sige_choice *choice) { *choice = sige_conv_choice(planned); }
 
 static void run(const sige_op *of, const void *planned, void *const *slots, sige_pool *pool) {
     const sige_conv *op = &of->u.conv;
@@ -167,8 +221,11 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     for (int64_t i = 0; i < j.chunks; i++)
         atomic_init(&j.next_panel[i], 0);
     const bool reduce = sige_unit_sums_bytes(&j.units, op->sums, op->c_out) > 0;
-    float *unit_sums = (float *)(void *)(shared + counters_bytes(&j));
+    j.all_filters = (float *)(void *)(shared + counters_bytes(&j));
+    float *unit_sums = (float *)(void *)(shared + counters_bytes(&j) + filters_bytes(&j));
     j.sums = reduce ? unit_sums : sige_slot(slots, op->sums);
+    if (j.filters == SIGE_SHARED)
+        sige_pool_for(pool, j.panels, share_panel, &j);
     sige_pool_for(pool, sige_pool_threads(pool), run_thread, &j);
     if (reduce)
         sige_add_unit_sums(&j.units, unit_sums, slots[op->sums], op->c_out, pool);
@@ -178,4 +235,5 @@ const sige_op_type SIGE_OP_TYPE(conv) = {.domain = offsetof(sige_op, u.conv.out)
                                          .plan_bytes = sizeof(sige_conv_job),
                                          .check = check,
                                          .plan = plan,
-                                         .run = run};
+                                         .run = run,
+                                         .explain = explain};

@@ -18,35 +18,41 @@
 
 /* A chunk has at most so many units that their pixels, and their windows as Winograd's algorithm sees them, fill whole
  * calls of the micro-kernel. */
-enum { SIGE_CHUNK_UNITS = SIGE_LANES == 16 ? 16 : 12, SIGE_CHUNK_PIXELS = SIGE_CHUNK_UNITS * SIGE_UNIT * SIGE_UNIT };
+enum { SIGE_CHUNK_UNITS = SIGE_LANES == 16 ? 32 : 36, SIGE_CHUNK_PIXELS = SIGE_CHUNK_UNITS * SIGE_UNIT * SIGE_UNIT };
 
 typedef struct sige_conv_source {
     const sige_source *op;
     sige_input input;
     sige_method method;
     bool in_place;          /* read where it is; nothing is gathered */
-    int64_t k, first_row;   /* rows of a panel, and where they begin; unless computed by Winograd */
+    int block;              /* channels of a block */
+    int64_t first_row;      /* of a panel: where its own begin */
     int window_h, window_w; /* pixels of a window, at most */
     int64_t row, window;    /* floats from one row of a window to the next, and of a window */
-    int first_c;            /* among the channels of all sources computed by Winograd */
     size_t windows;         /* in a thread's memory: byte where they begin */
+    size_t transformed;     /* and those that are transformed, [block][point][unit, part][channel] */
+    size_t point;           /* floats from one point of them to the next */
+    int64_t filters;        /* floats from a panel's shared filters to its own */
 } sige_conv_source;
 
 typedef struct sige_conv_job {
     const sige_conv *op;
-    sige_layout layout;
+    int64_t panel_k; /* rows of a panel */
     int panels;
+    sige_method winograd; /* SIGE_DIRECT: no source is computed so */
+    sige_filters filters;
+    int64_t shared_filters; /* floats of a panel's, if they are SIGE_SHARED */
     sige_units units;
     int chunk_h, chunk_w; /* units; listed ones: 1 x chunk_w */
     int64_t chunks;
     sige_conv_source source[SIGE_MAX_SOURCES];
-    size_t point;                            /* floats from one point of the transformed windows to the next */
-    size_t transformed, products, own_bytes; /* in a thread's memory: bytes where they begin, and its size */
+    size_t own_filters, products, own_bytes; /* in a thread's memory: bytes where they begin, and its size */
 
     /* The slots hold these; sige_conv_plan does not look them up. */
     const float *weight;
     sige_epilogue epilogue;
-    float *sums; /* by unit */
+    float *sums;        /* by unit */
+    float *all_filters; /* [panel][source][block][point][channel] rows, if they are SIGE_SHARED */
 
     sige_pool *pool;
     atomic_llong *next_chunk;
@@ -73,6 +79,10 @@ static inline float *sige_chunk_at(sige_chunk *chunk, size_t byte) { return (flo
 
 #define sige_conv_plan SIGE_ISA(sige_conv_plan)
 sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows);
+
+/* Tells what a plan has decided. */
+#define sige_conv_choice SIGE_ISA(sige_conv_choice)
+sige_choice sige_conv_choice(const sige_conv_job *job);
 
 /* Looks up a source's slots. */
 #define sige_conv_bind SIGE_ISA(sige_conv_bind)

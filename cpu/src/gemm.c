@@ -83,16 +83,15 @@ EACH_10(KERNEL, NARROW)
 static kernel *const whole[] = {NULL, EACH(NAME, WHOLE)};
 static kernel *const narrow[] = {NULL, EACH_10(NAME, NARROW)};
 
-/* The rows are split evenly: fewer than four at a time would wait for their own sums. Meanwhile the weights that follow
- * in memory, which the next product will use, are brought in: the hardware's own prefetching is not enough, for each
- * product begins with 16 KB that are read for the first time. */
+/* The rows are split evenly: fewer than four at a time would wait for their own sums. The hardware's own prefetching is
+ * not enough, for each product begins with some kilobytes that are read for the first time. */
 void sige_gemm(const sige_product *g, int rows, const uint32_t *off, const uint32_t *row) {
     kernel *const *kernels = g->width == SIGE_PANEL ? whole : narrow;
     const int most = g->width == SIGE_PANEL ? WHOLE_ROWS : NARROW_ROWS;
     const int64_t k = g->runs * g->length;
     int calls = (rows + most - 1) / most;
-    const int64_t pace = calls ? (g->width + calls - 1) / calls : 0;
-    const float *ahead = g->w + k * g->width;
+    const int64_t pace = calls ? sige_ceil_div(g->ahead_length, calls * k) : 0; /* floats ahead in a step */
+    const float *ahead = g->ahead;
     for (int n; calls > 0; calls--, rows -= n, off += n, row += n, ahead += pace * k) {
         n = (rows + calls - 1) / calls;
         kernels[n](g, off, row, ahead, pace);

@@ -18,6 +18,8 @@ typedef struct sige_product {
     float *acc;
     int width; /* SIGE_PANEL or SIGE_LANES */
     bool fresh;
+    const float *ahead; /* what will be read next, so many floats, is brought in meanwhile */
+    int64_t ahead_length;
 } sige_product;
 
 /* Takes any number of rows. */

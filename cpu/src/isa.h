@@ -19,12 +19,13 @@ typedef struct sige_scratch {
 /* A kind of op. `domain` is the offset in a sige_op where its domain lies; it is 0 for a norm, which has no pixels, and
  * for a paste, which has all. `check` is called by sige_compile. `plan` decides how an op is computed, and writes that
  * into `plan_bytes` of its own; `rows` are the tiles that its domain lists, NULL for every pixel. It is not called for
- * an op without tiles. */
+ * an op without tiles. `explain` is that of convolutions, and NULL for others. */
 typedef struct sige_op_type {
     size_t domain, plan_bytes;
     const char *(*check)(const sige_op *op, const sige_checker *checker);
     sige_scratch (*plan)(const sige_op *op, const int32_t *rows, void *plan);
     void (*run)(const sige_op *op, const void *plan, void *const *slots, sige_pool *pool);
+    void (*explain)(const void *plan, sige_choice *choice);
 } sige_op_type;
 
 typedef struct sige_isa {

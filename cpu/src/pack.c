@@ -3,57 +3,52 @@
 #include "panel.h"
 #include "winograd.h"
 
-/* Filters are transformed up to these sizes in bytes, and from so many channels on that it is worth its while. A filter
- * takes 1.8 times its memory as F(2x2, 3x3), and saves time in proportion to the pixels that share it: the largest are
- * only transformed for planes of WINOGRAD_PIXELS and more. */
-enum { WINOGRAD_4_BYTES = 10 << 20, WINOGRAD_2_BYTES = 13 << 20, WINOGRAD_2_BYTES_SHARED = 20 << 20 };
-enum { WINOGRAD_PIXELS = 256, WINOGRAD_C = 16 };
+/* Transformed filters take four times the memory. A recorded network is short of that, and planes of few pixels, whose
+ * filters are large, wait for memory more than for a transform; so filters are packed transformed up to this size. */
+enum { TRANSFORMED_BYTES = 10 << 20 };
 
-/* Phases read one pixel of the small image for four: a modulation, or a reflection, may tell these apart. */
+/* A block of filters that are yet to be transformed has its points in the second-level cache, with room for all else.
+ * Fewer channels than WINOGRAD_C are not worth a transform. */
+enum { BLOCK = 64, TRANSFORMED_BLOCK = 256, WINOGRAD_C = 16 };
+
+/* A window of the small image has one pixel for four: a modulation, or a reflection, may tell these apart. */
 static sige_method method_of(const sige_source *s) {
     if (s->stride != 1 || s->kh != 3 || s->kw != 3)
         return SIGE_DIRECT;
-    return s->resample > 0 && !s->has_mod && s->pad_mode == SIGE_PAD_ZERO ? SIGE_PHASES : SIGE_WINOGRAD_4;
+    const bool small = s->resample == 1 && !s->has_mod && s->pad_mode == SIGE_PAD_ZERO;
+    if (small && s->zeros)
+        return SIGE_PHASES;
+    if (s->x.c < WINOGRAD_C)
+        return SIGE_DIRECT;
+    return !small ? SIGE_WINOGRAD_4 : s->pad_top & s->pad_left & 1 ? SIGE_WINOGRAD_UP : SIGE_DIRECT;
 }
 
 sige_taps sige_taps_of(const sige_source *s, sige_method method, int phase) {
     if (method != SIGE_PHASES)
         return (sige_taps){s->kh, s->kw, 0, 0};
-    const int first_y = s->zeros ? phase >> 1 : 0, first_x = s->zeros ? phase & 1 : 0;
+    const int first_y = phase >> 1, first_x = phase & 1;
     return (sige_taps){2 - first_y, 2 - first_x, first_y, first_x};
 }
 
-static sige_method winograd_of(int64_t c, int64_t c_out, int64_t pixels) {
-    const int64_t filter = c * sige_panels_width(c_out) * (int64_t)sizeof(float);
-    if (c < WINOGRAD_C)
-        return SIGE_DIRECT;
-    if (filter * sige_winograd_points(SIGE_WINOGRAD_4) <= WINOGRAD_4_BYTES)
-        return SIGE_WINOGRAD_4;
-    const int64_t most = pixels < WINOGRAD_PIXELS ? WINOGRAD_2_BYTES : WINOGRAD_2_BYTES_SHARED;
-    if (filter * sige_winograd_points(SIGE_WINOGRAD_2) <= most)
-        return SIGE_WINOGRAD_2;
-    return SIGE_DIRECT;
-}
-
 sige_layout sige_layout_of(const sige_conv *conv) {
-    sige_layout layout = {.winograd = SIGE_DIRECT};
+    sige_layout layout = {.panel_k = 0};
+    int64_t filters = 0;
     for (int i = 0; i < conv->n_sources; i++) {
         layout.method[i] = method_of(&conv->source[i]);
         if (layout.method[i] == SIGE_WINOGRAD_4)
-            layout.winograd_c += conv->source[i].x.c;
+            filters += conv->source[i].x.c * sige_panels_width(conv->c_out);
     }
-    layout.winograd = winograd_of(layout.winograd_c, conv->c_out, (int64_t)conv->out.h * conv->out.w);
-    if (layout.winograd == SIGE_DIRECT)
-        layout.winograd_c = 0;
-    layout.panel_k = (int64_t)sige_winograd_points(layout.winograd) * layout.winograd_c;
+    layout.transformed = filters * sige_winograd_points(SIGE_WINOGRAD_4) * sizeof(float) <= TRANSFORMED_BYTES;
     for (int i = 0; i < conv->n_sources; i++) {
         const sige_source *s = &conv->source[i];
-        if (layout.method[i] == SIGE_WINOGRAD_4)
-            layout.method[i] = layout.winograd;
-        if (layout.method[i] == SIGE_DIRECT)
-            layout.k[i] = (int64_t)s->kh * s->kw * s->x.c;
-        if (layout.method[i] == SIGE_PHASES)
-            layout.k[i] = (s->zeros ? 9 : 16) * (int64_t)s->x.c;
+        const int64_t c = s->x.c;
+        layout.block[i] = s->x.c;
+        layout.k[i] = s->kh * s->kw * c;
+        const bool transformed = layout.method[i] == SIGE_WINOGRAD_4 && layout.transformed;
+        if (layout.method[i] == SIGE_WINOGRAD_4 || layout.method[i] == SIGE_WINOGRAD_UP)
+            layout.block[i] = (int)sige_ceil_div(c, sige_ceil_div(c, transformed ? TRANSFORMED_BLOCK : BLOCK));
+        if (transformed)
+            layout.k[i] = sige_winograd_points(SIGE_WINOGRAD_4) * c;
         layout.panel_k += layout.k[i];
     }
     return layout;
@@ -69,44 +64,42 @@ static const float *row_of(const sige_source *s, const sige_weights *w, int o, i
 }
 
 /* The functions below write channel o's column of a panel: one number in every row of `width` floats. */
-static void direct_column(const sige_source *s, const sige_weights *w, int o, int width, float *out) {
-    for (int ky = 0; ky < s->kh; ky++)
-        for (int kx = 0; kx < s->kw; kx++) {
-            const float *row = row_of(s, w, o, ky, kx);
-            for (int c = 0; c < s->x.c; c++, out += width)
-                *out = row[c];
-        }
+static void column_in_blocks(const sige_source *s, int block, const sige_weights *w, int o, int width, float *out) {
+    for (int first = 0; first < s->x.c; first += block)
+        for (int ky = 0; ky < s->kh; ky++)
+            for (int kx = 0; kx < s->kw; kx++) {
+                const float *row = row_of(s, w, o, ky, kx);
+                for (int c = first; c < sige_min(first + block, s->x.c); c++, out += width)
+                    *out = row[c];
+            }
 }
 
 static void phases_column(const sige_source *s, const sige_weights *w, int o, int width, float *out) {
-    /* [phase][tap]: first and last of the 3x3 kernel's rows (columns) that fall on the tap; between zeros, the first */
-    static const int first[2][2] = {{0, 2}, {0, 1}}, last[2][2] = {{1, 2}, {0, 2}};
-    const int(*end)[2] = s->zeros ? first : last;
+    static const int tap[2][2] = {{0, 2}, {0, 1}}; /* [phase][second row or column] */
     for (int phase = 0; phase < 4; phase++) {
-        const int py = phase >> 1, px = phase & 1;
         const sige_taps t = sige_taps_of(s, SIGE_PHASES, phase);
         for (int ky = t.first_y; ky < 2; ky++)
-            for (int kx = t.first_x; kx < 2; kx++)
-                for (int c = 0; c < s->x.c; c++, out += width) {
-                    float sum = 0;
-                    for (int i = first[py][ky]; i <= end[py][ky]; i++)
-                        for (int j = first[px][kx]; j <= end[px][kx]; j++)
-                            sum += row_of(s, w, o, i, j)[c];
-                    *out = sum;
-                }
+            for (int kx = t.first_x; kx < 2; kx++) {
+                const float *row = row_of(s, w, o, tap[phase >> 1][ky], tap[phase & 1][kx]);
+                for (int c = 0; c < s->x.c; c++, out += width)
+                    *out = row[c];
+            }
     }
 }
 
-/* `first`: the source's first channel among all that are computed so. */
-static void winograd_column(const sige_layout *layout, const sige_source *s, const sige_weights *w, int first, int o,
-                            int width, float *out) {
-    float filter[9], points[SIGE_WINOGRAD_POINTS];
-    for (int c = 0; c < s->x.c; c++) {
-        for (int i = 0; i < 9; i++)
-            filter[i] = row_of(s, w, o, i / 3, i % 3)[c];
-        sige_winograd_filter(layout->winograd, filter, points);
-        for (int i = 0; i < sige_winograd_points(layout->winograd); i++)
-            out[((int64_t)i * layout->winograd_c + first + c) * width] = points[i];
+static void transformed_column(const sige_source *s, int block, const sige_weights *w, int o, int width, float *out) {
+    const int points = sige_winograd_points(SIGE_WINOGRAD_4);
+    for (int first = 0; first < s->x.c; first += block) {
+        const int channels = sige_min(block, s->x.c - first);
+        for (int c = 0; c < channels; c++) {
+            float filter[9], point[SIGE_WINOGRAD_POINTS];
+            for (int i = 0; i < 9; i++)
+                filter[i] = row_of(s, w, o, i / 3, i % 3)[first + c];
+            sige_winograd_filter(filter, point);
+            for (int i = 0; i < points; i++)
+                out[(i * channels + c) * width] = point[i];
+        }
+        out += (int64_t)points * channels * width;
     }
 }
 
@@ -115,24 +108,18 @@ void sige_pack_panels(const sige_conv *conv, const sige_weights *weights, float 
     const int channels = (int)sige_panels_width(conv->c_out);
     for (int o = 0; o < channels; o++) {
         const int channel = o % SIGE_PANEL, width = sige_panel_width(o - channel, conv->c_out);
-        float *column = packed + (o - channel) * layout.panel_k + channel;
+        float *out = packed + (o - channel) * layout.panel_k + channel;
         if (o >= conv->c_out) {
             for (int64_t k = 0; k < layout.panel_k; k++)
-                column[k * width] = 0;
+                out[k * width] = 0;
             continue;
         }
-        float *out = column + (int64_t)sige_winograd_points(layout.winograd) * layout.winograd_c * width;
-        for (int i = 0, first = 0; i < conv->n_sources; i++) {
-            const sige_source *s = &conv->source[i];
-            if (layout.method[i] == SIGE_DIRECT)
-                direct_column(s, &weights[i], o, width, out);
+        for (int i = 0; i < conv->n_sources; out += layout.k[i] * width, i++)
             if (layout.method[i] == SIGE_PHASES)
-                phases_column(s, &weights[i], o, width, out);
-            if (layout.method[i] == SIGE_WINOGRAD_2 || layout.method[i] == SIGE_WINOGRAD_4) {
-                winograd_column(&layout, s, &weights[i], first, o, width, column);
-                first += s->x.c;
-            }
-            out += layout.k[i] * width;
-        }
+                phases_column(&conv->source[i], &weights[i], o, width, out);
+            else if (layout.method[i] == SIGE_WINOGRAD_4 && layout.transformed)
+                transformed_column(&conv->source[i], layout.block[i], &weights[i], o, width, out);
+            else
+                column_in_blocks(&conv->source[i], layout.block[i], &weights[i], o, width, out);
     }
 }

@@ -1,38 +1,30 @@
-/* A layout says how the weights of a convolution are packed, and so how it is computed.
+/* A layout says how the weights of a convolution are packed.
  *
- * Output channels go in panels; the last one is filled up with zeros. A panel holds rows of its width in floats. First
- * come the rows of the sources computed by Winograd's algorithm, which are taken together as one concatenated source,
- * in the order point, channel. Then comes each other source in turn. A direct one has kh * kw * c rows in the order ky,
- * kx, channel, which is that of a window gathered in NHWC. One in phases has four kernels of at most 2x2 taps, in the
- * order phase (y, then x), ky, kx, channel. */
+ * Output channels go in panels; the last one is filled up with zeros. A panel holds rows of its width in floats, source
+ * by source. A source of kh x kw taps has its channels in blocks: the rows of a block are in the order ky, kx, channel.
+ * A 3x3 one of stride 1 has small blocks, whose filters Winograd's algorithm transforms in a core's cache; any other
+ * has a single one, which is the order of a window gathered in NHWC. Filters that were transformed when they were
+ * packed have 36 points in place of the taps. A source in phases has its taps in the order phase (y, then x), ky, kx,
+ * channel. */
 #ifndef SIGE_PACK_H
 #define SIGE_PACK_H
 
 #include "common.h"
 #include "isa.h"
 
-typedef enum sige_method { SIGE_DIRECT, SIGE_PHASES, SIGE_WINOGRAD_2, SIGE_WINOGRAD_4 } sige_method;
-
 typedef struct sige_layout {
-    sige_method method[SIGE_MAX_SOURCES];
-    sige_method winograd;        /* SIGE_DIRECT: no source is computed so */
-    int winograd_c;              /* channels of the sources that are */
-    int64_t k[SIGE_MAX_SOURCES]; /* rows of a panel, of a source that is not */
-    int64_t panel_k;             /* rows of a panel */
+    sige_method method[SIGE_MAX_SOURCES]; /* the fastest for many pixels; a plan may choose another one */
+    int block[SIGE_MAX_SOURCES];          /* channels of a block; the last one may have fewer */
+    int64_t k[SIGE_MAX_SOURCES];          /* rows of a panel */
+    int64_t panel_k;                      /* rows of a panel, of all sources */
+    bool transformed;                     /* filters are points of SIGE_WINOGRAD_4 */
 } sige_layout;
 
 /* It depends on nothing but what sige_pack_size may depend on.
  *
- * Phases: a 3x3 convolution of stride 1 over a nearest-upsampled image reads only two different pixels along each axis.
- * With v = y - pad_top, the rows read are v >> 1 and (v >> 1) + 1, with weights (w0 + w1, w2) when v is even and (w0,
- * w1 + w2) when it is odd; columns likewise. So it is four 2x2 convolutions of the small image, with 4/9 of the
- * multiplications and 16/9 of the memory. With zeros between the pixels it is a transposed convolution: the weights are
- * (w0, w2) and (none, w1), nine taps for four pixels.
- *
- * Winograd (Lavin and Gray, arXiv:1509.09308) is for 3x3 convolutions of stride 1. F(4x4, 3x3) takes 1/4 of the
- * multiplications and four times the memory, F(2x2, 3x3) 4/9 and 16/9. Memory is what a recorded network is short of,
- * so a convolution gets F(4x4, 3x3) only up to a size, F(2x2, 3x3) up to another, and is left direct beyond: large
- * filters belong to the layers of low resolution, which have few pixels to gain from it. */
+ * Phases: a transposed 3x3 convolution reads an image with zeros between the pixels. Along an axis, with v = y -
+ * pad_top, the rows (v >> 1) and (v >> 1) + 1 meet the weights w0 and w2 when v is even, and the second one w1 when it
+ * is odd; columns likewise. So it is four convolutions of the small image, of nine taps for four pixels. */
 #define sige_layout_of SIGE_ISA(sige_layout_of)
 sige_layout sige_layout_of(const sige_conv *conv);
 

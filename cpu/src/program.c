@@ -203,6 +203,20 @@ sige_bound *sige_bind(const sige_program *program, const sige_tiles *tiles, int 
     return NULL;
 }
 
+/* Says whether an op has pixels to compute. */
+static bool has_work(const sige_bound *bound, int i) {
+    const sige_domain *domain = domain_of(bound->program, bound->ops, i);
+    return !domain || domain->list == SIGE_NONE || domain->tiles;
+}
+
+int sige_explain(const sige_bound *bound, int op, sige_choice *choice) {
+    const sige_op_type *type = type_of(bound->program, op);
+    if (!type->explain || !has_work(bound, op))
+        return 1;
+    type->explain(bound->plans + bound->plan[op], choice);
+    return 0;
+}
+
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -222,9 +236,8 @@ int sige_run(sige_pool *pool, const sige_bound *bound, void *const *slots, doubl
         return ENOMEM;
     }
     for (int i = 0; i < p->n_ops; i++) {
-        const sige_domain *domain = domain_of(p, bound->ops, i);
         const double start = seconds ? now() : 0;
-        if (!domain || domain->list == SIGE_NONE || domain->tiles)
+        if (has_work(bound, i))
             type_of(p, i)->run(&bound->ops[i], bound->plans + bound->plan[i], slots, pool);
         if (seconds)
             seconds[i] = now() - start;

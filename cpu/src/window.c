@@ -37,6 +37,7 @@ sige_input sige_input_of(const sige_source *s, void *const *slots) {
                      .shift = sige_slot(slots, s->shift),
                      .stride = s->stride_affine,
                      .act = s->act,
+                     .raw = s->raw,
                      .modulated = s->has_mod};
     if (s->has_mod)
         in.mod = sige_mod_of(&s->mod, slots);
@@ -178,20 +179,21 @@ static int read_some(const sige_input *in, int image, int y, int x, int w, float
     const size_t row = (size_t)v->c;
     shown s = show(in, image, y, x, w);
     const sige_pixel first = s.run.first;
+    const int64_t below = (s.run.base ? v->w : v->tile) * (int64_t)v->c;
     treatment t = {.act = in->act};
     if (in->scale)
         t.scale = in->scale + image * in->stride, t.shift = in->shift + image * in->stride;
     if (in->modulated) {
         t.mod = &in->mod;
         s.pixels = locate_mod(&in->mod, image, y, x, s.pixels, &t.gamma, &t.beta);
-    } else if (!s.run.base) {
+    } else if (!s.run.base && !in->raw) {
         t = (treatment){.act = SIGE_IDENTITY}; /* it is ready */
     }
     if (!first.data || (in->modulated && !t.gamma.data)) {
         zero(dst, (size_t)s.pixels * row);
     } else if (t.mod || t.scale || t.act != SIGE_IDENTITY || first.tile) {
         for (int i = 0; i < s.pixels; i++, dst += row) {
-            treat_pixel(&t, v, sige_next(v, first, (s.odd + i) >> up), (int64_t)v->w * v->c, dst);
+            treat_pixel(&t, v, sige_next(v, first, (s.odd + i) >> up), below, dst);
             if (in->modulated)
                 t.gamma = sige_next(&in->mod.gamma, t.gamma, 1), t.beta = sige_next(&in->mod.beta, t.beta, 1);
         }

@@ -41,7 +41,7 @@ typedef struct sige_input {
     const float *scale, *shift; /* both or neither */
     int64_t stride;
     int act;
-    bool modulated;
+    bool raw, modulated;
     sige_mod mod;
 } sige_input;
 

@@ -33,6 +33,16 @@ static inline void output_4(const vfloat m[6], vfloat y[4]) {
     y[3] = half * odd_a + two * odd_b + m[5];
 }
 
+static inline void input_up(const vfloat d[4], vfloat t[6]) {
+    t[0] = d[0] - d[1], t[1] = d[1], t[2] = d[2] - d[1];
+    t[3] = d[1] - d[2], t[4] = d[2], t[5] = d[3] - d[2];
+}
+
+static inline void output_up(const vfloat m[6], vfloat y[4]) {
+    y[0] = m[0] + m[1], y[1] = m[3] + m[4];
+    y[2] = m[1] + m[2], y[3] = m[4] + m[5];
+}
+
 static inline void input_2(const vfloat d[4], vfloat t[4]) {
     t[0] = d[0] - d[2];
     t[1] = d[1] + d[2];
@@ -45,95 +55,145 @@ static inline void output_2(const vfloat m[4], vfloat y[2]) {
     y[1] = m[1] - m[2] - m[3];
 }
 
-void sige_winograd_filter(sige_method method, const float *filter, float *points) {
-    static const double f4[6][3] = {{1, 0, 0},
-                                    {-2.0 / 3, -2.0 / 3 * A, -1.0 / 3},
-                                    {-2.0 / 3, 2.0 / 3 * A, -1.0 / 3},
-                                    {1.0 / 6, 1.0 / 6 * B, 1.0 / 3},
-                                    {1.0 / 6, -1.0 / 6 * B, 1.0 / 3},
-                                    {0, 0, 1}};
-    static const double f2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
-    const double(*g)[3] = method == SIGE_WINOGRAD_4 ? f4 : f2;
-    const int n = method == SIGE_WINOGRAD_4 ? 6 : 4;
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) {
+void sige_winograd_filter(const float *filter, float *points) {
+    static const double g[6][3] = {{1, 0, 0},
+                                   {-2.0 / 3, -2.0 / 3 * A, -1.0 / 3},
+                                   {-2.0 / 3, 2.0 / 3 * A, -1.0 / 3},
+                                   {1.0 / 6, 1.0 / 6 * B, 1.0 / 3},
+                                   {1.0 / 6, -1.0 / 6 * B, 1.0 / 3},
+                                   {0, 0, 1}};
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < 6; j++) {
             double sum = 0;
             for (int k = 0; k < 9; k++)
                 sum += g[i][k / 3] * g[j][k % 3] * (double)filter[k];
-            points[i * n + j] = (float)sum;
+            points[i * 6 + j] = (float)sum;
         }
 }
 
-/* Transforms n of c channels, at most a vector: first the columns, then the rows. */
-static inline void window_4(const float *window, size_t row, size_t c, int n, float *out, size_t point) {
-    vfloat t[6][6];
-    for (int x = 0; x < 6; x++) {
-        vfloat d[6], column[6];
-        for (int y = 0; y < 6; y++)
-            d[y] = v_some(window + (size_t)y * row + (size_t)x * c, n);
-        input_4(d, column);
-        for (int y = 0; y < 6; y++)
-            t[y][x] = column[y];
-    }
-    for (int y = 0; y < 6; y++) {
-        vfloat points[6];
-        input_4(t[y], points);
-        for (int x = 0; x < 6; x++)
-            v_put(out + (size_t)(y * 6 + x) * point, points[x], n);
-    }
+static inline void filter_4(const vfloat g[3], vfloat t[6]) {
+    const vfloat third = v_splat((float)(1.0 / 3)), sixth = v_splat((float)(1.0 / 6));
+    const vfloat two_thirds = v_splat((float)(2.0 / 3));
+    vfloat even_a = two_thirds * g[0] + third * g[2], odd_a = v_splat((float)(2.0 / 3 * A)) * g[1];
+    vfloat even_b = sixth * g[0] + third * g[2], odd_b = v_splat((float)(1.0 / 6 * B)) * g[1];
+    t[0] = g[0];
+    t[1] = -(even_a + odd_a);
+    t[2] = odd_a - even_a;
+    t[3] = even_b + odd_b;
+    t[4] = even_b - odd_b;
+    t[5] = g[2];
 }
 
-static inline void window_2(const float *window, size_t row, size_t c, int n, float *out, size_t point) {
-    vfloat t[4][4];
-    for (int x = 0; x < 4; x++) {
-        vfloat d[4], column[4];
-        for (int y = 0; y < 4; y++)
-            d[y] = v_some(window + (size_t)y * row + (size_t)x * c, n);
-        input_2(d, column);
-        for (int y = 0; y < 4; y++)
-            t[y][x] = column[y];
-    }
-    for (int y = 0; y < 4; y++) {
-        vfloat points[4];
-        input_2(t[y], points);
-        for (int x = 0; x < 4; x++)
-            v_put(out + (size_t)(y * 4 + x) * point, points[x], n);
-    }
+static inline void filter_2(const vfloat g[3], vfloat t[4]) {
+    const vfloat half = v_splat(0.5f);
+    vfloat even = half * (g[0] + g[2]), odd = half * g[1];
+    t[0] = g[0];
+    t[1] = even + odd;
+    t[2] = even - odd;
+    t[3] = g[2];
 }
+
+static inline void filter_up(const vfloat g[3], vfloat t[6]) {
+    const vfloat first = g[0] + g[1], last = g[1] + g[2], sum = first + g[2];
+    t[0] = g[0], t[1] = sum, t[2] = last;
+    t[3] = first, t[4] = sum, t[5] = g[2];
+}
+
+/* Transforms a vector of filters, first the columns, then the rows; taps lie so many floats apart. */
+#define FILTERS(NAME, POINTS, TRANSFORM)                                                                               \
+    static inline void NAME(const float *filters, int64_t tap, float *out) {                                           \
+        const int64_t point = sige_filter_point(tap);                                                                  \
+        vfloat t[POINTS][3];                                                                                           \
+        for (int x = 0; x < 3; x++) {                                                                                  \
+            vfloat g[3], column[POINTS];                                                                               \
+            for (int y = 0; y < 3; y++)                                                                                \
+                g[y] = v_load(filters + (y * 3 + x) * tap);                                                            \
+            TRANSFORM(g, column);                                                                                      \
+            for (int y = 0; y < POINTS; y++)                                                                           \
+                t[y][x] = column[y];                                                                                   \
+        }                                                                                                              \
+        for (int y = 0; y < POINTS; y++) {                                                                             \
+            vfloat points[POINTS];                                                                                     \
+            TRANSFORM(t[y], points);                                                                                   \
+            for (int x = 0; x < POINTS; x++)                                                                           \
+                v_store(out + (y * POINTS + x) * point, points[x]);                                                    \
+        }                                                                                                              \
+    }
+FILTERS(filters_4, 6, filter_4)
+FILTERS(filters_up, 6, filter_up)
+FILTERS(filters_2, 4, filter_2)
+
+void sige_winograd_filters(sige_method method, const float *filters, int64_t floats, float *out) {
+    for (int64_t i = 0; i < floats; i += SIGE_LANES)
+        if (method == SIGE_WINOGRAD_4)
+            filters_4(filters + i, floats, out + i);
+        else if (method == SIGE_WINOGRAD_UP)
+            filters_up(filters + i, floats, out + i);
+        else
+            filters_2(filters + i, floats, out + i);
+}
+
+/* Transforms n of c channels, at most a vector: first the columns, then the rows. */
+#define WINDOW(NAME, SIDE, POINTS, TRANSFORM)                                                                          \
+    static inline void NAME(const float *window, size_t row, size_t c, int n, float *out, size_t point) {              \
+        vfloat t[POINTS][SIDE];                                                                                        \
+        for (int x = 0; x < SIDE; x++) {                                                                               \
+            vfloat d[SIDE], column[POINTS];                                                                            \
+            for (int y = 0; y < SIDE; y++)                                                                             \
+                d[y] = v_some(window + (size_t)y * row + (size_t)x * c, n);                                            \
+            TRANSFORM(d, column);                                                                                      \
+            for (int y = 0; y < POINTS; y++)                                                                           \
+                t[y][x] = column[y];                                                                                   \
+        }                                                                                                              \
+        for (int y = 0; y < POINTS; y++) {                                                                             \
+            vfloat points[POINTS];                                                                                     \
+            TRANSFORM(t[y], points);                                                                                   \
+            for (int x = 0; x < POINTS; x++)                                                                           \
+                v_put(out + (size_t)(y * POINTS + x) * point, points[x], n);                                           \
+        }                                                                                                              \
+    }
+WINDOW(window_4, 6, 6, input_4)
+WINDOW(window_up, 4, 6, input_up)
+WINDOW(window_2, 4, 4, input_2)
 
 static inline void input(sige_method method, const float *window, size_t row, size_t c, int n, float *out, size_t point,
                          size_t part) {
     if (method == SIGE_WINOGRAD_4) {
         window_4(window, row, c, n, out, point);
+    } else if (method == SIGE_WINOGRAD_UP) {
+        window_up(window, row, c, n, out, point);
     } else {
         for (size_t i = 0; i < 4; i++)
             window_2(window + i / 2 * 2 * row + i % 2 * 2 * c, row, c, n, out + i * part, point);
     }
 }
 
-void sige_winograd_input(sige_method method, const float *window, size_t row, int c, float *out, size_t point,
-                         size_t part) {
+void sige_winograd_input(sige_method method, const float *window, size_t row, int c, int channels, float *out,
+                         size_t point, size_t part) {
     int k = 0;
-    for (; k + SIGE_LANES <= c; k += SIGE_LANES)
+    for (; k + SIGE_LANES <= channels; k += SIGE_LANES)
         input(method, window + k, row, (size_t)c, SIGE_LANES, out + k, point, part);
-    if (k < c)
-        input(method, window + k, row, (size_t)c, c - k, out + k, point, part);
+    if (k < channels)
+        input(method, window + k, row, (size_t)c, channels - k, out + k, point, part);
 }
 
 /* Transforms products to a vector of channels of the 4x4 outputs. */
-static inline void products_4(const float *products, size_t point, vfloat y[4][4]) {
-    vfloat t[4][6];
-    for (int j = 0; j < 6; j++) {
-        vfloat m[6], column[4];
-        for (int i = 0; i < 6; i++)
-            m[i] = v_load(products + (size_t)(i * 6 + j) * point);
-        output_4(m, column);
-        for (int i = 0; i < 4; i++)
-            t[i][j] = column[i];
+#define PRODUCTS(NAME, TRANSFORM)                                                                                      \
+    static inline void NAME(const float *products, size_t point, vfloat y[4][4]) {                                     \
+        vfloat t[4][6];                                                                                                \
+        for (int j = 0; j < 6; j++) {                                                                                  \
+            vfloat m[6], column[4];                                                                                    \
+            for (int i = 0; i < 6; i++)                                                                                \
+                m[i] = v_load(products + (size_t)(i * 6 + j) * point);                                                 \
+            TRANSFORM(m, column);                                                                                      \
+            for (int i = 0; i < 4; i++)                                                                                \
+                t[i][j] = column[i];                                                                                   \
+        }                                                                                                              \
+        for (int i = 0; i < 4; i++)                                                                                    \
+            TRANSFORM(t[i], y[i]);                                                                                     \
     }
-    for (int i = 0; i < 4; i++)
-        output_4(t[i], y[i]);
-}
+PRODUCTS(products_4, output_4)
+PRODUCTS(products_up, output_up)
 
 static inline void products_2(const float *products, size_t point, vfloat y[4][4]) {
     for (int part = 0; part < 4; part++) {
@@ -156,6 +216,8 @@ void sige_winograd_output(sige_method method, const float *products, size_t poin
         vfloat y[4][4];
         if (method == SIGE_WINOGRAD_4)
             products_4(products + part, point, y);
+        else if (method == SIGE_WINOGRAD_UP)
+            products_up(products + part, point, y);
         else
             products_2(products + part, point, y);
         for (int i = 0; i < h; i++)

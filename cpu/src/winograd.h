@@ -1,28 +1,42 @@
-/* Winograd's algorithm convolves by 3x3 kernels: a 6x6 window gives 4x4 outputs, either as one F(4x4, 3x3), with 36
- * points, or as four F(2x2, 3x3) in raster order, with 16 points each ("parts" below). Window and filter are
- * transformed and multiplied point by point, which is a matrix product over the channels; then the products are
- * transformed back. */
+/* Winograd's algorithm (Lavin and Gray, arXiv:1509.09308) convolves by 3x3 kernels of stride 1: a 6x6 window gives 4x4
+ * outputs, either as one F(4x4, 3x3), with 36 points, or as four F(2x2, 3x3) in raster order, with 16 points each
+ * ("parts" below). Window and filter are transformed and multiplied point by point, which is a matrix product over the
+ * channels; then the products are transformed back.
+ *
+ * Of a nearest-upsampled image 4x4 outputs read but 4x4 pixels of the small one. Along an axis two outputs are sums of
+ * two neighbours with the weights w0, w1 + w2, the others with w0 + w1, w2; each pair is an F(2, 2) of three points. So
+ * there are 36 here, too. */
 #ifndef SIGE_WINOGRAD_H
 #define SIGE_WINOGRAD_H
 
 #include "pack.h"
 
-enum { SIGE_WINOGRAD_POINTS = 36, SIGE_WINDOW = 6 };
+enum { SIGE_WINOGRAD_POINTS = 36 };
 
+static inline bool sige_by_winograd(sige_method m) { return m >= SIGE_WINOGRAD_2; }
 static inline int sige_winograd_points(sige_method m) {
-    return m == SIGE_WINOGRAD_4 ? 36 : m == SIGE_WINOGRAD_2 ? 16 : 0;
+    return m == SIGE_WINOGRAD_2 ? 16 : sige_by_winograd(m) ? SIGE_WINOGRAD_POINTS : 0;
 }
+static inline int sige_winograd_window(sige_method m) { return m == SIGE_WINOGRAD_UP ? 4 : 6; }
 static inline int sige_winograd_parts(sige_method m) { return m == SIGE_WINOGRAD_2 ? 4 : 1; }
 
-/* Transforms a filter [3][3]. */
+/* Transforms a filter [3][3] for F(4x4, 3x3), in double precision. */
 #define sige_winograd_filter SIGE_ISA(sige_winograd_filter)
-void sige_winograd_filter(sige_method method, const float *filter, float *points);
+void sige_winograd_filter(const float *filter, float *points);
 
-/* Transforms a window [6][6][c], whose rows lie `row` floats apart. Point p, part i goes to out + p * point + i * part,
- * c floats. */
+/* Returns the floats from one point of so many floats of transformed filters to the next. The points lay a power of two
+ * apart otherwise, and would compete for a few sets of the first-level cache. */
+static inline int64_t sige_filter_point(int64_t floats) { return floats + 16; }
+
+/* Transforms filters: [9][floats], tap by tap, become [points][sige_filter_point(floats)]; they are whole vectors. */
+#define sige_winograd_filters SIGE_ISA(sige_winograd_filters)
+void sige_winograd_filters(sige_method method, const float *filters, int64_t floats, float *out);
+
+/* Transforms `channels` of a window of c channels, whose rows lie `row` floats apart. Point p, part i goes to out + p *
+ * point + i * part. */
 #define sige_winograd_input SIGE_ISA(sige_winograd_input)
-void sige_winograd_input(sige_method method, const float *window, size_t row, int c, float *out, size_t point,
-                         size_t part);
+void sige_winograd_input(sige_method method, const float *window, size_t row, int c, int channels, float *out,
+                         size_t point, size_t part);
 
 /* Transforms the products of a panel: point p, part i is read from products + p * point + i * SIGE_PANEL. The first h x
  * w outputs are written to out [h][w][SIGE_PANEL]. */

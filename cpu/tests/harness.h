@@ -59,6 +59,7 @@ void run_everywhere(const sige_op *op, slots *s, const int *outputs, int n_outpu
 void test_conv(void);
 void test_conv_tiles(void);
 void test_conv_deep(void);
+void test_conv_methods(void);
 void test_exact(void);
 void test_depthwise(void);
 void test_exact_sums(void);

@@ -15,6 +15,7 @@ static const struct {
     {"conv", test_conv},
     {"conv_tiles", test_conv_tiles},
     {"conv_deep", test_conv_deep},
+    {"conv_methods", test_conv_methods},
     {"exact", test_exact},
     {"depthwise", test_depthwise},
     {"exact_sums", test_exact_sums},

@@ -99,7 +99,7 @@ static double tap(const slots *s, const sige_source *v, int image, int y, int x,
         return 0;
     int block;
     const double value = oracle_pixel(s, &v->x, image, from_y, from_x, c);
-    if (!v->has_mod && is_active(s, &v->x, image, from_y, from_x, &block))
+    if (!v->has_mod && !v->raw && is_active(s, &v->x, image, from_y, from_x, &block))
         return value;
     return treat(s, value, v->scale, v->shift, image * v->stride_affine + c, v->has_mod ? &v->mod : NULL, image, y, x,
                  c, v->act);

@@ -112,6 +112,7 @@ sige_source random_source(sample *m, const sige_domain *out, int c, int kernel, 
         w = pick(1, w + 3);
     v.x = random_tensor(&m->s, out->n, h, w, c, tiled ? pick(0, 2) * 2 : 0);
     random_affine(&m->s, out->n, c, &v.scale, &v.shift, &v.stride_affine);
+    v.raw = pick(0, 3) == 0;
     if (pick(0, 3) == 0)
         v.pad_mode = SIGE_PAD_REFLECT;
     h = v.resample < 0 ? h >> -v.resample : h << v.resample, w = v.resample < 0 ? w >> -v.resample : w << v.resample;

@@ -51,3 +51,61 @@ void test_conv_deep(void) {
     for (int i = 0; i < repeats(16); i++)
         random_conv(shapes[i % 4][0], shapes[i % 4][1], 1, i < 12 ? 3 : 1, i / 4 % 2, i);
 }
+
+/* A 3x3 convolution of stride 1, and how it is to be computed. */
+typedef struct method_case {
+    int c, c_out, h, w, upsample, tile;
+    int32_t method;  /* sige_method */
+    int32_t filters; /* sige_filters, if by Winograd's algorithm */
+} method_case;
+
+static sige_choice choice_of(const sample *m) {
+    int wrong;
+    sige_choice choice;
+    sige_program *program = sige_compile(&m->op, 1, m->s.n, &wrong);
+    CHECK(program, "%s", sige_last_error());
+    sige_bound *bound = sige_bind(program, NULL, 0);
+    CHECK(bound, "%s", sige_last_error());
+    CHECK(sige_explain(bound, 0, &choice) == 0, "a convolution is explained");
+    sige_bound_destroy(bound);
+    sige_program_destroy(program);
+    return choice;
+}
+
+/* Every method is chosen for some number of pixels and channels, and computes what it should. */
+void test_conv_methods(void) {
+    static const method_case cases[] = {
+        {8, 32, 12, 12, 0, 4, SIGE_DIRECT, 0},
+        {560, 400, 4, 4, 0, 4, SIGE_DIRECT, 0},
+        {560, 400, 4, 8, 0, 4, SIGE_WINOGRAD_2, SIGE_IN_CACHE},
+        {560, 400, 12, 16, 0, 4, SIGE_WINOGRAD_4, SIGE_IN_CACHE},
+        {1500, 49, 23, 24, 0, 4, SIGE_WINOGRAD_4, SIGE_SHARED},
+        {48, 40, 9, 12, 0, 4, SIGE_WINOGRAD_4, SIGE_PACKED},
+        {48, 40, 12, 14, 1, 4, SIGE_WINOGRAD_UP, SIGE_IN_CACHE},
+        {48, 40, 12, 14, 1, 6, SIGE_WINOGRAD_UP, SIGE_IN_CACHE},
+        {48, 40, 12, 14, 1, 3, SIGE_DIRECT, 0},
+        {17, 9, 96, 80, 1, 4, SIGE_WINOGRAD_UP, SIGE_SHARED},
+    };
+    for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
+        const method_case *of = &cases[i];
+        sample m = {.n_outputs = 0};
+        m.op.kind = SIGE_CONV;
+        sige_conv *conv = &m.op.u.conv;
+        *conv = (sige_conv){.out = {1, of->h, of->w, of->tile, 0, SIGE_NONE}, .c_out = of->c_out, .vec = SIGE_NONE};
+        sige_source *v = &conv->source[conv->n_sources++];
+        *v = (sige_source){.kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_left = 1, .resample = of->upsample};
+        v->x = random_tensor(&m.s, 1, of->h >> of->upsample, of->w >> of->upsample, of->c, 0);
+        v->scale = v->shift = SIGE_NONE;
+        m.weights[0] = (sige_weights){at(&m.s, floats(&m.s, (int64_t)of->c_out * 9 * of->c)), of->c, 0};
+        conv->bias = floats(&m.s, of->c_out);
+        conv->n_outputs = random_outputs(&m, &conv->out, of->c_out, conv->output, &conv->sums);
+        conv->sums = floats(&m.s, (int64_t)of->h * of->w * 2 * of->c_out); /* with sums, tiles matter */
+        conv->weight = zeros(&m.s, (int64_t)sige_pack_size(conv));
+        sige_pack(conv, m.weights, at(&m.s, conv->weight));
+        const sige_choice choice = choice_of(&m);
+        CHECK(choice.method == of->method, "case %d: method %d", i, choice.method);
+        CHECK(of->method == SIGE_DIRECT || choice.filters == of->filters, "case %d: filters %d", i, choice.filters);
+        CHECK(choice.macs > 0 && choice.weight_bytes >= 4.0 * of->c * of->c_out, "case %d: its costs", i);
+        check_sample(&m, &conv->out, of->c_out, conv->output, conv->n_outputs, conv->sums, value, "method", i);
+    }
+}

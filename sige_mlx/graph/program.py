@@ -158,6 +158,7 @@ class Source:
     stride_affine: int = 0
     act: int = 0
     mod: Modulation | None = None
+    raw: int = 0
 
     def floats(self, out: Domain, counts: Counts) -> int:
         """Returns how many floats are read of it, of its modulation and of its norm."""

@@ -154,6 +154,8 @@ def test_the_threshold_is_everyones(pd_task: Task, threshold: int) -> None:
     """Ours reads it from the policy, and SIGE's network is made from that."""
     task = dataclasses.replace(pd_task, threshold=threshold)
     assert task.policy.tiles_from == task.sige_policy.tiles_from == threshold
+    apart = dataclasses.replace(pd_task, sige_threshold=threshold)
+    assert (apart.policy.tiles_from, apart.sige_policy.tiles_from) == (pd_task.policy.tiles_from, threshold)
     assert pd_task.sige_policy.tiles_from == 64
     assert (task.state_dict()["conv_in.weight"] == pd_task.state_dict()["conv_in.weight"]).all()
 

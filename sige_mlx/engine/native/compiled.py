@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.engine.native.arena import Lifetime, placed
+from sige_mlx.engine.native.joining import joined
 from sige_mlx.engine.native.library import header, library
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.engine.native.pool import Pool
@@ -32,7 +33,7 @@ class Compiled:
     `RuntimeError`, which names the layer, for an op that the library takes for malformed."""
 
     def __init__(self, program: Program, pool: Pool, weights: PackedWeights):
-        self.program = program
+        self.program = program = joined(program)
         self.pool = pool
         self.pointers: Addresses = np.zeros(len(program.buffers), np.uintp)
         self.of_kind: dict[Kind, list[tuple[int, Any]]] = {kind: [] for kind in Kind}

@@ -12,7 +12,12 @@ _UNION = re.compile(r"union \{(.*?)\} (\w+);", re.DOTALL)
 _MEMBERS = re.compile(r"(?:const )?(\w+) ([^;]+);")
 _MEMBER = re.compile(r"(\*?)(\w+)(?:\[(\w+)\])?")
 
-_TYPES: dict[str, Any] = {"int32_t": ctypes.c_int32, "uint8_t": ctypes.c_uint8, "float": ctypes.c_float}
+_TYPES: dict[str, Any] = {
+    "int32_t": ctypes.c_int32,
+    "uint8_t": ctypes.c_uint8,
+    "float": ctypes.c_float,
+    "double": ctypes.c_double,
+}
 
 
 class Header:
