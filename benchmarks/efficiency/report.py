@@ -114,7 +114,7 @@ def _ablation(rows: Sequence[Row]) -> Iterator[str]:
 def _by_area(of: ByArea) -> Iterator[str]:
     yield (
         f"An edit takes {of.line.fixed:.2f} ms + {1e3 * of.line.slope:.2f} us x tiles of the largest plane"
-        f" ({of.tiles[0]} to {of.tiles[-1]} were measured); choosing the tiles before it {of.prepare_ms:.2f} ms at most."
+        f" ({of.tiles[0]} to {of.tiles[-1]} were measured); choosing the tiles before {of.prepare_ms:.2f} ms at most."
     )
     yield ""
     if of.classes:
