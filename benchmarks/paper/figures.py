@@ -24,8 +24,8 @@ class Efficiency:
 class Row:
     """A model of the paper: how its edits are run, and what the paper has of it. `quality` are the names of a measure
     and its values for the original model and for SIGE; `average` is the mean size of the published edits in percent,
-    and the GMACs of SIGE for it; `cache` is what SIGE keeps, in GB; `others` are
-    models that render the same edits."""
+    and the GMACs of SIGE for it; `by_size` has the same for other sizes that `efficiency` has not; `cache` is what SIGE
+    keeps, in GB; `others` are models that render the same edits."""
 
     model: str
     title: str
@@ -37,6 +37,13 @@ class Row:
     quality: tuple[str, float, float] | None = None
     average: tuple[float, float] | None = None
     cache: float | None = None
+    by_size: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def work(self) -> tuple[tuple[float, float], ...]:
+        """GMACs of SIGE for every size of edit in percent that the paper tells them for, small ones first."""
+        small = ((1.2, self.efficiency.macs[1]),) if self.efficiency else ()
+        return tuple(sorted((*small, *self.by_size, *((self.average,) if self.average else ()))))
 
 
 ROWS = (
@@ -51,6 +58,7 @@ ROWS = (
         ("FID (clean)", 65.4, 65.8),
         (15.5, 78.9),
         0.1,
+        by_size=((7.19, 51.8),),
     ),
     Row(
         "pd-church-128",
@@ -62,6 +70,7 @@ ROWS = (
         None,
         ("FID (clean)", 90.0, 90.1),
         (15.5, 37.6),
+        by_size=((1.2, 24.5), (7.19, 29.4)),
     ),
     Row(
         "pd-church-256",

@@ -16,6 +16,8 @@ from sige_mlx.benchmark.workload import Inputs, engine_for, workload
 from sige_mlx.engine import Engine, PreparedEdit
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.tiling import Size
+from sige_mlx.masks import dilate
+from sige_mlx.masks.difference import Mask
 
 PROFILED_RUNS = 5
 
@@ -97,10 +99,12 @@ def run(
     profiled: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
+    drawn: Sequence[Callable[[Size], Mask]] = (),
 ) -> Figures:
     """Benchmarks a named model or a model folder on edits of each size; `random` weights need no checkpoint, and
     `threshold` is the plane side from which edits use tiles, where it is not the model's own, `quality` that of
-    `EditPolicy.of_quality`. Raises `SigeError` for a model, device, size or quality that is not there."""
+    `EditPolicy.of_quality`. Each of `drawn` gives one edit more: its mask for images of a size (H, W), not dilated yet.
+    Raises `SigeError` for a model, device, size or quality that is not there."""
     if not percents:
         raise SigeError("there is no edit to measure: give at least one size, such as 1.2")
     engine = engine_for(model, device, threads, random, threshold, quality)
@@ -110,12 +114,14 @@ def run(
     original = work.original
     size = engine.image_size
     masks = [blob_mask(size, percent, engine.policy.dilation, seed) for percent in percents]
+    masks += [dilate(draw(size), engine.policy.dilation) for draw in drawn]
+    sizes = [*percents, *(100 * float(mask.mean()) for mask in masks[len(percents) :])]
     start = time.perf_counter()
     engine.prepare(masks[0])
     first_prepare_ms = 1e3 * (time.perf_counter() - start)
     empty = engine.prepare(np.zeros(size, np.bool_))
     record = measure({"record": _evaluated(lambda: engine.record(**original))}, QUICK)["record"]
-    edits = [_prepared(engine, p, m, work.edited(m)) for p, m in zip(percents, masks, strict=True)]
+    edits = [_prepared(engine, p, m, work.edited(m)) for p, m in zip(sizes, masks, strict=True)]
 
     calls = {
         "dense": _evaluated(lambda: engine(**edits[0].inputs)),

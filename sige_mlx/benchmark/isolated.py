@@ -9,6 +9,8 @@ from typing import Any
 RUN: tuple[str, ...] = (sys.executable, "-m")
 """What runs a module in a process of its own."""
 
+PROCESSES = "sige_mlx.benchmark.processes"
+
 BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -25,16 +27,17 @@ def peak_memory(
     """Bytes resident at most while a process loads the weights, records one step for one edit and makes that; and those
     that MLX had allocated at most, None where the device is not the GPU."""
     arguments = json.dumps([model, device, threads, random, threshold, quality, percent, seed])
-    resident, allocated = json.loads(_run("peak_memory", [arguments], {}))
+    resident, allocated = json.loads(run_module(f"{PROCESSES}.peak_memory", [arguments], {}))
     return resident, allocated
 
 
 def sgemm_gflops(threads: int) -> float:
     """What NumPy's matrix product reaches on so many threads; its BLAS reads their number when it is loaded."""
-    return float(_run("sgemm", [], dict.fromkeys(BLAS_THREADS, str(threads))))
+    return float(run_module(f"{PROCESSES}.sgemm", [], dict.fromkeys(BLAS_THREADS, str(threads))))
 
 
-def _run(module: str, arguments: list[Any], environment: dict[str, str]) -> str:
-    command = [*RUN, f"sige_mlx.benchmark.processes.{module}", *arguments]
+def run_module(module: str, arguments: list[Any], environment: dict[str, str]) -> str:
+    """What a module prints that is run in a process of its own, with more in its environment."""
+    command = [*RUN, module, *arguments]
     environment = {**os.environ, **environment}
     return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
