@@ -1,5 +1,6 @@
 """`sige-mlx evaluate`: how good edits of many pictures are, by several methods."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,7 +107,8 @@ def evaluate(
         save_image(
             contact_sheet(judge, shown, f"{Path(pretrained.name).name}, the worst of {len(found.lines)}"), out / SHEET
         )
-    notes = [*found.missing, *(f"not judged: {sentence}" for sentence in found.failed)]
+    failed = Counter(found.failed)  # one file may be in many edits
+    notes = [*found.missing, *(f"not judged, {n} of the edits: {sentence}" for sentence, n in failed.items())]
     if json:
         terminal.print_json({"model": pretrained.name, "out": str(out), **found.table, "notes": notes})
         return
