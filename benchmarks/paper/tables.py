@@ -83,7 +83,7 @@ def _of_quality(row: Row, out: Path) -> Cells:
 def _measured(of: dict[str, Any], measure: str) -> str:
     value = of.get(measure)
     if isinstance(value, dict):
-        value = 100 * value["whole"]
+        value = 100 * value["whole"]["mean"]
     return "?" if value is None else f"{value:.1f}"
 
 

@@ -7,6 +7,10 @@ not say what land looks like: of the variance of its colours, classes below 500 
 four covers by brightness 84 %, and with the heights no more. Of the variance of its local contrast the covers explain
 13 %, with mountains apart 18.7 %, with all three heights 19.3 %: mountains are worth two classes, hills none. The three
 depths explain 85 % of the variance of the sea's colours, land and sea alone none of it.
+
+Land cover as MODIS saw it, 17 classes, is not used: it explains 69 % of the variance of land's colours and 7 % of that
+of its contrast, where the classes here explain 87 % and 31 %. Both together explain 91 % and 38 %, in a hundred classes
+that nobody would paint (`python -m benchmarks.recipes.explained`).
 """
 
 from __future__ import annotations

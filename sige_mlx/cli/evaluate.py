@@ -1,5 +1,6 @@
 """`sige-mlx evaluate`: how good edits of many pictures are, by several methods."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,7 +107,8 @@ def evaluate(
         save_image(
             contact_sheet(judge, shown, f"{Path(pretrained.name).name}, the worst of {len(found.lines)}"), out / SHEET
         )
-    notes = [*found.missing, *(f"not judged: {sentence}" for sentence in found.failed)]
+    failed = Counter(found.failed)  # one file may be in many edits
+    notes = [*found.missing, *(f"not judged, {n} of the edits: {sentence}" for sentence, n in failed.items())]
     if json:
         terminal.print_json({"model": pretrained.name, "out": str(out), **found.table, "notes": notes})
         return
@@ -143,7 +145,7 @@ def _judge(
 def _print(judge: "Judge", found: "Evaluation") -> None:
     """The tables: nearness to the dense pass and to the truth, with work and time."""
     from sige_mlx.evaluation.measures import IN, WHOLE
-    from sige_mlx.evaluation.table import EQUAL, FID, MIOU, TO_DENSE, TO_TRUTH
+    from sige_mlx.evaluation.table import EQUAL, TO_DENSE, TO_TRUTH
 
     table, measures = found.table, judge.measures.names
     terminal.say(f"{table['pictures']} edits, of {table['edited']:.1%} of the pixels on average")
@@ -159,18 +161,29 @@ def _print(judge: "Judge", found: "Evaluation") -> None:
                 terminal.table(["", *measures, "GMACs", "less", "ms"], rows)
     if equal := _equal(table["methods"]):
         terminal.say(f"\nEqual pictures count as {EQUAL:g} dB: {equal}")
-    sets = [(m, of) for m, of in table["methods"].items() if FID in of or MIOU in of]
-    if sets:
-        rows = []
-        for method, of in sets:
-            shares = [100 * of[MIOU][at] if MIOU in of else None for at in (IN, WHOLE)]
-            rows.append((method, *map(_number, (of.get(FID), *shares))))
-        terminal.say("\nOf all pictures together")
-        terminal.table(["", FID, f"{MIOU}, edited", f"{MIOU}, whole"], rows)
+    columns = _of_sets(judge, table["methods"])
+    if columns:
+        terminal.say("\nOf all pictures together, mIoU and where it lies with 95 % confidence")
+        rows = [(method, *cells) for method, *cells in zip(table["methods"], *columns.values(), strict=True)]
+        terminal.table(["", *columns], rows)
     if table["better"]:
         terminal.say("\nPictures in which edit is nearer to the dense pass, in the edited region")
         rows = [(f"than {other}", *map(_share, map(of.get, measures))) for other, of in table["better"].items()]
         terminal.table(["", *measures], rows)
+
+
+def _of_sets(judge: "Judge", methods: dict[str, Any]) -> dict[str, list[str]]:
+    """The figures of what measures all pictures of a method together, by its name: one for each method."""
+    from sige_mlx.evaluation.measures import IN, WHOLE
+    from sige_mlx.evaluation.table import FID
+
+    found = {}
+    if any(FID in of for of in methods.values()):
+        found[FID] = [f"{of[FID]:.2f}" if FID in of else "" for of in methods.values()]
+    if judge.segmenting:
+        miou = judge.segmenting.name
+        found |= {f"{miou}, {at}": [_share(of[miou][at], "mean", 1) for of in methods.values()] for at in (IN, WHOLE)}
+    return found
 
 
 def _equal(methods: dict[str, Any]) -> str:
@@ -186,9 +199,10 @@ def _spread(spread: dict[str, float] | None) -> str:
     return f"{spread['mean']:.{digits}f} [{spread['low']:.{digits}f} {spread['high']:.{digits}f}]"
 
 
-def _share(of: dict[str, float] | None) -> str:
-    return "" if of is None else f"{of['share']:.0%} [{of['low']:.0%} {of['high']:.0%}]"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def _share(of: dict[str, float] | None, name: str = "share", digits: int = 0) -> str:
+    """In percent."""
+    return (
+        ""
+        if of is None
+        else " ".join((f"{of[name]:.{digits}%}", f"[{of['low']:.{digits}%}", f"{of['high']:.{digits}%}]"))
+    )

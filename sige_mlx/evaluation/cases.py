@@ -88,7 +88,7 @@ def content(path: Path) -> ImageLike:
         return path
     try:
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise SigeError(f"{path} cannot be read as an array: {first_line(error)}") from None
     if not isinstance(array, np.ndarray):
         raise SigeError(f"{path} holds several arrays: one would be right")
@@ -122,7 +122,7 @@ def files_in(folder: Path) -> dict[str, Path]:
     """The pictures and maps in a folder by their names without extensions, in order. Raises `SigeError` where it cannot
     be read, or where two have one name."""
     try:
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        paths = sorted(p for p in folder.iterdir() if _holds_one(p))
     except OSError as error:
         raise SigeError(f"{folder} cannot be read: {error.strerror}") from None
     found: dict[str, Path] = {}
@@ -131,6 +131,10 @@ def files_in(folder: Path) -> dict[str, Path]:
             raise SigeError(f"{found[path.stem]} and {path} have one name: which of them is meant?")
         found[path.stem] = path
     return found
+
+
+def _holds_one(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def part_folders(folder: Path) -> dict[str, Path]:
@@ -167,23 +171,28 @@ def _of_folder(folder: Path) -> Files:
 def _of_table(path: Path) -> Files:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            rows = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise SigeError(f"{path} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise SigeError(f"{path} cannot be read as CSV: {first_line(error)}") from None
     if not rows:
         raise SigeError(f"{path} holds no edits: a line of names, such as original,edited,mask, and one for each edit")
-    columns = [name for name in rows[0] if name is not None]
     strange = [name for name in columns if name not in {*ROLES, "name"}]
     roles = [ROLES[name] for name in columns if name in ROLES]
-    if strange or len(set(roles)) < len(roles) or not {"original", "edited"} <= set(roles):
+    twice = len(set(roles)) < len(roles) or len(set(columns)) < len(columns)
+    if strange or twice or not {"original", "edited"} <= set(roles):
         known = ", ".join(field.name for field in fields(Case))
-        raise SigeError(f"{path} has the columns {', '.join(columns)}: original and edited must be there, of {known}")
+        raise SigeError(
+            f"{path} has the columns {', '.join(columns)}: original and edited must be there, of {known}, each once and"
+            " with commas between them"
+        )
     names, parts = [], []
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
         given = {ROLES[name]: path.parent / row[name] for name in columns if name in ROLES and row[name]}
-        if not {"original", "edited"} <= given.keys() or None in row:
+        if not {"original", "edited"} <= given.keys() or None in row or "\0" in "".join(filter(None, row.values())):
             raise SigeError(f"{path}: line {number} does not have what its columns say")
         names.append(row.get("name") or given["original"].stem)
         parts.append(given)

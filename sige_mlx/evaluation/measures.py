@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx import zoo
 from sige_mlx.editing.colour import Picture
+from sige_mlx.editing.label_maps import Ids
 from sige_mlx.errors import SigeError
-from sige_mlx.label_classes import CITYSCAPES
+from sige_mlx.label_classes import CITYSCAPES, Classes
 from sige_mlx.masks.difference import Mask
-from sige_mlx.metrics import FrechetDistance, Iou, Lpips, Segmenter, StLpips, psnr, ssim, train_ids
+from sige_mlx.metrics import FrechetDistance, Iou, LandCover, Lpips, Segmenter, StLpips, psnr, ssim, train_ids
+from sige_mlx.metrics.iou import CLASSES
 from sige_mlx.metrics.lpips import Perceptual
 from sige_mlx.metrics.ssim import MARGIN, SIDE
 
@@ -28,7 +32,20 @@ Found = dict[str, dict[str, float | None]]
 HIGHER = frozenset(["PSNR", "SSIM"])
 """Measures of which more is better; of all others less is."""
 
-Segmented = Callable[[Picture], npt.NDArray[np.integer[Any]]]
+
+@dataclass(frozen=True)
+class Segmenting:
+    """A network that tells classes apart in pictures, by which it is measured how well pictures show what their label
+    maps say."""
+
+    name: str
+    """What to call the mean intersection over union by it: those of two networks cannot be compared."""
+    classes: int
+    """That it tells apart."""
+    known: Callable[[Ids], npt.NDArray[Any]]
+    """Which of them the classes of label maps (H, W) are, 255 for those that do not count."""
+    seen: Callable[[Picture], npt.NDArray[Any]]
+    """Which of them it sees in a picture (H, W, 3)."""
 
 
 class Measures:
@@ -86,14 +103,15 @@ class Measures:
         return base64.b64encode(self.frechet.features(picture).rows.tobytes()).decode()
 
 
-def segmenter(classes: int) -> tuple[Callable[[npt.NDArray[Any]], npt.NDArray[Any]], Segmented]:
-    """For networks of so many classes: what gives label maps the classes that are told apart in pictures, and what
-    tells them apart. Raises `SigeError` where its weights are not on this machine, or where there is none."""
-    if classes == len(CITYSCAPES):
-        return train_ids, Segmenter()
-    raise SigeError(
-        f"mIoU needs a network that tells the {classes} classes of these label maps apart in pictures: there is none"
-    )
+def segmenting(classes: Classes) -> Segmenting:
+    """What sees these classes of label maps in pictures. Raises `SigeError` where its weights are not on this machine,
+    or where there is none."""
+    if classes == CITYSCAPES:
+        return Segmenting("mIoU", len(CLASSES), train_ids, Segmenter())
+    if classes == zoo.classes(zoo.LABELS):
+        return Segmenting("mIoU (Blue Marble)", len(classes), np.asarray, LandCover())
+    told = f"the {len(classes)} classes of these label maps" if classes else "classes of which the model says nothing"
+    raise SigeError(f"mIoU needs a network that tells {told} apart in pictures: there is none")
 
 
 def confusion(true: npt.NDArray[Any], seen: npt.NDArray[Any], mask: Mask | None, classes: int) -> list[list[int]]:

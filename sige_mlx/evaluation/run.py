@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +19,9 @@ from sige_mlx.errors import SigeError
 from sige_mlx.evaluation import table
 from sige_mlx.evaluation.cases import Case, Cases
 from sige_mlx.evaluation.lines import PATTERN, Lines, fingerprint, lines_file, read_lines
-from sige_mlx.evaluation.measures import IN, WHOLE, Measures, confusion, segmenter
+from sige_mlx.evaluation.measures import IN, WHOLE, Measures, Segmenting, confusion, segmenting
 from sige_mlx.evaluation.ranks import Ranks
 from sige_mlx.evaluation.subject import DENSE, Subject
-from sige_mlx.metrics.iou import CLASSES
 from sige_mlx.nn.module import parameters
 from sige_mlx.zoo import Pretrained
 
@@ -31,6 +30,9 @@ TABLE, SHEET = "table.json", "sheet.png"
 
 PICTURES = "pictures"
 """The folder of the pictures in it."""
+
+LONGEST = 60
+"""Characters of a method's name in those of its pictures, its last ones."""
 
 Progress = Callable[[int, int], object]
 """Called with (cases done, cases in all)."""
@@ -55,22 +57,19 @@ class Judge:
     def __init__(self, subject: Subject, cases: Cases, out: Path):
         self.subject, self.cases, self.out = subject, cases, out
         self.measures = Measures()
-        self._segmented = None
+        self._file_names = _file_names(subject.methods)
+        self.segmenting: Segmenting | None = None
         if subject.pretrained.task == "labels":
             try:
-                self._segmented = segmenter(subject.pretrained.model.config.input_nc)
+                self.segmenting = segmenting(subject.pretrained.classes)
             except SigeError as error:
                 self.measures.missing.append(str(error))
-
-    @property
-    def classes(self) -> int:
-        """That are told apart in pictures; 0 where nothing does."""
-        return len(CLASSES) if self._segmented else 0
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Whatever results depend on; JSON can hold it."""
         subject, given = self.subject, self.subject.settings
+        seeing = [self.segmenting.name] if self.segmenting else []
         return {
             "model": identity(subject.pretrained),
             "methods": list(subject.methods),
@@ -79,11 +78,11 @@ class Judge:
             "sampling": dict(given.sampling or {}),
             "device": given.device,
             "cases": self.cases.identity,
-            "measures": [*self.measures.names, *self.measures.of_sets, *([table.MIOU] if self.classes else [])],
+            "measures": [*self.measures.names, *self.measures.of_sets, *seeing],
         }
 
-    def judged(self, index: int) -> dict[str, Any]:
-        """The result of a case, whose pictures are in the folder then."""
+    def judged(self, index: int) -> tuple[dict[str, Any], dict[str, Picture]]:
+        """The result of a case, and what each method made of it."""
         case = self.cases[index]
         mask, made = self.subject.render(case)
         pictures = {method: one.image for method, one in made.items()}
@@ -96,27 +95,24 @@ class Judge:
         for method, one in made.items():
             told: dict[str, Any] = {"macs": one.macs, "seconds": one.seconds}
             told |= {to: by_method[method] for to, by_method in near.items() if method in by_method}
-            if self._segmented:
-                told["seen"] = self._seen(case, one.image, mask)
+            if self.segmenting:
+                told["seen"] = self._seen(self.segmenting, case, one.image, mask)
             if features := self.measures.features(one.image):
                 told["features"] = features
             line["methods"][method] = told
-            save_image(Image.fromarray(one.image), self.picture_file(index, method))
         real = truth if truth is not None or self.subject.pretrained.task == "labels" else self.subject.shown(case)[0]
         if real is not None and (features := self.measures.features(real)):
             line["features"] = features
-        return line
+        return line, pictures
 
-    def _seen(self, case: Case, picture: Picture, mask: np.ndarray) -> dict[str, list[list[int]]]:
+    def _seen(self, by: Segmenting, case: Case, picture: Picture, mask: np.ndarray) -> dict[str, list[list[int]]]:
         """Pixels by what they should show and what is seen there."""
-        assert self._segmented
-        known, seen = self._segmented
-        true, found = known(self.subject.maps(case)), seen(picture)
-        return {IN: confusion(true, found, mask, self.classes), WHOLE: confusion(true, found, None, self.classes)}
+        true, found = by.known(self.subject.maps(case)), by.seen(picture)
+        return {at: confusion(true, found, where, by.classes) for at, where in ((IN, mask), (WHOLE, None))}
 
     def picture_file(self, index: int, method: str) -> Path:
         """Where what a method made of a case is."""
-        return self.out / PICTURES / f"{index:05}-{''.join(c if c.isalnum() or c in '.-' else '-' for c in method)}.png"
+        return self.out / PICTURES / f"{index:05}-{self._file_names[method]}.png"
 
     def check_out(self) -> None:
         """Raises `SigeError` where results would replace files that no run has written: of one there are lines."""
@@ -157,11 +153,14 @@ def evaluate(judge: Judge, ranks: Ranks, progress: Progress | None = None) -> Ev
             if progress:
                 progress(count - len(left) + number * ranks.size, count)
             try:
-                done[index] = judge.judged(index)
+                line, pictures = judge.judged(index)
             except SigeError as error:
                 failed.append((index, str(error)))
-            else:
-                lines.add(done[index])
+                continue
+            for method, picture in pictures.items():  # a folder that cannot be written ends the run
+                save_image(Image.fromarray(picture), judge.picture_file(index, method))
+            lines.add(line)
+            done[index] = line
     if progress:
         progress(count, count)
     found: dict[int, dict[str, Any]] = {}
@@ -173,8 +172,23 @@ def evaluate(judge: Judge, ranks: Ranks, progress: Progress | None = None) -> Ev
         return None
     if not ordered:
         raise SigeError(f"none of the {count} pictures could be judged: {sentences[0]}")
-    summed = table.summary(ordered, judge.subject.methods, judge.measures.names, judge.classes)
+    summed = table.summary(ordered, judge.subject.methods, judge.measures.names, judge.segmenting)
     return Evaluation(ordered, summed, tuple(judge.measures.missing), tuple(sentences))
+
+
+def _file_names(methods: Sequence[str]) -> dict[str, str]:
+    """What methods are called in names of files: each otherwise, also where capital letters do not tell names apart."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for method in methods:
+        plain = name = "".join(c if c.isalnum() or c in ".-" else "-" for c in method)[-LONGEST:]
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(name.casefold())
+        found[method] = name
+    return found
 
 
 def fetched(judge: Judge, ranks: Ranks, cases: list[int]) -> None:

@@ -29,6 +29,9 @@ DENSE, EDIT = "dense", "edit"
 OF_QUALITY = "edit:"
 """What the method of an edit of another quality than the settings' begins with; the quality follows."""
 
+SIZES = 2
+"""Of pictures, for which engines are kept at a time."""
+
 THIN = "thin:"
 """What the method of a narrower copy of a model begins with; its share of the channels follows."""
 
@@ -149,9 +152,13 @@ class Subject:
         return EditSession(engine, original, **(self.settings.sampling or {}))
 
     def _engine(self, of: Pretrained, size: Size | None, method: str) -> Engine:
-        """Made once for each model and size of pictures."""
+        """Made once for each model and size of pictures; those for another size than the last few are given up, as
+        each has the weights."""
         key = method, size
         if key not in self._engines:
+            sizes = list(dict.fromkeys(of_size for _, of_size in self._engines))
+            if size not in sizes and len(sizes) >= SIZES:
+                self._engines = {kept: engine for kept, engine in self._engines.items() if kept[1] != sizes[0]}
             fitted = of if size is None else of.configured(image_size=size)
             policy = self.policies.get(method) or fitted.policy()
             self._engines[key] = fitted.engine(self.settings.device, policy, threads=self.settings.threads)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.evaluation.measures import HIGHER, IN, WHOLE
+from sige_mlx.evaluation.measures import HIGHER, IN, WHOLE, Segmenting
 from sige_mlx.metrics import Features, Iou, frechet_distance
 
 RESAMPLES, SEED = 2000, 0
@@ -21,7 +21,7 @@ CONFIDENCE = (2.5, 97.5)
 EQUAL = 99.0
 """Decibels that count for equal pictures, whose PSNR is infinite, and at most for any."""
 
-FID, MIOU = "FID (clean)", "mIoU"
+FID = "FID (clean)"
 """Of sets of pictures."""
 
 TO_DENSE, TO_TRUTH = "to_dense", "to_truth"
@@ -29,7 +29,9 @@ TO_DENSE, TO_TRUTH = "to_dense", "to_truth"
 Line = Mapping[str, Any]
 
 
-def summary(lines: Sequence[Line], methods: Sequence[str], measures: Sequence[str], classes: int = 0) -> dict[str, Any]:
+def summary(
+    lines: Sequence[Line], methods: Sequence[str], measures: Sequence[str], segmenting: Segmenting | None = None
+) -> dict[str, Any]:
     """Of results in the order of their cases. All but `seconds` is a function of what the pictures look like, to the
     last digit, however they were shared out."""
     dense = _mean([line["methods"]["dense"]["macs"] for line in lines])
@@ -45,8 +47,9 @@ def summary(lines: Sequence[Line], methods: Sequence[str], measures: Sequence[st
                 of[reference] = {m: {at: _spread(m, [t[m][at] for t in told]) for at in (IN, WHOLE)} for m in measures}
         if (distance := _frechet(lines, method)) is not None:
             of[FID] = distance
-        if classes and all("seen" in result for result in results):
-            of[MIOU] = {at: _iou([result["seen"][at] for result in results], classes) for at in (IN, WHOLE)}
+        if segmenting:
+            seen = {at: [result["seen"][at] for result in results] for at in (IN, WHOLE)}
+            of[segmenting.name] = {at: _iou(counts, segmenting.classes) for at, counts in seen.items()}
         found["methods"][method] = of
     found["better"] = _better(lines, methods, measures)
     return found
@@ -137,11 +140,23 @@ def _features(texts: Sequence[str], cases: Sequence[int]) -> Features:
     return Features(rows, keys, "Inception")
 
 
-def _iou(counts: Sequence[Sequence[tuple[int, int, int]]], classes: int) -> float:
-    iou = Iou(classes)
-    for counted in counts:
+def _iou(counts: Sequence[Sequence[tuple[int, int, int]]], classes: int) -> dict[str, float] | None:
+    """Over all pixels of all pictures, and where it lies, by a bootstrap of the pictures; None where none counts."""
+    confusions = np.zeros((len(counts), classes, classes), np.int64)
+    for confusion, counted in zip(confusions, counts, strict=True):
         for true, seen, pixels in counted:
-            iou.confusion[true, seen] += pixels
+            confusion[true, seen] += pixels
+    if not confusions.any():
+        return None
+    drawn = np.random.default_rng(SEED).integers(len(counts), size=(RESAMPLES, len(counts)))
+    means = [_mean_iou(confusions[some].sum(0)) for some in drawn]
+    low, high = np.nanpercentile(means, CONFIDENCE)
+    return {"mean": _mean_iou(confusions.sum(0)), "low": float(low), "high": float(high)}
+
+
+def _mean_iou(confusion: npt.NDArray[np.int64]) -> float:
+    iou = Iou(len(confusion))
+    iou.confusion = confusion
     return iou.mean
 
 

@@ -2,6 +2,7 @@
 
 from sige_mlx.metrics.frechet import FrechetDistance
 from sige_mlx.metrics.iou import Iou, Segmenter, train_ids
+from sige_mlx.metrics.land_cover import LandCover
 from sige_mlx.metrics.lpips import Lpips, StLpips
 from sige_mlx.metrics.psnr import psnr
 from sige_mlx.metrics.ssim import ssim
@@ -11,6 +12,7 @@ __all__ = [
     "Features",
     "FrechetDistance",
     "Iou",
+    "LandCover",
     "Lpips",
     "Segmenter",
     "StLpips",

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sige_mlx import zoo
 from sige_mlx.evaluation.lines import PATTERN
 from sige_mlx.evaluation.table import without_times
 from tests.cli.conftest import Run
 from tests.evaluation.folders import write_pictures
+from tests.tiny import original
 
 COUNT = 5
 
@@ -92,6 +94,31 @@ def test_made_up_edits_of_the_package(run: Run, tmp_path: Path) -> None:
     assert (few["pictures"], more["pictures"]) == (1, 2) and lines(tmp_path / "out") == 2
     assert not (tmp_path / "out" / "sheet.png").exists()
     assert "cases: " in run(*common, "--synthesise", 2, "--seed", 1).sentence
+
+
+def test_what_made_up_maps_show_is_seen_by_the_package_itself(run: Run, tmp_path: Path) -> None:
+    common = ["evaluate", "-m", zoo.LABELS, "--synthesise", 1, "--methods", "edit", "--rows", 0]
+    ended = run(*common, "--out", tmp_path / "out")
+    assert ended.status == 0 and "Of all pictures together" in ended.out
+    assert "mIoU (Blue Marble), edited" in ended.out and "FID (clean)" not in ended.out
+    methods = table(tmp_path / "out")["methods"]
+    for method in ("dense", "edit"):
+        of = methods[method]["mIoU (Blue Marble)"]["whole"]
+        assert 0 < of["low"] == of["mean"] == of["high"] <= 1  # of one picture
+        assert f"{of['mean']:.1%}" in ended.out
+    assert "mIoU" not in ended.err
+
+
+def test_a_file_that_cannot_be_read_is_told_once(run: Run, translator: Path, tmp_path: Path) -> None:
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    Image.fromarray(original(40)).save(photographs / "a.png")
+    (photographs / "b.png").write_bytes((photographs / "a.png").read_bytes()[:80])
+    common = ["evaluate", photographs, "-m", translator, "--methods", "edit", "--rows", 0, "--out", tmp_path / "out"]
+    ended = run(*common, "--synthesise", 12)
+    judged = lines(tmp_path / "out")
+    assert ended.status == 0 and 0 < judged < 11
+    assert ended.err.count("b.png") == 1 and f"not judged, {12 - judged} of the edits: " in ended.err.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

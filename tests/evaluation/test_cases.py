@@ -62,6 +62,11 @@ def test_identity_is_that_of_names_and_contents(tmp_path: Path) -> None:
         ("original,edited\n", "holds no edits: a line of names"),
         ("original,colour\na.png,b.png\n", "has the columns original, colour: original and edited must be there"),
         ("original,labels,edited\na,b,c\n", "has the columns original, labels, edited"),
+        ("original,original,edited\na,b,c\n", "has the columns original, original, edited"),
+        ("name,name,original,edited\na,b,c,d\n", "has the columns name, name, original, edited"),
+        ("original;edited\na.png;b.png\n", "has the columns original;edited: original and edited must be there"),
+        ('name,original,edited\n"a\nb",a.png,b.png\n,a.png\n', "line 4 does not have what its columns say"),
+        ("original,edited\n\0,b.png\n", "line 2 does not have what its columns say"),
         ("original,edited\na.png\n", "line 2 does not have what its columns say"),
         ("original,edited\na.png,b.png,c.png\n", "line 2 does not have what its columns say"),
     ],
@@ -87,6 +92,22 @@ def test_folders_that_hold_no_edits(tmp_path: Path) -> None:
     (folder / "gt").mkdir()
     with pytest.raises(SigeError, match="hold the same part of an edit"):
         read_cases(folder)
+
+
+def test_what_lies_beside_pictures_is_none(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "edits", 1)
+    (folder / "original" / "more.png").mkdir()
+    (folder / "original" / "notes.txt").touch()
+    (folder / "original" / ".1.png").touch()
+    assert list(read_cases(folder).names) == ["0"]
+
+
+def test_an_array_may_not_claim_more_than_it_has(tmp_path: Path) -> None:
+    claimed = {"descr": "<f8", "fortran_order": False, "shape": (1 << 22, 1 << 22)}
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, claimed)
+    with pytest.raises(SigeError, match=r"a\.npy cannot be read as an array"):
+        content(tmp_path / "a.npy")
 
 
 def test_arrays_are_plain_ones(tmp_path: Path) -> None:

@@ -56,6 +56,33 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_changed_line_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Whatever was changed in it, of what it says as much as of its form."""
+    path = written(tmp_path, [0, 1, 2])
+    content = path.read_bytes()
+    starts = [i + 1 for i, byte in enumerate(content) if byte == ord("\n")]
+    for place in range(starts[0], starts[2], 3):
+        if content[place] in b"\n ":
+            continue
+        damaged = content[:place] + (b"7" if content[place] != ord("7") else b"8") + content[place + 1 :]
+        path.write_bytes(damaged)
+        for read in (lambda: read_lines(tmp_path, SETTINGS), lambda: Lines(path, SETTINGS)):
+            with pytest.raises(SigeError, match=r"lines-0\.jsonl is damaged: .*give another --out"):
+                read()
+        assert path.read_bytes() == damaged
+
+
+def test_two_runs_do_not_write_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path, [0])
+    with Lines(path, SETTINGS) as lines:
+        lines.add(line(1))
+        with pytest.raises(SigeError, match=r"lines-0\.jsonl is written by another run: wait for its end, or"):
+            Lines(path, SETTINGS)
+        lines.add(line(2))
+    written(tmp_path, [3])
+    assert sorted(read_lines(tmp_path, SETTINGS)) == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("content", [b"{}\n", b"[]\n", b"7\n", b"{\n", b"\xff\n", b'{"sige-mlx evaluate": 9}\n'])
 def test_other_files_are_refused_and_kept(tmp_path: Path, content: bytes) -> None:
     path = lines_file(tmp_path, 0)

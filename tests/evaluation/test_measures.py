@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sige_mlx import metrics
+from sige_mlx import metrics, zoo
 from sige_mlx.errors import SigeError
-from sige_mlx.evaluation.measures import IN, WHOLE, Found, Measures, confusion, segmenter
+from sige_mlx.evaluation.measures import IN, WHOLE, Found, Measures, confusion, segmenting
+from sige_mlx.label_classes import CITYSCAPES, LabelClass
 from sige_mlx.metrics import weights
 from sige_mlx.metrics.perceptual import PerceptualNetwork
 from tests.tiny import original, painted
@@ -59,8 +60,24 @@ def test_what_says_nothing_is_none(measures: Measures) -> None:
 def test_what_is_missing_is_said_and_never_measured(measures: Measures) -> None:
     assert measures.missing == ["alexnet is not here", "inception-2015-12-05 is not here"]
     assert measures.features(original()) is None
-    with pytest.raises(SigeError, match="mIoU needs a network that tells the 12 classes"):
-        segmenter(12)
+    with pytest.raises(SigeError, match="drn-d-105-cityscapes is not here"):
+        segmenting(CITYSCAPES)
+
+
+def test_land_cover_is_measured_under_its_own_name() -> None:
+    by = segmenting(zoo.classes(zoo.LABELS))
+    assert (by.name, by.classes) == ("mIoU (Blue Marble)", 12)
+    assert by.seen(original(64)).shape == (64, 64) and by.known(np.eye(2, dtype=np.int32)).tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("named", [("deep sea", "lake"), ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l")])
+def test_other_classes_are_seen_by_nothing(named: tuple[str, ...]) -> None:
+    """Nor are others of the same number."""
+    classes = tuple(LabelClass(name, (i, i, i)) for i, name in enumerate(named))
+    with pytest.raises(SigeError, match=f"a network that tells the {len(named)} classes of these label maps apart"):
+        segmenting(classes)
+    with pytest.raises(SigeError, match="tells classes of which the model says nothing apart"):
+        segmenting(())
 
 
 def test_confusion_is_that_of_iou() -> None:

@@ -15,6 +15,8 @@ from sige_mlx.editing.baselines import baseline
 from sige_mlx.errors import SigeError
 from sige_mlx.evaluation import Evaluation, Judge, Ranks, Settings, Subject, evaluate, read_cases
 from sige_mlx.evaluation.lines import lines_file, read_lines
+from sige_mlx.evaluation.measures import Segmenting
+from sige_mlx.evaluation.subject import SIZES
 from sige_mlx.evaluation.table import without_times
 from sige_mlx.metrics import Features, Iou, frechet_distance, psnr
 from tests.evaluation.folders import write_maps, write_pictures
@@ -128,9 +130,8 @@ def test_sets_of_pictures_are_measured_where_weights_are_here(
         return (picture[..., 0] > 127).astype(np.uint8)
 
     monkeypatch.setattr("sige_mlx.evaluation.measures.FrechetDistance", Few)
-    monkeypatch.setattr(
-        "sige_mlx.evaluation.run.segmenter", lambda classes: (lambda ids: (ids == 7).astype(np.uint8), seen)
-    )
+    by = Segmenting("mIoU", 19, lambda ids: (ids == 7).astype(np.uint8), seen)
+    monkeypatch.setattr("sige_mlx.evaluation.run.segmenting", lambda classes: by)
     folder = write_maps(tmp_path / "maps")
     (folder / "truth").mkdir()
     for i, name in enumerate(("tree", "no-tree")):
@@ -147,7 +148,7 @@ def test_sets_of_pictures_are_measured_where_weights_are_here(
     iou = Iou()
     for ids, image in zip((labels(), edited_labels()), made, strict=True):
         iou.add((ids == 7).astype(np.uint8), seen(image))
-    assert edit["mIoU"]["whole"] == iou.mean
+    assert edit["mIoU"]["whole"]["mean"] == iou.mean
     assert judged.settings["measures"] == ["PSNR", "SSIM", "FID (clean)", "mIoU"]
 
 
@@ -179,6 +180,49 @@ def test_another_model_is_not_gone_on_with(models: dict[str, Path], tmp_path: Pa
         judge(models["denoising"], edits, tmp_path / "out").settings["model"]
         != judge(models["labels"], edits, tmp_path / "out").settings["model"]
     )
+
+
+def test_methods_of_like_names_have_pictures_of_their_own(models: dict[str, Path], tmp_path: Path) -> None:
+    """On file systems too that take capital letters for small ones, and names however long."""
+    model = zoo.load(models["denoising"])
+    names = [str(write_tiny_model(tmp_path / name)) for name in ("a b", "A-b", "a-B" + 200 * "x", "a-b" + 200 * "x")]
+    methods = ("edit", "edit:fast", *names)
+    judged = Judge(Subject(model, methods), read_cases(write_pictures(tmp_path / "edits", 1)), tmp_path / "out")
+    files = {method: judged.picture_file(0, method).name for method in judged.subject.methods}
+    assert len({file.casefold() for file in files.values()}) == len(files)
+    assert files["edit"] == "00000-edit.png" and files["edit:fast"] == "00000-edit-fast.png"
+    assert max(map(len, files.values())) < 100
+
+
+def test_of_pictures_of_many_sizes_few_engines_are_kept(models: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "edits"
+    for role in ("original", "edited"):
+        (folder / role).mkdir(parents=True)
+    sides = [32, 36, 40, 44, 32]
+    for number, side in enumerate(sides):
+        for role, made in (("original", original), ("edited", painted)):
+            Image.fromarray(made(side)).save(folder / role / f"{number}.png")
+    judged = judge(models["translation"], folder, tmp_path / "out")
+    assert run(judged).table["pictures"] == len(sides)
+    assert len({size for _, size in judged.subject._engines}) == SIZES
+    assert picture(judged, 3, "edit").shape == (44, 44, 3)
+
+
+def test_a_folder_that_cannot_be_written_ends_the_run(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and what there was stays: a full disk is no fault of a picture."""
+    edits, asked = write_pictures(tmp_path / "edits"), []
+    monkeypatch.setattr("sige_mlx.evaluation.run.save_image", lambda image, path: asked.append(path) or full(asked))
+    judged = judge(models["denoising"], edits, tmp_path / "out", steps=1)
+    with pytest.raises(SigeError, match="No space left"):
+        run(judged)
+    assert len(asked) == 6 and list(read_lines(judged.out, judged.settings)) == [0]  # four pictures of each
+
+
+def full(asked: list[Path]) -> None:
+    if len(asked) > 5:
+        raise SigeError("No space left on device")
 
 
 def test_one_that_cannot_be_judged_does_not_stop_the_others(models: dict[str, Path], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sige_mlx.evaluation.measures import Segmenting
 from sige_mlx.evaluation.table import EQUAL, summary, without_times, worst
 from sige_mlx.metrics import Features, Iou, frechet_distance
 
@@ -89,9 +90,27 @@ def test_sets_are_measured_as_a_whole() -> None:
         told = {"features": base64.b64encode(made[i].tobytes()).decode(), "seen": {"edited": counts[i], "whole": []}}
         methods = {m: {**r, **told} for m, r in one["methods"].items()}
         lines.append({**one, "methods": methods, "features": base64.b64encode(real[i].tobytes()).decode()})
-    edit = summary(lines, METHODS, ("PSNR",), classes=2)["methods"]["edit"]
+    by = Segmenting("mIoU (two)", 2, np.asarray, lambda picture: picture[..., 0])
+    edit = summary(lines, METHODS, ("PSNR",), by)["methods"]["edit"]
     keys = np.arange(4 * 32).reshape(4, 32).astype(np.uint8)
     assert edit["FID (clean)"] == frechet_distance(*(Features(rows, keys, "x").statistics() for rows in (made, real)))
     iou = Iou(2)
     iou.confusion += [[3, 2], [1, 4]]
-    assert edit["mIoU"]["edited"] == iou.mean and np.isnan(edit["mIoU"]["whole"])
+    seen = edit["mIoU (two)"]
+    assert seen["edited"]["mean"] == iou.mean and seen["whole"] is None  # where no pixel counts
+
+
+def test_the_interval_of_a_miou_is_that_of_the_pictures() -> None:
+    """A third of 300 pictures shows nothing of what it should, the others all: the share of the right pixels, which is
+    the mIoU of one class among its wrong ones, is known to about two of its standard errors."""
+    lines = []
+    for i, one in enumerate([line(i, 30.0, 20.0) for i in range(300)]):
+        counts = [[0, 0 if i % 3 else 1, 5]]
+        methods = {m: {**r, "seen": {"edited": counts, "whole": counts}} for m, r in one["methods"].items()}
+        lines.append({**one, "methods": methods})
+    by = Segmenting("mIoU", 2, np.asarray, lambda picture: picture[..., 0])
+    of = summary(lines, METHODS, ("PSNR",), by)["methods"]["edit"]["mIoU"]["whole"]
+    error = np.sqrt(2 / 9 / 300) / 2  # the second class is never right: half of it is the mean of the two
+    assert of["mean"] == pytest.approx(1 / 3)
+    assert of["low"] == pytest.approx(1 / 3 - 1.96 * error, abs=0.2 * error)
+    assert of["high"] == pytest.approx(1 / 3 + 1.96 * error, abs=0.2 * error)

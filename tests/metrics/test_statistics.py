@@ -79,6 +79,26 @@ def test_as_pytorch_fid_has_it(width: int) -> None:
     assert frechet_distance(a, b) == pytest.approx(wanted, rel=1e-6)
 
 
+@pytest.mark.slow
+def test_as_pytorch_fid_has_it_of_two_thousand_pictures() -> None:
+    """Of as many features as Inception has, which are no less than zero and go together: fewer pictures than features,
+    so that the covariances have no full rank."""
+    theirs = reference("pytorch_fid.fid_score").calculate_frechet_distance
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((256, 2048)) * (1 + np.arange(256))[:, None] ** -0.5
+    sets = []
+    for scale in (1.0, 1.2):
+        rows = scale * rng.standard_normal((2000, 256)) @ mixing + 0.2 * rng.standard_normal((2000, 2048)) + 0.3
+        kept = np.maximum(0.2 * rows, 0).astype(np.float32)
+        sets.append(Features(kept, rng.integers(0, 256, (2000, 32), np.uint8), "a test").statistics())
+    a, b = sets
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wanted = theirs(a.mean, a.covariance, b.mean, b.covariance)
+    assert frechet_distance(a, b) == pytest.approx(wanted, abs=1e-3)
+    assert wanted > 5 and frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+
+
 def test_known_distances() -> None:
     def normal(mean: float, variances: list[float]) -> Statistics:
         return Statistics(np.full(len(variances), mean), np.diag(variances), 9, "", "a test")
