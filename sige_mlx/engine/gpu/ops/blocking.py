@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from sige_mlx.engine.gpu.launch import THREADGROUP_MEMORY
+from sige_mlx.engine.gpu.ops.convolution import Convolution
 from sige_mlx.engine.gpu.ops.operands import Source
 from sige_mlx.engine.gpu.ops.weights import PANEL, k_groups
 from sige_mlx.engine.gpu.ops.winograd import POINTS, TILE, can_be_transformed
-
-if TYPE_CHECKING:
-    from sige_mlx.engine.gpu.ops.conv import Conv
 
 SIMDGROUP = 32
 """Pixels, and output channels, of a simdgroup."""
@@ -129,12 +127,12 @@ AnyBlocking = Blocking | NarrowBlocking | WinogradBlocking
 _S = TypeVar("_S", Blocking, NarrowBlocking)
 
 
-def blocking_of(call: "Conv") -> AnyBlocking | None:
+def blocking_of(call: Convolution) -> AnyBlocking | None:
     """The blocking that should be fastest; None when the tiles or kernels are larger than the kernels take."""
     return min(blockings_of(call), key=lambda s: _cycles(call, s), default=None)
 
 
-def blockings_of(call: "Conv") -> list[AnyBlocking]:
+def blockings_of(call: Convolution) -> list[AnyBlocking]:
     """The blockings that a call can be computed in."""
     blockings: list[AnyBlocking | None] = [divided(call, division) for division in _divisions(call)]
     blockings += [narrowed(call, tile, own) for tile in _narrow_tiles(call) for own in (1, 2)]
@@ -143,14 +141,14 @@ def blockings_of(call: "Conv") -> list[AnyBlocking]:
     return [s for s in blockings if s is not None]
 
 
-def _divisions(call: "Conv") -> list[tuple[int, int, int]]:
+def _divisions(call: Convolution) -> list[tuple[int, int, int]]:
     """Ways to divide a threadgroup's simdgroups between pixels, output channels and taps."""
     if call.phase_shift is not None:
         return [(4, 1, 1), (4, 1, 2), (4, 2, 1)]
     return [(2, 2, 1), (1, 4, 1), (1, 2, 2), (2, 1, 2), (1, 1, 4)]
 
 
-def _narrow_tiles(call: "Conv") -> Iterator[int]:
+def _narrow_tiles(call: Convolution) -> Iterator[int]:
     """Sides of tiles that a narrow convolution can be computed by. How a whole plane is cut shows in its sums only."""
     e = call.epilogue
     if e.c_out <= NARROW and call.phase_shift is None:
@@ -159,7 +157,7 @@ def _narrow_tiles(call: "Conv") -> Iterator[int]:
             yield LARGE_TILE
 
 
-def divided(call: "Conv", division: tuple[int, int, int], staged: Sequence[int] = STAGED) -> Blocking | None:
+def divided(call: Convolution, division: tuple[int, int, int], staged: Sequence[int] = STAGED) -> Blocking | None:
     """The blocking of a division with the first number of channels staged at a time that leaves room for other
     threadgroups, else the last; None when that is too much."""
     wm, wn, wk = division
@@ -171,7 +169,7 @@ def divided(call: "Conv", division: tuple[int, int, int], staged: Sequence[int] 
     return _fitting(call, [Blocking(wm, wn, wk, bk, pixels, tile, tiles) for bk in staged])
 
 
-def narrowed(call: "Conv", tile: int, own: int, staged: Sequence[int] = STAGED) -> NarrowBlocking | None:
+def narrowed(call: Convolution, tile: int, own: int, staged: Sequence[int] = STAGED) -> NarrowBlocking | None:
     """The blocking for tiles of a side and threads of so many pixels, with as many channels staged at a time as
     `divided` would."""
     tiles = NARROW_THREADS * own // tile**2
@@ -179,7 +177,7 @@ def narrowed(call: "Conv", tile: int, own: int, staged: Sequence[int] = STAGED) 
     return _fitting(call, [NarrowBlocking(call.epilogue.c_out, own, bk, pixels, tile, tiles) for bk in staged])
 
 
-def _fitting(call: "Conv", blockings: Sequence[_S]) -> _S | None:
+def _fitting(call: Convolution, blockings: Sequence[_S]) -> _S | None:
     itemsize, channels = call.weight.dtype.size, max(s.x.c for s in call.sources)
     blocking = next(
         (s for s in blockings if s.windows(itemsize) <= WINDOW_MEMORY and s.bk < channels + 8), blockings[-1]
@@ -188,13 +186,13 @@ def _fitting(call: "Conv", blockings: Sequence[_S]) -> _S | None:
     return blocking if fits and blocking.memory(itemsize) <= THREADGROUP_MEMORY else None
 
 
-def _window(call: "Conv", s: Source, tile: int) -> int:
+def _window(call: Convolution, s: Source, tile: int) -> int:
     """Pixels that a tile sees of a source."""
     side = (tile - 1) * s.stride if call.phase_shift is None else tile // 2 - 1 + call.phase_shift
     return (side + s.kh) * (side + s.kw)
 
 
-def groups_of(call: "Conv", blocking: AnyBlocking) -> tuple[int, int, int]:
+def groups_of(call: Convolution, blocking: AnyBlocking) -> tuple[int, int, int]:
     """Threadgroups: panels of output channels by groups of tiles."""
     return (
         -(-call.epilogue.c_out // blocking.columns),
@@ -203,7 +201,7 @@ def groups_of(call: "Conv", blocking: AnyBlocking) -> tuple[int, int, int]:
     )
 
 
-def transform_pays(call: "Conv") -> bool:
+def transform_pays(call: Convolution) -> bool:
     """Whether a convolution should be faster by transformed weights."""
     if not can_be_transformed(call):
         return False
@@ -211,7 +209,7 @@ def transform_pays(call: "Conv") -> bool:
     return other is None or WORTH_ITS_MEMORY * _cycles(call, WinogradBlocking()) < _cycles(call, other)
 
 
-def _cycles(call: "Conv", blocking: AnyBlocking) -> float:
+def _cycles(call: Convolution, blocking: AnyBlocking) -> float:
     """What a call takes, roughly, in cycles of a core that runs four simdgroups: enough to choose between blockings."""
     panels, groups, _ = groups_of(call, blocking)
     waves = -(-panels * groups // CORES) * blocking.threads / 128  # threadgroups are handed out whole

@@ -17,7 +17,8 @@ from sige_mlx.engine.gpu.ops.blocking import (
     transform_pays,
 )
 from sige_mlx.engine.gpu.ops.call import Arrangement, Call
-from sige_mlx.engine.gpu.ops.epilogue import Epilogue, Results
+from sige_mlx.engine.gpu.ops.convolution import Convolution
+from sige_mlx.engine.gpu.ops.epilogue import Results
 from sige_mlx.engine.gpu.ops.operands import Arrays, Domain, Source, Struct, given
 from sige_mlx.engine.gpu.ops.phases import as_phased, can_be_phased, pack_phases, zeros
 from sige_mlx.engine.gpu.ops.sampling import Sampling
@@ -30,22 +31,10 @@ from sige_mlx.graph.fusion import FusedConv
 
 
 @dataclass(frozen=True)
-class Conv(Call):
-    """The sum of the sources' convolutions, then the epilogue. `weight` T is packed (`weights.py`).
-
-    With a `phase_shift` it is phased: the sources' planes have half the sides of the domain, and output pixel
-    (2 y + a, 2 x + b) reads, for tap (ky, kx), pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx -
-    pad_left), by weights of its phase, 2 a + b; `weight` holds the four one after the other.
-
-    `transformed` are the same weights for a kernel that convolves by F(4x4, 3x3) (`winograd.py`), where one should."""
+class Conv(Convolution, Call):
+    """A convolution by a kernel of `metal/conv`."""
 
     kernel: ClassVar[str] = "conv"
-
-    epilogue: Epilogue
-    weight: mx.array
-    sources: tuple[Source, ...]
-    phase_shift: int | None = None
-    transformed: mx.array | None = None
 
     @classmethod
     def of(cls, op: p.Conv, placing: Placing) -> "Conv":
@@ -76,11 +65,6 @@ class Conv(Call):
     @property
     def results(self) -> Results:
         return self.epilogue.results(self.weight.dtype)
-
-    @property
-    def shapes(self) -> list[tuple[int, int, int]]:
-        """Height, width and channels of each source's kernel."""
-        return [(s.kh, s.kw, s.x.c) for s in self.sources]
 
     # ---- forms
 

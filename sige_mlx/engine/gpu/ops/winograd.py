@@ -7,16 +7,13 @@ along as 3x3 kernels of one tap.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import mlx.core as mx
 import numpy as np
 
+from sige_mlx.engine.gpu.ops.convolution import Convolution
 from sige_mlx.engine.gpu.ops.operands import Source
 from sige_mlx.engine.gpu.ops.weights import pack, unpack
-
-if TYPE_CHECKING:
-    from sige_mlx.engine.gpu.ops.conv import Conv
 
 TILE = 4
 POINTS = 36
@@ -36,7 +33,7 @@ _G = np.array(
 )
 
 
-def can_be_transformed(call: "Conv") -> bool:
+def can_be_transformed(call: Convolution) -> bool:
     """Whether tiles and kernels are of the sizes that the transforms are for."""
     out, kernels = call.epilogue.out, {(s.kh, s.kw) for s in call.sources}
     return (
