@@ -25,6 +25,10 @@ STAGED = (32, 16, 8)
 WINDOW_MEMORY = 14336
 """Bytes of windows beyond which fewer channels are staged at a time: several threadgroups should fit on a core."""
 
+ADDRESSES = 40
+"""Registers of a thread for what is no sum: assumed, no compiler here tells."""
+MATRIX_FMAS = 8 * 8 * 8
+
 CORES = 16
 STEP_CYCLES = 16 * 17
 """Of 16 products of 8x8 matrices, one after the other."""
@@ -53,6 +57,10 @@ class Blocking:
     """Of a threadgroup."""
 
     step_cycles = STEP_CYCLES
+    registers = 2 * 16 + 4 * 4 + ADDRESSES
+    """Of a thread: sums, weights fetched ahead, pixels."""
+    fmas_a_wait = 16 * MATRIX_FMAS
+    """Of a simdgroup, between loads that it waits for: a step's."""
 
     @property
     def threads(self) -> int:
@@ -93,6 +101,16 @@ class NarrowBlocking:
     wk = 1
 
     @property
+    def registers(self) -> int:
+        """Of a thread: sums and pixels."""
+        return self.own * (self.columns + 4) + ADDRESSES
+
+    @property
+    def fmas_a_wait(self) -> int:
+        """Of a simdgroup, between loads that it waits for: 8 channels of one tap."""
+        return SIMDGROUP * 8 * self.own * self.columns
+
+    @property
     def step_cycles(self) -> int:
         return NARROW_CYCLES * self.columns * (self.own + 1)
 
@@ -115,6 +133,8 @@ class WinogradBlocking:
     """For `metal/conv/winograd.h`, where all threadgroups divide their work in the same way."""
 
     threads = 256
+    registers = 2 * 36 + ADDRESSES
+    fmas_a_wait = 36 * MATRIX_FMAS
     columns = PANEL
     tile = TILE
     tiles = 16
