@@ -1,6 +1,6 @@
 """How long a call takes at least, by what limits it.
 
-Four things take time, each at the peak rate of limits.py:
+Four things take time, each at the peak rate (limits.py):
 
     ALU           what the busiest core issues: matrix products, and all other operations, one per lane and cycle, for
                   integers and floats share the lanes; those that take several count as several
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from benchmarks.prediction import limits
 from metal.sim import Counters
+from sige_mlx.engine.gpu import chip
 
 MATRIX_LANES = 32
 """Lanes that compute a product of 8x8 matrices together."""
@@ -53,7 +54,7 @@ class Bounds:
 def of_kernel(nbytes: int, counters: Counters, threadgroups: int) -> Bounds:
     """Of a call that moves so many bytes and that a kernel runs in so many threadgroups; `counters` are of a sample of
     them."""
-    busiest = -(-threadgroups // limits.CORES) / counters.threadgroups
+    busiest = -(-threadgroups // chip.CORES) / counters.threadgroups
     products = counters.simdgroup_multiplies * limits.MATRIX_CYCLES * MATRIX_LANES
     moved = counters.threadgroup_bytes_read + counters.threadgroup_bytes_written
     return Bounds(
@@ -77,7 +78,7 @@ def others(counters: Counters) -> float:
 
 
 def _cycles(cycles: float) -> float:
-    return 1e3 * cycles / limits.CLOCK
+    return 1e3 * cycles / chip.CLOCK
 
 
 def _dram(nbytes: int) -> float:

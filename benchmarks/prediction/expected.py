@@ -16,21 +16,16 @@ A call takes the waves of the busiest core, or what memory takes if that is long
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from benchmarks.prediction import limits
 from benchmarks.prediction.bounds import MATRIX_FMAS, others
 from metal.sim import Counters
+from sige_mlx.engine.gpu import chip
+from sige_mlx.engine.gpu.chip import operation_cycles, resident
 from sige_mlx.engine.gpu.launch import Launch
 
-SCHEDULERS = 4
-SIMD = 32
 LINE = 128
 """Bytes that a transaction moves."""
 REGISTERS = 64
 """Of a thread whose kernel says nothing of it. Assumed: no compiler here can tell."""
-CHAIN = 6
-"""Loads of which each needs the one before, at the beginning and the end of a threadgroup."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +55,8 @@ class Expected:
 def of_launch(launch: Launch, nbytes: int, counters: Counters, threadgroups: int) -> Expected:
     """Of a call that moves so many bytes and that a launch runs in so many threadgroups; `counters` are of a sample of
     them."""
-    simdgroups = -(-launch.threads // SIMD)
-    on_core = -(-threadgroups // limits.CORES)
+    simdgroups = -(-launch.threads // chip.SIMD)
+    on_core = -(-threadgroups // chip.CORES)
     most = resident(counters.threadgroup_memory, simdgroups, getattr(launch.blocking, "registers", REGISTERS))
     at_a_time = min(on_core, most)
     issue = stalls = 0.0
@@ -70,43 +65,32 @@ def of_launch(launch: Launch, nbytes: int, counters: Counters, threadgroups: int
             operation = operation_cycles(simdgroups * groups)
             one = issue_cycles(counters, simdgroups, operation)
             meanwhile = multiplying(counters, simdgroups, operation) + (groups - 1) * one
-            waited = max(0.0, waits_of(launch, counters) * limits.LATENCY - meanwhile)
-            barriers = counters.threadgroup_barriers / counters.threadgroups * limits.BARRIER
+            waited = max(0.0, waits_of(launch, counters) * chip.LATENCY - meanwhile)
+            barriers = counters.threadgroup_barriers / counters.threadgroups * chip.BARRIER
             issue += times * groups * one
-            stalls += times * (waited + barriers + CHAIN * limits.LATENCY)
-    core = on_core * through_caches(counters) / counters.threadgroups / limits.CORE_BYTES
+            stalls += times * (waited + barriers + chip.CHAIN * chip.LATENCY)
+    core = on_core * through_caches(counters) / counters.threadgroups / chip.CORE_BYTES
     return Expected(
         issue=_ms(issue),
         stalls=_ms(stalls),
-        memory=max(_ms(core), 1e3 * nbytes / (limits.DRAM * limits.DRAM_SHARE)),
-        launch=1e3 * limits.LAUNCH_EXPECTED,
+        memory=max(_ms(core), _ms(nbytes / chip.DRAM_BYTES)),
+        launch=1e3 * chip.LAUNCH,
         resident=at_a_time,
     )
 
 
-def resident(memory: int, simdgroups: int, registers: int) -> int:
-    """Threadgroups of so much memory and so many simdgroups, of threads with so many registers, that a core holds."""
-    held = min(max(limits.REGISTER_FILE // (4 * SIMD * registers), limits.FEWEST), limits.MOST)
-    return max(1, min(held // simdgroups, limits.CORE_MEMORY // max(memory, 1)))
-
-
 def issue_cycles(counters: Counters, simdgroups: int, operation: float) -> float:
     """Cycles that a core issues for a threadgroup, where an operation takes so many."""
-    products = counters.simdgroup_multiplies / counters.threadgroups * limits.MATRIX_CYCLES_EXPECTED
-    other = others(counters) / counters.threadgroups / SIMD
-    return (products + other * operation) / min(SCHEDULERS, simdgroups)
+    products = counters.simdgroup_multiplies / counters.threadgroups * chip.MATRIX_CYCLES
+    other = others(counters) / counters.threadgroups / chip.SIMD
+    return (products + other * operation) / min(chip.SCHEDULERS, simdgroups)
 
 
 def multiplying(counters: Counters, simdgroups: int, operation: float) -> float:
     """Of these, those of multiplications, which loads for the next ones are asked for before."""
     products = counters.simdgroup_multiplies
-    fmas = (counters.fmas - MATRIX_FMAS * products) / SIMD * operation
-    return (products * limits.MATRIX_CYCLES_EXPECTED + fmas) / counters.threadgroups / min(SCHEDULERS, simdgroups)
-
-
-def operation_cycles(simdgroups: int) -> float:
-    """Cycles of an operation on a core that has so many simdgroups, between those that were measured."""
-    return float(np.interp(simdgroups, [*limits.ISSUE_CYCLES], [*limits.ISSUE_CYCLES.values()]))
+    fmas = (counters.fmas - MATRIX_FMAS * products) / chip.SIMD * operation
+    return (products * chip.MATRIX_CYCLES + fmas) / counters.threadgroups / min(chip.SCHEDULERS, simdgroups)
 
 
 def through_caches(counters: Counters) -> int:
@@ -120,9 +104,9 @@ def waits_of(launch: Launch, counters: Counters) -> float:
     """How often a simdgroup waits for loads that it could not ask for earlier. A blocking knows how many steps its
     kernel takes between two; other kernels ask for everything that they need up to the next barrier at once."""
     if fmas_a_wait := getattr(launch.blocking, "fmas_a_wait", 0):
-        return counters.fmas / counters.threadgroups / -(-launch.threads // SIMD) / fmas_a_wait
+        return counters.fmas / counters.threadgroups / -(-launch.threads // chip.SIMD) / fmas_a_wait
     return counters.threadgroup_barriers / counters.threadgroups / 2
 
 
 def _ms(cycles: float) -> float:
-    return 1e3 * cycles / limits.CLOCK
+    return 1e3 * cycles / chip.CLOCK

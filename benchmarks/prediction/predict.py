@@ -14,6 +14,7 @@ from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.protocol import Progress
 from sige_mlx.engine.gpu.compiled import Step
 from sige_mlx.engine.gpu.launch import Launch
+from sige_mlx.engine.gpu.ops import Total
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Output
@@ -144,7 +145,7 @@ def _pass(what: str, percent: float | None, steps: Sequence[Step], counts: Count
                 kind=_kind(step),
                 kernel=launch.kernel.name,
                 threadgroups=groups,
-                macs=step.op.work(counts).macs,
+                macs=0 if isinstance(step.call, Total) else step.op.work(counts).macs,
                 nbytes=nbytes,
                 bounds=bounds.of_kernel(nbytes, counters, groups),
                 expected=expected.of_launch(launch, nbytes, counters, groups),
@@ -176,7 +177,7 @@ def _launch(step: Step) -> Launch:
 
 def _kind(step: Step) -> str:
     """What an op computes, and where it computes a plane, on which."""
-    name = type(step.op).__name__.lower()
+    name = "total" if isinstance(step.call, Total) else type(step.op).__name__.lower()
     out = getattr(step.op, "out", None)
     return f"{name} {out.h}x{out.w} {'dense' if out.list == NONE else 'tiles'}" if out else name
 

@@ -3,10 +3,12 @@
 import dataclasses
 import statistics
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 from benchmarks.prediction import Predicted, PredictedCall, PredictedPass, limits, slowest
 from sige_mlx.cli import terminal
+from sige_mlx.engine.gpu import chip
 
 BOUNDS = ("alu", "dram", "threadgroup", "launch")
 COLUMNS = ("launches", "groups", "GMACs", "ALU", "DRAM", "at least", "issue", "stalls", "memory", "expected", "by")
@@ -16,7 +18,7 @@ def print_predicted(predicted: Predicted, layers: bool) -> None:
     """A table for every pass, of calls alike or, with `layers`, of all calls."""
     h, w = predicted.image_size
     terminal.say("PREDICTED, NOT MEASURED: what an M1 Pro should take, in ms")
-    terminal.say(f"{predicted.model}, {h} x {w}, {predicted.precision}, batch 1, {limits.CORES} GPU cores")
+    terminal.say(f"{predicted.model}, {h} x {w}, {predicted.precision}, batch 1, {chip.CORES} GPU cores")
     for taken in predicted.passes:
         terminal.say(f"\n{taken.what}")
         groups = [(c.layer, [c]) for c in taken.calls] if layers else taken.by_kind().items()
@@ -35,15 +37,19 @@ def print_predicted(predicted: Predicted, layers: bool) -> None:
 
 def as_json(predicted: Predicted) -> dict[str, Any]:
     """Every call, and of every pass what the table's last row says; times in milliseconds."""
-    names = [name for name in vars(limits) if name.isupper()]
     return {
         "predicted_not_measured": True,
         "model": predicted.model,
         "image_size": list(predicted.image_size),
         "precision": predicted.precision,
-        "limits": {name.lower(): getattr(limits, name) for name in names},
+        "limits": _figures(limits),
+        "chip": _figures(chip),
         "passes": [_pass(taken) for taken in predicted.passes],
     }
+
+
+def _figures(module: ModuleType) -> dict[str, Any]:
+    return {name.lower(): value for name, value in vars(module).items() if name.isupper()}
 
 
 def _pass(taken: PredictedPass) -> dict[str, Any]:

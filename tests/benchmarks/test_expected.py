@@ -7,15 +7,17 @@ from dataclasses import dataclass, fields, replace
 import mlx.core as mx
 import pytest
 
-from benchmarks.prediction import expected, limits
-from benchmarks.prediction.expected import Expected, resident
+from benchmarks.prediction import expected
+from benchmarks.prediction.expected import Expected
 from benchmarks.prediction.predict import command_buffers
 from metal.sim import Counters
+from sige_mlx.engine.gpu import chip
+from sige_mlx.engine.gpu.chip import resident
 from sige_mlx.engine.gpu.launch import Kernel, Launch
 
 NOTHING = Counters(*(0 for _ in fields(Counters)))
 ONE = replace(NOTHING, threadgroups=1)
-CYCLE = 1e3 / limits.CLOCK
+CYCLE = 1e3 / chip.CLOCK
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,10 @@ def test_waves_follow_one_another() -> None:
 def test_loads_are_waited_for_unless_there_is_something_to_multiply() -> None:
     products = 4 * 16 * 100  # of four simdgroups, by 16
     work = replace(ONE, simdgroup_multiplies=products, fmas=512 * products)
-    chain = expected.CHAIN * limits.LATENCY
+    chain = chip.CHAIN * chip.LATENCY
     waiting, asking_early, never = (of(work, 16, Shape(fmas_a_wait=512 * n)) for n in (16, 32, 10**6))
     assert never.stalls == pytest.approx(chain * CYCLE)
-    assert waiting.stalls == pytest.approx((chain + 100 * (limits.LATENCY - 16 * 20)) * CYCLE)
+    assert waiting.stalls == pytest.approx((chain + 100 * (chip.LATENCY - 16 * 20)) * CYCLE)
     assert asking_early.stalls == pytest.approx(chain * CYCLE)  # 50 waits in the time of 100 steps
     assert of(work, 32, Shape(fmas_a_wait=512 * 16)).stalls < waiting.stalls  # the other has something to do
 

@@ -17,6 +17,9 @@ class Convolution:
     (2 y + a, 2 x + b) reads, for tap (ky, kx), pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx -
     pad_left), by weights of its phase, 2 a + b; `weight` holds the four one after the other.
 
+    With `shares` so many threadgroups share the sum over channels (`metal/conv/share.h`): a pixel's shares are what is
+    given, each as wide as a value, without an epilogue.
+
     `transformed` are the same weights for a kernel that convolves by F(4x4, 3x3) (`winograd.py`), where one should."""
 
     epilogue: Epilogue
@@ -24,6 +27,7 @@ class Convolution:
     sources: tuple[Source, ...]
     phase_shift: int | None = None
     transformed: mx.array | None = None
+    shares: int | None = None
 
     @property
     def shapes(self) -> list[tuple[int, int, int]]:
