@@ -93,6 +93,18 @@ template <typename T, typename Rows, int BM, int BN, int THREADS, bool VEC> stru
         }
     }
 
+    /// Stores the values, which are a share of several, for the kernel that adds these: [pixel][share][c_out].
+    METAL_FUNC void store(device float *to, int share, int shares) const {
+        for (int item = thread_index; item < BM * VECTORS; item += THREADS) {
+            const int c = channel(item), left = p->c_out - c;
+            const Pixel at_pixel = pixel(item);
+            if (at_pixel.index >= 0 && left > 0) {
+                const float4 v = at_pixel.outside() ? float4(0.0f) : value(item);
+                store4<VEC>(to + (at_pixel.index * shares + share) * p->c_out + c, v, left);
+            }
+        }
+    }
+
     /// Writes one output.
     METAL_FUNC void write(const device Output &o, const device float *affine, ModulationArrays<T> mod,
                           device T *dst) const {

@@ -73,11 +73,13 @@ struct EpilogueParams {
 };
 
 /// value = sum of the sources' convolutions, then the epilogue. `panels` and `k_groups` are those of the packed weights
-/// (conv/mma.h): of 32 output channels, and of 8 rows. `phase_shift` is that of a phased convolution (conv/conv.h).
+/// (conv/mma.h): of 32 output channels, and of 8 rows. `phase_shift` is that of a phased convolution (conv/conv.h). The
+/// sum may be shared out over `shares` threadgroups (conv/share.h).
 struct ConvParams {
     EpilogueParams epilogue;
     int panels, k_groups;
     int phase_shift;
+    int shares;
     Source source[4];
 };
 
@@ -86,6 +88,12 @@ struct DepthwiseParams {
     EpilogueParams epilogue;
     int has_weight;
     Source source;
+};
+
+/// value = sum of the `shares` of a convolution, then the epilogue.
+struct TotalParams {
+    EpilogueParams epilogue;
+    int shares;
 };
 
 /// dst [n][h][w][c] = x, its blocks over its base.

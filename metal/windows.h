@@ -66,6 +66,9 @@ template <typename T, int PITCH> struct PixelByPixel {
 /// writes it to threadgroup memory, in a Layout, so that the arithmetic on one set of channels hides the latency of the
 /// next: registers are the second of two buffers. A second one in threadgroup memory would do with one barrier a set
 /// instead of two, but sets would be half as large for the same memory, and so their barriers as many.
+///
+/// A thread loads the same four channels of all its pixels, so it fetches their scale and shift once, those of the
+/// image that its first pixel is of; a pixel of another image, of which few threadgroups have one, reads its own.
 template <typename T, typename Layout, int BK, int PIXELS, int THREADS, bool VEC> struct WindowLoader {
     using Number = typename Layout::Number;
 
@@ -77,17 +80,30 @@ template <typename T, typename Layout, int BK, int PIXELS, int THREADS, bool VEC
     const threadgroup WindowPixel *pixels;
     const int count, thread_index;
     Vec4<T> fetched[LOADS];
+    float4 scale, shift;
+
+    static_assert(THREADS % VECTORS == 0, "a thread's channels are always the same");
 
     METAL_FUNC WindowLoader(const device Source &source_, SourceArrays<T> arrays_,
                             const threadgroup WindowPixel *pixels_, int count_, int thread_index_)
         : source(&source_), arrays(arrays_), pixels(pixels_), count(count_ * VECTORS), thread_index(thread_index_) {}
 
+    /// Returns the first of this thread's channels, when those from `first_channel` on are loaded.
+    METAL_FUNC int channel(int first_channel) const { return first_channel + thread_index % VECTORS * 4; }
+
+    /// Returns the image whose scale and shift are fetched; the windows must have been found.
+    METAL_FUNC int image() const { return pixels[metal::min(thread_index, count - 1) / VECTORS].y; }
+
     METAL_FUNC void fetch(int first_channel) {
-        const int channels = source->x.c;
+        const int channels = source->x.c, c = channel(first_channel);
+        if (source->affine.present && c < channels && image() >= 0) {
+            const device float *of_image = arrays.affine + source->affine.first + image() * source->affine.image + c;
+            scale = load4<VEC>(of_image, channels - c);
+            shift = load4<VEC>(of_image + source->affine.shift, channels - c);
+        }
 #pragma clang loop unroll(full)
         for (int i = 0; i < LOADS; i++) {
             const int load = thread_index + i * THREADS;
-            const int c = first_channel + load % VECTORS * 4;
             fetched[i] = Vec4<T>{T(0), T(0), T(0), T(0)};
             if (load < count && c < channels) {
                 const Place place = pixels[load / VECTORS].x;
@@ -99,11 +115,10 @@ template <typename T, typename Layout, int BK, int PIXELS, int THREADS, bool VEC
     }
 
     METAL_FUNC void put(threadgroup Number *window, int first_channel) const {
-        const int channels = source->x.c;
+        const int channels = source->x.c, c = channel(first_channel);
 #pragma clang loop unroll(full)
         for (int i = 0; i < LOADS; i++) {
             const int load = thread_index + i * THREADS;
-            const int c = first_channel + load % VECTORS * 4;
             if (load < count) {
                 const WindowPixel pixel = pixels[load / VECTORS];
                 const bool raw = in_base(pixel.x) || source->mod.present;
@@ -122,7 +137,11 @@ template <typename T, typename Layout, int BK, int PIXELS, int THREADS, bool VEC
     }
 
     METAL_FUNC float4 normalised(float4 x, WindowPixel pixel, int c, int left) const {
-        x = affine4<VEC>(x, source->affine, arrays.affine, pixel.y, c, left);
+        if (source->affine.present && pixel.y == image()) {
+            x = x * scale + shift;
+        } else {
+            x = affine4<VEC>(x, source->affine, arrays.affine, pixel.y, c, left);
+        }
         if (source->mod.present) {
             x = modulated4<VEC>(x, source->mod, arrays.mod, pixel.z, pixel.w, c, left);
         }

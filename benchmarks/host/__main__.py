@@ -48,6 +48,7 @@ def _host(h: Host) -> dict[str, object]:
         "kernels": h.kernels,
         "kernels_later": h.kernels_later,
         "launches": h.launches,
+        "us_a_launch": h.us_a_launch,
     }
 
 
@@ -56,10 +57,12 @@ def _print(hosts: list[Host], passes: list[Traffic]) -> None:
         return "" if ms is None else f"{np.median(ms):.2f} / {np.percentile(ms, 99):.2f}"
 
     terminal.say(f"Host time of a stroke in ms, median / 99th percentile of {len(hosts[0].prepare_ms)}")
-    columns = ["", "first", "prepare", "of that bind", "edit", "all", "kernels", "later", "launches"]
+    columns = ["", "first", "prepare", "of that bind", "edit", "all", "kernels", "later", "launches", "us each"]
     rows = []
     for h in hosts:
-        counted = (str(h.kernels), str(h.kernels_later), f"{h.launches:.0f}") if h.device == "gpu" else ("", "", "")
+        counted = ("", "", "", "")
+        if h.us_a_launch is not None:
+            counted = (str(h.kernels), str(h.kernels_later), f"{h.launches:.0f}", f"{h.us_a_launch:.1f}")
         times = (cell(h.prepare_ms), cell(h.bind_ms), cell(h.edit_ms), cell(h.total_ms))
         rows.append((f"{h.model}, {h.device}", f"{h.first_ms:.0f}", *times, *counted))
     terminal.table(columns, rows)

@@ -49,6 +49,11 @@ class Host:
     """Launches of a stroke, on average."""
 
     @property
+    def us_a_launch(self) -> float | None:
+        """Microseconds of a step for each of its launches."""
+        return None if self.edit_ms is None else 1e3 * float(np.median(self.edit_ms)) / self.launches
+
+    @property
     def total_ms(self) -> Milliseconds:
         """All of a stroke that is not the device's."""
         return self.prepare_ms if self.edit_ms is None else self.prepare_ms + self.edit_ms

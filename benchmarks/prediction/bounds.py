@@ -1,6 +1,6 @@
 """How long a call takes at least, by what limits it.
 
-Four things take time, each at the peak rate of limits.py:
+Four things take time, each at the peak rate (limits.py):
 
     ALU           what the busiest core issues: matrix products, and all other operations, one per lane and cycle, for
                   integers and floats share the lanes; those that take several count as several
@@ -14,15 +14,16 @@ and the wait, and that of a pass the sum over its calls.
 Threadgroups are handed out whole: the busiest of the cores has one of every 16, rounded up.
 
 The model is a lower bound on what kernels of these counts take: latencies, waits at barriers, bank conflicts, caches
-and the time to fill and drain the cores only add to it. In two ways the counts themselves are too high. Integer
-operations are those of clang's optimised text; Metal's compiler may need fewer. And a call may find in the 24 MB cache
-what the one before wrote, where DRAM here counts it.
+and the time to fill and drain the cores only add to it, and `expected.py` adds them. In two ways the counts themselves
+are too high. Integer operations are those of clang's optimised text; Metal's compiler may need fewer. And a call may
+find in the 24 MB cache what the one before wrote, where DRAM here counts it.
 """
 
 from dataclasses import dataclass
 
 from benchmarks.prediction import limits
 from metal.sim import Counters
+from sige_mlx.engine.gpu import chip
 
 MATRIX_LANES = 32
 """Lanes that compute a product of 8x8 matrices together."""
@@ -53,8 +54,20 @@ class Bounds:
 def of_kernel(nbytes: int, counters: Counters, threadgroups: int) -> Bounds:
     """Of a call that moves so many bytes and that a kernel runs in so many threadgroups; `counters` are of a sample of
     them."""
-    busiest = -(-threadgroups // limits.CORES) / counters.threadgroups
-    others = (
+    busiest = -(-threadgroups // chip.CORES) / counters.threadgroups
+    products = counters.simdgroup_multiplies * limits.MATRIX_CYCLES * MATRIX_LANES
+    moved = counters.threadgroup_bytes_read + counters.threadgroup_bytes_written
+    return Bounds(
+        alu=_cycles(busiest * (products + others(counters)) / limits.LANES),
+        dram=_dram(nbytes),
+        threadgroup=_cycles(busiest * moved / limits.THREADGROUP_BYTES),
+        launch=1e3 * limits.LAUNCH,
+    )
+
+
+def others(counters: Counters) -> float:
+    """Operations that are no products of matrices, those that take longer as several."""
+    return (
         counters.fmas
         - MATRIX_FMAS * counters.simdgroup_multiplies
         + counters.float_operations
@@ -62,18 +75,10 @@ def of_kernel(nbytes: int, counters: Counters, threadgroups: int) -> Bounds:
         + counters.divisions * limits.DIVISION
         + counters.special_functions * limits.SPECIAL
     )
-    products = counters.simdgroup_multiplies * limits.MATRIX_CYCLES * MATRIX_LANES
-    moved = counters.threadgroup_bytes_read + counters.threadgroup_bytes_written
-    return Bounds(
-        alu=_cycles(busiest * (products + others) / limits.LANES),
-        dram=_dram(nbytes),
-        threadgroup=_cycles(busiest * moved / limits.THREADGROUP_BYTES),
-        launch=1e3 * limits.LAUNCH,
-    )
 
 
 def _cycles(cycles: float) -> float:
-    return 1e3 * cycles / limits.CLOCK
+    return 1e3 * cycles / chip.CLOCK
 
 
 def _dram(nbytes: int) -> float:

@@ -1,43 +1,55 @@
 """Predictions as tables and as JSON."""
 
 import dataclasses
+import statistics
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 from benchmarks.prediction import Predicted, PredictedCall, PredictedPass, limits, slowest
 from sige_mlx.cli import terminal
+from sige_mlx.engine.gpu import chip
 
 BOUNDS = ("alu", "dram", "threadgroup", "launch")
-COLUMNS = ("dispatches", "GMACs", "ALU", "DRAM", "threadgroup", "launch", "ms", "bound")
+COLUMNS = ("launches", "groups", "GMACs", "ALU", "DRAM", "at least", "issue", "stalls", "memory", "expected", "by")
 
 
 def print_predicted(predicted: Predicted, layers: bool) -> None:
     """A table for every pass, of calls alike or, with `layers`, of all calls."""
     h, w = predicted.image_size
-    terminal.say("PREDICTED, NOT MEASURED: the least times that an M1 Pro's limits allow, in ms")
-    terminal.say(f"{predicted.model}, {h} x {w}, {predicted.precision}, batch 1, {limits.CORES} GPU cores")
+    terminal.say("PREDICTED, NOT MEASURED: what an M1 Pro should take, in ms")
+    terminal.say(f"{predicted.model}, {h} x {w}, {predicted.precision}, batch 1, {chip.CORES} GPU cores")
     for taken in predicted.passes:
         terminal.say(f"\n{taken.what}")
         groups = [(c.layer, [c]) for c in taken.calls] if layers else taken.by_kind().items()
         rows = [(name, *_row(calls)) for name, calls in groups]
         terminal.table(["", *COLUMNS], [*rows, ("total", *_row(taken.calls, digits=2))])
+        terminal.say(
+            f"{taken.ms:.1f} to {taken.expected_ms:.1f} ms: {taken.command_buffers} command buffers,"
+            f" {taken.host_ms:.1f} ms of the host, threadgroups of a convolution: median {taken.threadgroups:.0f}"
+        )
     terminal.say(
-        "\nA call takes the largest of ALU, DRAM and threadgroup, after the wait of its launch; a pass takes the sum of"
-        " its calls."
+        "\nAt least: the largest of ALU, DRAM and threadgroup memory, after a launch. Expected: what is issued and what"
+        " is waited for, or memory if that takes longer; in all also command buffers, and the host's work that the GPU"
+        " waits for. `groups` is the median of threadgroups."
     )
 
 
 def as_json(predicted: Predicted) -> dict[str, Any]:
     """Every call, and of every pass what the table's last row says; times in milliseconds."""
-    names = ("CORES", "CLOCK", "LANES", "MATRIX_CYCLES", "DRAM", "THREADGROUP_BYTES", "LAUNCH")
     return {
         "predicted_not_measured": True,
         "model": predicted.model,
         "image_size": list(predicted.image_size),
         "precision": predicted.precision,
-        "limits": {name.lower(): getattr(limits, name) for name in names},
+        "limits": _figures(limits),
+        "chip": _figures(chip),
         "passes": [_pass(taken) for taken in predicted.passes],
     }
+
+
+def _figures(module: ModuleType) -> dict[str, Any]:
+    return {name.lower(): value for name, value in vars(module).items() if name.isupper()}
 
 
 def _pass(taken: PredictedPass) -> dict[str, Any]:
@@ -45,19 +57,39 @@ def _pass(taken: PredictedPass) -> dict[str, Any]:
         "what": taken.what,
         "percent": taken.percent,
         "ms": taken.ms,
+        "expected_ms": taken.expected_ms,
+        "gpu_ms": taken.gpu_ms,
+        "host_ms": taken.host_ms,
+        "command_buffers": taken.command_buffers,
+        "threadgroups": taken.threadgroups,
         "dispatches": taken.dispatches,
         "macs": taken.macs,
         "bound": slowest(taken.calls),
         "bounds": {name: _spent(taken.calls, name) for name in BOUNDS},
-        "calls": [{**dataclasses.asdict(c), "ms": c.bounds.ms, "bound": c.bounds.by} for c in taken.calls],
+        "calls": [_call(c) for c in taken.calls],
     }
 
 
+def _call(c: PredictedCall) -> dict[str, Any]:
+    found = {**dataclasses.asdict(c), "ms": c.bounds.ms, "bound": c.bounds.by}
+    return found | {"expected_ms": c.expected.ms, "expected_by": c.expected.by}
+
+
 def _row(calls: Sequence[PredictedCall], digits: int = 3) -> tuple[str, ...]:
-    bounds = (f"{_spent(calls, name):.{digits}f}" for name in BOUNDS)
-    spent = sum(c.bounds.ms for c in calls)
+    times = (
+        *(_spent(calls, name) for name in ("alu", "dram")),
+        sum(c.bounds.ms for c in calls),
+        *(sum(float(getattr(c.expected, name)) for c in calls) for name in ("issue", "stalls", "memory", "ms")),
+    )
+    groups = statistics.median(c.threadgroups for c in calls)
     macs = sum(c.macs for c in calls) / 1e9
-    return (f"{len(calls)}", f"{macs:.2f}", *bounds, f"{spent:.{digits}f}", slowest(calls))
+    return (
+        f"{len(calls)}",
+        f"{groups:.0f}",
+        f"{macs:.2f}",
+        *(f"{ms:.{digits}f}" for ms in times),
+        slowest(calls),
+    )
 
 
 def _spent(calls: Sequence[PredictedCall], name: str) -> float:

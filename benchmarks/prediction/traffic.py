@@ -12,7 +12,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx.engine.gpu.ops import Attention, Call, Conv
+from sige_mlx.engine.gpu.ops import Attention, Call, Conv, Total
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue
 from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Modulation, Plane, Source
 
@@ -33,6 +33,8 @@ def read(call: Call) -> int:
     e: Any = operands.get("epilogue")
     phase_shift = operands.get("phase_shift")
     nbytes = 0
+    if isinstance(call, Total):
+        nbytes += _of_rows(operands.pop("shares").nbytes, call.listed)
     for operand in operands.values():
         for one in operand if isinstance(operand, tuple) else (operand,):
             if isinstance(one, Source):
@@ -48,8 +50,12 @@ def read(call: Call) -> int:
 
 def written(call: Call) -> int:
     """Bytes written, without those of rows that fill a list of tiles up."""
-    nbytes = sum(prod(shape) * dtype.size for shape, dtype in call.results.values())
-    return nbytes if call.listed is None else nbytes * len(_rows(call.listed)) // len(call.listed)
+    return _of_rows(sum(prod(shape) * dtype.size for shape, dtype in call.results.values()), call.listed)
+
+
+def _of_rows(nbytes: int, listed: mx.array | None) -> int:
+    """Of so many bytes of a list's rows, those of tiles that are there."""
+    return nbytes if listed is None else nbytes * len(_rows(listed)) // len(listed)
 
 
 def pixels(out: Domain) -> int:

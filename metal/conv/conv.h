@@ -1,8 +1,8 @@
 // The sparse convolution is an implicit GEMM over pixels of tiles (M), output channels (N), and taps and channels (K).
 //
 // A threadgroup computes BM pixels, of as many whole tiles as fit, by BN output channels. Its simdgroups are WM x WN x
-// WK: each has 32 x 32 sums of its own, and WK of them share the steps of K between them where a few pixels alone would
-// leave most of the GPU idle. For each source, BK channels at a time go through
+// WK: each has 8 TM x 8 TN sums of its own, and WK of them share the steps of K between them where a few pixels alone
+// would leave most of the GPU idle. For each source, BK channels at a time go through
 //
 //   loader    windows of the tiles -> threadgroup memory            (../windows.h)
 //   MMA loop  windows x packed weights -> sums in registers         (mma.h)
@@ -15,7 +15,7 @@
 // weights of its own. Each phase has a quarter of the rows, and so simdgroups of its own.
 //
 // For few output channels narrow.h convolves instead, for 3x3 kernels winograd.h, where fewer multiplications save
-// time.
+// time. Where tiles are few, several threadgroups share the sum (share.h).
 
 #pragma once
 
@@ -23,6 +23,7 @@
 #include "../windows.h"
 #include "memory.h"
 #include "mma.h"
+#include "share.h"
 
 // Each kernel is included only where it is used: should a compiler refuse one, the others are there.
 #if NARROW
@@ -35,10 +36,11 @@ namespace sige {
 
 /// PIXELS are the pixels of the windows of a threadgroup's tiles, for the largest source. With VEC_IN all sources'
 /// channels come in fours, with VEC_OUT the output's.
-template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, bool VEC_IN, bool VEC_OUT> struct Conv {
+template <typename T, int WM, int WN, int WK, int TM, int TN, int BK, int PIXELS, bool PHASED, bool VEC_IN,
+          bool VEC_OUT>
+struct Conv {
     static_assert(!PHASED || WM == 4, "a phase is a row of simdgroups");
 
-    static constant constexpr const int TM = 4, TN = 4;
     static constant constexpr const int BM = WM * TM * 8, BN = WN * TN * 8;
     static constant constexpr const int THREADS = WM * WN * WK * 32, PARTS = 1;
     static constant constexpr const int PITCH = BK + 16 / sizeof(T); // padded: fewer bank conflicts, still aligned
@@ -58,7 +60,8 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
     const int slice, row, column; // of this simdgroup: its share of K, its first pixel and output channel
     const Rows rows;
     const int first_tile, first_channel;
-    int k; // the source's first group of 8 rows of weights
+    const int share; // of the sum over channels
+    int k;           // the source's first group of 8 rows of weights
     MMA mma;
 
     METAL_FUNC Conv(const device ConvParams &p_, const device int *list_, const device T *weight, ConvMemory shared_,
@@ -66,16 +69,19 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
         : p(&p_), out(&p_.epilogue.out), list(list_), shared(shared_), thread_index(thread_index_),
           lane(thread_index_ % 32), slice(thread_index_ / 32 / (WM * WN)), row(thread_index_ / 32 / WN % WM * TM * 8),
           column(thread_index_ / 32 % WN * TN * 8), rows(p_.epilogue.out.tile), first_tile(group.y * rows.tiles()),
-          first_channel(group.x * BN), k(0), mma(weight + panel() * p_.k_groups * K_STEP) {
+          first_channel(group.x * BN), share(group.z), k(0), mma(weight + first_weight(), lane) {
         Finish::find(shared.pixels, rows, *out, list, first_tile, thread_index);
     }
 
     /// Returns this simdgroup's phase, 2 a + b.
     METAL_FUNC int phase() const { return PHASED ? row / (TM * 8) : 0; }
 
-    /// Returns this simdgroup's panel of weights; beyond the last one, where nothing is written, that one.
-    METAL_FUNC int panel() const {
-        return phase() * p->panels + metal::min((first_channel + column) / PANEL, p->panels - 1);
+    /// Returns where this simdgroup's weights begin, in its panel; beyond the last one, where nothing is written, in
+    /// that.
+    METAL_FUNC int first_weight() const {
+        const int channel = first_channel + column;
+        const int panel = phase() * p->panels + metal::min(channel / PANEL, p->panels - 1);
+        return panel * p->k_groups * K_STEP + channel % PANEL / 8 * FRAGMENT;
     }
 
     /// Says whether no tile is this threadgroup's: what fills a list up stands at its end.
@@ -89,7 +95,12 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
             windows.height = windows.step - 1 + p->phase_shift + s.kh;
             windows.width = windows.step - 1 + p->phase_shift + s.kw;
         }
-        const int taps = s.kh * s.kw, groups = (s.x.c + 7) / 8, steps = groups * taps;
+        const int taps = s.kh * s.kw, first_k = k;
+        const Share own(s.x.c, share, p->shares);
+        k += (s.x.c + 7) / 8 * taps;
+        if (own.empty()) {
+            return;
+        }
         threadgroup T *window = reinterpret_cast<threadgroup T *>(shared.memory);
         Loader loader(s, arrays, shared.windows, windows.count(), thread_index);
 
@@ -102,18 +113,19 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
         }
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
 
-        loader.fetch(0);
-        mma.fetch(k + metal::min(slice, steps - 1));
-        int step = slice, tap = slice % taps, group = slice / taps;
-        for (int first = 0; first < groups; first += BK / 8) {
+        loader.fetch(own.first * 8);
+        const int last = first_k + own.end * taps - 1;
+        int step = first_k + own.first * taps + slice, tap = slice % taps, group = own.first + slice / taps;
+        mma.begin(metal::min(step, last), metal::min(step + WK, last));
+        for (int first = own.first; first < own.end; first += BK / 8) {
             loader.put(window, first * 8);
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-            const int end = metal::min(first + BK / 8, groups);
-            if (end < groups) {
+            const int end = metal::min(first + BK / 8, own.end);
+            if (end < own.end) {
                 loader.fetch(end * 8);
             }
             while (group < end) {
-                mma.step(window + shared.taps[tap] + (group - first) * 8, k + metal::min(step + WK, steps - 1));
+                mma.step(window + shared.taps[tap] + (group - first) * 8, metal::min(step + 2 * WK, last));
                 step += WK;
                 tap += WK;
                 while (tap >= taps) {
@@ -123,7 +135,6 @@ template <typename T, int WM, int WN, int WK, int BK, int PIXELS, bool PHASED, b
             }
             metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         }
-        k += steps;
     }
 
     /// Runs the epilogue on the complete sums; there is one part.

@@ -1,19 +1,21 @@
 // The sparse convolution of SOURCES sources: to NARROW output channels (narrow.h), or where that is 0 to any (conv.h),
-// of 3x3 kernels by F(4x4, 3x3) where WINOGRAD is 1 (winograd.h), whose `weight` is transformed.
+// of 3x3 kernels by F(4x4, 3x3) where WINOGRAD is 1 (winograd.h), whose `weight` is transformed. Where SHARED is 1 the
+// sum over channels is shared out (share.h), and the shares are all that is written.
 //
 // Inputs:  params, list, weight,
 //          source<i>_base, source<i>_blocks, source<i>_grid, source<i>_affine       for each source,
 //          source<i>_gamma_base, source<i>_gamma_blocks, source<i>_gamma_grid       if SOURCES_MODULATED,
 //          source<i>_beta_base, source<i>_beta_blocks, source<i>_beta_grid          likewise,
-//          then those of ../outputs.metal, whose outputs it has
-// Grid:    (panels of BN output channels, 1 where there are few, groups of tiles); one threadgroup each
+//          then those of ../outputs.metal, whose outputs it has, if not SHARED
+// Outputs: shares [pixel][share][c_out], if SHARED
+// Grid:    (panels of BN output channels, 1 where there are few, groups of tiles, shares); one threadgroup each
 
 #if NARROW
 using Kernel = sige::NarrowConv<T, NARROW, OWN, BK, PIXELS, VEC_IN, VEC_OUT>;
 #elif WINOGRAD
-using Kernel = sige::WinogradConv<T, PIXELS, VEC_IN, VEC_OUT>;
+using Kernel = sige::WinogradConv<T, TILES, PIXELS, POINTWISE, VEC_IN, VEC_OUT>;
 #else
-using Kernel = sige::Conv<T, WM, WN, WK, BK, PIXELS, PHASED, VEC_IN, VEC_OUT>;
+using Kernel = sige::Conv<T, WM, WN, WK, TM, TN, BK, PIXELS, PHASED, VEC_IN, VEC_OUT>;
 #endif
 
 threadgroup float4 memory[Kernel::MEMORY];
@@ -51,5 +53,9 @@ conv.accumulate(p->source[3], SOURCE(3));
 
 for (int part = 0; part < Kernel::PARTS; part++) {
     const auto epilogue = conv.finish(part);
+#if SHARED
+    epilogue.store(shares, conv.share, p->shares);
+#else
 #include "../outputs.metal"
+#endif
 }

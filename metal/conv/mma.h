@@ -20,11 +20,11 @@ constant constexpr int K_STEP = PANEL * 8; // numbers of a panel for 8 rows
 /// It has TM x TN fragments of 8 pixels by 8 output channels.
 template <typename T, int TM, int TN> struct TileMMA {
     metal::simdgroup_matrix<float, 8, 8> sums[TM][TN];
-    metal::simdgroup_matrix<T, 8, 8> next[TN];
-    const device T *weights;
-    int rows[TM]; // where this lane's element of each fragment of pixels begins in the window
+    metal::vec<T, 2> next[TN], after[TN]; // this lane's weights of the next step, and of the one after it
+    const device T *weights;              // this lane's first ones
+    int rows[TM];                         // where this lane's element of each fragment of pixels begins in the window
 
-    METAL_FUNC TileMMA(const device T *weights_) : weights(weights_) {
+    METAL_FUNC TileMMA(const device T *first, int lane) : weights(first + lane_row(lane) * 8 + lane_column(lane)) {
 #pragma clang loop unroll(full)
         for (int i = 0; i < TM; i++) {
 #pragma clang loop unroll(full)
@@ -34,20 +34,30 @@ template <typename T, int TM, int TN> struct TileMMA {
         }
     }
 
-    /// Starts to load the weights that are `k` groups of 8 rows away from the first.
+    /// Starts to load the weights of the step after the next, which are `k` groups of 8 rows away from the first.
     METAL_FUNC void fetch(int k) {
+        const device T *from = weights + k * K_STEP;
 #pragma clang loop unroll(full)
         for (int j = 0; j < TN; j++) {
-            metal::simdgroup_load(next[j], weights + k * K_STEP + j * FRAGMENT, 8);
+            next[j] = after[j];
+            after[j] = *reinterpret_cast<const device metal::vec<T, 2> *>(from + j * FRAGMENT);
         }
     }
 
-    /// Adds the product of 8 channels of pixels, for one tap, with the weights fetched last, and fetches those of `k`.
+    /// Starts to load the weights of the first two steps.
+    METAL_FUNC void begin(int first, int second) {
+        fetch(first);
+        fetch(second);
+    }
+
+    /// Adds the product of 8 channels of pixels, for one tap, with the weights that come next, and fetches those of `k`
+    /// for the step after the next.
     METAL_FUNC void step(const threadgroup T *window, int k) {
         metal::simdgroup_matrix<T, 8, 8> b[TN];
 #pragma clang loop unroll(full)
         for (int j = 0; j < TN; j++) {
-            b[j] = next[j];
+            b[j].thread_elements()[0] = next[j].x;
+            b[j].thread_elements()[1] = next[j].y;
         }
         fetch(k);
 #pragma clang loop unroll(full)

@@ -18,6 +18,7 @@ from benchmarks.prediction import bounds, counting, limits, traffic
 from benchmarks.prediction.counting import Counting
 from metal import sim
 from metal.sim import Counters
+from sige_mlx.engine.gpu import chip
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.ops import Attention, Call, Conv, Depthwise, Norm, Paste
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue
@@ -59,6 +60,8 @@ CALLS: dict[str, Call] = {
     "pointwise": conv(Source(plane(16, 16), 1, 1), LISTED, residual=plane(16, 16)),
     "upsampled": conv(Source(plane(8, 8, False), 3, 3, 1, 1, 1, resample=1), LISTED),
     "phased": conv(Source(plane(8, 8, False), 2, 2, 1, 1, 1), LISTED, 1),
+    "shares": conv(Source(plane(16, 16), 3, 3, 1, 1, 1), LISTED).shared(2)[0],
+    "total": conv(Source(plane(16, 16), 3, 3, 1, 1, 1), LISTED, residual=plane(16, 16)).shared(2)[1],
     "normalised": conv(Source(plane(16, 16), 3, 3, 1, 1, 1, affine=Affine(mx.zeros((2, 1, C)))), LISTED),
     "depthwise": Depthwise(
         Epilogue(LISTED, C), mx.zeros((9, C), mx.float16), Source(plane(16, 16), 3, 3, 1, 1, 1), mx.float16
@@ -120,7 +123,7 @@ def test_times_of_a_kernel() -> None:
         threadgroup_bytes_read=2 * 128_000,
     )
     one, two = (bounds.of_kernel(traffic.moved(CALLS["tiles"]), threadgroup, n) for n in (16, 17))
-    milliseconds = 1e3 / limits.CLOCK
+    milliseconds = 1e3 / chip.CLOCK
     assert one.alu == pytest.approx((1000 * 17 / 4 + 500) * milliseconds)
     assert one.threadgroup == pytest.approx(1000 * milliseconds)
     assert one.dram == pytest.approx(1e3 * (traffic.read(CALLS["tiles"]) + 3 * 16 * 2 * C) / 200e9)
@@ -151,18 +154,22 @@ def test_the_command(tiny: str) -> None:
     assert ran.exit_code == 0, ran.output
     found = json.loads(ran.stdout)
     assert found["predicted_not_measured"] and [taken["percent"] for taken in found["passes"]] == [None, 5, 5, 30, 30]
-    assert found["limits"]["cores"] == 16
+    assert found["chip"]["cores"] == 16
     assert found["passes"][0]["macs"] == Lowered.of(DDPMUNet(CONFIG), policy_of(CONFIG)).dense_macs
     for taken in found["passes"]:
         assert taken["ms"] == pytest.approx(sum(call["ms"] for call in taken["calls"]))
+        assert taken["ms"] < taken["gpu_ms"] < taken["expected_ms"] <= taken["gpu_ms"] + taken["host_ms"]
         for call in taken["calls"]:
+            assert call["ms"] < call["expected_ms"]
             wait = call["bounds"].pop("launch")
             assert call["ms"] == max(call["bounds"].values()) + wait
         assert taken["dispatches"] == len(taken["calls"])
     table, layers = (CliRunner().invoke(APP, [*arguments, *more]).stdout for more in ([], ["--layers"]))
-    assert table.startswith("PREDICTED, NOT MEASURED") and "conv 32x32 tiles" in table and "bound" in table
+    assert table.startswith("PREDICTED, NOT MEASURED") and "conv 32x32 tiles" in table and "at least" in table
     totals = [line.split() for line in table.splitlines() if line.startswith("total")]
-    assert [total[-2] for total in totals] == [f"{taken['ms']:.2f}" for taken in found["passes"]]
+    assert [total[6] for total in totals] == [f"{taken['ms']:.2f}" for taken in found["passes"]]
+    ranges = [f"{taken['ms']:.1f} to {taken['expected_ms']:.1f} ms:" for taken in found["passes"]]
+    assert all(text in table for text in ranges)
     assert "conv_in" in layers and "conv_in" not in table
 
 

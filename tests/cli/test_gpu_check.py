@@ -26,11 +26,13 @@ STEPS = [Step("a layer", None, call, call.launch(), None, (), []) for call in CA
 
 pytestmark = pytest.mark.usefixtures("model_of_metal")
 
+KERNELS = {"attention", "conv", "depthwise", "norm", "paste", "total"}
+
 
 def test_small_networks_use_all_kernels() -> None:
     steps = [step for family, of in SMALL.items() for step in steps_of(network(family, *of), mx.float16)]
     launches = [step.launch for step in steps if step.launch is not None]
-    assert {launch.kernel.name for launch in launches} == {"attention", "conv", "depthwise", "norm", "paste"}
+    assert {launch.kernel.name for launch in launches} == KERNELS
 
 
 def test_right_kernels_pass() -> None:
@@ -134,7 +136,7 @@ def test_doctor_on_the_model(run: Run) -> None:
     assert ended.status == 0, ended.out
     names = [check["name"] for check in ended.json["checks"]]
     assert {"kernel conv", "kernel attention", "ddpm on the GPU, edit", "spade on the GPU, dense pass"} <= {*names}
-    assert {of["kernel"] for of in ended.json["first_contact"]} == {"attention", "conv", "depthwise", "norm", "paste"}
+    assert {of["kernel"] for of in ended.json["first_contact"]} == KERNELS
     assert ended.json["not_checked_here"][-1].startswith("a real GPU")
     assert 0 < ended.json["environment"]["gpu_checks_peak_mib"] < ended.json["environment"]["memory_peak_mib"]
     assert [*ended.json["benchmark"]["devices"]] == ["cpu"], "the model of Metal says nothing of speed"

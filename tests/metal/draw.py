@@ -1,76 +1,26 @@
 """Random calls: every way to read a plane and to write one, with small arrays of order one.
 
-What decides which kernel runs is a call's structure, one of the few below, so that few kernels are compiled; all else
-follows from a seed: sizes, tiles, edges, which operands there are, the numbers themselves.
+What decides which kernel runs is a call's structure, one of a few (`structures.py`), so that few kernels are compiled;
+all else follows from a seed: sizes, tiles, edges, which operands there are, the numbers themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import mlx.core as mx
 import numpy as np
 
 from sige_mlx.engine.gpu.launch import Launch
-from sige_mlx.engine.gpu.ops import Attention, Call, Conv, Depthwise, Norm, Paste
+from sige_mlx.engine.gpu.ops import Attention, Call, Conv, Depthwise, Norm, Paste, Total
 from sige_mlx.engine.gpu.ops.blocking import AnyBlocking, WinogradBlocking, divided, narrowed
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue, Output
 from sige_mlx.engine.gpu.ops.operands import Affine, Domain, Modulation, Plane, Source, Tokens
 from sige_mlx.engine.gpu.ops.reading import cut, tile_sums
 from sige_mlx.engine.gpu.ops.weights import pack
 from sige_mlx.engine.gpu.ops.winograd import transformed
-
-
-@dataclass(frozen=True)
-class Structure:
-    """What a kernel is compiled for. `reads` are (kh, kw, stride) of each source; `fours`: channels come in fours.
-    `narrow` is the number of output channels of a narrow convolution."""
-
-    tile: int
-    reads: tuple[tuple[int, int, int], ...] = ((3, 3, 1),)
-    division: tuple[int, int, int] = (2, 2, 1)
-    bk: int = 8
-    narrow: int | None = None
-    winograd: bool = False
-    fours: bool = True
-    outputs: int = 1
-    residual: bool = False
-    sums: bool = False
-    sources_modulated: bool = False
-    outputs_modulated: bool = False
-
-
-CONVS = {
-    "plain": Structure(4, sums=True),
-    "concatenation": Structure(4, ((3, 3, 1), (3, 3, 1), (1, 1, 1)), (2, 1, 2), 16, residual=True),
-    "strided": Structure(2, ((3, 3, 2),), (1, 2, 2), outputs=2),
-    "odd": Structure(3, ((3, 2, 1), (1, 1, 2)), (1, 1, 4), 16, fours=False, sums=True, residual=True),
-    "modulated": Structure(4, ((3, 3, 1),), (1, 4, 1), outputs=2, outputs_modulated=True, sources_modulated=True),
-    "large": Structure(8, ((5, 5, 1),), (2, 1, 2), fours=False, outputs=3),
-    "pixels": Structure(1, ((1, 1, 1), (1, 1, 1)), (1, 1, 4), 32, outputs=4),
-}
-NARROW = {
-    "narrow": Structure(4, bk=8, narrow=3, sums=True),
-    "narrow pair": Structure(4, ((3, 2, 1), (1, 1, 2)), narrow=1, fours=False, outputs=2, residual=True),
-    "narrow modulated": Structure(4, ((3, 3, 1),), narrow=4, outputs_modulated=True, sources_modulated=True),
-}
-WINOGRAD = {
-    "winograd": Structure(4, winograd=True, sums=True),
-    "winograd of three": Structure(4, ((3, 3, 1), (1, 1, 1), (3, 3, 1)), winograd=True, fours=False, residual=True),
-    "winograd modulated": Structure(
-        4, ((3, 3, 1),), winograd=True, outputs=2, outputs_modulated=True, sources_modulated=True
-    ),
-}
-PHASED = {
-    "phases": Structure(4, ((2, 2, 1),), (4, 1, 1), sums=True, residual=True),
-    "odd phases": Structure(6, ((2, 2, 1), (2, 2, 1)), (4, 1, 2), 16, fours=False, sums=True),
-}
-DEPTHWISES = {
-    "depthwise": Structure(4, ((3, 3, 1),), bk=16, sums=True, residual=True),
-    "pooling": Structure(3, ((2, 2, 2),), bk=8, fours=False, outputs=2),
-    "materialised": Structure(4, ((1, 1, 1),), bk=16, outputs=2, outputs_modulated=True, sources_modulated=True),
-}
+from tests.metal.structures import CONVS, DEPTHWISES, NARROW, PHASED, TOTALS, WINOGRAD, Structure
 
 
 def conv_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Conv, Launch]:
@@ -82,7 +32,15 @@ def conv_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Conv, Launch]:
     if s.winograd:
         shapes = [(source.kh, source.kw, source.x.c) for source in sources]
         call = replace(call, transformed=transformed(call.weight, c_out, shapes))
+    call = call if s.shares is None else call.shared(s.shares)[0]
     return call, _launch(call, s)
+
+
+def total_call(s: Structure, seed: int, dtype: mx.Dtype) -> Total:
+    d = _Draw(s, seed, dtype)
+    out, c_out = d.domain(), d.channels(70)
+    assert s.shares is not None
+    return Total(d.epilogue(out, c_out), d.floats(*out.shape(s.shares * c_out)), dtype)
 
 
 def phased_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Conv, Launch]:
@@ -91,11 +49,14 @@ def phased_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Conv, Launch]
     out, c_out = d.domain(), d.channels(70)
     shift, sources = int(d.rng.integers(2)), []
     for kh, kw, _ in s.reads:
-        plane = d.plane(out.n, -(-out.h // 2), -(-out.w // 2), d.channels(40), d.pick(1, 2, 4))
+        plane = d.plane(
+            out.n, -(-out.h // 2), -(-out.w // 2), d.channels(40 if s.shares is None else 100), d.pick(1, 2, 4)
+        )
         top, left = int(d.rng.integers(2)), int(d.rng.integers(2))
         sources.append(Source(plane, kh, kw, 1, top, left, affine=d.affine(out.n, plane.c), act=d.pick(0, 1)))
     packed = mx.concatenate([pack(d.weights(c_out, tuple(sources))) for _ in range(4)])
     call = Conv(d.epilogue(out, c_out), packed, tuple(sources), shift)
+    call = call if s.shares is None else call.shared(s.shares)[0]
     return call, _launch(call, s)
 
 
@@ -110,6 +71,15 @@ def depthwise_call(s: Structure, seed: int, dtype: mx.Dtype) -> tuple[Depthwise,
     launch = call.launch(replace(blocking, bc=s.bk))
     assert launch is not None
     return call, launch
+
+
+def extreme_call(seed: int, dtype: mx.Dtype) -> Depthwise:
+    """Every activation of numbers that are far from one, and of zero."""
+    numbers = np.array([0, 1e-6, 1, 20, 60, 79, 81, 88, 90, 128, 1000, 60000], np.float32)
+    x = mx.array(np.concatenate([numbers, -numbers]).reshape(1, 1, 3, 8)).astype(dtype)
+    out = Domain(1, 1, 3, 1)
+    outputs = tuple(Output(act=1 + (seed + i) % 4) for i in range(3))
+    return Depthwise(Epilogue(out, 8, outputs), None, Source(Plane(1, 1, 3, 8, 1, x), 1, 1), dtype)
 
 
 def paste_call(fours: bool, seed: int, dtype: mx.Dtype) -> Paste:
@@ -174,6 +144,8 @@ MAKERS: dict[str, Maker] = {
     **{name: lambda seed, dtype, s=s: conv_call(s, seed, dtype) for name, s in (CONVS | NARROW | WINOGRAD).items()},
     **{name: lambda seed, dtype, s=s: phased_call(s, seed, dtype) for name, s in PHASED.items()},
     **{name: lambda seed, dtype, s=s: depthwise_call(s, seed, dtype) for name, s in DEPTHWISES.items()},
+    **{name: lambda seed, dtype, s=s: (total_call(s, seed, dtype), None) for name, s in TOTALS.items()},
+    "extreme": lambda seed, dtype: (extreme_call(seed, dtype), None),
     "paste": lambda seed, dtype: (paste_call(True, seed, dtype), None),
     "odd paste": lambda seed, dtype: (paste_call(False, seed, dtype), None),
     "norm": lambda seed, dtype: (norm_call(1, seed, dtype), None),
@@ -191,7 +163,7 @@ MAKERS: dict[str, Maker] = {
 def _launch(call: Conv, s: Structure) -> Launch:
     blocking: AnyBlocking | None = divided(call, s.division, (s.bk,))
     if s.narrow or s.winograd:
-        blocking = narrowed(call, s.tile, 1, (s.bk,)) if s.narrow else WinogradBlocking()
+        blocking = narrowed(call, s.tile, 1, (s.bk,)) if s.narrow else WinogradBlocking(s.winograd or 0)
     assert blocking is not None
     launch = call.launch(blocking)
     assert launch is not None
@@ -283,7 +255,7 @@ class _Draw:
             for size, k, pad, s in zip((out.h, out.w), (kh, kw), (pad_top, pad_left), shown, strict=True)
         )
         reflect = self.maybe() and max(pad_top, below) < shown[0] and max(pad_left, right) < shown[1]
-        c, mod = self.channels(40), None
+        c, mod = self.channels(40 if self.s.shares is None else 100), None
         if self.s.sources_modulated:
             mod = self.modulation(out.n, *shown, c)
         zeros = resample == 1 and mod is None and not reflect and self.maybe()

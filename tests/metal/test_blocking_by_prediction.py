@@ -1,4 +1,4 @@
-"""Which blocking is fastest is found by a rough sum (`ops/blocking.py`), for it must be found in microseconds;
+"""Which blocking is fastest is found by a rough sum (`ops/cost.py`), for it must be found in microseconds;
 here the time model, which counts what kernels do, is asked too."""
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.prediction import bounds, plan, traffic
+from benchmarks.prediction import expected, plan, traffic
 from benchmarks.prediction.counting import Counting
 from sige_mlx import zoo
 from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.engine.gpu.ops import Conv
-from sige_mlx.engine.gpu.ops.blocking import AnyBlocking, blocking_of, blockings_of
+from sige_mlx.engine.gpu.ops.blocking import AnyBlocking, blockings_of
+from sige_mlx.engine.gpu.ops.cost import blocking_of
 from sige_mlx.graph.lowered import Lowered
 
 EVERY = 7
@@ -44,7 +45,7 @@ def test_chosen_blockings_are_nearly_the_best(model: str) -> None:
         launch = call.launch(blocking)
         assert launch is not None
         (counters,) = counting.of([launch])
-        return bounds.of_kernel(traffic.moved(call), counters, math.prod(launch.groups)).ms
+        return expected.of_launch(launch, traffic.moved(call), counters, math.prod(launch.groups)).ms
 
     chosen, best = 0.0, 0.0
     for call in [*convolutions(model)][::EVERY]:

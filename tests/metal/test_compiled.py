@@ -122,7 +122,7 @@ def test_sizes() -> None:
     lowered = Lowered.of(church.model, church.policy())
     sizes = Sizes(lowered, mx.float16)
     kernels = [{step.launch.kernel.specialisation for step in sizes.compiled(i).steps} for i in range(len(SIDES) + 1)]
-    assert all(of == kernels[0] for of in kernels) and len(kernels[0]) <= 40
+    assert all(of == kernels[0] for of in kernels) and len(kernels[0]) <= 45
     rng, seen = np.random.default_rng(0), set()
     for percent in (0.01, 0.3, 1.2, 5, 15, 40, 99):
         tiling = lowered.tiling(blob_mask(lowered.image_size, percent, 1, int(rng.integers(2**16))))

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.simulated.device import Simulated
 from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu.launch import Launch, use
-from sige_mlx.engine.gpu.ops import Arrangement, Conv, blocking
+from sige_mlx.engine.gpu.ops import Arrangement, Conv, cost
 from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec
 from tests.metal.draw import MAKERS
@@ -49,8 +49,7 @@ def order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     monkeypatch.setenv("SIGE_MLX_CACHE", str(tmp_path))
     monkeypatch.setattr(Conv, "arranged", telling)
-    for cycles in ("WINOGRAD_CYCLES", "THREADGROUP_CYCLES"):
-        monkeypatch.setattr(blocking, cycles, 0)
+    monkeypatch.setattr(cost, "WORTH_ITS_MEMORY", 0)
     return told
 
 

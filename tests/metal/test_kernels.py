@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.metal.compare import assert_same
-from tests.metal.draw import CONVS, DEPTHWISES, MAKERS, NARROW, PHASED, WINOGRAD
+from tests.metal.draw import MAKERS
+from tests.metal.structures import CONVS, DEPTHWISES, NARROW, PHASED, TOTALS, WINOGRAD
 
 FLOAT32 = 1e-10
 FLOAT16 = {
@@ -22,6 +23,8 @@ FLOAT16 = {
     **dict.fromkeys(WINOGRAD, 3e-5),
     **dict.fromkeys(PHASED, 1e-6),
     **dict.fromkeys(DEPTHWISES, 1e-6),
+    **dict.fromkeys(TOTALS, 1e-6),
+    "extreme": 1e-6,
     "paste": 0.0,
     "odd paste": 0.0,
     "norm": 1e-10,
@@ -38,7 +41,11 @@ SEEDS = st.integers(0, 2**20)
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "narrow", "winograd", "odd phases", "pooling", "paste", "norm", "followed norm", "odd attention"]
+    "name",
+    [
+        *("plain", "shared", "narrow", "winograd", "odd phases", "total", "pooling", "paste"),
+        *("norm", "followed norm", "odd attention"),
+    ],
 )
 def test_one_call_of_each_kernel(name: str) -> None:
     call, launch = MAKERS[name](3, mx.float32)
@@ -62,7 +69,7 @@ def test_float16(name: str, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*CONVS, *NARROW, *WINOGRAD, *PHASED, *DEPTHWISES])
+@pytest.mark.parametrize("name", [*CONVS, *NARROW, *WINOGRAD, *PHASED, *TOTALS, *DEPTHWISES])
 def test_the_usual_shape_of_a_threadgroup(name: str) -> None:
     for seed in range(3):
         call, _ = MAKERS[name](seed, mx.float32)

@@ -36,7 +36,7 @@ MUTANTS = [
     Mutant("lambda", "paste", "if (left <= 0)", "const auto none = [&]() { return left <= 0; };\nif (none())"),
     Mutant("function pointer", "paste", "if (left <= 0)", "int (*find)(int) = first;\nif (left <= 0)"),
     Mutant("miscompiled", "winograd", "[[kernel]]", "[[max_total_threads_per_threadgroup(32)]] [[kernel]]"),
-    Mutant("cast", "winograd", "if (first + 8 < s.x.c)", "if (*(int *)numbers < s.x.c)"),
+    Mutant("cast", "winograd", "if (group < following)", "if (*(int *)numbers < following)"),
     Mutant("named cast", "depthwise", "reinterpret_cast<threadgroup T *>(window_", "reinterpret_cast<T *>(window_"),
     Mutant("result", "depthwise", "METAL_FUNC threadgroup float4 &value", "METAL_FUNC float4 &value"),
     Mutant("parameter", "paste", "const device Plane &p, const device int *grid", "Plane &p, const device int *grid"),
@@ -48,10 +48,10 @@ MUTANTS = [
     Mutant("static variable", "norm", "float sum = 0.0f;", "static float sum = 0.0f;"),
     Mutant("program variable", "paste", "constant constexpr Place NOWHERE", "constexpr Place NOWHERE"),
     Mutant("keyword", "winograd", "METAL_FUNC int element_at(int n,", "METAL_FUNC int fragment(int n,"),
-    Mutant("reserved", "winograd", "void multiply() {", "void multiply() {\nint half4x4 = 1;"),
-    Mutant("form", "winograd", "void multiply() {", "void multiply() {\nint __n = 1;"),
+    Mutant("reserved", "winograd", "void transform() const {", "void transform() const {\nint half4x4 = 1;"),
+    Mutant("form", "winograd", "void transform() const {", "void transform() const {\nint __n = 1;"),
     Mutant("library", "winograd", "namespace sige {", "#define clamp(x) x\nnamespace sige {"),
-    Mutant("mlx", "winograd", "void multiply() {", "void multiply() {\nint instantiate_kernel = 1;"),
+    Mutant("mlx", "winograd", "void transform() const {", "void transform() const {\nint instantiate_kernel = 1;"),
     Mutant("vector cast", "paste", "float4 v = float4(0.0f);", "float4 v = (float4)left;"),
 ]
 

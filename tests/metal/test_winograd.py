@@ -10,12 +10,13 @@ import pytest
 
 from sige_mlx.engine import Engine
 from sige_mlx.engine.gpu.launch import Dispatch
-from sige_mlx.engine.gpu.ops import Conv, blocking
-from sige_mlx.engine.gpu.ops.blocking import WinogradBlocking, blocking_of, transform_pays
+from sige_mlx.engine.gpu.ops import Conv, cost
+from sige_mlx.engine.gpu.ops.blocking import WinogradBlocking
+from sige_mlx.engine.gpu.ops.cost import blocking_of, transform_pays
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue
 from sige_mlx.engine.gpu.ops.operands import Domain, Plane, Source
 from sige_mlx.engine.gpu.ops.weights import pack, unpack
-from sige_mlx.engine.gpu.ops.winograd import can_be_transformed, transformed
+from sige_mlx.engine.gpu.ops.winograd import can_be_transformed, points, transformed
 from sige_mlx.engine.gpu.trust import Trust
 from tests.engine.compare import edited, image, nmse
 from tests.graph.networks import RandomUNet, Spec
@@ -50,9 +51,13 @@ def test_transforms_convolve(k: int) -> None:
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((5, k, k, 9)).astype(np.float32)
     pixels = rng.standard_normal((6, 6, 9))
-    (u,) = unpack(transformed(pack([mx.array(weight)]), 5, [(k, k, 9)]), 5, [(6, 6, 9)])
+    order = points(k)
+    (packed,) = unpack(transformed(pack([mx.array(weight)]), 5, [(k, k, 9)]), 5, [(1, len(order), 9)])
+    u = np.zeros((5, 36, 9), np.float32)
+    u[:, order] = np.asarray(packed)[:, 0]
+    u = u.reshape(5, 6, 6, 9)
     v = np.einsum("ya,xb,abi->yxi", B, B, pixels)
-    found = np.einsum("ya,xb,abo->yxo", A, A, np.einsum("yxi,oyxi->yxo", v, np.asarray(u)))
+    found = np.einsum("ya,xb,abo->yxo", A, A, np.einsum("yxi,oyxi->yxo", v, u))
     seen = pixels if k == 3 else pixels[1:5, 1:5]
     windows = np.lib.stride_tricks.sliding_window_view(seen, (k, k), (0, 1))
     np.testing.assert_allclose(found, np.einsum("yxiab,oabi->yxo", windows, weight), atol=1e-5)
@@ -111,8 +116,7 @@ class Edits:
 
 @pytest.fixture
 def edits(model_of_metal: None, monkeypatch: pytest.MonkeyPatch) -> Edits:
-    for cycles in ("WINOGRAD_CYCLES", "THREADGROUP_CYCLES"):
-        monkeypatch.setattr(blocking, cycles, 0)
+    monkeypatch.setattr(cost, "WORTH_ITS_MEMORY", 0)
     model = RandomUNet(Spec(16, 16, 3, (("block", 24), ("down", 24)), norm_out=True, time=True))
     return Edits(Engine(model, "gpu", policy(16)), Engine(model, "reference", policy(16)))
 

@@ -3,7 +3,7 @@
 A program in tiles is compiled for so many tiles of each plane; edits of fewer fill their lists up (`sizes.py`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 
 from sige_mlx.engine.gpu.launch import Launch
-from sige_mlx.engine.gpu.ops import CALLS, Arrangement, Call, Conv, Paste
+from sige_mlx.engine.gpu.ops import CALLS, Arrangement, Call, Conv, Paste, Total
 from sige_mlx.engine.gpu.placing import Parameter, Placing, substituted
 from sige_mlx.graph import program as p
 from sige_mlx.graph.program import Kind, Program, Slot, slots_of
@@ -117,28 +117,45 @@ class Compiled:
         self._add(*self._pending[slot], Paste(self.placing.pending.pop(slot)), [slot])
 
     def _add(self, layer: str, op: p.ProgramOp, call: Call, slots: list[Slot]) -> None:
-        arrangement, form, launch = self._chosen(call)
-        reads: tuple[int | None, ...] = ()
-        if launch is not None:
-            if arrangement is not None:
-                weight = launch.inputs[launch.kernel.inputs.index("weight")]
-                assert isinstance(call, Conv)
-                self.arranged[self.placing.arranged(weight, call.weight, arrangement)] = call
-            reads = tuple(map(self.placing.value_of, launch.inputs))
-        self.steps.append(Step(layer, op, form, launch, arrangement, reads, self.placing.write(slots, call.results)))
+        arrangement, parts = self._chosen(call)
+        for i, (part, launch) in enumerate(parts):
+            reads: tuple[int | None, ...] = ()
+            if launch is not None:
+                if arrangement is not None and isinstance(part, Conv):
+                    weight = launch.inputs[launch.kernel.inputs.index("weight")]
+                    assert isinstance(call, Conv)
+                    self.arranged[self.placing.arranged(weight, call.weight, arrangement)] = call
+                reads = tuple(map(self.placing.value_of, launch.inputs))
+            last = i == len(parts) - 1
+            writes = self.placing.write(slots if last else [], part.results)
+            if not last:
+                following = parts[i + 1][0]
+                assert isinstance(following, Total)
+                self.placing.stands_for(following.shares, writes[0])
+            self.steps.append(Step(layer, op, part, launch, arrangement, reads, writes))
 
-    def _chosen(self, call: Call) -> tuple[Arrangement | None, Call, Launch | None]:
-        """The form of a call that is to be computed, and its launch."""
+    def _chosen(self, call: Call) -> tuple[Arrangement | None, list[tuple[Call, Launch | None]]]:
+        """The form that a call is to be computed in, its parts, one after the other, and their launches."""
         if self._like is not None:
-            like = self._like.steps[len(self.steps)]
-            form = call.form(like.arrangement)
-            return like.arrangement, form, None if like.launch is None else form.launch(like.launch.blocking)
+            return self._chosen_like(self._like.steps[len(self.steps) :], call)
         for arrangement in call.arrangements():
-            form = call.form(arrangement)
-            launch = form.launch()
-            if launch is not None and self._allows(launch, form):
-                return arrangement, form, launch
-        return None, call, None
+            for parts in call.form(arrangement).in_parts():
+                found = [(part, part.launch()) for part in parts]
+                if all(launch is not None and self._allows(launch, part) for part, launch in found):
+                    return arrangement, [*found]
+        return None, [(call, None)]
+
+    def _chosen_like(
+        self, like: Sequence[Step], call: Call
+    ) -> tuple[Arrangement | None, list[tuple[Call, Launch | None]]]:
+        """Likewise, as the steps from the first of `like` on are."""
+        first, form = like[0], call.form(like[0].arrangement)
+        parts: tuple[Call, ...] = (form,)
+        if isinstance(form, Conv) and isinstance(first.call, Conv) and first.call.shares is not None:
+            parts = form.shared(first.call.shares)
+        launches = (None if one.launch is None else one.launch.blocking for one in like)
+        found = [(part, part.launch(blocking)) for part, blocking in zip(parts, launches, strict=False)]
+        return first.arrangement, [(form, None)] if first.launch is None else [*found]
 
     def _find_last_reads(self) -> None:
         """Lets every value go after the last step that reads it, so that MLX can use its memory again."""

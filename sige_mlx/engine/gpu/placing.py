@@ -68,7 +68,7 @@ class Placing:
         parameter = packed._replace(arrangement=arrangement)
         if parameter not in self.parameters:
             self.parameters[parameter] = self.new(array.shape, array.dtype)
-        self._placed(array, self.parameters[parameter])
+        self.stands_for(array, self.parameters[parameter])
         return parameter
 
     def write(self, slots: list[Slot], results: Results) -> list[int]:
@@ -83,10 +83,11 @@ class Placing:
             shape = tuple(prod(self._shapes[value][0]) // known if n == -1 else n for n in shape)
         if (value, shape) not in self._views:
             self._views[value, shape] = mx.zeros(shape, self._shapes[value][1])
-            self._placed(self._views[value, shape], value)
+            self.stands_for(self._views[value, shape], value)
         return self._views[value, shape]
 
-    def _placed(self, placeholder: mx.array, value: int) -> None:
+    def stands_for(self, placeholder: mx.array, value: int) -> None:
+        """Makes an array the placeholder of a value."""
         self._placeholders.append(placeholder)  # as long as it lives, its identity is no other array's
         self._value_of[id(placeholder)] = value
 

@@ -116,7 +116,7 @@ def test_math() -> None:
         o[32 * 13] = rsqrt(v);
         o[32 * 14] = fma(v, v, 1.0);
         o[32 * 15] = pow(v, 1.5);
-        o[32 * 16] = precise::exp(v) - fast::exp(v);
+        o[32 * 16] = precise::exp(v) / fast::exp(v) - 1;
         o[32 * 17] = max(half(v), 1.0h) + min(2.0h, half(v));
         o[32 * 18] = metal::isnan(v / 0 - v / 0) + 2 * isinf(v / 0) + 4 * isfinite(v);
         o[32 * 19] = float(exp(half(v)));
@@ -134,13 +134,29 @@ def test_math() -> None:
         1 / np.sqrt(x),
         x * x + 1,
         x**1.5,
-        0 * x,
+        0 * x,  # to the relative error of fast functions
         np.maximum(h, 1) + np.minimum(2, h),
         0 * x + 7,
         np.exp(h.astype(np.float32)).astype(np.float16),
         (-x - np.floor(-x)) - 1 + np.minimum(x, 1) + 1.25 + (x >= 1) + np.fmod(x, 0.5),
     ]
     np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-6)
+
+
+def test_fast_functions_are_as_wrong_as_they_may_be() -> None:
+    """By units in the last place, to either side: 3 + 2 |x| of an exponential, 2 of a quotient."""
+    x = np.random.default_rng(1).uniform(-20, 20, 32).astype(np.float32)
+    body = """
+        const uint i = thread_index_in_threadgroup;
+        out[i] = fast::exp(x[i]);
+        out[32 + i] = fast::divide(x[i], 3.0f);
+        out[64 + i] = fast::divide(1.0f, 0x1p127f);
+    """
+    exponential, quotient, beyond = result(body, mx.array(x), shape=(3, 32))
+    ulps = (exponential.view(np.int32) - np.exp(x).view(np.int32), quotient.view(np.int32) - (x / 3).view(np.int32))
+    assert np.all(np.abs(np.abs(ulps[0]) - np.floor(3 + np.abs(2 * x))) <= 1) and set(ulps[1].tolist()) == {-2, 2}
+    assert np.any(ulps[0] > 0) and np.any(ulps[0] < 0)
+    assert np.all(np.isnan(beyond))  # nothing is said of such a quotient
 
 
 def test_fused_sums_said_in_both_ways() -> None:

@@ -24,6 +24,32 @@ inline float saturate(float x) { return __builtin_fminf(__builtin_fmaxf(x, 0.0f)
 inline float divide(float x, float y) { return x / y; }
 inline float mix(float x, float y, float a) { return x + (y - x) * a; }
 inline float step(float edge, float x) { return x < edge ? 0.0f : 1.0f; }
+
+// What Metal's fast functions may differ by (Metal Shading Language specification, accuracy with fast math), they do
+// differ by, to either side: what a kernel makes of that shows. Kernels that are counted are spared the arithmetic.
+#ifdef SIM_COUNT
+inline float fast_exp(float x) { return __builtin_expf(x); }
+inline float fast_divide(float x, float y) { return x / y; }
+#else
+inline float off_by(float x, unsigned ulps) {
+    unsigned bits;
+    __builtin_memcpy(&bits, &x, sizeof bits);
+    const unsigned size = bits & 0x7fffffff;
+    if (size <= ulps || size + ulps >= 0x7f800000)
+        return x;
+    bits = bits % 2 ? bits + ulps : bits - ulps;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
+}
+inline float fast_exp(float x) {
+    const float size = __builtin_fabsf(x);
+    return size < 88 ? off_by(__builtin_expf(x), 3 + (unsigned)(2 * size)) : __builtin_expf(x);
+}
+inline float fast_divide(float x, float y) {
+    const float size = __builtin_fabsf(y); // beyond these, nothing is said of the quotient
+    return size < 0x1p-126f || size > 0x1p126f ? __builtin_nanf("") : off_by(x / y, 2);
+}
+#endif
 } // namespace metal_sim
 
 // One overload per type, as in Metal: a template would refuse arguments that convert, and take what Metal calls
@@ -49,8 +75,8 @@ inline float step(float edge, float x) { return x < edge ? 0.0f : 1.0f; }
     METAL_FUNC T NAME(T x, T y, T z) {                                                                                 \
         return metal_sim::map([](float a, float b, float c) { return FUNCTION(a, b, c); }, x, y, z);                   \
     }
-#define SIM_TRANSCENDENTALS                                                                                            \
-    SIM_FLOATS(SIM_UNARY, exp, __builtin_expf)                                                                         \
+#define SIM_TRANSCENDENTALS(EXP, DIVIDE)                                                                               \
+    SIM_FLOATS(SIM_UNARY, exp, EXP)                                                                                    \
     SIM_FLOATS(SIM_UNARY, exp2, __builtin_exp2f)                                                                       \
     SIM_FLOATS(SIM_UNARY, exp10, metal_sim::exp10)                                                                     \
     SIM_FLOATS(SIM_UNARY, log, __builtin_logf)                                                                         \
@@ -70,16 +96,16 @@ inline float step(float edge, float x) { return x < edge ? 0.0f : 1.0f; }
     SIM_FLOATS(SIM_BINARY, pow, __builtin_powf)                                                                        \
     SIM_FLOATS(SIM_BINARY, powr, __builtin_powf)                                                                       \
     SIM_FLOATS(SIM_BINARY, atan2, __builtin_atan2f)                                                                    \
-    SIM_FLOATS(SIM_BINARY, divide, metal_sim::divide)
+    SIM_FLOATS(SIM_BINARY, divide, DIVIDE)
 
 namespace metal {
 
-SIM_TRANSCENDENTALS
+SIM_TRANSCENDENTALS(__builtin_expf, metal_sim::divide)
 namespace fast {
-SIM_TRANSCENDENTALS
+SIM_TRANSCENDENTALS(metal_sim::fast_exp, metal_sim::fast_divide)
 }
 namespace precise {
-SIM_TRANSCENDENTALS
+SIM_TRANSCENDENTALS(__builtin_expf, metal_sim::divide)
 }
 
 SIM_FLOATS(SIM_UNARY, floor, __builtin_floorf)

@@ -6,6 +6,7 @@ from sige_mlx.engine.gpu.ops.conv import Conv
 from sige_mlx.engine.gpu.ops.depthwise import Depthwise
 from sige_mlx.engine.gpu.ops.norm import Norm
 from sige_mlx.engine.gpu.ops.paste import Paste
+from sige_mlx.engine.gpu.ops.total import Total
 from sige_mlx.graph import program as p
 
 CALLS: dict[type[p.ProgramOp], type[Call]] = {
@@ -17,4 +18,4 @@ CALLS: dict[type[p.ProgramOp], type[Call]] = {
 }
 """What runs each op of a program."""
 
-__all__ = ["CALLS", "Arrangement", "Attention", "Call", "Conv", "Depthwise", "Norm", "Paste"]
+__all__ = ["CALLS", "Arrangement", "Attention", "Call", "Conv", "Depthwise", "Norm", "Paste", "Total"]

@@ -1,21 +1,17 @@
-"""How a threadgroup divides a convolution's work, and which division should be fastest."""
+"""How a threadgroup divides a convolution's work: the divisions that there are. `cost.py` says which is fastest."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
+from sige_mlx.engine.gpu.chip import SIMD
 from sige_mlx.engine.gpu.launch import THREADGROUP_MEMORY
+from sige_mlx.engine.gpu.ops.convolution import Convolution
 from sige_mlx.engine.gpu.ops.operands import Source
-from sige_mlx.engine.gpu.ops.weights import PANEL, k_groups
-from sige_mlx.engine.gpu.ops.winograd import POINTS, TILE, can_be_transformed
+from sige_mlx.engine.gpu.ops.weights import PANEL
+from sige_mlx.engine.gpu.ops.winograd import POINTS, TILE
 
-if TYPE_CHECKING:
-    from sige_mlx.engine.gpu.ops.conv import Conv
-
-SIMDGROUP = 32
-"""Pixels, and output channels, of a simdgroup."""
-
-NARROW = 4
+NARROW = 8
 """The most output channels of `metal/conv/narrow.h`."""
 NARROW_THREADS = 128
 LARGE_TILE = 16
@@ -27,17 +23,11 @@ STAGED = (32, 16, 8)
 WINDOW_MEMORY = 14336
 """Bytes of windows beyond which fewer channels are staged at a time: several threadgroups should fit on a core."""
 
-CORES = 16
-STEP_CYCLES = 16 * 17
-"""Of 16 products of 8x8 matrices, one after the other."""
-NARROW_CYCLES = 8
-"""Of 8 channels of a pixel for an output channel; to bring the weights takes about as long as another pixel."""
-WINOGRAD_CYCLES = POINTS * 17 + 180
-"""Of 8 channels: products, and the transforms between barriers."""
-WORTH_ITS_MEMORY = 1.3
-"""Times faster that a convolution should be for its weights to be kept transformed too."""
-LOAD_CYCLES, BARRIER_CYCLES, THREADGROUP_CYCLES = 40, 100, 3000
-"""Of fetching and putting four channels, of the barriers around them, of finding windows and of the epilogue."""
+ADDRESSES = 40
+"""Registers of a thread for what is neither sums nor fetched ahead: assumed, no compiler here tells."""
+MATRIX_FMAS = 8 * 8 * 8
+AHEAD = 2
+"""Steps that weights are fetched ahead of (`metal/conv/mma.h`)."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +43,38 @@ class Blocking:
     tile: int
     tiles: int
     """Of a threadgroup."""
+    tm: int = 4
+    tn: int = 4
+    """Matrices of a simdgroup, of 8 pixels by 8 output channels: rows and columns of them."""
 
-    step_cycles = STEP_CYCLES
+    @property
+    def registers(self) -> int:
+        """Of a thread: sums, weights and pixels fetched ahead, and others."""
+        return 2 * self.tm * self.tn + AHEAD * self.tn + 24 + ADDRESSES
+
+    @property
+    def fmas_a_wait(self) -> int:
+        """Of a simdgroup, between loads that it waits for."""
+        return AHEAD * self.tm * self.tn * MATRIX_FMAS
 
     @property
     def threads(self) -> int:
-        return SIMDGROUP * self.wm * self.wn * self.wk
+        return SIMD * self.wm * self.wn * self.wk
+
+    @property
+    def rows(self) -> int:
+        """Pixels."""
+        return 8 * self.tm * self.wm
 
     @property
     def columns(self) -> int:
         """Output channels."""
-        return SIMDGROUP * self.wn
+        return 8 * self.tn * self.wn
 
     @property
     def template(self) -> tuple[tuple[str, int], ...]:
-        return (("WM", self.wm), ("WN", self.wn), ("WK", self.wk), ("BK", self.bk), ("PIXELS", self.pixels))
+        names = ("wm", "wn", "wk", "tm", "tn", "bk", "pixels")
+        return tuple((name.upper(), getattr(self, name)) for name in names)
 
     def windows(self, itemsize: int) -> int:
         """Bytes of the windows in threadgroup memory."""
@@ -75,8 +82,8 @@ class Blocking:
 
     def memory(self, itemsize: int) -> int:
         """Bytes of threadgroup memory."""
-        values = self.wm * SIMDGROUP * (self.columns + 4) * 4
-        return max(self.windows(itemsize), values) + 16 * self.pixels + 16 * self.wm * SIMDGROUP + 4 * MAX_TAPS
+        values = self.rows * (self.columns + 4) * 4
+        return max(self.windows(itemsize), values) + 16 * self.pixels + 16 * self.rows + 4 * MAX_TAPS
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,21 @@ class NarrowBlocking:
     tiles: int
 
     threads = NARROW_THREADS
-    wk = 1
 
     @property
-    def step_cycles(self) -> int:
-        return NARROW_CYCLES * self.columns * (self.own + 1)
+    def width(self) -> int:
+        """Output channels that the epilogue has room for."""
+        return -(-self.columns // 4) * 4
+
+    @property
+    def registers(self) -> int:
+        """Of a thread: sums, pixels, weights of 8 channels, and others."""
+        return self.own * (self.columns + 4) + 4 * self.width + ADDRESSES
+
+    @property
+    def fmas_a_wait(self) -> int:
+        """Of a simdgroup, between loads that it waits for: 8 channels of one tap."""
+        return SIMD * 8 * self.own * self.columns
 
     @property
     def template(self) -> tuple[tuple[str, int], ...]:
@@ -109,69 +126,88 @@ class NarrowBlocking:
     def memory(self, itemsize: int) -> int:
         """Bytes of threadgroup memory."""
         rows = NARROW_THREADS * self.own
-        return max(self.windows(itemsize), rows * (NARROW + 4) * 4) + 16 * self.pixels + 16 * rows + 4 * MAX_TAPS
+        return max(self.windows(itemsize), rows * (self.width + 4) * 4) + 16 * self.pixels + 16 * rows + 4 * MAX_TAPS
 
 
 @dataclass(frozen=True)
 class WinogradBlocking:
-    """For `metal/conv/winograd.h`, where all threadgroups divide their work in the same way."""
+    """For `metal/conv/winograd.h`, where a threadgroup has 8 or 16 tiles."""
+
+    tiles: int = 16
 
     threads = 256
     columns = PANEL
     tile = TILE
-    tiles = 16
-    pixels = tiles * POINTS
 
-    template = (("PIXELS", pixels),)
+    @property
+    def pixels(self) -> int:
+        """Of the windows of all tiles."""
+        return self.tiles * POINTS
+
+    @property
+    def registers(self) -> int:
+        """Of a thread: sums, weights fetched ahead, and others."""
+        return POINTS // 4 * (2 * self.tiles // 8 * 2 + 2) + ADDRESSES
+
+    @property
+    def fmas_a_wait(self) -> int:
+        """Of a simdgroup, between loads that it waits for: 8 channels."""
+        return POINTS // 4 * 2 * self.tiles // 8 * MATRIX_FMAS
+
+    @property
+    def template(self) -> tuple[tuple[str, int], ...]:
+        return (("TILES", self.tiles), ("PIXELS", self.pixels))
+
+    def memory(self, itemsize: int) -> int:
+        """Bytes of threadgroup memory."""
+        return self.pixels * 8 * 4 + 16 * self.pixels + 16 * self.tiles * TILE**2 + 4 * MAX_TAPS
 
 
 AnyBlocking = Blocking | NarrowBlocking | WinogradBlocking
 _S = TypeVar("_S", Blocking, NarrowBlocking)
 
 
-def blocking_of(call: "Conv") -> AnyBlocking | None:
-    """The blocking that should be fastest; None when the tiles or kernels are larger than the kernels take."""
-    return min(blockings_of(call), key=lambda s: _cycles(call, s), default=None)
-
-
-def blockings_of(call: "Conv") -> list[AnyBlocking]:
-    """The blockings that a call can be computed in."""
+def blockings_of(call: Convolution) -> list[AnyBlocking]:
+    """The blockings that a call can be computed in; with transformed weights they are those that need them."""
+    if call.transformed is not None:
+        return [WinogradBlocking(8), WinogradBlocking(16)]
     blockings: list[AnyBlocking | None] = [divided(call, division) for division in _divisions(call)]
     blockings += [narrowed(call, tile, own) for tile in _narrow_tiles(call) for own in (1, 2)]
-    if call.transformed is not None:
-        blockings.append(WinogradBlocking())
     return [s for s in blockings if s is not None]
 
 
-def _divisions(call: "Conv") -> list[tuple[int, int, int]]:
-    """Ways to divide a threadgroup's simdgroups between pixels, output channels and taps."""
+def _divisions(call: Convolution) -> list[tuple[int, ...]]:
+    """Ways to divide a threadgroup's simdgroups between pixels, output channels and taps, and where these have fewer
+    matrices than usual, how many. Small threadgroups are for few tiles and channels."""
     if call.phase_shift is not None:
-        return [(4, 1, 1), (4, 1, 2), (4, 2, 1)]
-    return [(2, 2, 1), (1, 4, 1), (1, 2, 2), (2, 1, 2), (1, 1, 4)]
+        return [(4, 1, 1), (4, 1, 2), (4, 2, 1), (4, 1, 2, 2, 2)]
+    usual: list[tuple[int, ...]] = [(2, 2, 1), (1, 4, 1), (1, 2, 2), (2, 1, 2), (1, 1, 4)]
+    return [*usual, (1, 1, 4, 2, 4), (1, 1, 4, 4, 2), (1, 1, 4, 2, 2)]
 
 
-def _narrow_tiles(call: "Conv") -> Iterator[int]:
+def _narrow_tiles(call: Convolution) -> Iterator[int]:
     """Sides of tiles that a narrow convolution can be computed by. How a whole plane is cut shows in its sums only."""
     e = call.epilogue
-    if e.c_out <= NARROW and call.phase_shift is None:
+    if e.c_out <= NARROW and call.phase_shift is None and call.shares is None:
         yield e.out.tile
         if e.out.list is None and not e.sums:
             yield LARGE_TILE
 
 
-def divided(call: "Conv", division: tuple[int, int, int], staged: Sequence[int] = STAGED) -> Blocking | None:
+def divided(call: Convolution, division: tuple[int, ...], staged: Sequence[int] = STAGED) -> Blocking | None:
     """The blocking of a division with the first number of channels staged at a time that leaves room for other
     threadgroups, else the last; None when that is too much."""
-    wm, wn, wk = division
-    tile, rows = call.epilogue.out.tile, wm * SIMDGROUP
+    wm, wn, wk, *matrices = division
+    tm, tn = matrices or (4, 4)
+    tile, rows = call.epilogue.out.tile, wm * tm * 8
     tiles = rows // tile**2
     if call.phase_shift is not None:
         tiles = 0 if tile % 2 else rows // 4 // (tile // 2) ** 2
     pixels = tiles * max(_window(call, s, tile) for s in call.sources)
-    return _fitting(call, [Blocking(wm, wn, wk, bk, pixels, tile, tiles) for bk in staged])
+    return _fitting(call, [Blocking(wm, wn, wk, bk, pixels, tile, tiles, tm, tn) for bk in staged])
 
 
-def narrowed(call: "Conv", tile: int, own: int, staged: Sequence[int] = STAGED) -> NarrowBlocking | None:
+def narrowed(call: Convolution, tile: int, own: int, staged: Sequence[int] = STAGED) -> NarrowBlocking | None:
     """The blocking for tiles of a side and threads of so many pixels, with as many channels staged at a time as
     `divided` would."""
     tiles = NARROW_THREADS * own // tile**2
@@ -179,7 +215,7 @@ def narrowed(call: "Conv", tile: int, own: int, staged: Sequence[int] = STAGED) 
     return _fitting(call, [NarrowBlocking(call.epilogue.c_out, own, bk, pixels, tile, tiles) for bk in staged])
 
 
-def _fitting(call: "Conv", blockings: Sequence[_S]) -> _S | None:
+def _fitting(call: Convolution, blockings: Sequence[_S]) -> _S | None:
     itemsize, channels = call.weight.dtype.size, max(s.x.c for s in call.sources)
     blocking = next(
         (s for s in blockings if s.windows(itemsize) <= WINDOW_MEMORY and s.bk < channels + 8), blockings[-1]
@@ -188,36 +224,16 @@ def _fitting(call: "Conv", blockings: Sequence[_S]) -> _S | None:
     return blocking if fits and blocking.memory(itemsize) <= THREADGROUP_MEMORY else None
 
 
-def _window(call: "Conv", s: Source, tile: int) -> int:
+def _window(call: Convolution, s: Source, tile: int) -> int:
     """Pixels that a tile sees of a source."""
     side = (tile - 1) * s.stride if call.phase_shift is None else tile // 2 - 1 + call.phase_shift
     return (side + s.kh) * (side + s.kw)
 
 
-def groups_of(call: "Conv", blocking: AnyBlocking) -> tuple[int, int, int]:
-    """Threadgroups: panels of output channels by groups of tiles."""
+def groups_of(call: Convolution, blocking: AnyBlocking) -> tuple[int, int, int]:
+    """Threadgroups: panels of output channels by groups of tiles by shares of the sum."""
     return (
         -(-call.epilogue.c_out // blocking.columns),
         -(-call.epilogue.out.cut(blocking.tile).tiles // blocking.tiles),
-        1,
+        call.shares or 1,
     )
-
-
-def transform_pays(call: "Conv") -> bool:
-    """Whether a convolution should be faster by transformed weights."""
-    if not can_be_transformed(call):
-        return False
-    other = blocking_of(replace(call, transformed=None))
-    return other is None or WORTH_ITS_MEMORY * _cycles(call, WinogradBlocking()) < _cycles(call, other)
-
-
-def _cycles(call: "Conv", blocking: AnyBlocking) -> float:
-    """What a call takes, roughly, in cycles of a core that runs four simdgroups: enough to choose between blockings."""
-    panels, groups, _ = groups_of(call, blocking)
-    waves = -(-panels * groups // CORES) * blocking.threads / 128  # threadgroups are handed out whole
-    if isinstance(blocking, WinogradBlocking):
-        return waves * (sum(k_groups(1, 1, s.x.c) for s in call.sources) * WINOGRAD_CYCLES + THREADGROUP_CYCLES)
-    loads = -(-blocking.pixels * blocking.bk // 4 // blocking.threads)
-    steps = sum(k_groups(s.kh, s.kw, s.x.c) for s in call.sources) / blocking.wk
-    chunks = sum(-(-s.x.c // blocking.bk) for s in call.sources)
-    return waves * (steps * blocking.step_cycles + chunks * (loads * LOAD_CYCLES + BARRIER_CYCLES) + THREADGROUP_CYCLES)

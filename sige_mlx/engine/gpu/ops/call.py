@@ -78,6 +78,11 @@ class Call(ABC):
         kernel may be refused."""
         return self
 
+    def in_parts(self) -> "list[tuple[Call, ...]]":
+        """How it can be computed by one kernel after the other, what should be fastest first; the last is itself. What
+        a part gives, the next has a placeholder for."""
+        return [(self,)]
+
     @property
     def listed(self) -> mx.array | None:
         """The tiles whose results are read, where they are listed."""

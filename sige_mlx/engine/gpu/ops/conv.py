@@ -12,17 +12,18 @@ from sige_mlx.engine.gpu.ops.blocking import (
     AnyBlocking,
     NarrowBlocking,
     WinogradBlocking,
-    blocking_of,
     groups_of,
-    transform_pays,
 )
 from sige_mlx.engine.gpu.ops.call import Arrangement, Call
+from sige_mlx.engine.gpu.ops.convolution import Convolution
+from sige_mlx.engine.gpu.ops.cost import SHARED_CHANNELS, blocking_of, shares_of, transform_pays
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue, Results
 from sige_mlx.engine.gpu.ops.operands import Arrays, Domain, Source, Struct, given
 from sige_mlx.engine.gpu.ops.phases import as_phased, can_be_phased, pack_phases, zeros
 from sige_mlx.engine.gpu.ops.sampling import Sampling
+from sige_mlx.engine.gpu.ops.total import Total
 from sige_mlx.engine.gpu.ops.weights import PANEL, k_groups, pack, unpack
-from sige_mlx.engine.gpu.ops.winograd import POINTS, transformed, with_taps
+from sige_mlx.engine.gpu.ops.winograd import INNER, POINTS, transformed
 from sige_mlx.engine.gpu.placing import Placing
 from sige_mlx.engine.weights import Loader, kernels
 from sige_mlx.graph import program as p
@@ -30,22 +31,10 @@ from sige_mlx.graph.fusion import FusedConv
 
 
 @dataclass(frozen=True)
-class Conv(Call):
-    """The sum of the sources' convolutions, then the epilogue. `weight` T is packed (`weights.py`).
-
-    With a `phase_shift` it is phased: the sources' planes have half the sides of the domain, and output pixel
-    (2 y + a, 2 x + b) reads, for tap (ky, kx), pixel (y + a * phase_shift + ky - pad_top, x + b * phase_shift + kx -
-    pad_left), by weights of its phase, 2 a + b; `weight` holds the four one after the other.
-
-    `transformed` are the same weights for a kernel that convolves by F(4x4, 3x3) (`winograd.py`), where one should."""
+class Conv(Convolution, Call):
+    """A convolution by a kernel of `metal/conv`."""
 
     kernel: ClassVar[str] = "conv"
-
-    epilogue: Epilogue
-    weight: mx.array
-    sources: tuple[Source, ...]
-    phase_shift: int | None = None
-    transformed: mx.array | None = None
 
     @classmethod
     def of(cls, op: p.Conv, placing: Placing) -> "Conv":
@@ -75,12 +64,9 @@ class Conv(Call):
 
     @property
     def results(self) -> Results:
+        if self.shares is not None:
+            return {"shares": (self.epilogue.out.shape(self.shares * self.epilogue.c_out), mx.float32)}
         return self.epilogue.results(self.weight.dtype)
-
-    @property
-    def shapes(self) -> list[tuple[int, int, int]]:
-        """Height, width and channels of each source's kernel."""
-        return [(s.kh, s.kw, s.x.c) for s in self.sources]
 
     # ---- forms
 
@@ -91,10 +77,24 @@ class Conv(Call):
 
     def form(self, arrangement: Arrangement | None) -> Call:
         if arrangement is Arrangement.PHASES:
-            return as_phased(self, self._placeholder(4, (2, 2)))
+            groups = sum(k_groups(2, 2, s.x.c) for s in self.sources)
+            shape = (4 * self.weight.shape[0], groups, *self.weight.shape[2:])
+            return as_phased(self, mx.zeros(shape, self.weight.dtype))
         if arrangement is Arrangement.TRANSFORMED:
-            return replace(self, transformed=self._placeholder(1, (1, POINTS)))
+            groups = sum(k_groups(1, POINTS if s.kh == 3 else INNER, s.x.c) for s in self.sources)
+            shape = (self.weight.shape[0], groups, *self.weight.shape[2:])
+            return replace(self, transformed=mx.zeros(shape, self.weight.dtype))
         return self
+
+    def in_parts(self) -> list[tuple[Call, ...]]:
+        shares = shares_of(self)
+        return [(self,)] if shares == 1 else [self.shared(shares), (self,)]
+
+    def shared(self, shares: int) -> "tuple[Conv, Total]":
+        """The same by so many threadgroups for each, and what adds up their shares, which are a placeholder."""
+        part = replace(self, epilogue=Epilogue(self.epilogue.out, self.epilogue.c_out), shares=shares)
+        ((shape, dtype),) = part.results.values()
+        return part, Total(self.epilogue, mx.zeros(shape, dtype), self.weight.dtype)
 
     def arranged(self, how: Arrangement) -> mx.array:
         """Its weights in an arrangement, lazy."""
@@ -102,21 +102,17 @@ class Conv(Call):
             return mx.contiguous(pack_phases(self.weight, self.epilogue.c_out, self.shapes, zeros(self)))
         return transformed(self.weight, self.epilogue.c_out, self.shapes)
 
-    def _placeholder(self, times: int, taps: tuple[int, int]) -> mx.array:
-        """Zeros in the shape of packed weights, of `taps` and `times` as many panels."""
-        groups = sum(k_groups(*taps, s.x.c) for s in self.sources)
-        return mx.zeros((times * self.weight.shape[0], groups, *self.weight.shape[2:]), self.weight.dtype)
-
     # ---- the kernel
 
     def _launch(self, blocking: AnyBlocking | None) -> Launch | None:
         b = blocking or blocking_of(self)
         if b is None:
             return None
-        weight, points, sources = self.weight, None, self.sources
+        weight, sources = self.weight, self.sources
+        pointwise: tuple[tuple[str, bool], ...] = (("PHASED", self.phase_shift is not None),)
         if isinstance(b, WinogradBlocking):
             assert self.transformed is not None
-            weight, points, sources = self.transformed, POINTS, tuple(map(with_taps, sources))
+            weight, pointwise = self.transformed, (("POINTWISE", any(s.kh == 1 for s in sources)),)
         dtype, e = weight.dtype, replace(self.epilogue, out=self.epilogue.out.cut(b.tile))
         cut = replace(self, epilogue=e)
         modulated = any(s.mod is not None for s in sources)
@@ -127,13 +123,14 @@ class Conv(Call):
             "epilogue": e.struct,
             "panels": -(-e.c_out // PANEL),
             "phase_shift": self.phase_shift or 0,
-            # Transformed weights are packed as those of kernels of 6x6 taps.
-            "k_groups": sum(k_groups(1, points or s.kh * s.kw, s.x.c) for s in sources),
+            "shares": self.shares or 1,
+            "k_groups": weight.shape[1],
             "source": [s.struct for s in sources],
         }
         defines = (
             ("NARROW", e.c_out if isinstance(b, NarrowBlocking) else 0),
             ("WINOGRAD", int(isinstance(b, WinogradBlocking))),
+            ("SHARED", int(self.shares is not None)),
             ("SOURCES", len(sources)),
             ("SOURCES_MODULATED", int(modulated)),
             *e.defines,
@@ -141,7 +138,7 @@ class Conv(Call):
         template = (
             ("T", dtype),
             *b.template,
-            ("PHASED", self.phase_shift is not None),
+            *pointwise,
             ("VEC_IN", all(s.in_fours for s in sources)),
             ("VEC_OUT", e.in_fours),
         )
@@ -151,17 +148,29 @@ class Conv(Call):
     # ---- MLX's operations
 
     def by_mlx(self) -> list[mx.array]:
-        dtype, out, value = self.weight.dtype, reading.listed(self.epilogue.out), mx.array(0.0)
+        e, dtype, out = self.epilogue, self.weight.dtype, reading.listed(self.epilogue.out)
+        if self.shares is None:
+            return e.by_mlx(self._value(out, 0, 1), dtype)
+        inside = reading.coordinates(out)[3][..., None]
+        shares = [mx.where(inside, self._value(out, i, self.shares), 0.0) for i in range(self.shares)]
+        blocks = mx.concatenate([mx.broadcast_to(s, (*inside.shape[:3], e.c_out)) for s in shares], axis=-1)
+        return [blocks if e.out.list is not None else reading.assembled(blocks, out)]
+
+    def _value(self, out: Domain, index: int, shares: int) -> mx.array:
+        """The share `index` of the sum, of every tile."""
         if self.phase_shift is not None:
-            return self.epilogue.by_mlx(self._phases(self.phase_shift, out), dtype)
+            return self._phases(self.phase_shift, out, index, shares)
+        value = mx.array(0.0)
         parts = unpack(self.weight, self.epilogue.c_out, self.shapes)
         for s, weight in zip(self.sources, parts, strict=True):
-            seen = reading.windows(s, out).astype(dtype)
-            value = value + mx.conv2d(seen, weight, s.stride).astype(mx.float32)
-        return self.epilogue.by_mlx(value, dtype)
+            own = _own(s, index, shares)
+            seen = reading.windows(s, out).astype(self.weight.dtype)
+            if own.start < own.stop:
+                value = value + mx.conv2d(seen[..., own], weight[..., own], s.stride).astype(mx.float32)
+        return value
 
-    def _phases(self, shift: int, out: Domain) -> mx.array:
-        """The value of a phased convolution: each phase is a plain one on the planes' own pixels."""
+    def _phases(self, shift: int, out: Domain, index: int, shares: int) -> mx.array:
+        """That of a phased convolution: each phase is a plain one on the planes' own pixels."""
         dtype = self.weight.dtype
         small = replace(out, h=-(-out.h // 2), w=-(-out.w // 2), tile=out.tile // 2)
         packed = mx.split(self.weight, 4)
@@ -169,12 +178,14 @@ class Conv(Call):
         for a in range(2):
             columns = []
             for b in range(2):
-                value = mx.array(0.0)
+                value = mx.zeros((*small.shape(self.epilogue.c_out),))
                 parts = unpack(packed[2 * a + b], self.epilogue.c_out, self.shapes)
                 for s, weight in zip(self.sources, parts, strict=True):
                     moved = replace(s, pad_top=s.pad_top - a * shift, pad_left=s.pad_left - b * shift)
+                    own = _own(s, index, shares)
                     seen = reading.windows(moved, small).astype(dtype)
-                    value = value + mx.conv2d(seen, weight).astype(mx.float32)
+                    if own.start < own.stop:
+                        value = value + mx.conv2d(seen[..., own], weight[..., own]).astype(mx.float32)
                 columns.append(value)
             rows.append(mx.stack(columns, axis=3))
         value = mx.stack(rows, axis=2)
@@ -200,6 +211,13 @@ class Conv(Call):
         if self.transformed is None:
             return small
         return replace(small, transformed=transformed(small.weight, c, small.shapes))
+
+
+def _own(s: Source, index: int, shares: int) -> slice:
+    """The channels of a source that a share has, as in `metal/conv/share.h`."""
+    units = -(-s.x.c // SHARED_CHANNELS)
+    first, end = (min(units * i // shares * SHARED_CHANNELS, s.x.c) for i in (index, index + 1))
+    return slice(first, end)
 
 
 def _random(sampling: Sampling, c_out: int, sources: Sequence[Source], dtype: mx.Dtype) -> mx.array:

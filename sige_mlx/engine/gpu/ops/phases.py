@@ -7,20 +7,17 @@ pixel at all. So each of the four phases is a 2x2 convolution of the small plane
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
+from sige_mlx.engine.gpu.ops.convolution import AnyConvolution, Convolution
 from sige_mlx.engine.gpu.ops.operands import Source
 from sige_mlx.engine.gpu.ops.weights import pack, unpack
-
-if TYPE_CHECKING:
-    from sige_mlx.engine.gpu.ops.conv import Conv
 
 Rows = list[mx.array]
 
 
-def can_be_phased(call: "Conv") -> bool:
+def can_be_phased(call: Convolution) -> bool:
     """Whether every source is doubled in the same way and read by a 3x3 kernel, padded by one zero."""
     return call.epilogue.out.tile % 2 == 0 and all(
         s.resample == 1
@@ -32,12 +29,12 @@ def can_be_phased(call: "Conv") -> bool:
     )
 
 
-def zeros(call: "Conv") -> bool:
+def zeros(call: Convolution) -> bool:
     """Whether zeros lie between the pixels."""
     return call.sources[0].zeros
 
 
-def as_phased(call: "Conv", weight: mx.array) -> "Conv":
+def as_phased(call: AnyConvolution, weight: mx.array) -> AnyConvolution:
     """The same convolution with the weights of `pack_phases`."""
     shift = 0 if zeros(call) else 1  # how far phase 1 reads beyond phase 0
     return replace(call, weight=weight, sources=tuple(_small(s, shift) for s in call.sources), phase_shift=shift)
