@@ -1,0 +1,1 @@
+"""Networks as Core ML programs, for apps without Python. Nothing else imports coremltools, the extra `coreml`."""
