@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sige_mlx.converters.coreml.windows import Windows, windows_of
 from sige_mlx.graph import program as p
 from sige_mlx.graph.fusion import Embedding
 from sige_mlx.graph.program import Buffer, Kind, slots_of
 from sige_mlx.graph.tiling import Size
-
-from sige_mlx.converters.coreml.windows import Windows, windows_of
 
 NAMES = {"x": "image", "t": "timestep"}
 """An app knows the inputs of networks by these names; others keep their own."""

@@ -1,4 +1,4 @@
-"""The functions of a package, each as a program of Core ML: a dense pass, a recording pass, and edits in so many tiles."""
+"""The functions of a package as programs of Core ML: a dense pass, a recording pass, and edits in so many tiles."""
 
 from typing import Any
 

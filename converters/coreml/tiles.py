@@ -75,9 +75,7 @@ def _dilated(x: Any, radius: int) -> Any:
     if not radius:
         return x
     down, across = (min(radius, side) for side in x.shape[2:])
-    tall = mb.max_pool(
-        x=x, kernel_sizes=[2 * down + 1, 1], strides=[1, 1], pad_type="custom", pad=[down, down, 0, 0]
-    )
+    tall = mb.max_pool(x=x, kernel_sizes=[2 * down + 1, 1], strides=[1, 1], pad_type="custom", pad=[down, down, 0, 0])
     wide = mb.max_pool(
         x=x, kernel_sizes=[1, 2 * across + 1], strides=[1, 1], pad_type="custom", pad=[0, 0, across, across]
     )

@@ -241,4 +241,3 @@ def _weights(size: tuple[int, int], tile: int) -> Any:
     counts = [np.minimum(tile, n - np.arange(0, n, tile)) for n in size]
     weights = np.outer(*counts).astype(np.float32) / np.float32(size[0] * size[1])
     return weights.reshape(1, -1, 1, 1)
-
