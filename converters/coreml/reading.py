@@ -75,7 +75,7 @@ class Reading:
         key = ("index", windows)
         if key not in self._cache:
             self._cache[key] = Index(windows, self.indices[windows])
-        return self._cache[key]  # type: ignore[no-any-return]
+        return self._cache[key]
 
     # ---- slots
 
@@ -183,10 +183,7 @@ class Reading:
         if x.blocks != NONE:
             rows = self.pasted(x, self.rows(self.values[x.blocks]), self.rows(v))
             v = self.plane(rows, x.n, x.h, x.w)
-        v = self.resampled(v, s)
-        if s.mod is not None:
-            v = self.modulated(self.affine(domain, v, s.scale, s.shift), domain, s.mod, s)
-            v = self.activated(v, s.act)
+        v = self.late(domain, s, self.resampled(v, s))
         if s.zeros:
             even = np.zeros((1, 1, 2 * x.h, 2 * x.w), np.float32)
             even[:, :, ::2, ::2] = 1
@@ -208,24 +205,26 @@ class Reading:
         """Returns what a source reads for every tile of a domain."""
         x, windows = s.x, Windows.of(domain, s, grid_of(self.program, s.x))
         if windows is None:
-            v = self.values[x.blocks]
-            index = None
-        else:
-            index, (h, w) = self.index(windows), windows.window
-            tiles = self.indices[windows].shape[0]
-            v = mb.gather(x=self.rows(self.values[x.base]), indices=index.base, axis=0)
-            v = self.plane(v, tiles, h, w)
-            if s.mod is None:
-                v = self.activated(self.affine(domain, v, s.scale, s.shift), s.act)
-            if x.blocks != NONE:
-                new = mb.gather(x=self.rows(self.values[x.blocks]), indices=index.blocks, axis=0)
-                v = mb.select(cond=index.recomputed(tiles, 1, h, w), a=self.plane(new, tiles, h, w), b=v)
-        if s.mod is not None:
-            v = self.modulated(self.affine(domain, v, s.scale, s.shift), domain, s.mod, s)
-            v = self.activated(v, s.act)
-        if index is None or not mask or not (s.zeros or (any(windows.pad) and not windows.reflect) or _leaves(windows)):
+            return self.late(domain, s, self.values[x.blocks])
+        index, tiles, (h, w) = self.index(windows), self.indices[windows].shape[0], windows.window
+        v = mb.gather(x=self.rows(self.values[x.base]), indices=index.base, axis=0)
+        v = self.plane(v, tiles, h, w)
+        if s.mod is None:
+            v = self.activated(self.affine(domain, v, s.scale, s.shift), s.act)
+        if x.blocks != NONE:
+            new = mb.gather(x=self.rows(self.values[x.blocks]), indices=index.blocks, axis=0)
+            v = mb.select(cond=index.recomputed(tiles, 1, h, w), a=self.plane(new, tiles, h, w), b=v)
+        v = self.late(domain, s, v)
+        if not mask or not (windows.zeros or (any(windows.pad) and not windows.reflect) or _leaves(windows)):
             return v
         return mb.mul(x=v, y=mb.cast(x=index.inside(tiles, 1, h, w), dtype="fp32"))
+
+    def late(self, domain: p.Domain, s: p.Source, v: Any) -> Any:
+        """Returns what a modulation makes of pixels, of blocks and of the base alike; without one they are ready."""
+        if s.mod is None:
+            return v
+        v = self.modulated(self.affine(domain, v, s.scale, s.shift), domain, s.mod, s)
+        return self.activated(v, s.act)
 
     def pasted(self, x: p.Tensor, blocks: Any, base: Any) -> Any:
         """Returns rows of blocks over those of a whole plane."""
