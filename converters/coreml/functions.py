@@ -87,18 +87,16 @@ class Functions:
             outputs = [mb.identity(x=result, name=OUTPUT)]
             if recording:
                 for slot, buffer in takes.recorded.items():
-                    x, name = of.recorded(slot), recorded_name(buffer.key)
-                    made = mb.identity(x=x, name=name)
-                    outputs.append(mb.cast(x=x, dtype="fp16", name=name) if self.kept == types.fp16 else made)
+                    outputs.append(self._keep(of.recorded(slot), recorded_name(buffer.key)))
                 value = recorded_name(("value", self.lowered.graph.output))
                 if value in {recorded_name(b.key) for b in self.border_of_edits().recorded.values()}:
-                    rows = of.rows(result)
-                    kept = self.kept == types.fp16
-                    outputs.append(
-                        mb.cast(x=rows, dtype="fp16", name=value) if kept else mb.identity(x=rows, name=value)
-                    )
+                    outputs.append(self._keep(of.rows(result), value))
             function.set_outputs(outputs)
         return function
+
+    def _keep(self, x: Any, name: str) -> Any:
+        """Returns an array of the recording as an output."""
+        return mb.cast(x=x, dtype="fp16", name=name) if self.kept == types.fp16 else mb.identity(x=x, name=name)
 
 
 def _float(x: Any) -> Any:

@@ -125,15 +125,6 @@ def _conv(a: Mapping[str, Any]) -> np.ndarray:
     return y if a.get("bias") is None else y + np.asarray(a["bias"]).reshape(1, -1, 1, 1)
 
 
-def _batch_norm(a: Mapping[str, Any]) -> np.ndarray:
-    def of(name: str, otherwise: float) -> np.ndarray:
-        given = otherwise if a.get(name) is None else a[name]
-        return np.asarray(given, np.float32).reshape(1, -1, 1, 1)
-
-    scale = of("gamma", 1.0) / np.sqrt(of("variance", 1.0) + np.float32(a["epsilon"]))
-    return (a["x"] - of("mean", 0.0)) * scale + of("beta", 0.0)
-
-
 def _pool(a: Mapping[str, Any], value: float, of: Callable[..., np.ndarray]) -> np.ndarray:
     kernel = _ints(a["kernel_sizes"])
     assert not a.get("ceil_mode") and not a.get("exclude_padding_from_average")
@@ -202,7 +193,6 @@ OPS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "add": lambda a: a["x"] + a["y"],
     "atan": lambda a: np.arctan(a["x"]),
     "avg_pool": lambda a: _pool(a, 0.0, np.mean),
-    "batch_norm": _batch_norm,
     "cast": _cast,
     "clip": lambda a: np.clip(a["x"], a["alpha"], a["beta"]),
     "concat": lambda a: np.concatenate(a["values"], int(a["axis"])),
