@@ -88,8 +88,9 @@ def check(packages: Saved, edits: dict[str, Mask]) -> None:
         found = packages.edit(full, mask, recorded, as_given(other))
         assert error(found, result) <= bound, f"{name}: {error(found, result)}"
         shown = np.broadcast_to(engine.lowered.tiling(mask).at(result.shape[2:]).pixels()[:, None], result.shape)
-        assert error(found[shown], result[shown]) <= bound, name
-        assert error(result[shown], expected[shown]) > 10 * bound, f"{name}: the edit changes nothing"
+        wrong = error(found[shown], result[shown])
+        assert wrong <= bound, name
+        assert error(result[shown], expected[shown]) > 5 * wrong, f"{name}: what the edit changes is lost in the error"
 
 
 @pytest.mark.parametrize("half", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["float32", "float16"])
