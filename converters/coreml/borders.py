@@ -1,6 +1,6 @@
 """This module says what arrays go into a function of a package and come out of it: their names, shapes and types."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ NAMES = {"x": "image", "t": "timestep"}
 """An app knows the inputs of networks by these names; others keep their own."""
 
 OUTPUT = "output"
+MASK = "mask"
+EDITED = "edited"
+"""This plane is 1 where an edit computes the output, and 0 where it leaves the recorded one."""
 
 
 def input_name(name: str) -> str:
@@ -40,7 +43,8 @@ def nchw(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def recorded_shape(buffer: Buffer) -> tuple[int, ...]:
     """Returns the shape of an array of a recording. Planes are rows of pixels, (N·H·W, C), so that a gathered pixel is
-    contiguous; vectors and statistics of images are (N, C, 1, 1); those of tiles, mean and variance, (tiles, 2, C)."""
+    contiguous; vectors, and what norms do to channels, are (N, C, 1, 1); means and variances of groups of channels are
+    (N, 2, groups), those of tiles (tiles, 2, C)."""
     shape = buffer.shape
     if len(shape) == 4:
         n, h, w, c = shape
@@ -50,19 +54,35 @@ def recorded_shape(buffer: Buffer) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Border:
-    """It is what a program takes: inputs by the graph's names, arrays of the recording, and lists of tiles."""
+    """It is what programs take: inputs by the graph's names, arrays of the recording, and lists of tiles."""
 
-    program: p.Program
     inputs: dict[str, tuple[int, ...]]
     recorded: dict[int, Buffer]
-    """By slot."""
+    """By slot, where it is of one program."""
     windows: tuple[Windows, ...]
     images: tuple[Size, ...]
     """Of these planes it is asked which image each tile belongs to."""
 
+    @classmethod
+    def of_all(cls, borders: Sequence["Border"]) -> "Border":
+        """Returns what any of several programs takes."""
+        inputs: dict[str, tuple[int, ...]] = {}
+        recorded: dict[Any, Buffer] = {}
+        for one in borders:
+            inputs |= one.inputs
+            recorded |= one.by_key
+        windows = dict.fromkeys(found for one in borders for found in one.windows)
+        images = dict.fromkeys(size for one in borders for size in one.images)
+        return cls(inputs, dict(enumerate(recorded.values())), tuple(windows), tuple(images))
 
-def border(program: p.Program, shapes: dict[str, tuple[int, ...]]) -> Border:
-    """Returns what a program takes; `shapes` are those of the graph's inputs."""
+    @property
+    def by_key(self) -> dict[Any, Buffer]:
+        """What is taken of the recording, by its keys."""
+        return {buffer.key: buffer for buffer in self.recorded.values()}
+
+
+def border(program: p.Program, shapes: dict[str, tuple[int, ...]], tile: int) -> Border:
+    """Returns what a program takes, in tiles of so many pixels a side; `shapes` are those of the graph's inputs."""
     used = dict.fromkeys(slot for op in program.ops for slot in _owners(program, op))
     inputs: dict[str, tuple[int, ...]] = {}
     for slot in used:
@@ -71,10 +91,10 @@ def border(program: p.Program, shapes: dict[str, tuple[int, ...]]) -> Border:
             name = buffer.key.input if isinstance(buffer.key, Embedding) else buffer.key
             inputs[name] = shapes[name]
     recorded = {int(slot): program.buffers[slot] for slot in used if program.buffers[slot].kind is Kind.RECORDED}
-    windows = dict.fromkeys(found for op in program.ops for found in windows_of(program, op))
+    windows = dict.fromkeys(found for op in program.ops for found in windows_of(program, op, tile))
     batched = any(shape[0] > 1 for shape in shapes.values())
     planes = {b.key: None for b in program.buffers if b.kind is Kind.ROWS} if batched else {}
-    return Border(program, inputs, recorded, tuple(windows), tuple(planes))
+    return Border(inputs, recorded, tuple(windows), tuple(planes))
 
 
 def _owners(program: p.Program, op: p.ProgramOp) -> Iterator[p.Slot]:
@@ -87,3 +107,13 @@ def _owners(program: p.Program, op: p.ProgramOp) -> Iterator[p.Slot]:
 def images_name(size: Size) -> str:
     """Returns what the list is called that says which image each tile of a plane belongs to."""
     return f"images_{size[0]}x{size[1]}"
+
+
+def rows_name(size: Size) -> str:
+    """Returns what the list of a plane's tiles is called: image, row and column of each, the active ones first."""
+    return f"tiles_{size[0]}x{size[1]}"
+
+
+def count_name(size: Size) -> str:
+    """Returns what the number of a plane's active tiles is called."""
+    return f"count_{size[0]}x{size[1]}"

@@ -2,29 +2,27 @@
 once, or for macOS 13 and later a folder of packages of one function each."""
 
 import contextlib
-import hashlib
 import io
-import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import coremltools as ct
-import numpy as np
 from coremltools.converters.mil.mil import Function
 from coremltools.converters.mil.mil import Program as Mil
 
-from sige_mlx.converters.coreml.functions import Functions, tiles_in
-from sige_mlx.converters.coreml.tiles import tiles_function
-from sige_mlx.converters.coreml.translate import EXACT
+from sige_mlx.converters.coreml.about import describe
+from sige_mlx.converters.coreml.borders import OUTPUT, input_name
+from sige_mlx.converters.coreml.functions import Functions
+from sige_mlx.converters.coreml.reading import EXACT
+from sige_mlx.converters.coreml.saved import SUFFIX
 from sige_mlx.converters.folder import staged_folder
+from sige_mlx.engine.estimates import half as half_size
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
-from sige_mlx.nn.module import parameters
 from sige_mlx.zoo import Pretrained
 
 WITHOUT = {"common::add_int16_cast", "common::fuse_elementwise_to_batchnorm"}
@@ -37,10 +35,6 @@ BUCKETS = (32, 96, 288)
 PRECISIONS = ("float16", "float32")
 TARGETS = {"macos13": ct.target.macOS13, "macos15": ct.target.macOS15}
 """Systems that packages are made for; those of the first need nothing newer than it."""
-
-SUFFIX = ".mlpackage"
-ABOUT = "sige-mlx"
-"""Under this name the metadata say in JSON what the package holds and how it is called."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,8 @@ def export(
     buckets: Sequence[int] = BUCKETS,
     precision: str = "float16",
     target: str = "macos15",
+    state: bool = False,
+    pictures: bool = True,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Exported:
@@ -67,31 +63,61 @@ def export(
 
     `kinds` are those of `KINDS`; an edit becomes a function `edit_N` for each of the `buckets`, which computes at most
     N tiles of every plane. With `target` "macos15" `out` is one package, NAME.mlpackage, with a function of each name;
-    with "macos13" it is a folder with a package of each name. `progress` is told which function comes next. What was
-    at `out` is only replaced with `force`, and whatever interrupts, it is as it was or complete. Raises `SigeError`
+    with "macos13" it is a folder with a package of each name. With `state` edits take the recording as states, which an
+    app fills once. With `pictures` what is translated or made is a picture, and not an array from -1 to 1. `progress`
+    is told which function comes next. What was at `out` is only replaced with `force`, and whatever interrupts, it is
+    as it was or complete. Raises `SigeError`
     for an option that is none, and for a network that has no program, which names the layer.
     """
-    _check(out, kinds, buckets, precision, target)
+    _check(out, kinds, buckets, precision, target, state)
     half, multi = precision == "float16", target == "macos15"
     lowered = Lowered.of(network.model, network.policy())
-    functions = Functions(lowered, network.load, TARGETS[target], half)
-    about = {ABOUT: json.dumps(_about(network, lowered, kinds, buckets, precision))}
-    makers = dict(_makers(functions, kinds, buckets))
-    files = ("Manifest.json", "Data") if multi else tuple(f"{name}{SUFFIX}" for name in makers)
+    small = None
+    if "estimated" in lowered.policy.all_statistics:
+        small = Lowered.of(network.model, network.policy(), size=half_size(lowered))
+    functions = Functions(
+        lowered,
+        network.load,
+        TARGETS[target],
+        half,
+        buckets=tuple(buckets) if "edit" in kinds else (),
+        state=state,
+        small=small,
+        pictures=_pictures(network, lowered) if pictures else (),
+    )
+    names = _names(functions, kinds)
+
+    def tell(spec: Any) -> None:
+        describe(spec, network, functions, names, precision)
+
+    files = ("Manifest.json", "Data") if multi else tuple(f"{name}{SUFFIX}" for name in names)
     with staged_folder(out, files, 0, force) as folder, tempfile.TemporaryDirectory() as work:
         apart = Path(work) if multi else folder
-        for name, make in makers.items():
+        for name in names:
             if progress is not None:
                 progress(name)
             with _quiet():
-                model = converted(make(), half and name != "tiles", TARGETS[target])
-                _describe(model, network, about)
-                model.save(str(apart / f"{name}{SUFFIX}"))
+                _save(
+                    converted(functions.make(name), half and name != "tiles", TARGETS[target]),
+                    apart / f"{name}{SUFFIX}",
+                    tell,
+                )
         if multi:
             with _quiet():
-                _join(apart, [*makers], folder, network, about)
+                _save(_join(apart, names), apart / f"package{SUFFIX}", tell)
+            for part in (apart / f"package{SUFFIX}").iterdir():
+                shutil.move(part, folder / part.name)
         nbytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return Exported(out, tuple(makers), nbytes)
+    return Exported(out, tuple(names), nbytes)
+
+
+def _pictures(network: Pretrained, lowered: Lowered) -> tuple[str, ...]:
+    """Returns which input and output an app has as pictures: what is translated, and what is made, each of one picture
+    in three colours. A denoiser's are noise."""
+    graph = lowered.graph
+    nodes = {OUTPUT: graph.output} | {input_name(name): i for name, i in graph.inputs.items()}
+    asked = {"labels": (OUTPUT,), "translation": (input_name("x"), OUTPUT)}.get(network.task, ())
+    return tuple(name for name in asked if (shape := graph.nodes[nodes[name]].shape)[0] == 1 and shape[3] == 3)
 
 
 def converted(function: Function, half: bool, target: Any) -> Any:
@@ -100,7 +126,9 @@ def converted(function: Function, half: bool, target: Any) -> Any:
     program.add_function("main", function)
     precision: Any = ct.precision.FLOAT32
     if half:
-        precision = ct.transform.FP16ComputePrecision(op_selector=lambda op: not op.name.startswith(EXACT))
+        precision = ct.transform.FP16ComputePrecision(
+            op_selector=lambda op: op.op_type != "identity" and not op.name.startswith(EXACT)
+        )
     pipeline = ct.PassPipeline.DEFAULT
     pipeline.remove_passes(WITHOUT)
     return ct.convert(
@@ -113,7 +141,7 @@ def converted(function: Function, half: bool, target: Any) -> Any:
     )
 
 
-def _check(out: Path, kinds: Sequence[str], buckets: Sequence[int], precision: str, target: str) -> None:
+def _check(out: Path, kinds: Sequence[str], buckets: Sequence[int], precision: str, target: str, state: bool) -> None:
     for kind in kinds or [""]:
         if kind not in KINDS:
             raise SigeError(f"function {kind!r} is none: choose of {', '.join(KINDS)}")
@@ -125,84 +153,38 @@ def _check(out: Path, kinds: Sequence[str], buckets: Sequence[int], precision: s
         raise SigeError(
             f"buckets are {', '.join(map(str, buckets)) or 'none'}: numbers from 1 on, each once, would be right"
         )
+    if state and (target, precision) != ("macos15", "float16"):
+        raise SigeError("states hold float16, from macOS 15 on: leave --state, or take float16 and macos15")
     if target == "macos15" and out.suffix != SUFFIX:
         raise SigeError(f"{out}: a package for Core ML is called NAME{SUFFIX}")
 
 
-def _makers(
-    functions: Functions, kinds: Sequence[str], buckets: Sequence[int]
-) -> Iterator[tuple[str, Callable[[], Function]]]:
-    """Yields the functions of a package by name. A bucket larger than all tiles of the image adds nothing to one of
-    them all, and is that one."""
-    lowered = functions.lowered
+def _names(functions: Functions, kinds: Sequence[str]) -> list[str]:
+    """Returns what the functions of a package are called."""
+    found = []
     for kind in dict.fromkeys(kinds):
-        if kind == "edit":
-            most = max((tiles_in(size, lowered.tile, lowered.batch) for size in lowered.planes), default=1)
-            for bucket in sorted({min(bucket, most) for bucket in buckets}):
-                yield f"edit_{bucket}", lambda bucket=bucket: functions.edit(bucket)  # type: ignore[misc]
-        elif kind == "tiles":
-            yield kind, lambda: tiles_function(lowered, functions.border_of_edits(), functions.target)
-        else:
-            yield kind, lambda kind=kind: getattr(functions, kind)  # type: ignore[misc]
+        found += [f"edit_{bucket}" for bucket in functions.buckets] if kind == "edit" else [kind]
+        if kind == "edit" and functions.estimates:
+            found.append("estimate")
+    return found
 
 
-def _join(apart: Path, names: Sequence[str], folder: Path, network: Pretrained, about: Mapping[str, str]) -> None:
-    """Makes one package of several, in `folder`."""
+def _join(apart: Path, names: Sequence[str]) -> Any:
+    """Returns one model of several."""
     described = ct.utils.MultiFunctionDescriptor()
     for name in names:
         described.add_function(str(apart / f"{name}{SUFFIX}"), "main", name)
     described.default_function_name = names[0]
-    joined, told = (str(apart / f"{name} package{SUFFIX}") for name in ("joined", "described"))
+    joined = str(apart / f"joined package{SUFFIX}")
     ct.utils.save_multifunction(described, joined)
-    model = ct.models.MLModel(joined, skip_model_load=True)
-    _describe(model, network, about)
-    model.save(told)
-    for part in Path(told).iterdir():
-        shutil.move(part, folder / part.name)
+    return ct.models.MLModel(joined, skip_model_load=True)
 
 
-def _describe(model: Any, network: Pretrained, about: Mapping[str, str]) -> None:
-    model.short_description = f"{network.name}, a network of the family {network.family}, with edits by sige-mlx"
-    model.version = _version()
-    model.user_defined_metadata.update(about)
-
-
-def _about(
-    network: Pretrained, lowered: Lowered, kinds: Sequence[str], buckets: Sequence[int], precision: str
-) -> dict[str, Any]:
-    """Returns what an app must know of a package."""
-    return {
-        "model": network.name,
-        "family": network.family,
-        "task": network.task,
-        "image_size": lowered.image_size,
-        "tile": lowered.tile,
-        "precision": precision,
-        "edit": asdict(lowered.policy),
-        "planes": lowered.planes,
-        "buckets": sorted(buckets) if "edit" in kinds else [],
-        "classes": [str(c) for c in network.classes],
-        "weights_sha256": _digest(network),
-        "calls": "record(image, …) on the original; tiles(mask) of a dilated mask; edit_N, the smallest N that no"
-        " count_HxW exceeds, with all recorded_… of record, and of every list of tiles its first N; dense where none"
-        " is large enough",
-    }
-
-
-def _digest(network: Pretrained) -> str:
-    """Returns the SHA-256 of all parameters, in float32, by their names in order."""
-    digest = hashlib.sha256()
-    for name in sorted(parameters(network.model)):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(network.load(name), np.float32).tobytes())
-    return digest.hexdigest()
-
-
-def _version() -> str:
-    try:
-        return version("sige-mlx")
-    except PackageNotFoundError:  # a checkout that was never installed
-        return "unknown"
+def _save(model: Any, path: Path, tell: Callable[[Any], None]) -> None:
+    """Writes a model whose description `tell` completes."""
+    spec = model.get_spec()
+    tell(spec)
+    ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True).save(str(path))
 
 
 @contextlib.contextmanager

@@ -21,6 +21,24 @@ _ACTIVATIONS = {
 }
 
 
+EXACT = "exact"
+"""Operations whose names begin so are computed in float32 in any precision."""
+
+
+class Exact:
+    """It builds operations as coremltools' builder does, to be computed in float32 in any precision."""
+
+    def __init__(self, prefix: str = EXACT):
+        self._prefix, self._made = prefix, 0
+
+    def __getattr__(self, operation: str) -> Any:
+        def make(**given: Any) -> Any:
+            self._made += 1
+            return getattr(mb, operation)(**given, name=f"{self._prefix}_{self._made}")
+
+        return make
+
+
 class Index:
     """A list of `Windows`, as an input of an edit."""
 
@@ -68,6 +86,7 @@ class Reading:
         """By the slot of sums: the whole value that they are of."""
         self.indices: Mapping[Windows, Any] = {}
         self.images: Mapping[tuple[int, int], Any] = {}
+        self.exact = Exact()
         self._cache: dict[Any, Any] = {}
 
     def index(self, windows: Windows) -> Index:

@@ -7,37 +7,30 @@ import numpy as np
 from coremltools.converters.mil import Builder as mb
 from coremltools.converters.mil.mil import Function
 
-from sige_mlx.converters.coreml.borders import Border, images_name
+from sige_mlx.converters.coreml.borders import EDITED, MASK, Border, count_name, images_name, rows_name
 from sige_mlx.converters.coreml.windows import OUTSIDE, RECOMPUTED, RECORDED, Windows
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.tiling import Size, halvings
 from sige_mlx.masks.difference import COVERAGE, MARGIN
-
-MASK = "mask"
-
-
-def rows_name(size: Size) -> str:
-    """Returns what the list of a plane's tiles is called: image, row and column of each, the active ones first."""
-    return f"tiles_{size[0]}x{size[1]}"
-
-
-def count_name(size: Size) -> str:
-    """Returns what the number of a plane's active tiles is called."""
-    return f"count_{size[0]}x{size[1]}"
 
 
 def tiles_function(lowered: Lowered, takes: Border, target: Any) -> Function:
     """Returns the function: it takes a mask [N, 1, H, W] of zeros and ones, dilated as its task asks."""
     (h, w), n, t = lowered.image_size, lowered.batch, lowered.tile
     planes = sorted({size for windows in takes.windows for size in (windows.grid, windows.tiles) if size}, reverse=True)
+    output: Size = lowered.graph.nodes[lowered.graph.output].shape[1:3]  # type: ignore[assignment]
     with Function({MASK: mb.placeholder((n, 1, h, w))}, opset_version=target) as function:
         outputs: list[Any] = []
         grids: dict[Size, Any] = {}
         rows: dict[Size, Any] = {}
         for size, level in pyramid(function.inputs[MASK], halvings((h, w)), lowered.policy.dilation_per_level).items():
-            if size not in planes:
+            if size not in (*planes, output):
                 continue
             flags = _active(level, size, t)
+            if size == output:
+                outputs.append(_edited(flags, n, size, t, lowered.policy.output == "everywhere"))
+            if size not in planes:
+                continue
             count = flags.shape[0]
             grids[size] = mb.mul(x=mb.cumsum(x=flags, axis=0), y=flags)
             rows[size] = _rows(flags, n, (-(-size[0] // t), -(-size[1] // t)))
@@ -49,6 +42,17 @@ def tiles_function(lowered: Lowered, takes: Border, target: Any) -> Function:
             outputs.append(_listed(windows, rows, grids))
         function.set_outputs(outputs)
     return function
+
+
+def _edited(flags: Any, n: int, size: Size, tile: int, everywhere: bool) -> Any:
+    """Returns the pixels of tiles, [N, 1, H, W] of zeros and ones."""
+    down, across = (-(-side // tile) for side in size)
+    x = mb.cast(x=mb.reshape(x=flags, shape=[n, 1, down, across]), dtype="fp32")
+    x = mb.upsample_nearest_neighbor(x=x, scale_factor_height=tile, scale_factor_width=tile)
+    x = mb.slice_by_size(x=x, begin=[0, 0, 0, 0], size=[n, 1, *size])
+    if everywhere:
+        x = mb.maximum(x=x, y=np.float32(1))
+    return mb.identity(x=x, name=EDITED)
 
 
 def pyramid(mask: Any, sizes: Sequence[Size], dilation: int) -> dict[Size, Any]:

@@ -119,14 +119,16 @@ def reads(op: p.ProgramOp) -> Iterator[tuple[p.Domain, p.Source]]:
             yield from ((op.out, at_pixels(x)) for x in (output.mod.gamma, output.mod.beta))
 
 
-def windows_of(program: p.Program, op: p.ProgramOp) -> Iterator[Windows]:
-    """Yields the lists that an operation needs."""
+def windows_of(program: p.Program, op: p.ProgramOp, tile: int) -> Iterator[Windows]:
+    """Yields the lists that an operation needs, of tiles of so many pixels a side."""
     for domain, source in reads(op):
         found = Windows.of(domain, source, grid_of(program, source.x))
         if found:
             yield found
     if isinstance(op, p.Convolution) and op.sums != NONE and op.out.list != NONE and partial(op.out):
         yield own_pixels(op.out)
+    if isinstance(op, p.Norm) and op.recorded != NONE:
+        yield own_pixels(normalised(program, op, tile))
 
 
 def grid_of(program: p.Program, x: p.Tensor) -> Size | None:
@@ -138,6 +140,12 @@ def grid_of(program: p.Program, x: p.Tensor) -> Size | None:
 def partial(domain: p.Domain) -> bool:
     """Says whether tiles of the plane end beyond it."""
     return bool(domain.h % domain.tile or domain.w % domain.tile)
+
+
+def normalised(program: p.Program, op: p.Norm, tile: int) -> p.Domain:
+    """Returns the tiles of which a norm takes the statistics, where these follow the recorded ones."""
+    h, w = program.buffers[op.grid].key
+    return p.Domain(op.n, h, w, tile)
 
 
 def own_pixels(domain: p.Domain) -> Windows:

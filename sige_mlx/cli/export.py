@@ -27,6 +27,13 @@ def export(
             help="macos15: one package of several functions, weights stored once; macos13: a folder of packages.",
         ),
     ] = "macos15",
+    state: Annotated[
+        bool, typer.Option("--state", help="Edits take the recording as states, which an app fills once; macos15.")
+    ] = False,
+    pictures: Annotated[
+        bool,
+        typer.Option(help="What is translated or made is a picture; else arrays, from -1 to 1."),
+    ] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace a package that is there already.")] = False,
     json: options.AsJson = False,
 ) -> None:
@@ -54,6 +61,8 @@ def export(
         buckets=_numbers(buckets),
         precision=precision,
         target=target,
+        state=state,
+        pictures=pictures,
         force=force,
         progress=None if json else lambda name: terminal.say(f"converting {name} …", err=True),
     )

@@ -9,15 +9,15 @@ from typing import Any
 
 import coremltools as ct
 import numpy as np
-from coremltools.converters.mil.mil import Function
 
+from sige_mlx.converters.coreml import interpreter, saved
 from sige_mlx.converters.coreml.borders import input_name
+from sige_mlx.converters.coreml.calls import Calls
 from sige_mlx.converters.coreml.functions import Functions
 from sige_mlx.converters.coreml.package import converted
-from sige_mlx.converters.coreml.tiles import MASK, tiles_function
 from sige_mlx.engine import Engine
 from sige_mlx.engine.weights import Loader
-from tests.converters.coreml import interpreter
+from sige_mlx.graph.lowered import Lowered
 from tests.graph.networks import Mask
 
 TARGET = ct.target.iOS16
@@ -30,44 +30,40 @@ class Saved:
     engine: Engine
     load: Loader
     folder: Path
+    buckets: tuple[int, ...]
     half: bool = False
-    programs: dict[str, Any] = field(default_factory=dict)
+    small: Lowered | None = None
+    programs: dict[str, saved.Function] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.functions = Functions(self.engine.lowered, self.load, TARGET, self.half)
-
-    def program(self, name: str, bucket: int = 0) -> Any:
-        """The saved program of "dense", "record", "tiles", or of "edit" at a bucket."""
-        key = f"{name}{bucket or ''}"
-        if key not in self.programs:
-            path = self.folder / f"{key}.mlpackage"
-            function = self._function(name, bucket)
-            converted(function, self.half and name != "tiles", TARGET).save(str(path))
-            self.programs[key] = interpreter.load(path)
-        return self.programs[key]
-
-    def _function(self, name: str, bucket: int) -> Function:
-        if name == "tiles":
-            return tiles_function(self.engine.lowered, self.functions.border_of_edits(), TARGET)
-        return self.functions.edit(bucket) if name == "edit" else getattr(self.functions, name)
-
-    def run(self, name: str, given: Mapping[str, np.ndarray], bucket: int = 0) -> interpreter.Arrays:
-        return interpreter.run(self.program(name, bucket), given).outputs
-
-    def lists(self, mask: Mask) -> interpreter.Arrays:
-        """What `tiles` makes of a mask [H, W], the same for every image, or [B, H, W]."""
         lowered = self.engine.lowered
-        whole = np.broadcast_to(mask, (lowered.batch, *lowered.image_size))
-        return self.run("tiles", {MASK: whole[:, None].astype(np.float32)})
+        self.functions = Functions(lowered, self.load, TARGET, self.half, buckets=self.buckets, small=self.small)
+        names = ["dense", "record", "tiles", *(f"edit_{bucket}" for bucket in self.functions.buckets)]
+        told = {f"edit_{b}": {"statistics": self.functions.statistics(b)} for b in self.functions.buckets}
+        takes = _Taken(self, names)
+        self.calls = Calls(self.run, takes, {"functions": told})
 
-    def edit(
-        self, bucket: int, mask: Mask, recorded: interpreter.Arrays, inputs: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
-        """The output of an edit, as an app would ask for it: lists of all tiles are cut to what the function takes."""
-        given = {**recorded, **inputs}
-        taken = self.program("edit", bucket).functions["main"].inputs
-        given |= {name: x[: taken[name].shape[0]] for name, x in self.lists(mask).items() if name in taken}
-        return self.run("edit", given, bucket)["output"]
+    def program(self, name: str) -> saved.Function:
+        """The saved function of a name."""
+        if name not in self.programs:
+            path = self.folder / f"{name}.mlpackage"
+            converted(self.functions.make(name), self.half and name != "tiles", TARGET).save(str(path))
+            self.programs[name] = saved.read(path).functions["main"]
+        return self.programs[name]
+
+    def run(self, name: str, given: Mapping[str, np.ndarray]) -> interpreter.Arrays:
+        return interpreter.run(self.program(name), given).outputs
+
+
+class _Taken(dict[str, Any]):
+    """Shapes of what functions take, which are converted when these are asked for."""
+
+    def __init__(self, packages: Saved, names: list[str]):
+        super().__init__(dict.fromkeys(names))
+        self._packages = packages
+
+    def __getitem__(self, name: str) -> dict[str, tuple[int, ...]]:
+        return {of: kind.shape for of, kind in self._packages.program(name).inputs.items()}
 
 
 def as_given(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,13 @@ from hypothesis import strategies as st
 
 pytest.importorskip("coremltools")
 
-from sige_mlx import zoo
+from sige_mlx import families, zoo
 from sige_mlx.converters.coreml.borders import recorded_name
 from sige_mlx.engine import Engine
+from sige_mlx.engine.estimates import half as half_size
 from sige_mlx.families import build
+from sige_mlx.graph.lowered import Lowered
+from sige_mlx.graph.policy import EditPolicy, Statistics
 from sige_mlx.masks import active_tiles, mask_pyramid, tile_list
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig
 from sige_mlx.nn.module import parameters
@@ -26,21 +32,41 @@ from tests.graph.networks import Mask, RandomUNet, Spec, masks
 from tests.policies import policy
 
 SUB = SubMobileSPADEConfig(crop_size=64, num_upsampling_layers="normal", config_str="2_3_1_4_2_3_1_5")
+THIN = dataclasses.replace(tiny.LABEL_CONFIG, ngf=3, nhidden=5)
 CONFIGS: dict[str, Any] = {
     "ddpm": tiny.CONFIG,
     "pd": tiny.PD_CONFIG,
+    "adm": families.named("adm").config(**families.named("adm").small[0]),
     "spade": tiny.LABEL_CONFIG,
+    "thin spade": THIN,
     "sub_mobile_spade": SUB,
     "resnet_generator": tiny.TRANSLATION_CONFIG,
 }
-FAMILIES = [pytest.param(name, marks=() if name == "resnet_generator" else pytest.mark.slow) for name in CONFIGS]
+CASES = [
+    pytest.param(family, of, marks=() if (family, of) == ("resnet_generator", "estimated") else pytest.mark.slow)
+    for family in CONFIGS
+    for of in ("fresh head", "followed", "estimated", "recorded")
+    if of != "estimated" or family in ("resnet_generator", "adm")
+]
 BOUNDS = {False: 1e-5, True: 1e-2}
 
 
-def saved(config: Any, folder: Path, half: bool, batch: int = 1) -> Saved:
-    model = build(*tiny.described(config))
+def packages_of(
+    config: Any, folder: Path, half: bool, edits: Mapping[str, Mask], statistics: Statistics = "recorded"
+) -> Saved:
+    """Packages of a small network, whose edits take these statistics, at buckets that one of the edits fills and that
+    one fills by half."""
+    family, fields = tiny.described(config)
+    model = build(family, fields)
     load = zoo.random_weights(model)
-    return Saved(Engine(model, "cpu", tiny.policy_of(config), load=load, batch=batch), load, folder, half)
+    known = families.named(family)
+    policy = dataclasses.replace(
+        known.policy(config), tiles_from=8, statistics=statistics, large=None, dense_from=math.inf
+    )
+    engine = Engine(model, "cpu", policy, load=load)
+    full = max((needed(engine, mask) for mask in edits.values()), default=1)
+    small = Lowered.of(model, policy, size=half_size(engine.lowered)) if statistics == "estimated" else None
+    return Saved(engine, load, folder, (full, 2 * full), half, small)
 
 
 def masks_of(size: tuple[int, int]) -> dict[str, Mask]:
@@ -66,43 +92,65 @@ def changed(inputs: dict[str, Any], mask: Mask) -> dict[str, Any]:
     return made
 
 
-def check(packages: Saved, edits: dict[str, Mask]) -> None:
-    """Dense pass, recording with each of its arrays, and edits at a bucket that is full and at one that is not."""
-    engine, bound = packages.engine, BOUNDS[packages.half]
+def recorded_array(engine: Engine, key: Any) -> np.ndarray:
+    """What the CPU engine has recorded, in the order of a package's array."""
+    step: Any = engine.recordings.of(0).record
+    array, lowered = step.arrays[key], engine.lowered
+    if key in lowered.stored:
+        n, h, w, c = lowered.stored[key].shape
+        t = lowered.tile
+        blocks = array.view(np.float32).reshape(n, -(-h // t), -(-w // t), t, t, c).swapaxes(2, 3)
+        return blocks.reshape(n, -(-h // t) * t, -(-w // t) * t, c)[:, :h, :w].reshape(-1, c)
+    return np.asarray(array)
+
+
+def check(packages: Saved, edits: Mapping[str, Mask]) -> None:
+    """Dense pass, recording with each of its arrays, and edits at buckets that one fills and that all fit."""
+    engine, bound, calls = packages.engine, BOUNDS[packages.half], packages.calls
     inputs = image(engine)
     expected = nchw(engine.record(**inputs))
     assert error(packages.run("dense", as_given(inputs))["output"], expected) <= bound
     recorded = packages.run("record", as_given(inputs))
     assert error(recorded["output"], expected) <= bound
-    step: Any = engine.recordings.of(0).record
-    for key, array in step.arrays.items():
-        name = recorded_name(key)
-        if name in recorded and key[0] != "sums":
-            found = recorded[name]
-            array = array if found.ndim == 2 else nchw(array)
-            assert error(found.reshape(-1), array.reshape(-1)) <= bound, name
-    full = max(needed(engine, mask) for mask in edits.values())
+    compared = 0
+    for key in packages.functions.recording.recorded:
+        if key[0] != "sums":  # which packages keep as means and variances
+            found = recorded[recorded_name(key)]
+            assert error(found.reshape(-1), recorded_array(engine, key).reshape(-1)) <= bound, key
+            compared += 1
+    assert compared > 3
     for name, mask in edits.items():
         other = changed(inputs, mask)
         result = nchw(engine.edit(engine.prepare(mask), **other))
-        found = packages.edit(full, mask, recorded, as_given(other))
-        assert error(found, result) <= bound, f"{name}: {error(found, result)}"
+        lists = calls.lists(mask)
         shown = np.broadcast_to(engine.lowered.tiling(mask).at(result.shape[2:]).pixels()[:, None], result.shape)
-        wrong = error(found[shown], result[shown])
-        assert wrong <= bound, name
-        assert error(result[shown], expected[shown]) > 5 * wrong, f"{name}: what the edit changes is lost in the error"
+        assert np.array_equal(lists["edited"] > 0, shown[:, :1])
+        for bucket in (calls.bucket(lists), calls.buckets[-1]):
+            assert bucket is not None
+            found = calls.edit(bucket, as_given(other), recorded, lists)
+            assert error(found, result) <= bound, f"{name}: {error(found, result)}"
+            wrong = error(found[shown], result[shown])
+            assert wrong <= bound, name
+            assert error(result[shown], expected[shown]) > 5 * wrong, f"{name}: what it changes is lost in the error"
 
 
 @pytest.mark.parametrize("half", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["float32", "float16"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_families(family: str, half: bool, tmp_path: Path) -> None:
-    packages = saved(CONFIGS[family], tmp_path, half)
-    check(packages, masks_of(packages.engine.image_size))
-    for name, program in packages.programs.items():
-        kinds = {op.op_type for op in program.functions["main"].operations}
+@pytest.mark.parametrize(("family", "statistics"), CASES)
+def test_families(family: str, statistics: Statistics, half: bool, tmp_path: Path) -> None:
+    config = CONFIGS[family]
+    edits = masks_of(Lowered.of(build(*tiny.described(config)), EditPolicy()).image_size)
+    packages = packages_of(config, tmp_path, half, edits, statistics)
+    check(packages, edits)
+    for name, function in packages.programs.items():
+        kinds = {op.kind for op in function.operations}
         assert not {kind for kind in kinds if "scatter" in kind or kind == "gather_nd" or "state" in kind}, name
         if name.startswith("edit"):
             assert not kinds & {"floor_div", "mod", "cumsum", "topk"}, "indices are the business of `tiles`"
+        for op in function.operations:
+            if op.kind == "gather":
+                (indices,) = op.inputs["indices"]
+                held = function.constants.get(indices) if isinstance(indices, str) else indices
+                assert held is None or held.min() >= 0, f"{name}: an index is negative"
 
 
 @pytest.mark.slow
@@ -126,11 +174,12 @@ def test_partial_tiles_and_batches(steps: Any, batch: int, tmp_path: Path) -> No
         params = parameters(model)
         mask = np.zeros((20, 12), np.bool_)
         mask[17:, 10:] = True
-        check(Saved(engine, lambda name, p=params: np.asarray(p[name]), folder), {"corner": mask})
+        buckets = needed(engine, mask), needed(engine, mask) + 1
+        check(Saved(engine, lambda name, p=params: np.asarray(p[name]), folder, buckets), {"corner": mask})
 
 
 def test_lists_of_tiles_are_those_of_masks(tmp_path: Path) -> None:
-    packages = saved(tiny.TRANSLATION_CONFIG, tmp_path, False)
+    packages = packages_of(tiny.TRANSLATION_CONFIG, tmp_path, False, {})
     lowered = packages.engine.lowered
     h, w = lowered.image_size
     sizes = [(h, w), (h // 2, w // 2), (h // 4, w // 4)]
@@ -139,7 +188,7 @@ def test_lists_of_tiles_are_those_of_masks(tmp_path: Path) -> None:
     @given(masks(h, w), st.integers(0, 2**31))
     def agree(mask: Mask, seed: int) -> None:
         mask &= np.random.default_rng(seed).random((h, w)) < 0.5  # it may be empty, and of single pixels
-        lists = packages.lists(mask)
+        lists = packages.calls.lists(mask)
         pyramid = mask_pyramid(mask, len(sizes), lowered.policy.dilation_per_level)
         for size, level in zip(sizes, pyramid, strict=True):
             rows = tile_list(active_tiles(level))
