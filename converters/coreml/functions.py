@@ -205,7 +205,7 @@ class Functions:
         if OUTPUT not in self.pictures:
             return mb.identity(x=x, name=OUTPUT)
         x = of.exact.mul(x=of.exact.add(x=x, y=np.float32(1)), y=np.float32(127.5))
-        return mb.clip(x=x, alpha=0.0, beta=255.0, name=f"exact_{OUTPUT}")
+        return mb.identity(x=of.exact.clip(x=x, alpha=0.0, beta=255.0), name=OUTPUT)
 
     def _recorded(self, name: str, x: Any, buffer: Buffer) -> Any:
         if self.kept(buffer) == types.fp16:

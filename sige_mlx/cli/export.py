@@ -12,6 +12,7 @@ from sige_mlx.errors import SigeError
 def export(
     out: Annotated[Path, typer.Option(metavar="NAME.mlpackage", help="The package; for macos13 a folder of packages.")],
     model: options.Model = None,
+    weights: options.OfWeights = options.Weights.own,
     format: Annotated[str, typer.Option(metavar="coreml", help="What to export to.")] = "coreml",
     functions: Annotated[
         str, typer.Option(metavar="LIST", help="What the package can do, of dense, record, edit and tiles.")
@@ -34,6 +35,10 @@ def export(
         bool,
         typer.Option(help="What is translated or made is a picture; else arrays, from -1 to 1."),
     ] = True,
+    numbers: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="An edit and its result, by which an app checks itself."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a package that is there already.")] = False,
     json: options.AsJson = False,
 ) -> None:
@@ -44,10 +49,14 @@ def export(
         sige-mlx export --model blue-marble-128 --out BlueMarble.mlpackage
     """
     from sige_mlx import zoo
+    from sige_mlx.cli.coreml_numbers import check_numbers, write_numbers
 
     if format != "coreml":
         raise SigeError(f"format {format!r} is none that a model can be exported to: coreml would be right")
-    network = zoo.load(model or zoo.DEFAULT)
+    load = zoo.random if weights is options.Weights.random else zoo.load
+    network = load(model or zoo.DEFAULT)
+    if numbers is not None:
+        check_numbers(network)
     try:
         from sige_mlx.converters.coreml.package import export as run
     except ModuleNotFoundError as error:
@@ -66,6 +75,8 @@ def export(
         force=force,
         progress=None if json else lambda name: terminal.say(f"converting {name} …", err=True),
     )
+    if numbers is not None:
+        write_numbers(network, made.path, numbers)
     if json:
         described: dict[str, Any] = {"path": str(made.path), "functions": list(made.functions), "bytes": made.nbytes}
         terminal.print_json(described)
