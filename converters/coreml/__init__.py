@@ -1,4 +1,4 @@
-"""Networks as Core ML programs, for apps without Python; and such packages read and interpreted, without coremltools."""
+"""Networks as Core ML programs, for apps without Python; such packages are read and interpreted without coremltools."""
 
 import logging
 
