@@ -11,7 +11,7 @@ import coremltools as ct
 import numpy as np
 
 from sige_mlx.converters.coreml import interpreter, saved
-from sige_mlx.converters.coreml.borders import input_name
+from sige_mlx.converters.coreml.borders import input_name, recorded_name
 from sige_mlx.converters.coreml.calls import Calls
 from sige_mlx.converters.coreml.functions import Functions
 from sige_mlx.converters.coreml.package import converted
@@ -21,6 +21,9 @@ from sige_mlx.graph.lowered import Lowered
 from tests.graph.networks import Mask
 
 TARGET = ct.target.iOS16
+
+BOUNDS = {False: 1e-5, True: 1e-2}
+"""So much may a package differ from the CPU engine, in float32 and in float16: see `error`."""
 
 
 @dataclass
@@ -87,3 +90,43 @@ def error(found: Any, expected: Any) -> float:
     a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     assert a.shape == b.shape
     return float(np.sqrt(((a - b) ** 2).mean() / (b**2).mean()))
+
+
+def recorded_array(engine: Engine, key: Any) -> np.ndarray:
+    """What the CPU engine has recorded, in the order of a package's array."""
+    step: Any = engine.recordings.of(0).record
+    array, lowered = step.arrays[key], engine.lowered
+    if key in lowered.stored:
+        n, h, w, c = lowered.stored[key].shape
+        t = lowered.tile
+        blocks = array.view(np.float32).reshape(n, -(-h // t), -(-w // t), t, t, c).swapaxes(2, 3)
+        return blocks.reshape(n, -(-h // t) * t, -(-w // t) * t, c)[:, :h, :w].reshape(-1, c)
+    return np.asarray(array)
+
+
+def check(packages: Saved, inputs: Mapping[str, Any], edits: Mapping[str, tuple[Mask, Mapping[str, Any]]]) -> None:
+    """Dense pass, recording with each of its arrays, and edits at buckets that one fills and that all fit."""
+    engine, bound, calls = packages.engine, BOUNDS[packages.half], packages.calls
+    expected = nchw(engine.record(**inputs))
+    assert error(packages.run("dense", as_given(inputs))["output"], expected) <= bound
+    recorded = packages.run("record", as_given(inputs))
+    assert error(recorded["output"], expected) <= bound
+    compared = 0
+    for key in packages.functions.recording.recorded:
+        if key[0] != "sums":  # which packages keep as means and variances
+            found = recorded[recorded_name(key)]
+            assert error(found.reshape(-1), recorded_array(engine, key).reshape(-1)) <= bound, key
+            compared += 1
+    assert compared > 3
+    for name, (mask, other) in edits.items():
+        result = nchw(engine.edit(engine.prepare(mask), **other))
+        lists = calls.lists(mask)
+        shown = np.broadcast_to(engine.lowered.tiling(mask).at(result.shape[2:]).pixels()[:, None], result.shape)
+        assert np.array_equal(lists["edited"] > 0, shown[:, :1])
+        for bucket in (calls.bucket(lists), calls.buckets[-1]):
+            assert bucket is not None
+            found = calls.edit(bucket, as_given(other), recorded, lists)
+            assert error(found, result) <= bound, f"{name}: {error(found, result)}"
+            wrong = error(found[shown], result[shown])
+            assert wrong <= bound, name
+            assert error(result[shown], expected[shown]) > 5 * wrong, f"{name}: what it changes is lost in the error"

@@ -31,7 +31,9 @@ from tests.engine.compare import image
 def network(tmp_path_factory: pytest.TempPathFactory) -> zoo.Pretrained:
     """It is wide enough for its weights to outweigh constants that tell one pixel from another."""
     config = ResnetGeneratorConfig(image_size=(32, 48), ngf=16, n_blocks=2)
-    return zoo.load(tiny.write_tiny_model(tmp_path_factory.mktemp("model") / "resnet", config, large="estimated"))
+    return zoo.load(
+        tiny.write_tiny_model(tmp_path_factory.mktemp("model") / "resnet", config, large="estimated", large_from=0.1)
+    )
 
 
 def weights(folder: Path) -> int:
