@@ -25,9 +25,14 @@ from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.zoo import Pretrained
 
-WITHOUT = {"common::add_int16_cast", "common::guard_negative_gather_indices"}
-"""Passes of coremltools that are left out. The one casts the indices of gathers to 16 bits, into which those of large
-planes do not fit; the other has every gather look for negative indices, of which lists of tiles have none."""
+WITHOUT = {
+    "common::add_int16_cast",
+    "common::guard_negative_gather_indices",
+    "common::fuse_elementwise_to_batchnorm",
+}
+"""Passes of coremltools that are left out. The first casts the indices of gathers to 16 bits, into which those of large
+planes do not fit. The second has every gather look for negative indices, of which lists of tiles have none. The third
+makes a scale and a shift a batch norm of variance 1, whose epsilon of 1e-5 then moves every value by 5e-6 of itself."""
 
 KINDS = ("dense", "record", "edit", "tiles")
 BUCKETS = (32, 96, 288)
