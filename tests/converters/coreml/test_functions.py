@@ -127,13 +127,14 @@ def test_families(family: str, statistics: Statistics, half: bool, tmp_path: Pat
     ],
     ids=["attention", "reflected", "modulated"],
 )
-def test_partial_tiles_and_batches(steps: Any, batch: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("statistics", ["fresh head", "followed"])
+def test_partial_tiles_and_batches(statistics: Statistics, steps: Any, batch: int, tmp_path: Path) -> None:
     """Planes of 20 and 12 pixels end in partial tiles of 8 and, halved, of 4."""
     spec = Spec(20, 12, 3, steps, norm_out=True, time=True, film=True)
     for tile in (8, 4):
         (folder := tmp_path / str(tile)).mkdir()
         model = RandomUNet(spec)
-        engine = Engine(model, "cpu", policy(1, "tiles"), batch=batch, tile=tile)
+        engine = Engine(model, "cpu", policy(1, "tiles", statistics), batch=batch, tile=tile)
         params = parameters(model)
         mask = np.zeros((20, 12), np.bool_)
         mask[17:, 10:] = True
