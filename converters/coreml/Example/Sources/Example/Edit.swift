@@ -14,7 +14,7 @@ struct Session {
             throw Failure("\(about.model) is of the family \(about.family): this example has the steps of ddpm and adm")
         }
         guard about.image_size == [original.height, original.width] else {
-            let size = about.image_size.reversed().map(String.init).joined(separator: " x ")
+            let size = about.image_size.reversed().map { "\($0)" }.joined(separator: " x ")
             throw Failure("the picture has \(original.width) x \(original.height) pixels: \(about.model) takes \(size)")
         }
         self.network = network
