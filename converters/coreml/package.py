@@ -25,14 +25,25 @@ from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.zoo import Pretrained
 
-WITHOUT = {
-    "common::add_int16_cast",
-    "common::guard_negative_gather_indices",
-    "common::fuse_elementwise_to_batchnorm",
+PASSES = {
+    f"common::{name}"
+    for name in (
+        *("add_fp16_cast", "cast_optimization", "const_deduplication", "const_elimination", "dead_code_elimination"),
+        *(
+            "dedup_op_and_var_names",
+            "fuse_transpose_matmul",
+            "merge_consecutive_reshapes",
+            "merge_consecutive_transposes",
+        ),
+        *("noop_elimination", "reduce_transposes", "remove_redundant_ops", "sanitize_input_output_names"),
+        *("topological_reorder", "update_output_dtypes"),
+    )
 }
-"""Passes of coremltools that are left out. The first casts the indices of gathers to 16 bits, into which those of large
-planes do not fit. The second has every gather look for negative indices, of which lists of tiles have none. The third
-makes a scale and a shift a batch norm of variance 1, whose epsilon of 1e-5 then moves every value by 5e-6 of itself."""
+"""Passes of coremltools that programs go through; most others look for what ours do not hold, and after each of them
+all is checked anew, which is half of the time. Three would do harm: `add_int16_cast` casts the indices of gathers to 16
+bits, into which those of large planes do not fit; `guard_negative_gather_indices` has every gather look for negative
+indices, of which lists of tiles have none; `fuse_elementwise_to_batchnorm` makes a scale and a shift a batch norm of
+variance 1, whose epsilon of 1e-5 then moves every value by 5e-6 of itself."""
 
 KINDS = ("dense", "record", "edit", "tiles")
 BUCKETS = (32, 96, 288)
@@ -134,7 +145,7 @@ def converted(function: Function, half: bool, target: Any) -> Any:
             op_selector=lambda op: op.op_type != "identity" and not op.name.startswith(EXACT)
         )
     pipeline = ct.PassPipeline.DEFAULT
-    pipeline.remove_passes(WITHOUT)
+    pipeline.remove_passes({*pipeline.passes} - PASSES)
     return ct.convert(
         program,
         convert_to="mlprogram",

@@ -43,7 +43,7 @@ def test_frozen_cases(name: str, half: bool, tmp_path: Path) -> None:
     packages = Saved(engine, network.load, tmp_path, (full,), half)
     originals: dict[bytes, list[str]] = {}
     for of, case in loaded.items():  # of which several cases may have one
-        originals.setdefault(inputs_of(case, condition, "")["x"].tobytes(), []).append(of)
+        originals.setdefault(np.asarray(inputs_of(case, condition, "")["x"]).tobytes(), []).append(of)
     for same in originals.values():
         inputs = inputs_of(loaded[same[0]], condition, "")
         edits = {of: (masks[of], inputs_of(loaded[of], condition, "_edited")) for of in same}
