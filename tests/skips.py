@@ -14,12 +14,13 @@ RUNS = ("bare", "macos", "public", "full")
 and that with the frozen cases, which are not public."""
 
 EXTRAS = (
-    r"torch|diffusers|matplotlib|mpl_toolkits\.basemap_data"
+    r"coremltools|torch|diffusers|matplotlib|mpl_toolkits\.basemap_data"
     r"|torchvision|(cleanfid|lpips|pytorch_fid|scipy|skimage|stlpips_pytorch|torchmetrics)(\.\w+)*"
 )
 
 ALLOWED = {
     rf"could not import '({EXTRAS})'.*": ("bare", "macos"),
+    "Core ML itself runs the package here": ("macos",),
     r"the package (lpips|scikit-image|stlpips-pytorch|vintagify) is not installed.*": ("bare", "macos"),
     r"no frozen cases.*": ("bare", "macos", "public"),
     r"Graphviz is not installed": ("bare", "macos"),

@@ -48,6 +48,7 @@ ARROWS: dict[str, set[str]] = {
     "paper_settings": {"families", "base"},
     "zoo": {"engine", "engine.weights", "families", "graph", "label_classes", "nn", "paper_settings", "base"},
     "converters": {"families", "graph", "metrics", "models", "nn", "zoo", "base"},
+    "converters.coreml": {"converters", "engine.estimates", "engine.weights", "graph", "masks", "nn", "zoo", "base"},
     "editing": {"engine", "families", "graph", "label_classes", "masks", "models", "zoo", "base"},
 }
 """Parts of the package, and which others each may import."""

@@ -11,6 +11,7 @@ from sige_mlx.cli.demo import demo
 from sige_mlx.cli.doctor import doctor
 from sige_mlx.cli.edit import edit
 from sige_mlx.cli.evaluate import evaluate
+from sige_mlx.cli.export import export
 from sige_mlx.cli.group import Verb, Verbs
 from sige_mlx.cli.info import info
 from sige_mlx.cli.models import models
@@ -23,8 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, edit, session, convert, models, info, bench, evaluate, doctor):
-    app.command(cls=Verb, no_args_is_help=verb in (edit, session, convert, evaluate))(verb)
+for verb in (demo, edit, session, convert, export, models, info, bench, evaluate, doctor):
+    app.command(cls=Verb, no_args_is_help=verb in (edit, session, convert, export, evaluate))(verb)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,7 +1,6 @@
 """`sige-mlx bench`: what dense passes and edits cost on this machine."""
 
 import dataclasses
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,18 +15,9 @@ if TYPE_CHECKING:
 DISTURBED = 0.85  # of the threads: alone on a machine, passes keep them 99 % busy
 
 
-class Weights(str, Enum):
-    """Where the weights of a benchmark come from."""
-
-    own = "own"
-    random = "random"
-
-
 def bench(
     model: options.Model = None,
-    weights: Annotated[
-        Weights, typer.Option(help="own: the model's; random: as fast, and no checkpoint is needed.")
-    ] = Weights.own,
+    weights: options.OfWeights = options.Weights.own,
     edit: Annotated[
         list[float] | None,
         typer.Option(
@@ -68,7 +58,7 @@ def bench(
             edit or [1.2],
             device=device,
             threads=threads,
-            random=weights is Weights.random,
+            random=weights is options.Weights.random,
             threshold=threshold,
             quality=quality,
             protocol=benchmark.QUICK if quick else benchmark.PAPER,
@@ -82,7 +72,7 @@ def bench(
         _print(figures, weights)
 
 
-def _print(figures: "Figures", weights: Weights) -> None:
+def _print(figures: "Figures", weights: options.Weights) -> None:
     from sige_mlx.benchmark.protocol import PAUSE
 
     h, w = figures.image_size
@@ -143,7 +133,7 @@ def _profile_row(row: "ProfileRow", ceiling: float) -> tuple[str, ...]:
     return (row.name, f"{row.ops}", _ms(row.ms), f"{row.share:.1%}", _giga(row.macs), *rate)
 
 
-def _as_json(figures: "Figures", weights: Weights) -> dict[str, Any]:
+def _as_json(figures: "Figures", weights: options.Weights) -> dict[str, Any]:
     """The figures field by field; planes are "HxW", tiles [active, all], the rates of a profile in GFLOPS."""
     numbers = dataclasses.asdict(figures)
     numbers["weights"] = weights.value

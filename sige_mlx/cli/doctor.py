@@ -3,12 +3,14 @@
 import dataclasses
 import platform
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sige_mlx.cli import options, terminal
+from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
     from sige_mlx.benchmark.protocol import Progress
@@ -28,7 +30,14 @@ GPU_MODELLED = "a real GPU, and its speed: kernels and networks ran on a model o
 GPU_VIRTUAL = "the GPU, its kernels, each family of networks on it, and its speed: {}, so kernels were skipped"
 
 
-def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
+def doctor(
+    threads: options.Threads = 0,
+    json: options.AsJson = False,
+    coreml: Annotated[
+        Path | None, typer.Option(metavar="PACKAGE", help="Check a package of `sige-mlx export`, and nothing else.")
+    ] = None,
+    model: options.Model = None,
+) -> None:
     """Report the environment and check the engine: to be pasted into an issue.
 
     A small random network is run by the native engine and by plain MLX, densely and for several edits, and the results
@@ -36,7 +45,16 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
     takes is told; a small network of each family, and one with many channels, runs on the GPU and on the CPU. Last
     comes a benchmark of a few seconds, of dense passes and edits on the CPU and on the GPU, there also of edits after a
     pause. Exit status 1 if a check fails.
+
+    With --coreml every function of a package for Core ML is compared with the CPU engine: on a Mac as Core ML runs it,
+    on each of its compute units, with what it means to run where and how long it takes; elsewhere by an interpreter.
+    --model is then the model that it was exported of.
     """
+    if coreml is not None:
+        _coreml(coreml, model, threads, json)
+        return
+    if model is not None:
+        raise SigeError("--model goes with --coreml PACKAGE: without it the engine is checked on networks of its own")
     import mlx.core as mx
 
     from sige_mlx.cli.gpu_check import gpu_checks
@@ -85,10 +103,55 @@ def doctor(threads: options.Threads = 0, json: options.AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def _coreml(path: Path, model: str | None, threads: int, json: bool) -> None:
+    from sige_mlx.cli.coreml_check import coreml_report
+
+    with terminal.progress_bars({"check": "checking the package"}) as tell:
+        report = coreml_report(path, model, threads, tell)
+    passed = all(check.passed for check in report.checks)
+    if json:
+        checks = [check._asdict() for check in report.checks]
+        told = {"checks": checks, "passed": passed, "compute_plan": report.plan, "milliseconds": report.times}
+        terminal.print_json({**told, "not_checked_here": report.unchecked})
+    else:
+        terminal.pairs([("passed" if c.passed else "FAILED", f"{c.name}: {c.detail}") for c in report.checks])
+        for units, functions in report.plan.items():
+            terminal.say(f"\nWhere Core ML means to run operations, on {units}")
+            terminal.pairs([(n, ", ".join(f"{k} {v}" for k, v in of.items())) for n, of in functions.items()])
+        if report.times:
+            terminal.say("\nMilliseconds")
+            rows = [(units, n, f"{ms:.1f}") for units, of in report.times.items() for n, ms in of.items()]
+            terminal.table(["", "", "ms"], rows)
+            terminal.say(_verdict(report.times))
+        if report.unchecked:
+            terminal.say("\nNot checked")
+            terminal.pairs([("-", item) for item in report.unchecked])
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _verdict(times: Mapping[str, Mapping[str, float]]) -> str:
+    """Whether the fastest edit of the package beats Core ML's own dense pass, and our engine."""
+    own = {units: of for units, of in times.items() if units.startswith("our engine")}
+    theirs = {units: of for units, of in times.items() if units not in own}
+    names = sorted({n for of in theirs.values() for n in of if n.startswith("edit_")})
+    dense = min((of["dense"] for of in theirs.values() if "dense" in of), default=None)
+    lines = []
+    for name in names:
+        best = min(of[name] for of in theirs.values() if name in of)
+        engine = min((of[name] for of in own.values() if name in of), default=None)
+        said = [
+            f"{'faster' if best < other else 'NOT faster'} than {what}"
+            for other, what in ((dense, "Core ML's dense pass"), (engine, "our own engine"))
+            if other is not None
+        ]
+        lines.append(f"{name} is {' and '.join(said)}" if said else f"{name}: nothing to compare it with")
+    return "\n".join(lines)
+
+
 def _gpu() -> "tuple[Device | None, str]":
     """What kernels are tried on, or why none are."""
     from sige_mlx.engine.gpu.launch import device, virtual_gpu
-    from sige_mlx.errors import SigeError
 
     try:
         found = device()
@@ -192,7 +255,6 @@ def _environment(threads: int) -> dict[str, Any]:
 def _native_library(threads: int) -> str:
     from sige_mlx.engine.native import library
     from sige_mlx.engine.native.pool import Pool
-    from sige_mlx.errors import SigeError
 
     try:
         path, others = library.library()._name, [s for s in library.instruction_sets() if s != library.simd()]

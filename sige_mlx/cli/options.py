@@ -1,5 +1,6 @@
 """The options that several verbs have."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -95,6 +96,16 @@ Device = Annotated[
         help="cpu: the native engine; gpu: Metal; reference: plain MLX, a slow oracle.",
     ),
 ]
+
+
+class Weights(str, Enum):
+    """Where the weights of a network come from."""
+
+    own = "own"
+    random = "random"
+
+
+OfWeights = Annotated[Weights, typer.Option(help="own: the model's; random: as fast, and no checkpoint is needed.")]
 Threads = Annotated[int, typer.Option(help="Threads of the native engine.", show_default="one per processor")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print numbers as JSON, and nothing else, on standard output.")]
 OriginalFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The picture before the edit.")]

@@ -1,6 +1,6 @@
 """One graph is lowered under one policy to three programs: of the dense pass, of the recording pass, and of edits."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -77,7 +77,11 @@ class Lowered:
     def measuring(self) -> Program:
         """It is a dense pass that keeps the moments of all norms and nothing else."""
         norms = (op.value for op in self.groups.ops if isinstance(op, FusedNorm))
-        return lower(self.graph, self.groups, self._whole, self.tile, [("moments", norm) for norm in norms])
+        return self.keeping(("moments", norm) for norm in norms)
+
+    def keeping(self, keys: Iterable[Any]) -> Program:
+        """Returns a dense pass that keeps arrays of these keys whole, as ops write them."""
+        return lower(self.graph, self.groups, self._whole, self.tile, keys)
 
     @cached_property
     def edits(self) -> Mapping[Statistics, Program]:

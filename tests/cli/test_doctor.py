@@ -1,6 +1,7 @@
 import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -148,3 +149,13 @@ def test_a_missing_library_is_a_failure_and_no_crash(run: Run) -> None:
     assert ended.json["checks"] == [{"name": "native engine", "passed": False, "detail": "the CPU library is missing"}]
     assert ended.json["benchmark"] == {"not_measured": "the CPU library is missing"}
     assert "Nothing was measured: the CPU library is missing" in run("doctor").out
+
+
+def test_a_model_goes_with_a_package(run: Run) -> None:
+    ended = run("doctor", "--model", "blue-marble-128")
+    assert ended.status == 1 and "--model goes with --coreml PACKAGE" in ended.err
+
+
+def test_what_is_no_package_for_core_ml(run: Run, tmp_path: Path) -> None:
+    ended = run("doctor", "--coreml", str(tmp_path))
+    assert ended.status == 1 and "cannot be read as a package for Core ML: No such file" in ended.err
