@@ -26,9 +26,7 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, 
 static uint64_t instructions, fmas;
 
 /* fmla or fmls of 4 floats, by a vector or by one of its elements. */
-static int is_fma(uint32_t code) {
-    return (code & 0xff60fc00u) == 0x4e20cc00u || (code & 0xffc0b400u) == 0x4f801000u;
-}
+static int is_fma(uint32_t code) { return (code & 0xff60fc00u) == 0x4e20cc00u || (code & 0xffc0b400u) == 0x4f801000u; }
 
 static void count(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
     (void)id;
