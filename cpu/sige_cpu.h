@@ -33,7 +33,7 @@ extern "C" {
 
 /* This is raised whenever a struct or function below changes. The caller compares it, and sizeof(sige_op), with what it
  * was built for. */
-#define SIGE_ABI 9
+#define SIGE_ABI 10
 
 enum { SIGE_NONE = -1 };       /* a slot that is not there */
 enum { SIGE_MAX_SOURCES = 4 }; /* sources of one convolution or normalisation */
@@ -339,6 +339,11 @@ typedef struct sige_choice {
 
 /* Writes how an op of a bound program is computed. Returns 0, or 1 if it is no convolution, or has no tiles here. */
 SIGE_API int sige_explain(const sige_bound *bound, int op, sige_choice *choice);
+
+/* Runs `steps` rounds of independent accumulations x += a * b in this thread's registers, and returns how many
+ * floating-point operations that was: no convolution does more of them in a second. 0 when no instruction set can be
+ * used. */
+SIGE_API double sige_spin(int64_t steps);
 
 /* Returns one sentence about this thread's last failure. */
 SIGE_API const char *sige_last_error(void);

@@ -1,7 +1,6 @@
 #include "peak.h"
 
 #include <pthread.h>
-#include <string.h>
 #include <time.h>
 
 #include "sige_cpu.h"
@@ -14,21 +13,8 @@ double now(int threads) {
 
 enum { STEPS = 1000000, MAX_THREADS = 64 };
 
-#define SET(name) double sige_spin_##name(long steps);
-SIGE_SETS
-#undef SET
-
-static double spin(void) {
-#define SET(name)                                                                                                      \
-    if (!strcmp(sige_simd(), #name))                                                                                   \
-        return sige_spin_##name(STEPS);
-    SIGE_SETS
-#undef SET
-    return 0;
-}
-
 static void *run(void *flops) {
-    *(double *)flops = spin();
+    *(double *)flops = sige_spin(STEPS);
     return NULL;
 }
 

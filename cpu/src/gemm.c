@@ -25,7 +25,7 @@
     float *acc##i = acc + (size_t)row[i] * SIGE_PANEL;                                                                 \
     vpanel sum##i = fresh ? p_zero() : p_load(acc##i);
 #define WHOLE_WEIGHTS const vpanel weights = p_load(w);
-#define WHOLE_STEP(i) sum##i = p_fma(p_splat(x##i[p]), weights, sum##i);
+#define WHOLE_STEP(i) sum##i = p_fma(p_splat(v_factor(x##i + p)), weights, sum##i);
 #define WHOLE_CLOSE(i) p_store(acc##i, sum##i);
 
 #define NARROW_OPEN(i)                                                                                                 \
@@ -33,7 +33,7 @@
     float *acc##i = acc + (size_t)row[i] * SIGE_PANEL;                                                                 \
     vfloat sum##i = fresh ? (vfloat){0} : v_load(acc##i);
 #define NARROW_WEIGHTS const vfloat weights = v_load(w);
-#define NARROW_STEP(i) sum##i += v_splat(x##i[p]) * weights;
+#define NARROW_STEP(i) sum##i += v_splat(v_factor(x##i + p)) * weights;
 #define NARROW_CLOSE(i) p_store(acc##i, (vpanel){{sum##i, {0}}});
 
 #define NEXT(i) x##i += g->step;

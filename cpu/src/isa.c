@@ -83,3 +83,5 @@ const sige_isa *sige_isa_chosen(void) {
 }
 
 const char *sige_simd(void) { return sige_isa_chosen() ? chosen->name : NULL; }
+
+double sige_spin(int64_t steps) { return sige_isa_chosen() ? chosen->spin(steps) : 0; }

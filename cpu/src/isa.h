@@ -32,6 +32,7 @@ typedef struct sige_isa {
     const char *name;
     size_t (*pack_size)(const sige_conv *conv);
     void (*pack)(const sige_conv *conv, const sige_weights *weights, float *packed);
+    double (*spin)(int64_t steps);
     const sige_op_type *types[SIGE_KINDS];
 } sige_isa;
 

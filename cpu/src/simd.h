@@ -29,6 +29,16 @@ static inline vfloat v_load(const float *p) { return *(const vfloat_unaligned *)
 static inline void v_store(float *p, vfloat v) { *(vfloat_unaligned *)p = v; }
 static inline vfloat v_splat(float s) { return s - (vfloat){0}; }
 
+/* Loads a float that is to multiply vectors. On NEON, a load into every lane would take the time of a multiplication as
+ * well, and compilers prefer it to fmla by element, unless they are kept from seeing where the float is from. */
+static inline float v_factor(const float *p) {
+    float s = *p;
+#if defined(__ARM_NEON)
+    __asm__("" : "+w"(s));
+#endif
+    return s;
+}
+
 /* Loads the first n floats of a vector; the rest are zero and are not touched in memory. */
 static inline vfloat v_load_n(const float *p, int n) {
 #if defined(__AVX512F__)

@@ -50,6 +50,14 @@ def info(
     layers: Annotated[
         bool, typer.Option("--layers", help="List every layer: its multiply-accumulates and bytes moved.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="List every convolution of the edit, or of the dense pass: how the CPU computes it, what bounds it.",
+        ),
+    ] = False,
+    threads: options.Threads = 0,
     json: options.AsJson = False,
 ) -> None:
     """Show what a model and an edit cost before running them.
@@ -64,6 +72,11 @@ def info(
         sige-mlx info -m ddpm-church-256 --edit 1.2 --layers
         sige-mlx info --original a.png --edited b.png --graph model.dot
 
+    How the CPU computes each convolution of that edit, and whether multiplications or memory bound it on this machine,
+    whose peaks are measured first:
+
+        sige-mlx info -m ddpm-church-256 --edit 1.2 --explain
+
     The classes of a network of label maps, with their ids and colours, and what an edit of a map would cost:
 
         sige-mlx info -m gaugan-cityscapes
@@ -74,6 +87,7 @@ def info(
         sige-mlx info -m pd-church-256 --edit 1.2 --threshold 64
     """
     from sige_mlx import zoo
+    from sige_mlx.cli import explanation
     from sige_mlx.cli.costs import Described
     from sige_mlx.editing.destination import save_text
     from sige_mlx.editing.opening import fitted
@@ -83,9 +97,11 @@ def info(
     from sige_mlx.pictures import open_image
 
     write = _graph_writer(graph) if graph else None
+    named = options.named(context)
+    if "threads" in named and not explain:
+        raise SigeError("--threads says on how many threads --explain measures this machine: give both, or neither")
     if steps is not None and steps < 1:
         raise SigeError(f"the cache is counted for {steps} steps: there must be 1 or more")
-    named = options.named(context)
     _check_options(named)
     name = (zoo.LABELS if labels else zoo.DEFAULT) if model is None else model
     network = zoo.network(name)
@@ -105,12 +121,15 @@ def info(
     edited_tiles = None if region is None else lowered.tiling(region)
     steps = steps or FAMILIES[network.family].steps
     described = Described(name, network.family, network.model.config, lowered, edited_tiles, steps, classes)
+    explained = explanation.explain(lowered, edited_tiles, threads) if explain else None
     if graph and write:
         save_text(write(lowered.graph), graph)
     if json:
-        terminal.print_json(described.as_json(layers))
+        terminal.print_json(described.as_json(layers) | (explained.as_json() if explained else {}))
         return
     described.print(layers)
+    if explained:
+        explained.print()
     if graph:
         terminal.say(f"\n{graph} is written")
 

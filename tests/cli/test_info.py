@@ -53,6 +53,33 @@ def test_layers_add_up(run: Run, model: Path) -> None:
         assert sum(layer[f"edit_{part}"] for layer in numbers["layers"]) == numbers["edit"][total]
 
 
+def test_how_convolutions_are_computed(run: Run, model: Path) -> None:
+    given = ("info", "-m", model, "--edit", 5, "--explain", "--threads", 1)
+    explained = run(*given, "--json").json["explained"]
+    assert explained["pass"] == "edit" and explained["threads"] == 1
+    assert explained["measured"]["gflops"] > 0 < explained["measured"]["bandwidth_gb_per_s"]
+    for total in ("macs", "macs_left", "weight_nbytes", "nbytes"):
+        assert sum(c[total] for c in explained["convolutions"]) == explained[total] > 0
+    assert sum(c["ms_at_least"] for c in explained["convolutions"]) == pytest.approx(explained["ms_at_least"])
+    assert {c["bound"] for c in explained["convolutions"]} <= {"FMA", "memory"}
+    shown = run(*given).out
+    for c in explained["convolutions"]:
+        assert c["layer"] in shown
+    assert "GFLOPS in registers" in shown and "bound by memory" in shown
+
+
+def test_the_dense_pass_is_explained_without_an_edit(run: Run, model: Path) -> None:
+    explained = run("info", "-m", model, "--explain", "--json").json["explained"]
+    assert explained["pass"] == "dense pass"
+    assert all(c["tiles"] is None for c in explained["convolutions"])
+
+
+def test_an_empty_edit_has_nothing_to_explain(run: Run, model: Path, pictures: Path) -> None:
+    same = ("--original", pictures / "a.png", "--edited", pictures / "a.png")
+    explained = run("info", "-m", model, *same, "--explain", "--json").json["explained"]
+    assert explained["convolutions"] == [] and explained["ms_at_least"] == 0
+
+
 def test_an_edit_by_pictures_and_by_mask(run: Run, model: Path, pictures: Path) -> None:
     by_pictures = run("info", "-m", model, "--original", pictures / "a.png", "--edited", pictures / "b.png", "--json")
     assert by_pictures.json["edit"]["edited"] == 60 / SIZE**2
@@ -166,6 +193,8 @@ def test_the_graph_is_written(run: Run, model: Path, tmp_path: Path, name: str, 
         (["--graph", "missing/graph.dot"], "there is no folder missing"),
         (["--steps", "0"], "there must be 1 or more"),
         (["-m", "nosuch"], "neither a model's name"),
+        (["--threads", "2"], "--threads says on how many threads --explain measures this machine"),
+        (["--explain", "--threads", "-1"], "threads is -1: it must be"),
     ],
 )
 def test_bad_input_is_one_sentence(

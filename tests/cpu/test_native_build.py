@@ -6,20 +6,15 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from platform import machine
 
 import pytest
-from ziglang import __file__ as ziglang
 
-from metal.sim import toolchain
+from benchmarks.neon import cross
 
-CPU = Path(__file__).parents[2] / "cpu"
 COMPILERS = [compiler for compiler in ("gcc", "clang", "clang-19") if shutil.which(compiler)] or ["cc"]
-TOOLS = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-"""Where programs are: those of this environment, CMake and Ninja among them, come first."""
-CMAKE, CTEST = (shutil.which(name, path=TOOLS) or name for name in ("cmake", "ctest"))
+CMAKE, CTEST = (shutil.which(name, path=cross.PATH) or name for name in ("cmake", "ctest"))
 
 x86_64 = pytest.mark.skipif(machine() not in ("x86_64", "AMD64"), reason="another architecture than x86-64")
 
@@ -30,7 +25,7 @@ def run(*command: str | Path, **environment: str) -> str:
         [str(part) for part in command],
         capture_output=True,
         text=True,
-        env={**os.environ, "PATH": TOOLS, **environment},
+        env={**os.environ, "PATH": cross.PATH, **environment},
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout
@@ -39,7 +34,7 @@ def run(*command: str | Path, **environment: str) -> str:
 def build(folder: Path, preset: str, compiler: str, *options: str) -> Path:
     """Configures and builds cpu/ into `folder`."""
     run(
-        CMAKE, "-S", CPU, "-B", folder, "-G", "Ninja", "--preset", preset,
+        CMAKE, "-S", cross.CPU, "-B", folder, "-G", "Ninja", "--preset", preset,
         f"-DCMAKE_C_COMPILER={compiler}", "-DSIGE_BENCH=ON", *options,
     )  # fmt: skip
     run(CMAKE, "--build", folder, "--parallel", "2")
@@ -122,28 +117,6 @@ def test_c_tests_pass_on_older_processors(release: Path, processor: str, isas: l
     assert told.startswith(f"{isas[0]}, of {', '.join(isas)}\n")
 
 
-def cross_build(tmp_path: Path, target: str, *options: str) -> Path:
-    """Builds cpu/ for another platform, by zig; returns the folder."""
-    architecture, system = target.split("-")[:2]
-    zig, names = Path(ziglang).with_name("zig"), {"linux": "Linux", "macos": "Darwin"}
-    described = tmp_path / "zig.cmake"
-    described.write_text(
-        f"set(CMAKE_SYSTEM_NAME {names[system.split('.')[0]]})\n"
-        f"set(CMAKE_SYSTEM_PROCESSOR {architecture})\n"
-        f'set(CMAKE_OSX_SYSROOT "" CACHE STRING "")\n'
-        f"set(CMAKE_C_COMPILER {zig} cc -target {target})\n"
-        "set(SIGE_NEON_FLAGS -mcpu=apple_m1)\n"
-    )
-    folder = tmp_path / "build"
-    libc = {"ZIG_GLOBAL_CACHE_DIR": str(toolchain.folder() / "zig"), "ZIG_LOCAL_CACHE_DIR": str(tmp_path)}
-    run(
-        CMAKE, "-S", CPU, "-B", folder, "-G", "Ninja", f"-DCMAKE_TOOLCHAIN_FILE={described}", "-DSIGE_WERROR=ON",
-        "-DSIGE_BENCH=OFF", *options, **libc,
-    )  # fmt: skip
-    run(CMAKE, "--build", folder, "--parallel", "2", **libc)
-    return folder
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "magic"),
@@ -154,20 +127,11 @@ def cross_build(tmp_path: Path, target: str, *options: str) -> Path:
     ],
 )
 def test_library_cross_compiles(target: str, magic: bytes, tmp_path: Path) -> None:
-    (library,) = cross_build(tmp_path, target, "-DSIGE_TESTS=OFF").glob("libsige_cpu.*")
+    (library,) = cross.build(tmp_path, target, "-DSIGE_TESTS=OFF").glob("libsige_cpu.*")
     assert library.read_bytes().startswith(magic)
 
 
 @x86_64
 @pytest.mark.slow
 def test_c_tests_pass_when_zig_compiles(tmp_path: Path) -> None:
-    run_c_tests(cross_build(tmp_path, "x86_64-linux-musl", "-DCMAKE_EXE_LINKER_FLAGS=-static"), 10)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(machine() != "aarch64" and not shutil.which("qemu-aarch64"), reason="qemu-user is not installed")
-def test_c_tests_pass_on_neon(tmp_path: Path) -> None:
-    program = cross_build(tmp_path, "aarch64-linux-musl", "-DCMAKE_EXE_LINKER_FLAGS=-static") / "tests/sige_cpu_tests"
-    emulator = [] if machine() == "aarch64" else ["qemu-aarch64"]
-    told = run(*emulator, program, SIGE_TEST_PERCENT="4")
-    assert told.startswith("neon, of neon\n")
+    run_c_tests(cross.build(tmp_path, "x86_64-linux-musl", "-DCMAKE_EXE_LINKER_FLAGS=-static"), 10)

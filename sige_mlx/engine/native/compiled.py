@@ -28,6 +28,43 @@ Addresses = npt.NDArray[np.uintp]
 NOTHING: Mapping[Any, Any] = {}
 
 
+class Checked:
+    """The library has checked this program. Raises `RuntimeError`, which names the layer, for an op that it takes for
+    malformed."""
+
+    def __init__(self, program: Program):
+        self.lists = [(slot, buffer.key) for slot, buffer in enumerate(program.buffers) if buffer.kind is Kind.ROWS]
+        """These are slots of lists of tiles, and the sizes of their planes."""
+        lib, wrong = library(), ctypes.c_int()
+        ops = marshal(program.ops)
+        self.handle: int = lib.sige_compile(ops, len(ops), len(program.buffers), ctypes.byref(wrong))
+        if not self.handle:
+            if wrong.value < 0:
+                raise MemoryError(lib.sige_last_error().decode())
+            raise RuntimeError(f"{program.names[wrong.value]}: {lib.sige_last_error().decode()}")
+        weakref.finalize(self, lib.sige_program_destroy, self.handle)
+
+
+class Planned:
+    """The library has decided how a checked program is computed for the tiles of an edit, or for a dense pass, which
+    has none."""
+
+    def __init__(self, checked: Checked, tiling: Tiling | None):
+        """The library keeps a copy of the lists of tiles."""
+        self.checked = checked  # which must outlive it
+        lists = checked.lists if tiling is not None else []
+        tiles, alive = (header().structs["sige_tiles"] * len(lists))(), []
+        for given, (slot, size) in zip(tiles, lists, strict=True):
+            assert tiling is not None
+            alive.append(np.ascontiguousarray(tiling.at(size).rows, np.int32))
+            given.list, given.count = slot, len(alive[-1])
+            given.rows = alive[-1].ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        self.handle: int = library().sige_bind(checked.handle, tiles, len(tiles))
+        if not self.handle:
+            raise RuntimeError(library().sige_last_error().decode())
+        weakref.finalize(self, library().sige_bound_destroy, self.handle)
+
+
 class Compiled:
     """The library has checked this program, its scratch arrays have offsets, and its weights are found. Raises
     `RuntimeError`, which names the layer, for an op that the library takes for malformed."""
@@ -50,18 +87,7 @@ class Compiled:
         self.parts = np.array(parts, np.intp).reshape(-1, 3).T
         self.planes = program.planes
         self._place_scratch()
-        self.handle = self._compile()
-        weakref.finalize(self, library().sige_program_destroy, self.handle)
-
-    def _compile(self) -> int:
-        lib, wrong = library(), ctypes.c_int()
-        ops = marshal(self.program.ops)
-        handle: int = lib.sige_compile(ops, len(ops), len(self.program.buffers), ctypes.byref(wrong))
-        if handle:
-            return handle
-        if wrong.value < 0:
-            raise MemoryError(lib.sige_last_error().decode())
-        raise RuntimeError(f"{self.program.names[wrong.value]}: {lib.sige_last_error().decode()}")
+        self.checked = Checked(program)
 
     def _place_scratch(self) -> None:
         """Gives every scratch array an offset in an arena. Arrays of fixed size share one. Each plane has another,
@@ -109,8 +135,7 @@ class Bound:
             assert tiling is not None
             self._grids.append(np.ascontiguousarray(tiling.at(size).grid, np.int32))
             self._pointers[i] = self._grids[-1].ctypes.data
-        self.handle = self._bind(tiling)
-        weakref.finalize(self, library().sige_bound_destroy, self.handle)
+        self.planned = Planned(compiled.checked, tiling)
 
     def ranges(self, layout: Layout) -> list[tuple[int, int]]:
         """Returns where in a record of this layout it reads and writes."""
@@ -118,21 +143,6 @@ class Bound:
             assert self.tiling is not None
             self._ranges[layout] = layout.ranges(tiles_touched(self.compiled.program, self.tiling))
         return self._ranges[layout]
-
-    def _bind(self, tiling: Tiling | None) -> int:
-        """The library keeps a copy of the lists of tiles."""
-        lists = self.compiled.of_kind[Kind.ROWS] if tiling is not None else []
-        struct = header().structs["sige_tiles"]
-        tiles, alive = (struct * len(lists))(), []
-        for given, (slot, size) in zip(tiles, lists, strict=True):
-            assert tiling is not None
-            alive.append(np.ascontiguousarray(tiling.at(size).rows, np.int32))
-            given.list, given.count = slot, len(alive[-1])
-            given.rows = alive[-1].ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
-        handle: int = library().sige_bind(self.compiled.handle, tiles, len(tiles))
-        if not handle:
-            raise RuntimeError(library().sige_last_error().decode())
-        return handle
 
     def run(
         self,
@@ -159,7 +169,7 @@ class Bound:
             pointers[part] = pointers[owner] + nbytes.astype(np.uintp)
             lib = library()
             times = None if seconds is None else seconds.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
-            failed = lib.sige_run(compiled.pool.handle, self.handle, pointers.ctypes.data, times)
+            failed = lib.sige_run(compiled.pool.handle, self.planned.handle, pointers.ctypes.data, times)
             if failed:
                 error = MemoryError if failed == errno.ENOMEM else RuntimeError
                 raise error(lib.sige_last_error().decode())

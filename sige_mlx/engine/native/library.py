@@ -3,7 +3,7 @@
 import ctypes
 import functools
 import os
-from ctypes import POINTER, c_char_p, c_double, c_int, c_size_t, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_int, c_int64, c_size_t, c_void_p
 from importlib import resources
 from pathlib import Path
 
@@ -59,6 +59,8 @@ def library() -> ctypes.CDLL:
     lib.sige_compile.argtypes = [POINTER(structs["sige_op"]), c_int, c_int, POINTER(c_int)]
     lib.sige_bind.argtypes = [c_void_p, POINTER(structs["sige_tiles"]), c_int]
     lib.sige_run.argtypes = [c_void_p, c_void_p, c_void_p, POINTER(c_double)]
+    lib.sige_explain.argtypes = [c_void_p, c_int, POINTER(structs["sige_choice"])]
+    lib.sige_spin.argtypes, lib.sige_spin.restype = [c_int64], c_double
     lib.sige_pack_size.restype = lib.sige_tile_bytes.restype = c_size_t
     lib.sige_pack_size.argtypes = [POINTER(structs["sige_conv"])]
     lib.sige_pack.argtypes, lib.sige_pack.restype = (
