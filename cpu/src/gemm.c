@@ -103,7 +103,8 @@ static bool even(const uint32_t *number, int n, int64_t least) {
 
 /* Multiplies by a BLAS where that can be; says whether it did. What it does hangs on the product alone, not on
  * threads. */
-static bool multiplied(sige_sgemm *sgemm, const sige_product *g, int rows, const uint32_t *off, const uint32_t *row) {
+static NOINLINE bool multiplied(sige_sgemm *sgemm, const sige_product *g, int rows, const uint32_t *off,
+                                const uint32_t *row) {
     if (rows < BLAS_ROWS || g->runs != 1 || g->length < BLAS_LENGTH || g->width != SIGE_PANEL)
         return false;
     const int k = (int)g->length;

@@ -79,7 +79,7 @@ Device = Annotated[
         help="cpu: the native engine; gpu: Metal; reference: plain MLX, a slow oracle.",
     ),
 ]
-Threads = Annotated[int, typer.Option(help="Threads of the native engine.", show_default="one per processor")]
+Threads = Annotated[int, typer.Option(help="Threads of the native engine.", show_default="one per fast processor")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print numbers as JSON, and nothing else, on standard output.")]
 OriginalFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The picture before the edit.")]
 EditedFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The same picture, painted into.")]
