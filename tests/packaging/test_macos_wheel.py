@@ -85,8 +85,7 @@ def test_names(commands: dict[int, list[tuple[Any, Any]]]) -> None:
 
 
 def test_threads_are_of_those_that_a_user_waits_for(library: Path) -> None:
-    """Where threads have no class of their own macOS may keep them from the fast cores; where all cores count, they wait
-    for the slow ones."""
+    """Threads without a class of their own macOS may keep from the fast cores; and slow cores are not counted."""
     names = library.read_bytes()
     assert b"_pthread_set_qos_class_self_np" in names and b"hw.perflevel0.logicalcpu" in names
 
