@@ -281,8 +281,9 @@ SIGE_API void sige_pack(const sige_conv *conv, const sige_weights *weights, floa
 
 typedef struct sige_pool sige_pool;
 
-/* Starts threads that run ops; 0 means one per processor. Returns NULL when they cannot be made. A pool serves one call
- * at a time. */
+/* Starts threads that run ops; 0 means one per processor that this process may use, or per fast one where others are
+ * slow. Returns NULL when they cannot be made. A pool serves one call at a time; pools that run at the same time share
+ * the processors. */
 SIGE_API sige_pool *sige_pool_create(int threads);
 SIGE_API void sige_pool_destroy(sige_pool *pool);
 SIGE_API int sige_pool_threads(const sige_pool *pool);
@@ -344,6 +345,11 @@ SIGE_API int sige_explain(const sige_bound *bound, int op, sige_choice *choice);
  * floating-point operations that was: no convolution does more of them in a second. 0 when no instruction set can be
  * used. */
 SIGE_API double sige_spin(int64_t steps);
+/* Lets large products be multiplied by cblas_sgemm of a library, which is opened by its path, as dlopen does it; NULL:
+ * by none, as from the start. That holds for the whole process: call it while nothing runs. Results then differ in
+ * rounding, as those of the library do, but as before not with the number of threads. Returns 0, or ENOENT if that is
+ * no such library, and changes nothing; sige_last_error says why. */
+SIGE_API int sige_use_blas(const char *path);
 
 /* Returns one sentence about this thread's last failure. */
 SIGE_API const char *sige_last_error(void);

@@ -43,17 +43,19 @@ static const char *check(const sige_op *of, const sige_checker *k) {
  * the softmax and for the second product, so [QUERIES][keys] follow, and then the product's [QUERIES][SIGE_PANEL]. */
 static size_t score_floats(const attention_job *j) { return (size_t)QUERIES * SIGE_PANEL * (size_t)j->key_panels; }
 
-static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
+static sige_needs plan(const sige_op *of, const int32_t *rows, void *made) {
     const sige_attention *op = &of->u.attention;
     attention_job *j = made;
     *j = (attention_job){.op = op, .list = rows, .queries = (int64_t)op->out.h * op->out.w};
     if (rows)
         j->queries = (int64_t)op->out.tiles * op->out.tile * op->out.tile;
+    const double queries = (double)j->queries * (rows ? 1 : op->out.n);
     j->key_panels = (int)sige_ceil_div(op->keys, SIGE_PANEL);
     j->value_panels = (int)sige_ceil_div(op->head_dim, SIGE_PANEL);
     j->packed = ((int64_t)j->key_panels * op->head_dim + (int64_t)j->value_panels * op->keys) * SIGE_PANEL;
-    return (sige_scratch){.shared = (size_t)op->out.n * (size_t)op->heads * (size_t)j->packed * sizeof(float),
-                          .own = (2 * score_floats(j) + QUERIES * SIGE_PANEL) * sizeof(float)};
+    return (sige_needs){.shared = (size_t)op->out.n * (size_t)op->heads * (size_t)j->packed * sizeof(float),
+                        .own = (2 * score_floats(j) + QUERIES * SIGE_PANEL) * sizeof(float),
+                        .work = sige_work(2.0 * queries * op->keys * op->heads * op->head_dim, (double)j->packed)};
 }
 
 static void pack_head(void *context, int64_t item, int thread) {

@@ -194,12 +194,19 @@ static size_t filters_bytes(const sige_conv_job *j) {
     return sige_line((size_t)(j->panels * j->shared_filters) * sizeof(float));
 }
 
-static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
+static sige_needs plan(const sige_op *of, const int32_t *rows, void *made) {
     const sige_conv *op = &of->u.conv;
     sige_conv_job *j = made;
     *j = sige_conv_plan(op, rows);
     const size_t unit_sums = sige_unit_sums_bytes(&j->units, op->sums, op->c_out);
-    return (sige_scratch){.shared = counters_bytes(j) + unit_sums + filters_bytes(j), .own = j->own_bytes};
+    const sige_choice choice = sige_conv_choice(j);
+    double channels = op->c_out * sige_max(1, op->n_outputs);
+    for (int i = 0; i < op->n_sources; i++)
+        channels += op->source[i].x.c;
+    const double pixels = (double)j->units.count * j->units.side * j->units.side;
+    return (sige_needs){.shared = counters_bytes(j) + unit_sums + filters_bytes(j),
+                        .own = j->own_bytes,
+                        .work = sige_work(choice.macs, pixels * channels + choice.weight_bytes / sizeof(float))};
 }
 
 static void explain(const void *planned, sige_choice *choice) { *choice = sige_conv_choice(planned); }

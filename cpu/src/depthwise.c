@@ -54,7 +54,7 @@ static const char *check(const sige_op *of, const sige_checker *k) {
     return sige_check_finish(k, &finish);
 }
 
-static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
+static sige_needs plan(const sige_op *of, const int32_t *rows, void *made) {
     const sige_depthwise *op = &of->u.depthwise;
     depthwise_job *j = made;
     *j = (depthwise_job){.op = op, .units = sige_units_of(&op->out, rows, op->sums != SIGE_NONE)};
@@ -68,8 +68,10 @@ static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
     j->windows = sige_line(sizeof(strip));
     /* the last panel of the last pixel is read as if it were whole */
     const size_t floats = (size_t)(j->window * (u->listed ? STRIP : 1) + SIGE_PANEL);
-    return (sige_scratch){.shared = sige_unit_sums_bytes(u, op->sums, op->c),
-                          .own = j->windows + sige_line(floats * sizeof(float))};
+    return (sige_needs){.shared = sige_unit_sums_bytes(u, op->sums, op->c),
+                        .own = j->windows + sige_line(floats * sizeof(float)),
+                        .work = sige_work((double)u->count * u->side * u->side * op->c * op->source.kh * op->source.kw,
+                                          (double)(u->count * (h * w / units + u->side * u->side) * op->c))};
 }
 
 static void list_units(const depthwise_job *j, int64_t index, strip *s) {

@@ -1,5 +1,9 @@
 #include "gemm.h"
 
+#include <string.h>
+
+#include "blas.h"
+
 /* Inlined, the kernels would share the registers for their pointers with their callers, and spill. */
 #define NOINLINE __attribute__((noinline))
 
@@ -83,9 +87,55 @@ EACH_10(KERNEL, NARROW)
 static kernel *const whole[] = {NULL, EACH(NAME, WHOLE)};
 static kernel *const narrow[] = {NULL, EACH_10(NAME, NARROW)};
 
+/* A BLAS packs both operands at each call: a whole panel's columns pay for that where there are so many rows and so
+ * many products of each, the points of Winograd's algorithm and pixel-wise convolutions of large chunks. Rows that do
+ * not lie evenly are brought together first, so many at a time, on the stack. */
+enum { BLAS_ROWS = 32, BLAS_LENGTH = 64, GATHERED_ROWS = 64, GATHERED_LENGTH = 256 };
+
+/* Says whether numbers follow one another by the same step, which is at least `least`. */
+static bool even(const uint32_t *number, int n, int64_t least) {
+    const int64_t step = (int64_t)number[1] - number[0];
+    for (int i = 2; i < n; i++)
+        if ((int64_t)number[i] - number[i - 1] != step)
+            return false;
+    return step >= least;
+}
+
+/* Multiplies by a BLAS where that can be; says whether it did. What it does hangs on the product alone, not on
+ * threads. */
+static NOINLINE bool multiplied(sige_sgemm *sgemm, const sige_product *g, int rows, const uint32_t *off,
+                                const uint32_t *row) {
+    if (rows < BLAS_ROWS || g->runs != 1 || g->length < BLAS_LENGTH || g->width != SIGE_PANEL)
+        return false;
+    const int k = (int)g->length;
+    if (!even(row, rows, 1) || row[1] != row[0] + 1)
+        return false;
+    float *acc = g->acc + (size_t)row[0] * SIGE_PANEL;
+    const float beta = g->fresh ? 0 : 1;
+    if (even(off, rows, k)) {
+        sgemm(SIGE_ROW_MAJOR, SIGE_NO_TRANS, SIGE_NO_TRANS, rows, SIGE_PANEL, k, 1, g->x + off[0],
+              (int)(off[1] - off[0]), g->w, SIGE_PANEL, beta, acc, SIGE_PANEL);
+        return true;
+    }
+    if (k > GATHERED_LENGTH)
+        return false;
+    _Alignas(64) float x[GATHERED_ROWS * GATHERED_LENGTH];
+    for (int first = 0; first < rows; first += GATHERED_ROWS) {
+        const int n = sige_min(GATHERED_ROWS, rows - first);
+        for (int i = 0; i < n; i++)
+            memcpy(x + i * k, g->x + off[first + i], (size_t)k * sizeof *x);
+        sgemm(SIGE_ROW_MAJOR, SIGE_NO_TRANS, SIGE_NO_TRANS, n, SIGE_PANEL, k, 1, x, k, g->w, SIGE_PANEL, beta,
+              acc + first * SIGE_PANEL, SIGE_PANEL);
+    }
+    return true;
+}
+
 /* The rows are split evenly: fewer than four at a time would wait for their own sums. The hardware's own prefetching is
  * not enough, for each product begins with some kilobytes that are read for the first time. */
 void sige_gemm(const sige_product *g, int rows, const uint32_t *off, const uint32_t *row) {
+    sige_sgemm *sgemm = sige_blas();
+    if (sgemm && multiplied(sgemm, g, rows, off, row))
+        return;
     kernel *const *kernels = g->width == SIGE_PANEL ? whole : narrow;
     const int most = g->width == SIGE_PANEL ? WHOLE_ROWS : NARROW_ROWS;
     const int64_t k = g->runs * g->length;

@@ -12,9 +12,12 @@
 #define SIGE_JOIN(name, isa) SIGE_JOIN_NAMES(name, isa)
 #define SIGE_ISA(name) SIGE_JOIN(name, SIGE_ISA_NAME)
 
-typedef struct sige_scratch {
-    size_t shared, own; /* bytes, for all threads together and for each */
-} sige_scratch;
+/* What an op needs: bytes of scratch memory, for all threads together and for each, and about how many nanoseconds of
+ * one thread. */
+typedef struct sige_needs {
+    size_t shared, own;
+    double work;
+} sige_needs;
 
 /* A kind of op. `domain` is the offset in a sige_op where its domain lies; it is 0 for a norm, which has no pixels, and
  * for a paste, which has all. `check` is called by sige_compile. `plan` decides how an op is computed, and writes that
@@ -23,7 +26,7 @@ typedef struct sige_scratch {
 typedef struct sige_op_type {
     size_t domain, plan_bytes;
     const char *(*check)(const sige_op *op, const sige_checker *checker);
-    sige_scratch (*plan)(const sige_op *op, const int32_t *rows, void *plan);
+    sige_needs (*plan)(const sige_op *op, const int32_t *rows, void *plan);
     void (*run)(const sige_op *op, const void *plan, void *const *slots, sige_pool *pool);
     void (*explain)(const void *plan, sige_choice *choice);
 } sige_op_type;

@@ -55,11 +55,14 @@ static const char *check(const sige_op *of, const sige_checker *k) {
     return NULL;
 }
 
-static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
+static sige_needs plan(const sige_op *of, const int32_t *rows, void *made) {
     (void)rows, (void)made;
     const sige_norm *op = &of->u.norm;
+    double floats = 0;
+    for (int i = 0; i < op->n_sources; i++)
+        floats += 2.0 * op->n * op->tiles[i] * op->c[i];
     size_t slices = (size_t)op->n * (size_t)slices_of(op);
-    return (sige_scratch){.shared = slices * 2 * (size_t)channels_of(op) * sizeof(double)};
+    return (sige_needs){.shared = slices * 2 * (size_t)channels_of(op) * sizeof(double), .work = sige_work(0, floats)};
 }
 
 static void add_slice(void *context, int64_t item, int thread) {

@@ -21,9 +21,10 @@ static const char *check(const sige_op *of, const sige_checker *k) {
     return sige_check_tensor(k, &of->u.paste.x);
 }
 
-static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
-    (void)of, (void)rows, (void)made;
-    return (sige_scratch){0, 0};
+static sige_needs plan(const sige_op *of, const int32_t *rows, void *made) {
+    (void)rows, (void)made;
+    const sige_tensor *x = &of->u.paste.x;
+    return (sige_needs){.work = sige_work(0, (double)x->n * x->h * x->w * x->c)};
 }
 
 static void run(const sige_op *of, const void *planned, void *const *slots, sige_pool *pool) {

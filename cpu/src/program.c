@@ -58,8 +58,9 @@ struct sige_bound {
     int32_t *rows;         /* of all lists */
     char *plans;           /* one after the other */
     size_t *plan;          /* of each op: where it begins */
+    double *work;          /* and how long it takes one thread */
     unsigned char *needed; /* of each slot: whether it is read or written */
-    sige_scratch scratch;
+    size_t shared, own;    /* bytes of scratch memory, for all threads together and for each */
 };
 
 /* Allocates at least a byte, so that NULL always means that there is no memory. */
@@ -80,6 +81,7 @@ void sige_bound_destroy(sige_bound *bound) {
     free(bound->rows);
     free(bound->plans);
     free(bound->plan);
+    free(bound->work);
     free(bound->needed);
     free(bound);
 }
@@ -151,9 +153,10 @@ static const char *bind_op(sige_bound *b, int i, const sige_tiles *tiles, int n,
     const sige_used *used = &b->program->used[i];
     for (int s = 0; s < used->n; s++)
         b->needed[used->slots[s]] = 1;
-    const sige_scratch scratch = type_of(b->program, i)->plan(&b->ops[i], rows, b->plans + b->plan[i]);
-    b->scratch.shared = scratch.shared > b->scratch.shared ? scratch.shared : b->scratch.shared;
-    b->scratch.own = scratch.own > b->scratch.own ? scratch.own : b->scratch.own;
+    const sige_needs needs = type_of(b->program, i)->plan(&b->ops[i], rows, b->plans + b->plan[i]);
+    b->shared = needs.shared > b->shared ? needs.shared : b->shared;
+    b->own = needs.own > b->own ? needs.own : b->own;
+    b->work[i] = needs.work;
     return NULL;
 }
 
@@ -168,10 +171,11 @@ static bool allocate_bound(sige_bound *b, const sige_tiles *tiles, int n) {
     for (int i = 0; i < p->n_ops; i++)
         b->plan[i] = bytes, bytes += sige_line(type_of(p, i)->plan_bytes);
     b->ops = allocate((size_t)p->n_ops, sizeof *b->ops);
+    b->work = allocate((size_t)p->n_ops, sizeof *b->work);
     b->rows = allocate(3 * rows, sizeof *b->rows);
     b->plans = allocate(bytes, 1);
     b->needed = allocate((size_t)p->n_slots, 1);
-    return b->ops && b->rows && b->plans && b->needed;
+    return b->ops && b->work && b->rows && b->plans && b->needed;
 }
 
 sige_bound *sige_bind(const sige_program *program, const sige_tiles *tiles, int n) {
@@ -230,17 +234,21 @@ int sige_run(sige_pool *pool, const sige_bound *bound, void *const *slots, doubl
             sige_set_error("slot %d is NULL", i);
             return EINVAL;
         }
-    if (sige_pool_reserve(pool, bound->scratch.shared, bound->scratch.own)) {
+    if (sige_pool_reserve(pool, bound->shared, bound->own)) {
         sige_set_error("no memory for %zu bytes of scratch",
-                       bound->scratch.shared + bound->scratch.own * (size_t)sige_pool_threads(pool));
+                       bound->shared + bound->own * (size_t)sige_pool_threads(pool));
         return ENOMEM;
     }
+    sige_pool_enter(pool);
     for (int i = 0; i < p->n_ops; i++) {
         const double start = seconds ? now() : 0;
-        if (has_work(bound, i))
+        if (has_work(bound, i)) {
+            sige_pool_gather(pool, bound->work[i]);
             type_of(p, i)->run(&bound->ops[i], bound->plans + bound->plan[i], slots, pool);
+        }
         if (seconds)
             seconds[i] = now() - start;
     }
+    sige_pool_leave(pool);
     return 0;
 }

@@ -39,7 +39,7 @@ static const char *check(const sige_op *of, const sige_checker *k) {
     return NULL;
 }
 
-static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
+static sige_needs plan(const sige_op *of, const int32_t *rows, void *made) {
     const sige_store *op = &of->u.store;
     store_job *j = made;
     *j = (store_job){.op = op, .list = rows};
@@ -47,7 +47,9 @@ static sige_scratch plan(const sige_op *of, const int32_t *rows, void *made) {
     j->tiles = rows ? op->out.tiles : (int64_t)op->out.n * j->down * j->across;
     const size_t sums = (size_t)j->tiles * (size_t)rows_of_sums(op) * (size_t)op->c;
     const size_t tile = (size_t)op->out.tile * (size_t)op->out.tile * (size_t)op->c;
-    return (sige_scratch){.shared = sums * sizeof(double), .own = tile * sizeof(float)};
+    return (sige_needs){.shared = sums * sizeof(double),
+                        .own = tile * sizeof(float),
+                        .work = sige_work(0, (double)j->tiles * (double)tile)};
 }
 
 /* Finds tile number t of the domain; its `tile` and `plane` are NULL where it is not held. */

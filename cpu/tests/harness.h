@@ -60,6 +60,7 @@ void test_conv(void);
 void test_conv_tiles(void);
 void test_conv_deep(void);
 void test_conv_methods(void);
+void test_blas(void);
 void test_exact(void);
 void test_depthwise(void);
 void test_exact_sums(void);
@@ -70,6 +71,7 @@ void test_attention(void);
 void test_paste(void);
 void test_check(void);
 void test_pool(void);
+void test_team(void);
 void test_memory(void);
 
 #endif

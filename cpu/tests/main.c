@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "harness.h"
+#include "src/pool.h"
 
 /* Under a sanitizer, too, an allocation that fails returns NULL. */
 const char *__asan_default_options(void);
@@ -16,6 +17,7 @@ static const struct {
     {"conv_tiles", test_conv_tiles},
     {"conv_deep", test_conv_deep},
     {"conv_methods", test_conv_methods},
+    {"blas", test_blas},
     {"exact", test_exact},
     {"depthwise", test_depthwise},
     {"exact_sums", test_exact_sums},
@@ -26,6 +28,7 @@ static const struct {
     {"store", test_store},
     {"check", test_check},
     {"pool", test_pool},
+    {"team", test_team},
     {"memory", test_memory},
 };
 
@@ -40,6 +43,7 @@ int main(int argc, char **argv) {
         return LACKING;
     }
     printf("%s, of %s\n", isa, sige_isas());
+    sige_shared_from[0] = sige_shared_from[1] = 0; /* ops of tests are short, and are to be shared */
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         bool wanted = argc == 1;
         for (int k = 1; k < argc; k++)

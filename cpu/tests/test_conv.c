@@ -1,3 +1,8 @@
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
 #include "sample.h"
 
 static const int channels[] = {1, 3, 5, 8, 16, 17, 37, 48, 64};
@@ -21,7 +26,7 @@ static void random_conv(int c, int c_out, int n_sources, int kernel, bool tiled,
     m.op.kind = SIGE_CONV;
     sige_conv *conv = &m.op.u.conv;
     *conv = (sige_conv){.c_out = c_out, .bias = SIGE_NONE, .vec = SIGE_NONE};
-    pick_domain(&m, &conv->out, c ? 9 : 21, tiled);
+    pick_domain(&m, &conv->out, c > 64 ? 9 : 21, tiled);
     for (int i = 0; i < n_sources; i++)
         add_source(&m, conv, c ? c : channels[pick(0, 8)], pick(0, 2) || c ? kernel : 4 - kernel, tiled);
     if (pick(0, 3))
@@ -108,4 +113,35 @@ void test_conv_methods(void) {
         CHECK(choice.macs > 0 && choice.weight_bytes >= 4.0 * of->c * of->c_out, "case %d: its costs", i);
         check_sample(&m, &conv->out, of->c_out, conv->output, conv->n_outputs, conv->sums, value, "method", i);
     }
+}
+
+/* A library that is asked for multiplies deep convolutions by all methods, with the same results on any number of
+ * threads; one that is none is refused and changes nothing. */
+void test_blas(void) {
+    void *library = dlopen(SIGE_TEST_BLAS, RTLD_NOW);
+    CHECK(library, "%s", dlerror());
+    atomic_int *calls = dlsym(library, "sige_test_calls");
+    CHECK(calls, "%s", dlerror());
+    random_conv(64, 64, 1, 3, false, 0);
+    CHECK(atomic_load(calls) == 0, "it was not asked for");
+    CHECK(sige_use_blas(SIGE_TEST_BLAS) == 0, "%s", sige_last_error());
+    static const char *const none[] = {"/nowhere/libblas.so", "libm.so.6"};
+    for (int i = 0; i < 2; i++)
+        CHECK(sige_use_blas(none[i]) == ENOENT && strstr(sige_last_error(), none[i]), "%s", sige_last_error());
+    for (int tiled = 0; tiled < 2; tiled++) {
+        const int before = atomic_load(calls);
+        for (int i = 0; i < 8; i++)
+            random_conv(i % 4 ? 64 : 256, 80, 1, 1, tiled, i);
+        CHECK(atomic_load(calls) > before, "pixel-wise, tiled %d: it was never called", tiled);
+        random_conv(64, 80, 1, 3, tiled, 0);
+    }
+    const int direct = atomic_load(calls);
+    seed(1); /* the samples of its own run */
+    test_conv_methods();
+    CHECK(atomic_load(calls) > direct, "by Winograd's algorithm: it was never called");
+    CHECK(sige_use_blas(NULL) == 0, "%s", sige_last_error());
+    const int before = atomic_load(calls);
+    random_conv(256, 80, 1, 1, false, 0);
+    CHECK(atomic_load(calls) == before, "it was called after it was given up");
+    dlclose(library);
 }

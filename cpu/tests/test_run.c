@@ -1,7 +1,9 @@
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "oracle.h"
+#include "src/pool.h"
 
 /* A small, sound convolution is what the malformed ones are made from. Its slots are 0 input, 1 weights, 2 output, 3
  * list, 4 grid. */
@@ -294,6 +296,48 @@ void test_pool(void) {
         release(&s);
     }
     sige_pool_destroy(NULL);
+}
+
+/* An item takes long enough that others come, and says who ran it. */
+static void note(void *context, int64_t item, int thread) {
+    (void)item;
+    for (volatile int i = 0; i < 20000; i++)
+        ;
+    atomic_fetch_or((atomic_int *)context, 1 << thread);
+}
+
+/* Returns which threads of a pool ran a loop of an op of so much work, a bit for each. */
+static int team_of(sige_pool *pool, double work) {
+    atomic_int ran = 0;
+    sige_pool_gather(pool, work);
+    sige_pool_for(pool, 50, note, &ran);
+    return atomic_load(&ran);
+}
+
+/* Short ops are not shared; pools that run at the same time do not take more threads than there are processors, but one
+ * alone takes all that it was made with. */
+void test_team(void) {
+    sige_pool *each = sige_pool_create(0);
+    CHECK(each, "no pool");
+    const int processors = sige_pool_threads(each), threads = processors + 2 < 30 ? processors + 2 : 30;
+    sige_pool *a = sige_pool_create(threads), *b = sige_pool_create(threads);
+    CHECK(a && b, "no pools");
+    sige_shared_from[0] = 100, sige_shared_from[1] = 1000;
+    sige_pool_enter(a);
+    for (int i = 0; i < 20; i++)
+        CHECK(team_of(a, 99) == 1, "a short op was shared");
+    int ran = 0;
+    for (int i = 0; i < 1000 && ran != (1 << threads) - 1; i++)
+        ran |= team_of(a, 1e6);
+    CHECK(ran == (1 << threads) - 1, "threads %x of %d shared long ops", ran, threads);
+    sige_pool_enter(b);
+    for (int i = 0; i < 20; i++) {
+        ran = team_of(a, 1e6);
+        CHECK(ran < 1 << (processors < 2 ? 1 : (processors + 1) / 2), "threads %x, beside those of another pool", ran);
+    }
+    sige_pool_leave(b), sige_pool_leave(a);
+    sige_shared_from[0] = sige_shared_from[1] = 0;
+    sige_pool_destroy(a), sige_pool_destroy(b), sige_pool_destroy(each);
 }
 
 /* No machine has the scratch memory of this op: nothing runs, and the pool goes on working. */

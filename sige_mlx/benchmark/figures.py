@@ -226,6 +226,6 @@ def _threads(engine: Engine) -> int:
 def _simd(device: str) -> str | None:
     if device != "cpu":
         return None
-    from sige_mlx.engine.native.library import simd
+    from sige_mlx.engine.native import blas, library
 
-    return simd()
+    return library.simd() + (f", large products by {of}" if (of := blas.in_use()) else "")

@@ -253,13 +253,14 @@ def _environment(threads: int) -> dict[str, Any]:
 
 
 def _native_library(threads: int) -> str:
-    from sige_mlx.engine.native import library
+    from sige_mlx.engine.native import blas, library
     from sige_mlx.engine.native.pool import Pool
 
     try:
         path, others = library.library()._name, [s for s in library.instruction_sets() if s != library.simd()]
         instructions = library.simd() + (f" (also has {', '.join(others)})" if others else "")
-        return f"{path}: {instructions}, {Pool(threads).threads} threads"
+        multiplies = f", large products by {of}" if (of := blas.in_use()) else ""
+        return f"{path}: {instructions}, {Pool(threads).threads} threads{multiplies}"
     except SigeError as error:
         return str(error)
 

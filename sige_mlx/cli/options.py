@@ -106,7 +106,7 @@ class Weights(str, Enum):
 
 
 OfWeights = Annotated[Weights, typer.Option(help="own: the model's; random: as fast, and no checkpoint is needed.")]
-Threads = Annotated[int, typer.Option(help="Threads of the native engine.", show_default="one per processor")]
+Threads = Annotated[int, typer.Option(help="Threads of the native engine.", show_default="one per fast processor")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print numbers as JSON, and nothing else, on standard output.")]
 OriginalFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The picture before the edit.")]
 EditedFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The same picture, painted into.")]

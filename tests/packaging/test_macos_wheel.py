@@ -84,6 +84,12 @@ def test_names(commands: dict[int, list[tuple[Any, Any]]]) -> None:
     assert [name.rstrip(b"\0") for _, name in commands[mach_o.LC_LOAD_DYLIB]] == [b"/usr/lib/libSystem.B.dylib"]
 
 
+def test_threads_are_of_those_that_a_user_waits_for(library: Path) -> None:
+    """Threads without a class of their own macOS may keep from the fast cores; and slow cores are not counted."""
+    names = library.read_bytes()
+    assert b"_pthread_set_qos_class_self_np" in names and b"hw.perflevel0.logicalcpu" in names
+
+
 def test_exports_are_the_abi(commands: dict[int, list[tuple[Any, Any]]], library: Path) -> None:
     """Every function that `sige_cpu.h` declares, and besides what the linker adds no other."""
     ((table, _),) = commands[mach_o.LC_SYMTAB]

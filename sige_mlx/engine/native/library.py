@@ -55,9 +55,11 @@ def library() -> ctypes.CDLL:
     lib.sige_pool_create.argtypes = [c_int]
     for destroy in (lib.sige_pool_destroy, lib.sige_program_destroy, lib.sige_bound_destroy):
         destroy.argtypes, destroy.restype = [c_void_p], None
+    lib.sige_use_blas.argtypes = [c_char_p]
     lib.sige_pool_threads.argtypes = [c_void_p]
     lib.sige_compile.argtypes = [POINTER(structs["sige_op"]), c_int, c_int, POINTER(c_int)]
     lib.sige_bind.argtypes = [c_void_p, POINTER(structs["sige_tiles"]), c_int]
+    lib.sige_explain.argtypes = [c_void_p, c_int, POINTER(structs["sige_choice"])]
     lib.sige_run.argtypes = [c_void_p, c_void_p, c_void_p, POINTER(c_double)]
     lib.sige_explain.argtypes = [c_void_p, c_int, POINTER(structs["sige_choice"])]
     lib.sige_spin.argtypes, lib.sige_spin.restype = [c_int64], c_double

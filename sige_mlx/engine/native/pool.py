@@ -6,16 +6,18 @@ import weakref
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.engine.native import blas
 from sige_mlx.engine.native.library import library
 from sige_mlx.engine.native.weights import aligned
 from sige_mlx.errors import SigeError
 
 
 class Pool:
-    """It has `threads` threads, for 0 one per processor, and one block of memory. Who runs a program holds `lock`."""
+    """It has `threads` threads, 0: one per (fast) processor, and one block of memory. Who runs a program holds `lock`."""
 
     def __init__(self, threads: int = 0):
         lib = library()
+        blas.in_use()
         self.handle = lib.sige_pool_create(threads)
         if not self.handle:
             raise SigeError(f"{threads} threads could not be started")
