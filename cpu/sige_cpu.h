@@ -345,6 +345,7 @@ SIGE_API int sige_explain(const sige_bound *bound, int op, sige_choice *choice);
  * floating-point operations that was: no convolution does more of them in a second. 0 when no instruction set can be
  * used. */
 SIGE_API double sige_spin(int64_t steps);
+
 /* Lets large products be multiplied by cblas_sgemm of a library, which is opened by its path, as dlopen does it; NULL:
  * by none, as from the start. That holds for the whole process: call it while nothing runs. Results then differ in
  * rounding, as those of the library do, but as before not with the number of threads. Returns 0, or ENOENT if that is
