@@ -83,7 +83,7 @@ def pieces(bound: Bound, seconds: Any) -> list[Pieces]:
     counts = {} if bound.tiling is None else bound.tiling.counts
     for i, op in enumerate(bound.compiled.program.ops):
         chunks, panels = 1, 1
-        if isinstance(op, p.Conv) and library().sige_explain(bound.handle, i, ctypes.byref(choice)) == 0:
+        if isinstance(op, p.Conv) and library().sige_explain(bound.planned.handle, i, ctypes.byref(choice)) == 0:
             chunks, panels = max(1, choice.chunks), -(-op.c_out // panel)
         elif not isinstance(op, p.Norm):
             chunks = max(1, _pixels(op, counts) // ITEM)

@@ -13,7 +13,7 @@ from sige_mlx.errors import SigeError
 
 
 class Pool:
-    """It has `threads` threads, 0: one per (fast) processor, and one block of memory. Who runs a program holds `lock`."""
+    """It has `threads` threads, 0: one per (fast) processor, and a block of memory. Who runs a program holds `lock`."""
 
     def __init__(self, threads: int = 0):
         lib = library()
