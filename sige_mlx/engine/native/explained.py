@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from sige_mlx.engine.native.compiled import Checked, Planned
+from sige_mlx.engine.native.joining import joined
 from sige_mlx.engine.native.library import header, library
 from sige_mlx.graph.program import NONE, Conv, Depthwise, Program
 from sige_mlx.graph.tiling import Size, Tiling
@@ -74,6 +75,7 @@ class Explained:
 def explain(program: Program, tiling: Tiling | None) -> list[Explained]:
     """Explains every convolution that has weights, and pixels to compute, in the order of a program: that of a dense
     pass, or of the edit of these tiles."""
+    program = joined(program)
     planned = Planned(Checked(program), tiling)
     counts = {} if tiling is None else tiling.counts
     choice = header().structs["sige_choice"]()

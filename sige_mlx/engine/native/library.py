@@ -61,7 +61,6 @@ def library() -> ctypes.CDLL:
     lib.sige_bind.argtypes = [c_void_p, POINTER(structs["sige_tiles"]), c_int]
     lib.sige_explain.argtypes = [c_void_p, c_int, POINTER(structs["sige_choice"])]
     lib.sige_run.argtypes = [c_void_p, c_void_p, c_void_p, POINTER(c_double)]
-    lib.sige_explain.argtypes = [c_void_p, c_int, POINTER(structs["sige_choice"])]
     lib.sige_spin.argtypes, lib.sige_spin.restype = [c_int64], c_double
     lib.sige_pack_size.restype = lib.sige_tile_bytes.restype = c_size_t
     lib.sige_pack_size.argtypes = [POINTER(structs["sige_conv"])]
