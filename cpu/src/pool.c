@@ -88,12 +88,15 @@ void sige_pool_enter(sige_pool *pool) { atomic_fetch_add_explicit(&running, pool
 void sige_pool_leave(sige_pool *pool) { atomic_fetch_sub_explicit(&running, pool->threads, memory_order_relaxed); }
 
 void sige_pool_gather(sige_pool *pool, double work) {
-    const int all = atomic_load_explicit(&running, memory_order_relaxed), there = processors();
+    const int all = atomic_load_explicit(&running, memory_order_relaxed);
     int team = pool->threads;
-    if (work < sige_shared_from[atomic_load_explicit(&pool->asleep, memory_order_relaxed) > 0])
+    if (work < sige_shared_from[atomic_load_explicit(&pool->asleep, memory_order_relaxed) > 0]) {
         team = 1;
-    else if (all > team && all > there)
-        team = sige_max(1, (int)((int64_t)team * there / all));
+    } else if (all > team) {
+        const int there = processors();
+        if (all > there)
+            team = sige_max(1, (int)((int64_t)team * there / all));
+    }
     atomic_store_explicit(&pool->team, team, memory_order_relaxed);
 }
 
