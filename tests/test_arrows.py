@@ -22,6 +22,7 @@ SHARED = {
     "engine.files",
     "engine.recordings",
     "engine.statistics",
+    "engine.verdicts",
     "engine.weights",
 }
 """What executors have in common."""
@@ -36,6 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "graph": {"masks", "nn", "base"},
     "engine.weights": {"graph", "base"},
     "engine.files": {"base"},
+    "engine.verdicts": set(),
     "engine.statistics": {"graph", "nn", "base"},
     "engine.estimates": {"engine.statistics", "graph", "base"},
     "engine.changes": {"engine.statistics", "graph", "base"},

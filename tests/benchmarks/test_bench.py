@@ -13,7 +13,8 @@ from sige_mlx import benchmark
 from sige_mlx.benchmark import isolated
 from sige_mlx.benchmark.profile import kind, profile
 from sige_mlx.benchmark.workload import engine_for, workload
-from sige_mlx.cli.bench import Weights, _print, bench
+from sige_mlx.cli.bench import _print, bench
+from sige_mlx.cli.options import Weights
 from sige_mlx.errors import SigeError
 from sige_mlx.graph import program as p
 from tests.tiny import write_tiny_model

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from benchmarks.simulated.device import Simulated
+from sige_mlx.engine import verdicts
 from sige_mlx.engine.gpu import text as metal_text
-from sige_mlx.engine.gpu import trust, verdicts
+from sige_mlx.engine.gpu import trust
 from sige_mlx.engine.gpu.launch import Launch
 from sige_mlx.engine.gpu.ops import Call, Depthwise, Paste
 from sige_mlx.engine.gpu.ops.epilogue import Epilogue

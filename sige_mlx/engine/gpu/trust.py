@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
-from sige_mlx.engine.gpu import verdicts
+from sige_mlx.engine import verdicts
 from sige_mlx.engine.gpu.launch import Device, Launch
 from sige_mlx.engine.gpu.ops import Call
 from sige_mlx.engine.gpu.ops.sampling import Sampling

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.cache import cache_folder
-from sige_mlx.engine.gpu import verdicts
+from sige_mlx.engine import verdicts
 from sige_mlx.engine.native.library import header, library, simd
 from sige_mlx.engine.native.marshal import marshal
 from sige_mlx.engine.native.weights import aligned
