@@ -121,7 +121,12 @@ void test_conv_methods(void) {
  * threads; one that is none is refused and changes nothing. */
 void test_blas(void) {
     void *library = dlopen(SIGE_TEST_BLAS, RTLD_NOW);
-    CHECK(library, "%s", dlerror());
+    const char *why = library ? "" : dlerror();
+    if (strstr(why, "not supported")) {
+        printf("blas: a program that is linked statically opens no library\n");
+        return;
+    }
+    CHECK(library, "%s", why);
     atomic_int *calls = dlsym(library, "sige_test_calls");
     CHECK(calls, "%s", dlerror());
     random_conv(64, 64, 1, 3, false, 0);

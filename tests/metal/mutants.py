@@ -15,6 +15,8 @@ class Mutant:
     old: str
     new: str
     probe: str
+    plain_to_see: bool = True
+    """Every small input of a trial shows it."""
 
     def __str__(self) -> str:
         return f"{self.file}: {self.old.splitlines()[0]}"
@@ -78,14 +80,14 @@ MUTANTS = [
     ),
     dropped_barrier("conv/winograd.h", "= values[n][x]; } }", "winograd"),
     # what is done to them
-    Mutant("windows.h", "&& pixel.y == image()", "", "plain"),
+    Mutant("windows.h", "&& pixel.y == image()", "", "plain", plain_to_see=False),
     Mutant("windows.h", "x * scale + shift", "x + shift", "plain"),
     Mutant("windows.h", "image() * source->affine.image + c", "c", "plain"),
     Mutant("windows.h", "first_channel + thread_index % VECTORS * 4", "first_channel", "plain"),
-    Mutant("activation.h", "metal::min(-x, LARGEST_EXPONENT)", "-x", "extreme"),
+    Mutant("activation.h", "metal::min(-x, LARGEST_EXPONENT)", "-x", "extreme", plain_to_see=False),
     Mutant("windows.h", "const bool raw = in_base(pixel.x) || source->mod.present;", "const bool raw = true;", "plain"),
     Mutant("windows.h", "const bool raw = in_base(pixel.x) ||", "const bool raw = !in_base(pixel.x) ||", "plain"),
-    Mutant("windows.h", "arrays.affine, pixel.y, c, left", "arrays.affine, 0, c, left", "plain"),
+    Mutant("windows.h", "arrays.affine, pixel.y, c, left", "arrays.affine, 0, c, left", "plain", plain_to_see=False),
     Mutant("vectors.h", "x * (1.0f + g) + b", "x * g + b", "modulated"),
     Mutant("vectors.h", "m.beta_first + c", "c", "modulated"),
     # sums of products

@@ -150,8 +150,16 @@ def _tried(device: Device, launch: Launch, call: Call) -> Trial:
     except Exception as raised:
         _settle(launch.kernel.name, raised)
         return Trial(f"MLX's operations do not run to compare it with ({first_line(raised)})", lasting=False)
-    bound = max(BOUNDS.get(a.dtype, BOUNDS[mx.float32]) for a in found)
+    bound = max(BOUNDS.get(dtype, BOUNDS[mx.float32]) for dtype in _precisions(launch, found))
     return Trial("" if error <= bound else f"its error is {error:.1e} on a small input", seconds=seconds)
+
+
+def _precisions(launch: Launch, found: Sequence[mx.array]) -> Iterator[mx.Dtype]:
+    """The types that a kernel rounds to: those of its results; and of sums that threadgroups share, which are float32,
+    that of what was read and activated for them."""
+    yield from (a.dtype for a in found)
+    if dict(launch.kernel.defines).get("SHARED"):
+        yield dict(launch.kernel.template)["T"]
 
 
 def _settle(kernel: str, raised: Exception) -> None:
