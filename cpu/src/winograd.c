@@ -1,6 +1,9 @@
 #include "winograd.h"
 
+#include <string.h>
+
 #include "panel.h"
+#include "units.h"
 
 /* F(4, 3) at the points 0, a, -a, b, -b and infinity, with a^2 = 1/2 and b^2 = 2. By Cook and Toom's construction, with
  * M(x) = x (x^2 - a^2) (x^2 - b^2), the input's row of a point p has the coefficients of M(x) / (x - p), that of
@@ -99,72 +102,57 @@ static inline void filter_up(const vfloat g[3], vfloat t[6]) {
     t[3] = first, t[4] = sum, t[5] = g[2];
 }
 
-/* Transforms a vector of filters, first the columns, then the rows; taps lie so many floats apart. */
-#define FILTERS(NAME, POINTS, TRANSFORM)                                                                               \
-    static inline void NAME(const float *filters, int64_t tap, float *out) {                                           \
-        const int64_t point = sige_filter_point(tap);                                                                  \
-        vfloat t[POINTS][3];                                                                                           \
-        for (int x = 0; x < 3; x++) {                                                                                  \
-            vfloat g[3], column[POINTS];                                                                               \
-            for (int y = 0; y < 3; y++)                                                                                \
-                g[y] = v_load(filters + (y * 3 + x) * tap);                                                            \
-            TRANSFORM(g, column);                                                                                      \
-            for (int y = 0; y < POINTS; y++)                                                                           \
-                t[y][x] = column[y];                                                                                   \
+/* Transforms n channels, at most a vector, of a square along both axes, first its columns, then its rows. Numbers of
+ * floats lie between rows and columns, of what is read and of what is written. */
+#define SQUARE(TRANSFORM, FROM, TO)                                                                                    \
+    static inline void square_##TRANSFORM(const float *from, size_t row, size_t column, int n, float *to,              \
+                                          size_t to_row, size_t to_column) {                                           \
+        vfloat t[TO][FROM];                                                                                            \
+        for (size_t x = 0; x < FROM; x++) {                                                                            \
+            vfloat d[FROM], of_column[TO];                                                                             \
+            for (size_t y = 0; y < FROM; y++)                                                                          \
+                d[y] = v_some(from + y * row + x * column, n);                                                         \
+            TRANSFORM(d, of_column);                                                                                   \
+            for (size_t y = 0; y < TO; y++)                                                                            \
+                t[y][x] = of_column[y];                                                                                \
         }                                                                                                              \
-        for (int y = 0; y < POINTS; y++) {                                                                             \
-            vfloat points[POINTS];                                                                                     \
-            TRANSFORM(t[y], points);                                                                                   \
-            for (int x = 0; x < POINTS; x++)                                                                           \
-                v_store(out + (y * POINTS + x) * point, points[x]);                                                    \
+        for (size_t y = 0; y < TO; y++) {                                                                              \
+            vfloat of_row[TO];                                                                                         \
+            TRANSFORM(t[y], of_row);                                                                                   \
+            for (size_t x = 0; x < TO; x++)                                                                            \
+                v_put(to + y * to_row + x * to_column, of_row[x], n);                                                  \
         }                                                                                                              \
     }
-FILTERS(filters_4, 6, filter_4)
-FILTERS(filters_up, 6, filter_up)
-FILTERS(filters_2, 4, filter_2)
+SQUARE(filter_4, 3, 6)
+SQUARE(filter_up, 3, 6)
+SQUARE(filter_2, 3, 4)
+SQUARE(input_4, 6, 6)
+SQUARE(input_up, 4, 6)
+SQUARE(input_2, 4, 4)
+SQUARE(output_4, 6, 4)
+SQUARE(output_up, 6, 4)
+SQUARE(output_2, 4, 2)
 
 void sige_winograd_filters(sige_method method, const float *filters, int64_t floats, float *out) {
-    for (int64_t i = 0; i < floats; i += SIGE_LANES)
+    const size_t tap = (size_t)floats, point = (size_t)sige_filter_point(floats);
+    for (size_t i = 0; i < tap; i += SIGE_LANES)
         if (method == SIGE_WINOGRAD_4)
-            filters_4(filters + i, floats, out + i);
+            square_filter_4(filters + i, 3 * tap, tap, SIGE_LANES, out + i, 6 * point, point);
         else if (method == SIGE_WINOGRAD_UP)
-            filters_up(filters + i, floats, out + i);
+            square_filter_up(filters + i, 3 * tap, tap, SIGE_LANES, out + i, 6 * point, point);
         else
-            filters_2(filters + i, floats, out + i);
+            square_filter_2(filters + i, 3 * tap, tap, SIGE_LANES, out + i, 4 * point, point);
 }
-
-/* Transforms n of c channels, at most a vector: first the columns, then the rows. */
-#define WINDOW(NAME, SIDE, POINTS, TRANSFORM)                                                                          \
-    static inline void NAME(const float *window, size_t row, size_t c, int n, float *out, size_t point) {              \
-        vfloat t[POINTS][SIDE];                                                                                        \
-        for (int x = 0; x < SIDE; x++) {                                                                               \
-            vfloat d[SIDE], column[POINTS];                                                                            \
-            for (int y = 0; y < SIDE; y++)                                                                             \
-                d[y] = v_some(window + (size_t)y * row + (size_t)x * c, n);                                            \
-            TRANSFORM(d, column);                                                                                      \
-            for (int y = 0; y < POINTS; y++)                                                                           \
-                t[y][x] = column[y];                                                                                   \
-        }                                                                                                              \
-        for (int y = 0; y < POINTS; y++) {                                                                             \
-            vfloat points[POINTS];                                                                                     \
-            TRANSFORM(t[y], points);                                                                                   \
-            for (int x = 0; x < POINTS; x++)                                                                           \
-                v_put(out + (size_t)(y * POINTS + x) * point, points[x], n);                                           \
-        }                                                                                                              \
-    }
-WINDOW(window_4, 6, 6, input_4)
-WINDOW(window_up, 4, 6, input_up)
-WINDOW(window_2, 4, 4, input_2)
 
 static inline void input(sige_method method, const float *window, size_t row, size_t c, int n, float *out, size_t point,
                          size_t part) {
     if (method == SIGE_WINOGRAD_4) {
-        window_4(window, row, c, n, out, point);
+        square_input_4(window, row, c, n, out, 6 * point, point);
     } else if (method == SIGE_WINOGRAD_UP) {
-        window_up(window, row, c, n, out, point);
+        square_input_up(window, row, c, n, out, 6 * point, point);
     } else {
         for (size_t i = 0; i < 4; i++)
-            window_2(window + i / 2 * 2 * row + i % 2 * 2 * c, row, c, n, out + i * part, point);
+            square_input_2(window + i / 2 * 2 * row + i % 2 * 2 * c, row, c, n, out + i * part, 4 * point, point);
     }
 }
 
@@ -177,51 +165,25 @@ void sige_winograd_input(sige_method method, const float *window, size_t row, in
         input(method, window + k, row, (size_t)c, channels - k, out + k, point, part);
 }
 
-/* Transforms products to a vector of channels of the 4x4 outputs. */
-#define PRODUCTS(NAME, TRANSFORM)                                                                                      \
-    static inline void NAME(const float *products, size_t point, vfloat y[4][4]) {                                     \
-        vfloat t[4][6];                                                                                                \
-        for (int j = 0; j < 6; j++) {                                                                                  \
-            vfloat m[6], column[4];                                                                                    \
-            for (int i = 0; i < 6; i++)                                                                                \
-                m[i] = v_load(products + (size_t)(i * 6 + j) * point);                                                 \
-            TRANSFORM(m, column);                                                                                      \
-            for (int i = 0; i < 4; i++)                                                                                \
-                t[i][j] = column[i];                                                                                   \
-        }                                                                                                              \
-        for (int i = 0; i < 4; i++)                                                                                    \
-            TRANSFORM(t[i], y[i]);                                                                                     \
-    }
-PRODUCTS(products_4, output_4)
-PRODUCTS(products_up, output_up)
-
-static inline void products_2(const float *products, size_t point, vfloat y[4][4]) {
-    for (int part = 0; part < 4; part++) {
-        vfloat t[2][4];
-        for (int j = 0; j < 4; j++) {
-            vfloat m[4], column[2];
-            for (int i = 0; i < 4; i++)
-                m[i] = v_load(products + (size_t)(i * 4 + j) * point + part * SIGE_PANEL);
-            output_2(m, column);
-            for (int i = 0; i < 2; i++)
-                t[i][j] = column[i];
-        }
-        for (int i = 0; i < 2; i++)
-            output_2(t[i], &y[part / 2 * 2 + i][part % 2 * 2]);
+/* Transforms a vector of a panel's products to 4x4 outputs, which are panels. */
+static inline void output(sige_method method, const float *products, size_t point, float *out) {
+    enum { N = SIGE_LANES, ROW = SIGE_UNIT * SIGE_PANEL };
+    if (method == SIGE_WINOGRAD_4) {
+        square_output_4(products, 6 * point, point, N, out, ROW, SIGE_PANEL);
+    } else if (method == SIGE_WINOGRAD_UP) {
+        square_output_up(products, 6 * point, point, N, out, ROW, SIGE_PANEL);
+    } else {
+        for (size_t i = 0; i < 4; i++)
+            square_output_2(products + i * SIGE_PANEL, 4 * point, point, N,
+                            out + i / 2 * 2 * ROW + i % 2 * 2 * SIGE_PANEL, ROW, SIGE_PANEL);
     }
 }
 
 void sige_winograd_output(sige_method method, const float *products, size_t point, int h, int w, float *out) {
-    for (int part = 0; part < SIGE_PANEL; part += SIGE_LANES) {
-        vfloat y[4][4];
-        if (method == SIGE_WINOGRAD_4)
-            products_4(products + part, point, y);
-        else if (method == SIGE_WINOGRAD_UP)
-            products_up(products + part, point, y);
-        else
-            products_2(products + part, point, y);
-        for (int i = 0; i < h; i++)
-            for (int j = 0; j < w; j++)
-                v_store(out + (i * w + j) * SIGE_PANEL + part, y[i][j]);
-    }
+    float whole[SIGE_UNIT_PIXELS * SIGE_PANEL];
+    const bool cut = h < SIGE_UNIT || w < SIGE_UNIT;
+    for (int part = 0; part < SIGE_PANEL; part += SIGE_LANES)
+        output(method, products + part, point, (cut ? whole : out) + part);
+    for (int i = 0; cut && i < h; i++)
+        memcpy(out + i * w * SIGE_PANEL, whole + i * SIGE_UNIT * SIGE_PANEL, (size_t)(w * SIGE_PANEL) * sizeof *out);
 }
