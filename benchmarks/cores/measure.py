@@ -1,6 +1,5 @@
 """What each op of a network takes one thread, in which pieces, and what the pass takes two."""
 
-import ctypes
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +14,10 @@ from sige_mlx.benchmark.blob import blob_mask
 from sige_mlx.benchmark.protocol import Progress
 from sige_mlx.benchmark.workload import workload
 from sige_mlx.engine import Engine
-from sige_mlx.engine.native.compiled import Bound
-from sige_mlx.engine.native.library import header, library, simd
+from sige_mlx.engine.native.explained import explain
+from sige_mlx.engine.native.library import simd
 from sige_mlx.graph import program as p
+from sige_mlx.graph.tiling import Tiling
 
 LANES = {"avx512": 16}
 """Floats in a vector of the kernels', where they are not 8; a panel has two vectors."""
@@ -61,13 +61,13 @@ def measure(model: str, percent: float, rounds: int, tell: Progress | None = Non
                 start = time.perf_counter()
                 run()
                 into.append(time.perf_counter() - start)
-            of_ops.append(engines[0].profile(prepared[0], **inputs)[1])
+            program, of_op = engines[0].profile(prepared[0], **inputs)
+            of_ops.append(of_op)
             if tell:
                 tell(model, i * rounds + n + 1, 2 * rounds)
-        executor: Any = engines[0].executor
-        bound = executor._dense if prepared[0] is None else prepared[0].bound
+        tiling = prepared[0].tiling if prepared[0] else None
         one, two = (float(np.median(s)) for s in seconds)
-        found.append(Measured(model, what, one, two, pieces(bound, np.median(of_ops, axis=0))))
+        found.append(Measured(model, what, one, two, pieces(program, tiling, np.median(of_ops, axis=0))))
     return found
 
 
@@ -75,16 +75,16 @@ def _run(engine: Engine, edit: Any, inputs: Any) -> None:
     mx.eval(engine(**inputs) if edit is None else engine.edit(edit, **inputs))
 
 
-def pieces(bound: Bound, seconds: Any) -> list[Pieces]:
-    """Returns what can be claimed of each op of a bound program, the seconds of which one thread has taken."""
+def pieces(program: p.Program, tiling: Tiling | None, seconds: Any) -> list[Pieces]:
+    """Returns what can be claimed of each op of a program that has run, the seconds of which one thread has taken."""
     found = []
-    choice = header().structs["sige_choice"]()
     panel = 2 * LANES.get(simd(), 8)
-    counts = {} if bound.tiling is None else bound.tiling.counts
-    for i, op in enumerate(bound.compiled.program.ops):
+    counts = {} if tiling is None else tiling.counts
+    chunks_of = {of.op: of.chunks for of in explain(program, tiling) if of.chunks is not None}
+    for i, op in enumerate(program.ops):
         chunks, panels = 1, 1
-        if isinstance(op, p.Conv) and library().sige_explain(bound.planned.handle, i, ctypes.byref(choice)) == 0:
-            chunks, panels = max(1, choice.chunks), -(-op.c_out // panel)
+        if isinstance(op, p.Conv) and i in chunks_of:
+            chunks, panels = max(1, chunks_of[i]), -(-op.c_out // panel)
         elif not isinstance(op, p.Norm):
             chunks = max(1, _pixels(op, counts) // ITEM)
         found.append(Pieces(float(seconds[i]), chunks, panels))
