@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import re
 from dataclasses import replace
@@ -25,6 +24,7 @@ from benchmarks.recipes.training import Phase
 from benchmarks.recipes.training_report import write_losses
 from benchmarks.torch_models.ddpm_unet import DDPMConfig, DDPMUNet
 from sige_mlx import zoo
+from tests.benchmarks.recipes.running import run
 
 TINY = DDPMPlan(
     net=DDPMConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), image_size=16),
@@ -44,13 +44,6 @@ def marble() -> BlueMarble:
 def trainer(marble: BlueMarble, plan: DDPMPlan = TINY) -> DDPMTrainer:
     size = plan.net.image_size
     return DDPMTrainer(plan, lambda *draw: to_network(marble.sample(*draw)), to_network(marble.held_out(size)[:4]))
-
-
-def run(tiny: DDPMTrainer, folder: Path, steps: int = 100) -> DDPMTrainer:
-    """At most `steps` more steps."""
-    asked = itertools.count()
-    tiny.run(folder, lambda: next(asked) >= steps, lambda _: None)
-    return tiny
 
 
 def test_crops_stay_out_of_the_held_out_band(marble: BlueMarble) -> None:

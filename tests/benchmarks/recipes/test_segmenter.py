@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from benchmarks.recipes.training import Phase
 from sige_mlx.metrics import land_cover
 from sige_mlx.metrics.land_cover import LandCover, LandCoverConfig
 from sige_mlx.zoo import ASSETS
+from tests.benchmarks.recipes.running import run
 
 TINY = replace(
     PLAN,
@@ -49,13 +49,6 @@ def draw(rng: np.random.Generator, batch: int, size: int) -> Crops:
 
 def trainer() -> SegmenterTrainer:
     return SegmenterTrainer(TINY, draw, draw(np.random.default_rng(99), 2, 32))
-
-
-def run(tiny: SegmenterTrainer, folder: Path, steps: int = 1000) -> SegmenterTrainer:
-    """At most `steps` more steps."""
-    asked = itertools.count()
-    tiny.run(folder, lambda: next(asked) >= steps, lambda _: None)
-    return tiny
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_and_learns(tmp_path: Path) -> None:

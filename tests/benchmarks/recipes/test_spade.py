@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import re
 from dataclasses import replace
@@ -30,6 +29,7 @@ from sige_mlx import zoo
 from sige_mlx.converters import convert
 from sige_mlx.engine import Engine
 from sige_mlx.nn.module import parameters
+from tests.benchmarks.recipes.running import run
 from tests.engine import rounding
 from tests.labels import one_hot
 
@@ -55,13 +55,6 @@ def draw(rng: np.random.Generator, batch: int, size: int) -> Crops:
 
 def trainer(plan: SPADEPlan = TINY) -> SPADETrainer:
     return SPADETrainer(plan, draw, draw(np.random.default_rng(99), 2, plan.net.crop_size))
-
-
-def run(tiny: SPADETrainer, folder: Path, steps: int = 100) -> SPADETrainer:
-    """At most `steps` more steps."""
-    asked = itertools.count()
-    tiny.run(folder, lambda: next(asked) >= steps, lambda _: None)
-    return tiny
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
