@@ -94,10 +94,10 @@ class Work:
     nbytes: int
 
     def seconds(self, limits: Limits) -> float:
-        return max(2 * self.macs / limits.flops, self.nbytes / limits.bandwidth)
+        return limits.seconds(self.macs, self.nbytes)
 
     def by_memory(self, limits: Limits) -> bool:
-        return self.nbytes / limits.bandwidth > 2 * self.macs / limits.flops
+        return limits.by_memory(self.macs, self.nbytes)
 
 
 def predict(

@@ -158,8 +158,8 @@ static double multiplications(const sige_conv_job *j, const sige_conv_source *s)
 }
 
 /* A vector of a window's, a filter's, or a product's channels takes about so many multiplications' time to transform,
- * measured on processors with AVX2 and AVX-512. Filters of few pixels are not all that counts: micro-kernels wait for
- * their own sums when they have fewer than four rows. */
+ * measured on AVX-512. A filter takes more than its arithmetic, for its points go to the second-level cache and back.
+ */
 typedef struct transforms {
     int window, filter, product;
 } transforms;

@@ -33,6 +33,14 @@ class Limits:
     bandwidth: float
     """Bytes a second that are read from memory or written to it."""
 
+    def seconds(self, macs: int, nbytes: int) -> float:
+        """What so many multiplications and bytes take at least."""
+        return max(2 * macs / self.flops, nbytes / self.bandwidth)
+
+    def by_memory(self, macs: int, nbytes: int) -> bool:
+        """Whether that is the bytes' time."""
+        return nbytes / self.bandwidth > 2 * macs / self.flops
+
 
 @dataclass(frozen=True)
 class Explained:
@@ -65,11 +73,11 @@ class Explained:
 
     def seconds(self, limits: Limits) -> float:
         """What it takes at least."""
-        return max(2 * self.macs_left / limits.flops, self.nbytes / limits.bandwidth)
+        return limits.seconds(self.macs_left, self.nbytes)
 
     def bound(self, limits: Limits) -> Literal["FMA", "memory"]:
         """What it is bound by."""
-        return "FMA" if 2 * self.macs_left / limits.flops >= self.nbytes / limits.bandwidth else "memory"
+        return "memory" if limits.by_memory(self.macs_left, self.nbytes) else "FMA"
 
 
 def explain(program: Program, tiling: Tiling | None) -> list[Explained]:
