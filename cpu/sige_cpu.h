@@ -326,8 +326,9 @@ typedef enum sige_method {
 } sige_method;
 
 /* Filters for Winograd's algorithm were transformed when they were packed; or all of them are before they are used, in
- * the memory that threads share; or a block at a time for each chunk of pixels, in a core's cache. */
-typedef enum sige_filters { SIGE_PACKED = 0, SIGE_SHARED = 1, SIGE_IN_CACHE = 2 } sige_filters;
+ * the memory that threads share; or a block at a time for each chunk of pixels, in a core's cache; or, for few pixels,
+ * a row of points at a time between the multiplications. */
+typedef enum sige_filters { SIGE_PACKED = 0, SIGE_SHARED = 1, SIGE_IN_CACHE = 2, SIGE_IN_REGISTERS = 3 } sige_filters;
 
 /* This is how a convolution is computed: `method` is that of its first source of the largest kernel, `chunks` is in how
  * many pieces, `macs` how many multiplications are left for all sources, those of padded channels included, and

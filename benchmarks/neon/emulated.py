@@ -87,7 +87,9 @@ class Network:
         lowered = self.engine.lowered
 
         def inputs(of: Mapping[str, Any]) -> Mapping[Any, Floats]:
-            return {name: np.asarray(x) for name, x in with_embeddings(lowered, checked(lowered, of)).items()}
+            return {
+                name: np.asarray(x) for name, x in with_embeddings(lowered, checked(lowered, of, on_host=True)).items()
+            }
 
         tiling = lowered.tiling(self.mask)
         return Replay(lowered, self.load, tiling, inputs(self.original), inputs(self.edited)).file()

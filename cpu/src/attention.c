@@ -58,24 +58,30 @@ static sige_needs plan(const sige_op *of, const int32_t *rows, void *made) {
                         .work = sige_work(2.0 * queries * op->keys * op->heads * op->head_dim, (double)j->packed)};
 }
 
-static void pack_head(void *context, int64_t item, int thread) {
+/* Packs a panel of a head's keys, transposed, or after these one of its values. */
+static void pack_panel(void *context, int64_t item, int thread) {
     (void)thread;
     const attention_job *j = context;
     const sige_attention *op = j->op;
-    const int64_t image = item / op->heads, head = item % op->heads;
-    const float *k = j->k + image * op->keys * op->k_stride + head * op->head_dim;
-    const float *v = j->v + image * op->keys * op->v_stride + head * op->head_dim;
-    float *out = j->panels + item * j->packed;
-    for (int first = 0; first < op->keys; first += SIGE_PANEL)
+    const int64_t panels = j->key_panels + j->value_panels, panel = item % panels, of = item / panels;
+    const int64_t image = of / op->heads, head = of % op->heads;
+    float *out = j->panels + of * j->packed;
+    if (panel < j->key_panels) {
+        const int64_t first = panel * SIGE_PANEL;
+        const float *k = j->k + (image * op->keys + first) * op->k_stride + head * op->head_dim;
+        out += first * op->head_dim;
         for (int d = 0; d < op->head_dim; d++)
             for (int i = 0; i < SIGE_PANEL; i++)
-                *out++ = first + i < op->keys ? k[(int64_t)(first + i) * op->k_stride + d] : 0;
-    for (int first = 0; first < op->head_dim; first += SIGE_PANEL) {
-        const size_t n = (size_t)sige_min(op->head_dim - first, SIGE_PANEL);
-        for (int64_t key = 0; key < op->keys; key++, out += SIGE_PANEL) {
-            memcpy(out, v + key * op->v_stride + first, n * sizeof(float));
-            memset(out + n, 0, (SIGE_PANEL - n) * sizeof(float));
-        }
+                *out++ = first + i < op->keys ? k[(int64_t)i * op->k_stride + d] : 0;
+        return;
+    }
+    const int64_t first = (panel - j->key_panels) * SIGE_PANEL;
+    const float *v = j->v + image * op->keys * op->v_stride + head * op->head_dim + first;
+    const size_t n = (size_t)sige_min((int)(op->head_dim - first), SIGE_PANEL);
+    out += ((int64_t)j->key_panels * op->head_dim + (panel - j->key_panels) * op->keys) * SIGE_PANEL;
+    for (int64_t key = 0; key < op->keys; key++, out += SIGE_PANEL) {
+        memcpy(out, v + key * op->v_stride, n * sizeof(float));
+        memset(out + n, 0, (SIGE_PANEL - n) * sizeof(float));
     }
 }
 
@@ -196,7 +202,7 @@ static void run(const sige_op *of, const void *planned, void *const *slots, sige
     j.panels = sige_pool_shared(pool);
     j.pool = pool;
     const int64_t heads = (int64_t)op->out.n * op->heads, blocks = sige_ceil_div(j.queries, QUERIES);
-    sige_pool_for(pool, heads, pack_head, &j);
+    sige_pool_for(pool, heads * (j.key_panels + j.value_panels), pack_panel, &j);
     sige_pool_for(pool, (j.list ? op->heads : heads) * blocks, run_queries, &j);
 }
 

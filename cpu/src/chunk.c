@@ -80,10 +80,10 @@ static void list_pixels(const sige_conv_source *s, const sige_chunk *chunk, bool
 
 /* Transforms the windows of a source. */
 static void transform(const sige_conv_job *j, const sige_conv_source *s, sige_chunk *chunk) {
-    const int c = s->op->x.c, parts = sige_winograd_parts(s->method), up = s->method == SIGE_WINOGRAD_UP;
-    const size_t points = (size_t)sige_winograd_points(s->method), part = (size_t)s->block;
+    const int c = s->op->x.c, up = s->method == SIGE_WINOGRAD_UP;
+    const size_t points = (size_t)sige_winograd_points(s->method), parts = (size_t)sige_winograd_parts(s->method);
     float *out = sige_chunk_at(chunk, s->transformed);
-    for (int u = 0; u < chunk->n_units; u++, out += parts * part) {
+    for (int u = 0; u < chunk->n_units; u++, out += parts * s->part) {
         const sige_unit *unit = &chunk->unit[u];
         if (!unit->h)
             continue;
@@ -95,7 +95,7 @@ static void transform(const sige_conv_job *j, const sige_conv_source *s, sige_ch
         float *block = out;
         for (int first = 0; first < c; first += s->block, block += points * s->point)
             sige_winograd_input(s->method, window + first, (size_t)s->row, c, sige_min(s->block, c - first), block,
-                                s->point, part);
+                                s->point, s->part);
     }
 }
 

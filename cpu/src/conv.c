@@ -35,10 +35,23 @@ static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, int pan
         if (!sige_by_winograd(s->method))
             continue;
         for (int r = 0; r < rows; r++)
-            off[r] = (uint32_t)(r * s->block), row[r] = (uint32_t)r;
+            off[r] = (uint32_t)((size_t)r * s->part), row[r] = (uint32_t)r;
         const float *x = sige_chunk_at(chunk, s->transformed), *packed = w + s->first_row * width;
         for (int c = 0; c < s->op->x.c; c += s->block, x += points * s->point, fresh = false) {
             const int64_t k = sige_min(s->block, s->op->x.c - c), taps = j->filters == SIGE_PACKED ? points : 9;
+            if (j->filters == SIGE_IN_REGISTERS) {
+                sige_winograd_few(&(sige_few){.x = x,
+                                              .filters = packed,
+                                              .ahead = packed + 9 * k * width,
+                                              .channels = k,
+                                              .width = width,
+                                              .rows = rows,
+                                              .acc = products,
+                                              .point = (size_t)(rows * SIGE_PANEL),
+                                              .fresh = fresh});
+                packed += 9 * k * width;
+                continue;
+            }
             int64_t point = sige_filter_point(k * width);
             sige_product g = {.runs = 1, .length = k, .x = x, .acc = products, .width = width, .fresh = fresh};
             g.ahead_length = k * width;

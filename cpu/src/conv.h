@@ -31,7 +31,7 @@ typedef struct sige_conv_source {
     int64_t row, window;    /* floats from one row of a window to the next, and of a window */
     size_t windows;         /* in a thread's memory: byte where they begin */
     size_t transformed;     /* and those that are transformed, [block][point][unit, part][channel] */
-    size_t point;           /* floats from one point of them to the next */
+    size_t point, part;     /* floats from one point of them to the next, from one unit or part */
     int64_t filters;        /* floats from a panel's shared filters to its own */
 } sige_conv_source;
 

@@ -4,7 +4,7 @@
  * They are read once for a panel, with hundreds of operations for each float. But all weights are read again for each
  * chunk: where they matter, in planes of few pixels and many channels, a few large chunks are better. The more so where
  * each chunk transforms its filters itself. */
-enum { WINDOWS_BYTES = 768 * 1024, TRANSFORMED_BYTES = 640 * 1024, TRANSFORMED_BYTES_IN_CACHE = 2560 * 1024 };
+enum { WINDOWS_BYTES = 1536 * 1024, TRANSFORMED_BYTES = 640 * 1024, TRANSFORMED_BYTES_IN_CACHE = 2560 * 1024 };
 
 /* From so many chunks on filters are transformed once for all, if they take no more memory than this. */
 enum { MANY_CHUNKS = 8, SHARED_FILTERS_BYTES = 32 << 20 };
@@ -41,7 +41,9 @@ static void plan_chunk(sige_conv_job *j, int h, int w, int64_t *windows, int64_t
         s->row = s->in_place ? (int64_t)s->op->x.w * s->op->x.c : (int64_t)s->window_w * s->op->x.c + SKEW;
         s->window = s->in_place ? 0 : s->window_h * s->row;
         *windows += s->window * listed * (int64_t)sizeof(float);
-        s->point = (size_t)(h * w * sige_winograd_parts(s->method) * s->block) + SKEW;
+        const bool few = j->filters == SIGE_IN_REGISTERS;
+        s->part = few ? SIGE_FEW_ROW : (size_t)s->block;
+        s->point = few ? SIGE_FEW_POINT : (size_t)(h * w * sige_winograd_parts(s->method)) * s->part + SKEW;
         const int64_t points = sige_ceil_div(s->op->x.c, s->block) * sige_winograd_points(s->method);
         *transformed += points * (int64_t)(s->point * sizeof(float));
     }
@@ -158,8 +160,8 @@ static double multiplications(const sige_conv_job *j, const sige_conv_source *s)
 }
 
 /* A vector of a window's, a filter's, or a product's channels takes about so many multiplications' time to transform,
- * measured on AVX-512. A filter takes more than its arithmetic, for its points go to the second-level cache and back.
- */
+ * measured on AVX-512. A filter takes more than its arithmetic, for its points go to the second-level cache and back,
+ * unless they stay in registers. */
 typedef struct transforms {
     int window, filter, product;
 } transforms;
@@ -167,18 +169,21 @@ typedef struct transforms {
 static const transforms transforms_of[SIGE_METHODS] = {
     [SIGE_WINOGRAD_2] = {260, 90, 180}, [SIGE_WINOGRAD_4] = {220, 176, 170}, [SIGE_WINOGRAD_UP] = {110, 140, 100}};
 
+enum { FILTER_IN_REGISTERS = 124 };
+
 /* Returns about how many multiplications' time a plan takes. */
 static double cost_of(const sige_conv_job *j) {
     const transforms *t = &transforms_of[j->winograd];
     const double units = (double)j->units.count, c_out = (double)sige_panels_width(j->op->c_out);
-    const double filters = j->filters == SIGE_SHARED ? 2 : (double)j->chunks;
+    const double times = j->filters == SIGE_SHARED ? 2 : (double)j->chunks;
+    const double filter = times * (j->filters == SIGE_IN_REGISTERS ? FILTER_IN_REGISTERS : t->filter);
     double cost = sige_by_winograd(j->winograd) ? units * c_out * t->product : 0;
     for (int i = 0; i < j->op->n_sources; i++) {
         const sige_conv_source *s = &j->source[i];
         const double c = s->op->x.c;
         cost += c * c_out * multiplications(j, s);
         if (sige_by_winograd(s->method))
-            cost += c * c_out * filters * t->filter + units * c * t->window;
+            cost += c * c_out * filter + units * c * t->window;
     }
     return cost;
 }
@@ -190,8 +195,12 @@ sige_conv_job sige_conv_plan(const sige_conv *op, const int32_t *rows) {
         best = plan_by(op, &units, SIGE_DIRECT);
         for (sige_method m = SIGE_WINOGRAD_2; m <= SIGE_WINOGRAD_4; m++) {
             sige_conv_job j = plan_by(op, &units, m);
-            if (sige_by_winograd(j.winograd) && j.chunks >= MANY_CHUNKS)
+            if (sige_by_winograd(j.winograd) && j.chunks >= MANY_CHUNKS) {
                 share_filters(&j);
+            } else if (j.winograd == SIGE_WINOGRAD_4 && units.count <= SIGE_FEW) {
+                j.filters = SIGE_IN_REGISTERS;
+                choose_chunk(&j);
+            }
             if (cost_of(&j) < cost_of(&best))
                 best = j;
         }

@@ -3,13 +3,12 @@
 #include "panel.h"
 #include "winograd.h"
 
-/* Transformed filters take four times the memory. A recorded network is short of that, and planes of few pixels, whose
- * filters are large, wait for memory more than for a transform; so filters are packed transformed up to this size. */
-enum { TRANSFORMED_BYTES = 10 << 20 };
+/* Transformed filters take four times the memory, and as much longer to read: planes of few pixels, whose filters are
+ * large, wait for that longer than for a transform. So filters are packed transformed up to this size. */
+enum { TRANSFORMED_BYTES = 3 << 20 };
 
-/* A block of filters that are yet to be transformed has its points in the second-level cache, with room for all else.
- * Fewer channels than WINOGRAD_C are not worth a transform. */
-enum { BLOCK = 64, TRANSFORMED_BLOCK = 256, WINOGRAD_C = 16 };
+/* Fewer channels than WINOGRAD_C are not worth a transform. */
+enum { TRANSFORMED_BLOCK = 256, WINOGRAD_C = 16 };
 
 /* A window of the small image has one pixel for four: a modulation, or a reflection, may tell these apart. */
 static sige_method method_of(const sige_source *s) {
@@ -46,7 +45,7 @@ sige_layout sige_layout_of(const sige_conv *conv) {
         layout.k[i] = s->kh * s->kw * c;
         const bool transformed = layout.method[i] == SIGE_WINOGRAD_4 && layout.transformed;
         if (layout.method[i] == SIGE_WINOGRAD_4 || layout.method[i] == SIGE_WINOGRAD_UP)
-            layout.block[i] = (int)sige_ceil_div(c, sige_ceil_div(c, transformed ? TRANSFORMED_BLOCK : BLOCK));
+            layout.block[i] = (int)sige_ceil_div(c, sige_ceil_div(c, transformed ? TRANSFORMED_BLOCK : SIGE_BLOCK));
         if (transformed)
             layout.k[i] = sige_winograd_points(SIGE_WINOGRAD_4) * c;
         layout.panel_k += layout.k[i];

@@ -12,6 +12,10 @@
 #include "common.h"
 #include "isa.h"
 
+/* Filters that are yet to be transformed come in blocks of so many channels: the points of a block of a panel lie in
+ * the second-level cache, with room for all else. */
+enum { SIGE_BLOCK = 64 };
+
 typedef struct sige_layout {
     sige_method method[SIGE_MAX_SOURCES]; /* the fastest for many pixels; a plan may choose another one */
     int block[SIGE_MAX_SOURCES];          /* channels of a block; the last one may have fewer */

@@ -144,6 +144,75 @@ void sige_winograd_filters(sige_method method, const float *filters, int64_t flo
             square_filter_2(filters + i, 3 * tap, tap, SIGE_LANES, out + i, 4 * point, point);
 }
 
+#if SIGE_LANES == 16
+#define ALWAYS static inline __attribute__((always_inline))
+enum { LINE = 16 }; /* floats of a cache line */
+
+/* Returns row i of a filter's transformed column. */
+ALWAYS vfloat filter_4_row(int i, vfloat a, vfloat b, vfloat c) {
+    vfloat column[] = {a, b, c}, t[6];
+    filter_4(column, t);
+    return t[i];
+}
+
+/* Multiplies by the points of row i: their sums are 24 registers, and a row of a filter's points are six more. */
+ALWAYS void few_points(const sige_few *f, int i, int rows, int part, int lines, const float *ahead) {
+    vfloat sum[6][SIGE_FEW];
+    float *acc = f->acc + (size_t)i * 6 * f->point + part;
+    const float *x = f->x + i * 6 * SIGE_FEW_POINT, *w = f->filters + part;
+    const int64_t tap = f->channels * f->width;
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; j++)
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            sum[j][r] = f->fresh ? (vfloat){0} : v_load(acc + (size_t)j * f->point + r * SIGE_PANEL);
+    for (const float *end = x + f->channels; x < end; x++, w += f->width, ahead += lines * LINE) {
+#pragma GCC unroll 3
+        for (int line = 0; line < lines; line++)
+            __builtin_prefetch(ahead + line * LINE);
+        vfloat g[3], t[6];
+#pragma GCC unroll 3
+        for (int k = 0; k < 3; k++)
+            g[k] = filter_4_row(i, v_load(w + k * tap), v_load(w + (3 + k) * tap), v_load(w + (6 + k) * tap));
+        filter_4(g, t);
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++)
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++)
+                sum[j][r] += v_splat(x[j * SIGE_FEW_POINT + r * SIGE_FEW_ROW]) * t[j];
+    }
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; j++)
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            v_store(acc + (size_t)j * f->point + r * SIGE_PANEL, sum[j][r]);
+}
+
+/* The first and the last row load less than the others, and bring in more: nine cache lines for a channel in all. */
+#define FEW(ROWS)                                                                                                      \
+    static __attribute__((noinline)) void few_##ROWS(const sige_few *f, int part, const float *ahead) {                \
+        const int64_t step = f->channels * LINE;                                                                       \
+        few_points(f, 0, ROWS, part, 3, ahead);                                                                        \
+        few_points(f, 1, ROWS, part, 1, ahead + 3 * step);                                                             \
+        few_points(f, 2, ROWS, part, 1, ahead + 4 * step);                                                             \
+        few_points(f, 3, ROWS, part, 1, ahead + 5 * step);                                                             \
+        few_points(f, 4, ROWS, part, 1, ahead + 6 * step);                                                             \
+        few_points(f, 5, ROWS, part, 2, ahead + 7 * step);                                                             \
+    }
+FEW(1)
+FEW(2)
+FEW(3)
+FEW(4)
+
+void sige_winograd_few(const sige_few *f) {
+    static void (*const of[])(const sige_few *, int, const float *) = {NULL, few_1, few_2, few_3, few_4};
+    for (int part = 0; part < f->width; part += SIGE_LANES)
+        of[f->rows](f, part, f->ahead + 9 * f->channels * part);
+}
+#else
+void sige_winograd_few(const sige_few *f) { (void)f; }
+#endif
+
 static inline void input(sige_method method, const float *window, size_t row, size_t c, int n, float *out, size_t point,
                          size_t part) {
     if (method == SIGE_WINOGRAD_4) {

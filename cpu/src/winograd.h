@@ -10,6 +10,7 @@
 #define SIGE_WINOGRAD_H
 
 #include "pack.h"
+#include "simd.h"
 
 enum { SIGE_WINOGRAD_POINTS = 36 };
 
@@ -37,6 +38,28 @@ void sige_winograd_filters(sige_method method, const float *filters, int64_t flo
 #define sige_winograd_input SIGE_ISA(sige_winograd_input)
 void sige_winograd_input(sige_method method, const float *window, size_t row, int c, int channels, float *out,
                          size_t point, size_t part);
+
+/* So few rows of transformed windows have room in the registers beside a row of a filter's points, on an instruction
+ * set with 32 of them. Such rows lie SIGE_FEW_ROW floats apart, and points SIGE_FEW_POINT. */
+enum { SIGE_FEW = SIGE_LANES == 16 ? 4 : 0, SIGE_FEW_ROW = SIGE_BLOCK, SIGE_FEW_POINT = 4 * SIGE_FEW_ROW + 16 };
+
+/* A product of a few rows with filters for F(4x4, 3x3), [9][channels][width], that are transformed on the way:
+ *
+ *     acc[p * point + row * SIGE_PANEL] += sum over c < channels of x[p * SIGE_FEW_POINT + row * SIGE_FEW_ROW + c] *
+ *                                                                   transformed[p][c][0 ... width)
+ *
+ * or = the sum, when it is `fresh`. Bytes from `ahead` on, as many as the filters have, are brought in meanwhile. */
+typedef struct sige_few {
+    const float *x, *filters, *ahead;
+    int64_t channels;
+    int width, rows; /* 1 ... SIGE_FEW rows */
+    float *acc;
+    size_t point;
+    bool fresh;
+} sige_few;
+
+#define sige_winograd_few SIGE_ISA(sige_winograd_few)
+void sige_winograd_few(const sige_few *product);
 
 /* Transforms the products of a panel: point p, part i is read from products + p * point + i * SIGE_PANEL. The first h x
  * w outputs are written to out [h][w][SIGE_PANEL]. */

@@ -17,7 +17,7 @@ from sige_mlx.engine.changes import Change, Replaced
 from sige_mlx.engine.estimates import half, shrunk
 from sige_mlx.engine.executor import DEVICES, executor_of
 from sige_mlx.engine.files import BLOCKS
-from sige_mlx.engine.inputs import checked, with_embeddings
+from sige_mlx.engine.inputs import Input, checked, with_embeddings
 from sige_mlx.engine.prepared import PreparedEdit
 from sige_mlx.engine.recordings import Codec, Record, RecordedStep, Recordings
 from sige_mlx.engine.statistics import Doubles
@@ -105,7 +105,7 @@ class Engine:
 
     def __call__(self, **inputs: Any) -> mx.array:
         """The dense output; nothing is kept."""
-        return self.executor.run(with_embeddings(self.lowered, checked(self.lowered, inputs)))
+        return self.executor.run(with_embeddings(self.lowered, self._checked(inputs)))
 
     def record(self, step: Hashable = 0, **inputs: Any) -> mx.array:
         """The dense output on the original; what edits need is kept under `step`, in place of what was there, as
@@ -118,7 +118,7 @@ class Engine:
         return self._record(step, self._own(prepared).tiling, inputs)
 
     def _record(self, step: Hashable, only: Tiling | None, inputs: Mapping[str, Any]) -> mx.array:
-        given = checked(self.lowered, inputs)
+        given = self._checked(inputs)
         with BLOCKS.reused():
             self.recordings.forget(step)  # before, not after: two recordings of a step need not fit
             output, record = self._recorded_on(with_embeddings(self.lowered, given), only)
@@ -224,6 +224,9 @@ class Engine:
                 replaced = self.recordings.exchange(recorded, change.replaced)
             return recorded.changed(replaced, change.before)
 
+    def _checked(self, inputs: Mapping[str, Any]) -> dict[str, Input]:
+        return checked(self.lowered, inputs, self.device == "cpu")
+
     def _expect(self, step: Hashable, bound: Any) -> None:
         """Lets the disk work for the step that will be wanted next, while this one is computed."""
         for recorded in self.recordings.after(step):
@@ -235,13 +238,13 @@ class Engine:
         """This network for images of half the size."""
         return self.resized(half(self.lowered))
 
-    def _measured(self, values: Mapping[Any, mx.array]) -> Mapping[Any, Doubles]:
+    def _measured(self, values: Mapping[Any, Input]) -> Mapping[Any, Doubles]:
         """The moments of all norms over the images at half the size."""
         whole, size = self.image_size, self._half.image_size
         small = {name: shrunk(x, size) if x.shape[1:3] == whole else x for name, x in values.items()}
         return self._half.executor.measure(small)
 
-    def _recorded_on(self, values: Mapping[Any, mx.array], only: Tiling | None = None) -> tuple[mx.array, Record]:
+    def _recorded_on(self, values: Mapping[Any, Input], only: Tiling | None = None) -> tuple[mx.array, Record]:
         """The dense output and the record, with what estimates begin from if edits make any."""
         output, record = self.executor.record(values, self.recordings.codec, only)
         if "estimated" in self.policy.all_statistics:
@@ -250,7 +253,7 @@ class Engine:
         return output, record
 
     def _given(
-        self, prepared: PreparedEdit, record: Record, values: Mapping[Any, mx.array], commit: bool = False
+        self, prepared: PreparedEdit, record: Record, values: Mapping[Any, Input], commit: bool = False
     ) -> Mapping[Any, Any]:
         """What takes the place of recorded arrays: estimated statistics, if the edit takes them. Of a commit at least
         what later estimates begin from."""
@@ -259,9 +262,9 @@ class Engine:
             return self.executor.given(record, self._measured(values), estimated)
         return {}
 
-    def _fitting(self, recorded: RecordedStep, step: Hashable, inputs: Mapping[str, Any]) -> Mapping[Any, mx.array]:
+    def _fitting(self, recorded: RecordedStep, step: Hashable, inputs: Mapping[str, Any]) -> Mapping[Any, Input]:
         """What programs read of inputs that a step can be edited with."""
-        given = checked(self.lowered, inputs)
+        given = self._checked(inputs)
         for name, x in recorded.conditions.items():
             value = np.asarray(given[name])
             if not np.array_equal(value, x):
@@ -308,7 +311,7 @@ class Engine:
 
         if not isinstance(self.executor, NativeExecutor) or (prepared and prepared.bound is None):
             raise SigeError("only the dense pass and edits in tiles can be profiled, on device 'cpu'")
-        given = with_embeddings(self.lowered, checked(self.lowered, inputs))
+        given = with_embeddings(self.lowered, self._checked(inputs))
         if prepared is None:
             return self.executor.profile(given)
         record: Any = self._recorded(prepared, step).record

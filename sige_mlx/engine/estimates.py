@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.engine import statistics
+from sige_mlx.engine.inputs import Input
 from sige_mlx.engine.statistics import Doubles, Floats
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.tiling import Size
@@ -26,12 +27,12 @@ def half(lowered: Lowered) -> Size:
     return h, w
 
 
-def shrunk(x: mx.array, size: Size) -> mx.array:
+def shrunk(x: Input, size: Size) -> Input:
     """Returns images (B, H, W, C) at a smaller size, every pixel the mean of the area that it covers."""
-    array = np.asarray(x)
+    array: npt.NDArray[Any] = np.asarray(x)
     for axis, after in zip((1, 2), size, strict=True):
         array = _means(array, axis, after)
-    return mx.array(array, dtype=x.dtype)
+    return np.asarray(array, np.float32) if isinstance(x, np.ndarray) else mx.array(array, dtype=x.dtype)
 
 
 def _means(x: npt.NDArray[np.floating[Any]], axis: int, after: int) -> Doubles:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
 import pytest
 
@@ -126,6 +127,19 @@ def test_arrays_need_not_be_contiguous(engine: Engine) -> None:
     inputs = image(engine)
     turned = {**inputs, "x": np.asfortranarray(inputs["x"])}
     assert nmse(engine(**turned), engine(**inputs)) == 0
+
+
+def test_arrays_of_numpy_are_read_but_not_kept(engine: Engine) -> None:
+    original = image(engine)
+    edited = {**original, "x": original["x"].copy()}
+    edited["x"][:, 4:8, 4:8] += 1
+    mask = (edited["x"] != original["x"]).any(axis=(0, 3))
+    whole = np.asarray(engine.record(**{name: mx.array(x) for name, x in original.items()}))
+    part = np.asarray(engine.edit(engine.prepare(mask), **{name: mx.array(x) for name, x in edited.items()}))
+    engine.record(**original)
+    original["x"][...] = 0
+    np.testing.assert_array_equal(engine.edit(engine.prepare(np.zeros_like(mask)), **original), whole)
+    np.testing.assert_array_equal(engine.edit(engine.prepare(mask), **edited), part)
 
 
 def test_weights_come_from_the_loader_alone() -> None:

@@ -29,9 +29,9 @@ def test_methods_and_filters_are_those_of_the_header() -> None:
     assert constants["SIGE_METHODS"] == len(METHODS)
     for i, name in enumerate(("DIRECT", "PHASES", "WINOGRAD_2", "WINOGRAD_4", "WINOGRAD_UP")):
         assert constants[f"SIGE_{name}"] == i
-    for i, name in enumerate(("PACKED", "SHARED", "IN_CACHE")):
+    for i, name in enumerate(("PACKED", "SHARED", "IN_CACHE", "IN_REGISTERS")):
         assert constants[f"SIGE_{name}"] == i
-    assert len(FILTERS) == 3
+    assert len(FILTERS) == 4
 
 
 def test_every_convolution_is_explained(ddpm: Lowered) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sige_mlx.engine.changes import Replaced, renewed, touched
 from sige_mlx.engine.estimates import given
 from sige_mlx.engine.files import BLOCKS
+from sige_mlx.engine.inputs import Input
 from sige_mlx.engine.native.compiled import NOTHING, Bound, Compiled
 from sige_mlx.engine.native.pool import Pool
 from sige_mlx.engine.native.record import CODECS, Layout, NativeRecord
@@ -26,7 +27,7 @@ from sige_mlx.graph.program import Program
 from sige_mlx.graph.reads import Held, tiles_read
 from sige_mlx.graph.tiling import Tiling
 
-Inputs = Mapping[Any, mx.array]
+Inputs = Mapping[Any, Input]
 """Inputs go by the graph's names for them, embeddings by themselves."""
 
 

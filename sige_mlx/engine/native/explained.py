@@ -20,7 +20,7 @@ FLOAT = 4
 
 METHODS = ("direct", "phases", "F(2x2, 3x3)", "F(4x4, 3x3)", "upsampled F(2, 2)")
 """As sige_method numbers them."""
-FILTERS = ("packed", "shared", "in cache")
+FILTERS = ("packed", "shared", "in cache", "in registers")
 """As sige_filters numbers them."""
 
 
@@ -59,7 +59,7 @@ class Explained:
     """That of its largest kernel, one of `METHODS`, or "depthwise"."""
     filters: str | None
     """Where filters for Winograd's algorithm are transformed, one of `FILTERS`: when weights were packed, once for all
-    threads, or for each chunk in a core's cache. None where none are."""
+    threads, for each chunk in a core's cache, or between its multiplications. None where none are."""
     chunks: int | None
     """In so many pieces; None for a depthwise one."""
     macs: int
