@@ -22,6 +22,7 @@ Key = tuple[str, str]
 
 DENSE: Key = ("ours", "dense")
 EDIT: Key = ("ours", "edit")
+EVERYWHERE: Key = ("ours", "edit, output everywhere")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def _ratios(seconds: dict[Key, list[float]]) -> list[Ratio]:
             best = min(dense, key=lambda key: median(seconds[key]))
             pairs += [(best, DENSE), (best, EDIT)]
         pairs += [((engine, call), ("ours", call)) for call in ("record", "edit") if (engine, call) in seconds]
-    pairs += [(DENSE, EDIT), (DENSE, ("ours", "edit, tiles only"))]
+        pairs += [((engine, "edit"), EVERYWHERE)] if (engine, "edit") in seconds else []
+    pairs += [(DENSE, EDIT)]
     return [
         Ratio(
             theirs,

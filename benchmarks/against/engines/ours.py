@@ -9,14 +9,13 @@ from benchmarks.against.task import Call, Calls, Task
 
 
 def load(task: Task) -> Calls:
-    everywhere = replace(task.policy, output="everywhere")  # as SIGE does
-    engine = task.pretrained.engine("cpu", everywhere, threads=task.threads)
-    sparse = task.pretrained.engine("cpu", task.policy, threads=task.threads)
+    engine = task.pretrained.engine("cpu", task.policy, threads=task.threads)
+    everywhere = task.pretrained.engine("cpu", replace(task.policy, output="everywhere"), threads=task.threads)
     original: dict[str, Any] = {"x": task.original, **task.conditions}
     edited: dict[str, Any] = {"x": task.edited, **task.conditions}
     engine.record(**original)
-    sparse.record(**original)
-    prepared, tiles_only = engine.prepare(task.mask), sparse.prepare(task.mask)
+    everywhere.record(**original)
+    prepared, prepared_everywhere = engine.prepare(task.mask), everywhere.prepare(task.mask)
 
     def prepare() -> None:
         engine.prepare(task.mask)
@@ -26,5 +25,6 @@ def load(task: Task) -> Calls:
         "record": Call(lambda: np.asarray(engine.record(**original))),
         "prepare": Call(prepare),
         "edit": Call(lambda: np.asarray(engine.edit(prepared, **edited))),
-        "edit, tiles only": Call(lambda: np.asarray(sparse.edit(tiles_only, **edited))),
+        # As SIGE does: the last convolution computes every pixel, also those that the edit leaves as they are.
+        "edit, output everywhere": Call(lambda: np.asarray(everywhere.edit(prepared_everywhere, **edited))),
     }
