@@ -68,6 +68,9 @@ class Model:
             session = model.session("sea.png", seed=1)
             result = session.edit("island.png")
             session.commit()
+
+            coast = sige_mlx.load("blue-marble-labels-256").session("labels.png")
+            result = coast.edit("labels-painted.png")
         """
         task = self.pretrained.task
         if task == "denoising":
@@ -82,7 +85,13 @@ class Model:
         return LabelSession(self.engine, original, **{"palette": self.pretrained.palette, **settings})  # type: ignore[arg-type]
 
     def open(self, path: str | os.PathLike[str], *, history: int | None = None) -> AnySession:
-        """The session in a file that `save` wrote. Raises `SigeError` for a file of another model."""
+        """The session in a file that `save` wrote; `history` is how many bytes undoing may keep. Raises `SigeError` for
+        a file of another model.
+
+            model = sige_mlx.load("blue-marble-128")
+            model.session("sea.png").save("sea.sige")
+            session = model.open("sea.sige")
+        """
         kind, engine = KINDS[self.pretrained.task], None
         if kind is TranslationSession:
             file = Container(path, PURPOSE)
@@ -116,8 +125,12 @@ class Model:
 def load(
     name: str | Path, device: str = "cpu", *, quality: str = "balanced", threshold: int | None = None, threads: int = 0
 ) -> Model:
-    """A model by name (`sige-mlx models` lists them) or by the path of its folder, see `Model`. Raises `SigeError` when
-    there is none."""
+    """A model by name (`sige-mlx models` lists them) or by the path of its folder, on `device` "cpu" or "gpu"; the
+    settings are those of `Model`. Raises `SigeError` when there is none.
+
+        model = sige_mlx.load("blue-marble-128")
+        model = sige_mlx.load("blue-marble-128", quality="fast", threads=2)
+    """
     return Model(zoo.load(name), device, quality=quality, threshold=threshold, threads=threads)
 
 
