@@ -53,7 +53,7 @@ format: $(VENV)/.test
 	$(VENV)/bin/clang-format -i $(KERNELS)
 
 docs: $(VENV)/.docs
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs --quiet build --strict --config-file docs/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --config-file docs/mkdocs.yml
 	@echo 'The documentation is in build/site; search works where it is served: python3 -m http.server -d build/site'
 
 wheel: $(VENV)/.python
