@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sige_mlx import masks as masks
     from sige_mlx import metrics as metrics
     from sige_mlx import nn as nn
-    from sige_mlx.converters import ConvertedModel as ConvertedModel
-    from sige_mlx.converters import convert as convert
+    from sige_mlx.converters.convert import ConvertedModel as ConvertedModel
+    from sige_mlx.converters.convert import convert as convert
     from sige_mlx.editing import EditResult as EditResult
     from sige_mlx.editing import EditSession as EditSession
     from sige_mlx.editing import LabelSession as LabelSession
@@ -40,7 +40,7 @@ _HOMES = {
     **dict.fromkeys(_EDITING, "sige_mlx.editing"),
     **dict.fromkeys(("Model", "load"), "sige_mlx.editing.opening"),
     **dict.fromkeys(("Engine", "PreparedEdit"), "sige_mlx.engine"),
-    **dict.fromkeys(("ConvertedModel", "convert"), "sige_mlx.converters"),
+    **dict.fromkeys(("ConvertedModel", "convert"), "sige_mlx.converters.convert"),
     "EditPolicy": "sige_mlx.graph.policy",
     "Graph": "sige_mlx.graph.ir",
     "SigeError": "sige_mlx.errors",
