@@ -89,11 +89,12 @@ def test_one_that_does_not_exist_is_found(command: str) -> None:
 
 
 def test_the_examples_of_the_readme(tmp_path: Path) -> None:
-    """One after another, as they are written, in a folder that has the package's."""
+    """One after another, as they are written, in a folder with the package's pictures."""
     text = (ROOT / "README.md").read_text("utf-8")
-    (tmp_path / "sige_mlx").symlink_to(ROOT / "sige_mlx")
+    (tmp_path / "sige_mlx").mkdir()
+    (tmp_path / "sige_mlx" / "assets").symlink_to(ROOT / "sige_mlx" / "assets")
     run = tmp_path / "sige-mlx"
-    run.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m sige_mlx "$@"\n')
+    run.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sige_mlx "$@"\n')
     run.chmod(0o755)
     scripts = [block.text for block in blocks(text) if block.language == "sh" and "make " not in block.text]
     assert len(scripts) == 2
