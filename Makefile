@@ -7,6 +7,7 @@
 #                  PROFILE=--hypothesis-profile=thorough looks further; for both, SKIPS=… as in tests/skips.py
 #   make fuzz      what reads files from outside, by changed inputs: NAME=pickles RUNS=100000 SEED=1, without NAME all
 #   make lint      ruff, mypy, clang-format, workflow files;  make format  rewrites what they can
+#   make docs      the documentation as a site in build/site, its notebooks executed
 #   make wheel     dist/sige_mlx-VERSION-py3-none-PLATFORM.whl;  make macos-wheel  the same for Apple silicon, from anywhere
 #   make clean     remove what the others made
 
@@ -24,7 +25,7 @@ CC := $(shell for c in cc gcc clang; do command -v $$c && break; done)
 endif
 export CC
 
-.PHONY: setup demo test slow fuzz lint format wheel macos-wheel clean
+.PHONY: setup demo test slow fuzz lint format docs wheel macos-wheel clean
 
 setup: $(VENV)/.package
 
@@ -50,6 +51,10 @@ format: $(VENV)/.test
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/clang-format -i $(KERNELS)
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --config-file docs/mkdocs.yml
+	@echo 'The documentation is in build/site; search works where it is served: python3 -m http.server -d build/site'
 
 wheel: $(VENV)/.python
 	$(PIP) wheel --no-deps --wheel-dir $(DIST) .
@@ -91,4 +96,9 @@ $(VENV)/.package: $(VENV)/.python pyproject.toml $(NATIVE)
 $(VENV)/.test: pyproject.toml | $(VENV)/.package
 	@echo 'Installing what the tests and linters need into $(VENV)'
 	@$(PIP) install 'sige-mlx[test]'
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/.package
+	@echo 'Installing what the documentation needs into $(VENV)'
+	@$(PIP) install 'sige-mlx[docs]'
 	@touch $@

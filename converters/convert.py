@@ -78,6 +78,9 @@ def convert(
     complete. `progress(stage, done, total)` is told of the bytes read (stage "checksum") and written ("write").
     A file that `sige_mlx.metrics` needs, such as those of LPIPS, goes to where that looks for it in the cache.
     Raises `SigeError` with one sentence for anything wrong with the file, its tensors or the destination.
+
+        converted = sige_mlx.convert("checkpoint.pth", "my-model", dtype="float16")
+        model = sige_mlx.load(converted.folder)
     """
     if dtype not in DTYPES:
         raise SigeError(f"dtype is {dtype!r}; it is one of {', '.join(DTYPES)}")

@@ -101,7 +101,8 @@ _CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models"
 _SQUARE = {"crop_size": 256, "aspect_ratio": 1.0, "num_upsampling_layers": "normal"}
 
 
-# `benchmarks.fidelity` draws the frontiers of time and fidelity that chose how edits are computed; the README has them.
+# `benchmarks.fidelity` draws the frontiers of time and fidelity that chose how edits are computed; they are in
+# docs/pages/quality.md.
 
 EVERYWHERE = 8
 """Planes of so many pixels a side have tiles, of which two make a side; smaller ones would save nothing."""

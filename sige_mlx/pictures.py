@@ -84,7 +84,11 @@ class Opened(NamedTuple):
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """A picture file, read whole, upright as its EXIF orientation asks. Raises `SigeError` if it is missing or none."""
+    """A picture file, read whole, upright as its EXIF orientation asks. Its colour profile, EXIF data and resolution
+    are in `info`. Raises `SigeError` if it is missing or none.
+
+        picture = sige_mlx.open_image("sea.png")
+    """
     image = opened(path, "it").pixels
     if not isinstance(image, Image.Image):
         raise SigeError(f"{type(path).__name__} is no path: give the name of a picture file")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ast
-import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import sige_mlx
-from sige_mlx import zoo
 from sige_mlx.editing.container import Container, write
 from sige_mlx.editing.saved import PURPOSE
 from tests.tiny import LABEL_CONFIG, TRANSLATION_CONFIG, labels, original, painted, tiny_engine, write_tiny_model
@@ -98,15 +95,3 @@ def test_a_translation_is_seen_at_the_scale_that_memory_has_room_for(
 def test_options_that_there_are_not(tmp_path: Path, options: dict[str, str], sentence: str) -> None:
     with pytest.raises(sige_mlx.SigeError, match=sentence):
         sige_mlx.load(write_tiny_model(tmp_path / "tiny"), **options).session(original())
-
-
-def test_the_lines_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they are written, with the pictures of the demo."""
-    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-    (block,) = (part for part in text.split("\n\n    import sige_mlx\n")[1:])
-    lines = "import sige_mlx\n" + textwrap.dedent(block.split("\n\nSessions (")[0])
-    for name, demo in (("sea", "original"), ("island", "painted")):
-        shutil.copy(zoo.ASSETS / "demo" / f"{demo}.png", tmp_path / f"{name}.png")
-    monkeypatch.chdir(tmp_path)
-    exec(compile(lines, "README.md", "exec"), {})
-    assert (tmp_path / "new.png").exists() and sige_mlx.load(zoo.DEFAULT).open("sea.sige").undoable == 1

@@ -72,7 +72,11 @@ class Session(Recorded[Given]):
     def commit(self, progress: Progress | None = None) -> None:
         """Makes the pending result the original, at once; `undo` can bring the old one back. What is recorded, in every
         window that shows some of it, is behind then until it is settled. When it is interrupted nothing has happened.
-        Raises `SigeError` when nothing is pending."""
+        Raises `SigeError` when nothing is pending.
+
+            session.edit("island.png")
+            session.commit()
+        """
         if self._pending is None:
             raise SigeError("there is nothing to commit: call edit() first")
         given, region = self._pending
@@ -94,13 +98,22 @@ class Session(Recorded[Given]):
         return result
 
     def revert(self) -> None:
-        """Drops the pending result. The recording was never touched by it."""
+        """Drops the pending result, if there is one. It never touched the recording, so this takes no time: it is what
+        happens to a result that the next edit takes the place of, too.
+
+            session.edit("island.png")
+            session.revert()
+        """
         self.pending = self._pending = None
 
     def undo(self, progress: Progress | None = None) -> None:
         """Brings back the original before the last commit, and drops a pending result. Of steps that were settled the
         tiles that the commit replaced are copied back; where the history has no room for them what is recorded is
-        behind. When it is interrupted nothing has happened. Raises `SigeError` when there is nothing to undo."""
+        behind. When it is interrupted nothing has happened. Raises `SigeError` when there is nothing to undo.
+
+            while session.undoable:
+                session.undo()
+        """
         history = self._history
         if not history.undo:
             kept = (
@@ -112,7 +125,12 @@ class Session(Recorded[Given]):
         history.fit()
 
     def redo(self, progress: Progress | None = None) -> None:
-        """Does again what was undone last, at the price of `undo`. Raises `SigeError` when there is nothing."""
+        """Does again what was undone last, at the price of `undo`. A commit ends what can be done again. Raises
+        `SigeError` when there is nothing.
+
+            if session.redoable:
+                session.redo()
+        """
         history = self._history
         if not history.redo:
             raise SigeError("nothing was undone that could be done again")
@@ -124,7 +142,11 @@ class Session(Recorded[Given]):
         """Records the steps that are missing in a thread of its own, settles those that are behind, and then with
         `refresh` records anew those that are not exact. Edits and commits go first: the thread waits while there is
         one, and an edit waits for no more than the step that it works on. Returns what waits for it and stops it;
-        called again it resumes."""
+        called again it resumes.
+
+            background = session.record_in_background()
+            background.wait()
+        """
         if self._worker is not None and self._worker.running and self._worker.refresh >= refresh:
             return self._worker
         if self._worker is not None:
@@ -137,7 +159,10 @@ class Session(Recorded[Given]):
         tiles that commits replaced: a picture that a network makes of an original is made anew by an undo after `open`,
         and only nearly what it was. Steps that are behind are settled first, by an edit's work. At any moment there is
         the file that was there or the new one. Recordings of a GPU cannot be written: a warning says here, and in
-        `open`, that they are made anew. Raises `SigeError` when the file cannot be written."""
+        `open`, that they are made anew. Raises `SigeError` when the file cannot be written.
+
+            session.save("sea.sige")
+        """
         saved.save(self, path)
 
     @classmethod
@@ -145,7 +170,10 @@ class Session(Recorded[Given]):
         """The session that `save` wrote into a file. What it recorded is mapped into memory, and read and checked step
         by step as edits need it; a step that is damaged is recorded anew, with a warning. The file may be replaced or
         removed meanwhile, but must not be written into. Raises `SigeError` for a file that is none, and for one of
-        another network, policy or device."""
+        another network, policy or device. `Model.open` calls it with an engine that fits.
+
+            session = sige_mlx.EditSession.open(session.engine, "sea.sige")
+        """
         file = saved.opened(path, cls.__name__, engine)
         with saved.understood(file):
             given = saved.unpack(file, "given", file.told["given"])

@@ -102,7 +102,11 @@ def check_apart(one: str | os.PathLike[str], other: str | os.PathLike[str], name
 def save_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
     """Writes a picture whole or not at all; the extension says the format. Its colour profile, EXIF data and resolution
     (in `image.info`) go with it where the format has room; where there is none for transparency it is laid on white.
-    Raises `SigeError` when it cannot be written."""
+    Raises `SigeError` when it cannot be written.
+
+        result = session.edit("island.png")
+        sige_mlx.save_image(result.picture, "new.png")
+    """
     if not isinstance(image, Image.Image):
         raise SigeError(f"what is to be written into {path} is a {type(image).__name__}: it must be a Pillow image")
     image_format = check_picture(path)

@@ -79,6 +79,9 @@ class LabelSession(OnePassSession[Maps]):
     enlarged to its size. Without instances every area of one class is an object. `dilation` is by how many pixels the
     mask of an edit grows, by default the model's; `history` is how many bytes undoing may keep. Raises `SigeError` for
     maps that do not fit the network, and for a network that reads no label maps.
+
+        model = sige_mlx.load("blue-marble-labels-256")
+        coast = sige_mlx.LabelSession(model.engine, "labels.png", palette=model.pretrained.palette)
     """
 
     def __init__(
@@ -129,6 +132,10 @@ class LabelSession(OnePassSession[Maps]):
         `commit` or `revert`. Of an edit that is the only one, `once`, nothing is recorded where the dense pass is
         cheaper than that; then all of the picture is the edited map's. Raises `SigeError` for maps that do not fit the
         network.
+
+            coast = sige_mlx.load("blue-marble-labels-256").session("labels.png")
+            result = coast.edit("labels-painted.png")
+            sige_mlx.save_image(result.picture, "coast.png")
         """
         maps = self.read(labels, instances)
         region = self._mask(maps)

@@ -7,7 +7,7 @@ import math
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from sige_mlx import zoo
 from sige_mlx.arguments import real
@@ -22,7 +22,11 @@ from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.families import Task
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.label_classes import Palette
 from sige_mlx.pictures import ImageLike, Size
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 AnySession: TypeAlias = EditSession | LabelSession | TranslationSession
 
@@ -32,6 +36,22 @@ KINDS: dict[Task, type[AnySession]] = {
     "translation": TranslationSession,
 }
 """The sessions of networks, by what these do."""
+
+
+class Settings(TypedDict, total=False):
+    """Of sessions: `eps` of those of pictures, `steps` to `fill` of diffusion models alone, `instances` and `palette` of
+    label maps."""
+
+    steps: int | None
+    strength: float | None
+    seed: int
+    sampler: str | None
+    fill: bool
+    eps: float | None
+    dilation: int | None
+    history: int | None
+    instances: ImageLike | None
+    palette: Palette
 
 
 class Model:
@@ -57,7 +77,7 @@ class Model:
         """An engine of the network's own size, which all sessions share that can."""
         return self._engine(self.pretrained)
 
-    def session(self, original: ImageLike | Source, *, scale: float | None = None, **settings: Any) -> AnySession:
+    def session(self, original: ImageLike | Source, *, scale: float | None = None, **settings: Unpack[Settings]) -> AnySession:
         """A session of a picture of any size, or of a label map for a network that reads those. Settings are those of
         the session: `EditSession`, `LabelSession` or `TranslationSession`. A network that translates, which has no size
         of its own, sees the picture at the smallest scale (1, 2, 3, 4, 6, …: so many pixels of the picture to one of
@@ -68,21 +88,30 @@ class Model:
             session = model.session("sea.png", seed=1)
             result = session.edit("island.png")
             session.commit()
+
+            coast = sige_mlx.load("blue-marble-labels-256").session("labels.png")
+            result = coast.edit("labels-painted.png")
         """
-        task = self.pretrained.task
+        task, given = self.pretrained.task, dict[str, Any](settings)
         if task == "denoising":
-            opened = EditSession(self.engine, original, **settings)
+            opened = EditSession(self.engine, original, **given)
             opened.look(scale=scale)
             return opened
         if task == "translation":
             source = Source.of(original, name="the original")
-            return TranslationSession(self._fitted(source.size, scale), source, **settings)
+            return TranslationSession(self._fitted(source.size, scale), source, **given)
         if scale is not None:
             raise SigeError("a label map is seen whole, at the scale that this takes: leave the scale away")
-        return LabelSession(self.engine, original, **{"palette": self.pretrained.palette, **settings})  # type: ignore[arg-type]
+        return LabelSession(self.engine, original, **{"palette": self.pretrained.palette, **given})  # type: ignore[arg-type]
 
     def open(self, path: str | os.PathLike[str], *, history: int | None = None) -> AnySession:
-        """The session in a file that `save` wrote. Raises `SigeError` for a file of another model."""
+        """The session in a file that `save` wrote; `history` is how many bytes undoing may keep. Raises `SigeError` for
+        a file of another model.
+
+            model = sige_mlx.load("blue-marble-128")
+            model.session("sea.png").save("sea.sige")
+            session = model.open("sea.sige")
+        """
         kind, engine = KINDS[self.pretrained.task], None
         if kind is TranslationSession:
             file = Container(path, PURPOSE)
@@ -116,8 +145,12 @@ class Model:
 def load(
     name: str | Path, device: str = "cpu", *, quality: str = "balanced", threshold: int | None = None, threads: int = 0
 ) -> Model:
-    """A model by name (`sige-mlx models` lists them) or by the path of its folder, see `Model`. Raises `SigeError` when
-    there is none."""
+    """A model by name (`sige-mlx models` lists them) or by the path of its folder, on `device` "cpu" or "gpu"; the
+    settings are those of `Model`. Raises `SigeError` when there is none.
+
+        model = sige_mlx.load("blue-marble-128")
+        model = sige_mlx.load("blue-marble-128", quality="fast", threads=2)
+    """
     return Model(zoo.load(name), device, quality=quality, threshold=threshold, threads=threads)
 
 

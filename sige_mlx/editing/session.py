@@ -73,6 +73,9 @@ class EditSession(OfPictures):
     Generative Modeling through SDEs", appendix I.2; Lugmayr et al. 2022, "RePaint", equation 8, without resampling).
 
     Raises `SigeError` for arguments out of range.
+
+        model = sige_mlx.load("blue-marble-128")
+        session = sige_mlx.EditSession(model.engine, "sea.png", steps=10, seed=1)
     """
 
     def __init__(
@@ -125,8 +128,13 @@ class EditSession(OfPictures):
         """The edited picture, re-rendered where it differs from the original or where `mask` (white is edited) says.
 
         The result waits in `pending` until `commit` or `revert`. Nothing is recorded for an edit that is the dense pass
-        by the engine's policy, and for the only one, `once`, where the dense pass is cheaper than that. Raises
-        `SigeError` for pictures or masks of another size, and for what is none.
+        by the engine's policy, and for the only one, `once`, where the dense pass is cheaper than that. `progress` is
+        called with what is done, how many steps of it are, and of how many. Raises `SigeError` for pictures or masks of
+        another size, and for what is none.
+
+            result = session.edit("island.png")
+            sige_mlx.save_image(result.picture, "new.png")
+            print(f"{result.edited:.1%} of the pixels, {result.seconds:.1f} s")
         """
         painted = self.reader.read(self.source, edited, mask)
         with self._access.first():
@@ -148,7 +156,12 @@ class EditSession(OfPictures):
     def dense(
         self, edited: ImageLike | Source, mask: ImageLike | None = None, progress: Progress | None = None
     ) -> DenseResult:
-        """The same edit with nothing reused: what `edit` is compared with."""
+        """The same edit with nothing reused: what `edit` is compared with. It is not pending, and leaves what is as it
+        was.
+
+            incremental, dense = session.edit("island.png"), session.dense("island.png")
+            print(sige_mlx.metrics.psnr(incremental.image, dense.image, mask=incremental.mask))
+        """
         painted = self.reader.read(self.source, edited, mask)
         stroke = self._stroke(painted)
         rendered, seconds = self._dense(stroke, progress)
@@ -163,7 +176,12 @@ class EditSession(OfPictures):
     def look(self, window: tuple[int, int, int] | None = None, scale: float | None = None) -> None:
         """Has edits be made in the window from a column and a row of the picture on, so many pixels wide; or in windows
         of a scale, of so many pixels of the picture to one of the network's; or, without either, as the edits ask for.
-        Raises `SigeError` for a window or a scale that there is not, and for both."""
+        Raises `SigeError` for a window or a scale that there is not, and for both.
+
+            session.look(scale=1)
+            session.look(window=(0, 0, 128))
+            session.look()
+        """
         if window is not None and scale is not None:
             raise SigeError("a window has a scale: give one of the two")
         self._scale = None if scale is None else real(scale, "the scale", 1, MOST)

@@ -31,9 +31,12 @@ class TranslationSession(OnePassSession[Source], OfPictures):
     `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of any size. One of another size than the
     engine's is seen whole: mirrored beyond its borders where it is smaller, else at a scale, and then what the network
     changes of it is carried over to the picture, whose detail stays (`Pretrained.configured` makes a network for
-    another size, `opening.open_session` the best one). `eps` and `dilation` make the mask of an edit that brings
+    another size, `Model.session` the best one). `eps` and `dilation` make the mask of an edit that brings
     none, as in an `EditSession`; both default to the model's. `history` is how many bytes undoing may keep. Raises
-    `SigeError` for another size, and for a network that does more than read a picture and write one.
+    `SigeError` for a network that does more than read a picture and write one.
+
+        session = sige_mlx.TranslationSession(engine, "sea.png")
+        result = session.edit("island.png")
     """
 
     def __init__(
@@ -64,6 +67,9 @@ class TranslationSession(OnePassSession[Source], OfPictures):
         The result waits in `pending` until `commit` or `revert`. Of an edit that is the only one, `once`, nothing is
         recorded where the dense pass is cheaper than that; then all of the picture is the edited one's translation.
         Raises `SigeError` for pictures or masks of another size, and for what is none.
+
+            session = sige_mlx.TranslationSession(engine, "sea.png")
+            sige_mlx.save_image(session.edit("island.png").picture, "translated.png")
         """
         painted = self.reader.read(self.source, edited, mask)
         region, whole = self._regions(painted)

@@ -43,6 +43,12 @@ class Engine:
     Threads may share an engine: passes run one at a time, and who edits or commits a step waits for whoever does so
     with the same one. MLX computes lazily where it was asked to: arrays that one thread makes and another uses have to
     be evaluated first.
+
+        engine = sige_mlx.Engine(model)
+        engine.record(x=original)
+        mask = sige_mlx.masks.difference_mask(original, edited, eps=0.01)[0]
+        prepared = engine.prepare(sige_mlx.masks.dilate(mask, engine.policy.dilation))
+        output = engine.edit(prepared, x=edited)
     """
 
     def __init__(
@@ -104,7 +110,11 @@ class Engine:
         return self.lowered.dense_macs
 
     def __call__(self, **inputs: Any) -> mx.array:
-        """The dense output; nothing is kept."""
+        """The dense output on inputs by name, float32 arrays NHWC; nothing is kept. Raises `SigeError` for inputs of
+        another name or shape.
+
+            output = engine(x=original)
+        """
         return self.executor.run(with_embeddings(self.lowered, self._checked(inputs)))
 
     def record(self, step: Hashable = 0, **inputs: Any) -> mx.array:
@@ -187,7 +197,11 @@ class Engine:
         becomes that of the edited images. What an edit can read is then theirs wherever tiles were computed, as it was
         recorded elsewhere; statistics are those of the whole. Where an edit is the dense pass the step is recorded
         anew. It takes an edit's time, and the change holds what it replaced (`Change.nbytes`). Raises `SigeError` as
-        `edit` does."""
+        `edit` does.
+
+            output, change = engine.commit(prepared, x=edited)
+            again = engine.swap(0, change)
+        """
         recorded = self._recorded(prepared, step)
         if recorded.only:
             raise SigeError(f"step {step!r} was recorded for one edit only: record it for all to commit")

@@ -17,7 +17,7 @@ from sige_mlx.graph.policy import EditPolicy, Statistics
 from sige_mlx.graph.program import Buffer, Counts, Kind, Program
 from sige_mlx.graph.regions import Region, Regions, regions, whole
 from sige_mlx.graph.tiling import Size, Tiling, tiling
-from sige_mlx.graph.trace import trace
+from sige_mlx.graph.trace import input_shapes, trace
 from sige_mlx.nn.ops.conv import Convolution
 
 
@@ -35,7 +35,7 @@ class Lowered:
     ) -> "Lowered":
         """Traces a model on images of its own size, or of another `size` (H, W). Raises `SigeError` for a size that its
         operations do not fit."""
-        shapes = model.inputs(batch)
+        shapes = input_shapes(model, batch)
         if size is not None:
             shapes = {name: (s[0], *size, s[3]) if len(s) == 4 else s for name, s in shapes.items()}
         return cls(trace(model, shapes), policy, tile)

@@ -40,6 +40,8 @@ class EditPolicy:
 
     `dense_from` is a share of the dense pass's multiply-accumulates. An edit that takes as many or more is computed as
     the dense pass: tiles would take no less time, and are less exact.
+
+        engine = sige_mlx.Engine(model, policy=sige_mlx.EditPolicy(tiles_from=16, large="followed"))
     """
 
     tiles_from: int = 1

@@ -1,12 +1,15 @@
 """A model that is called with symbolic tensors is traced: it writes down its graph."""
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn
 
-from sige_mlx.errors import SigeError
+from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.ir import Graph, Node
 from sige_mlx.nn.module import parameters
 from sige_mlx.nn.ops import Add, Op, Shape
@@ -60,11 +63,50 @@ class Tracer:
         return SymbolicTensor(self, self.graph.add(op, indices, paths, shapes))
 
 
-def trace(model: mlx.nn.Module, inputs: Mapping[str, Shape]) -> Graph:
-    """Returns the graph of `model(**inputs)` for inputs of these shapes. No parameter is read: only shapes matter."""
-    tracer = Tracer(model)
-    output = model(**{name: tracer.input(name, tuple(shape)) for name, shape in inputs.items()})
+def input_shapes(model: mlx.nn.Module, batch: int = 1) -> dict[str, Shape]:
+    """Returns the shapes of a model's arguments by name, as its method `inputs(batch)` tells them. Raises `SigeError`
+    for what is no model, and for one that does not tell."""
+    if not isinstance(model, mlx.nn.Module):
+        raise SigeError(f"a network is an mlx.nn.Module: {type(model).__name__} is none")
+    name = type(model).__name__
+    right = "inputs(batch) returns the shapes of its arguments by name, such as {'x': (batch, 256, 256, 3)}"
+    if not callable(of := getattr(model, "inputs", None)):
+        raise SigeError(f"{name} does not tell what it reads: give it a method inputs(batch), where {right}")
+    try:
+        told = of(batch)
+        shapes: dict[str, Shape] = {str(argument): tuple(map(int, shape)) for argument, shape in told.items()}
+    except Exception as error:
+        raise SigeError(f"{name}.inputs{_place(error)}: {first_line(error)}; {right}") from error
+    return shapes
+
+
+def trace(model: mlx.nn.Module, inputs: Mapping[str, Shape] | None = None) -> Graph:
+    """Returns the graph of `model(**inputs)` for inputs of these shapes, by default those that `model.inputs()` tells.
+    No parameter is read: only shapes matter. Raises `SigeError` for a model that does not compute with `sige_mlx.nn`.
+
+        graph = sige_mlx.trace(model)
+        print(graph)
+        print(sum(graph.macs(node) for node in graph.nodes))
+    """
+    given = input_shapes(model) if inputs is None else inputs
+    tracer, name = Tracer(model), type(model).__name__
+    try:
+        output: Any = model(**{argument: tracer.input(argument, tuple(shape)) for argument, shape in given.items()})
+    except SigeError:
+        raise
+    except Exception as error:
+        hint = "networks compute with layers and functions of sige_mlx.nn, and with +"
+        said = first_line(error).rstrip(".:")
+        raise SigeError(f"{name} cannot be traced{_place(error)}: {said}; {hint}") from error
     if not isinstance(output, SymbolicTensor):
-        raise SigeError(f"{type(model).__name__} returned {type(output).__name__}: it must compute with sige_mlx.nn")
+        raise SigeError(f"{name} returned {type(output).__name__}: it must compute with sige_mlx.nn")
     tracer.graph.output = output.node.index
     return tracer.graph
+
+
+def _place(error: BaseException) -> str:
+    """The line of somebody's own code that an exception comes from, in a sentence; nothing where that is none."""
+    ours = (Path(__file__).parents[1], Path(mlx.nn.__file__).parents[1])
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
+    own = [frame for frame in frames if not any(Path(frame.filename).is_relative_to(folder) for folder in ours)]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""

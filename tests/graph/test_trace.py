@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 import mlx.nn
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from mlx.utils import tree_flatten
 
 from sige_mlx import nn, zoo
+from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.families import KNOWN
 from sige_mlx.graph.ir import Input, pixels
@@ -99,3 +102,70 @@ def test_models_that_return_something_else_are_refused() -> None:
 
     with pytest.raises(SigeError, match=r"^Constant returned array: it must compute with sige_mlx.nn$"):
         trace(Constant(), {"x": (1, 4, 4, 2)})
+
+
+class _Own(mlx.nn.Module):
+    """A network of somebody's own, with one layer."""
+
+    def __init__(self, layer: mlx.nn.Module | None = None):
+        super().__init__()
+        self.layer = layer or conv(3, 3)
+
+    def inputs(self, batch: int = 1) -> object:
+        return {"x": (batch, 8, 8, 3)}
+
+    def __call__(self, x: object) -> object:
+        return self.layer(x)
+
+
+class Silent(_Own):
+    inputs = None  # type: ignore[assignment]
+
+
+class ListOfInputs(_Own):
+    def inputs(self, batch: int = 1) -> object:
+        return [(batch, 8, 8, 3)]
+
+
+class NoBatch(_Own):
+    def inputs(self) -> object:  # type: ignore[override]
+        return {"x": (1, 8, 8, 3)}
+
+
+class OtherName(_Own):
+    def inputs(self, batch: int = 1) -> object:
+        return {"picture": (batch, 8, 8, 3)}
+
+
+class Scaled(_Own):
+    def __call__(self, x: object) -> object:
+        return self.layer(x) * 2
+
+
+class Cut(_Own):
+    def __call__(self, x: object) -> object:
+        return self.layer(x)[:, :4]
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (None, "^a network is an mlx.nn.Module: NoneType is none$"),
+        (Silent(), r"^Silent does not tell what it reads: give it a method inputs\(batch\)"),
+        (ListOfInputs(), r"^ListOfInputs\.inputs: 'list' object has no attribute 'items'; inputs\(batch\) returns"),
+        (NoBatch(), r"^NoBatch\.inputs: .*takes 1 positional argument.*; inputs\(batch\) returns"),
+        (OtherName(), "^OtherName cannot be traced: .*unexpected keyword argument 'picture'"),
+        (_Own(mlx.nn.Conv2d(3, 3, 3)), r"^_Own cannot be traced \(test_trace\.py, line \d+\): conv2d.* sige_mlx\.nn"),
+        (Scaled(), r"^Scaled cannot be traced \(test_trace\.py, line \d+\): unsupported operand.* sige_mlx\.nn"),
+        (Cut(), r"^Cut cannot be traced \(test_trace\.py, line \d+\): .*not subscriptable; .* sige_mlx\.nn"),
+    ],
+)
+def test_networks_of_ones_own_are_told_what_they_lack(model: Any, sentence: str) -> None:
+    """By a sentence, where the engine meets them first: what raised it goes with it."""
+    for meet in (Engine, trace):
+        with pytest.raises(SigeError, match=sentence):
+            meet(model)
+
+
+def test_a_model_says_what_it_is_traced_with() -> None:
+    assert str(trace(model := _Own())) == str(trace(model, {"x": (1, 8, 8, 3)}))

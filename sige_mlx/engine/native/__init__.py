@@ -1,0 +1,1 @@
+"""The engine of the CPU: programs run by the C library."""

@@ -1,0 +1,1 @@
+"""The documentation: what is in it is true of the repository."""
