@@ -7,7 +7,8 @@ number that is smaller than the last one never comes. Colours are `#rrggbb`.
 Text frames are JSON objects, told apart by `t`. From the page (fields with `?` may be missing):
 
 - `hello`: answered by `document` and all layers.
-- `fill` seq, x, y, value: [r, g, b] or [label], tolerance? (levels of 255, 32 if missing; labels ignore it)
+- `fill` seq, x, y, value: [r, g, b] or [label], tolerance? (levels of 255, 32 if missing; labels ignore it), render?
+  (true: renders when it is done)
 - `undo` seq, `redo` seq
 - `render` seq, seeds?: several seeds (at most 8) make variants
 - `cancel`: stops the render that runs and those that wait
@@ -21,13 +22,15 @@ To the page:
 
 - `document`: the whole state. Without a document it has only `t`, `name`: null, `revision` and `device`. Else name,
   kind ("picture" or "labels"), model, w, h, palette (labels only: [{value, name, colour}], which is also the order to
-  show), and everything that `state` has. Sent after `hello` and whenever another document is opened; all layers follow.
+  show), and everything that `state` has. Sent after `hello` and whenever another document is opened; all
+  layers follow.
 - `state` seq?, revision, undo, redo (how many steps), undo_name, redo_name (what they would undo and redo: "stroke",
-  "fill", "render", "accept", "reject", "choose"; or null), edited (share of the pixels painted, 0 to 1), dirty (there is
-  something that was not saved), result (there is a result), stale ([x, y, w, h] of what was painted since the result,
-  or null), variants ([{seed, chosen}], empty for fewer than two), settings (model, seed, strength, steps, quality,
-  device, scale; what a model does not have is null), figures (those of the last render, see `rendered`, or null),
-  tiles (likewise), pending ({seq, what}: "open" or "render", or null). Sent after every change, after its rectangles.
+  "fill", "render", "accept", "reject", "choose"; or null), edited (share of the pixels painted, 0 to 1), dirty (there
+  is something that was not saved), result (the result layer shows what a network made), proposed (there is a result to
+  accept or reject), stale ([x, y, w, h] of what was painted since the result, or null), variants ([{seed, chosen}],
+  empty for fewer than two), settings (model, seed, strength, steps, quality, device, scale; what a model does not have
+  is null), figures (those of the last render, see `rendered`, or null), tiles (likewise), pending ({seq, what}: "open"
+  or "render", or null). Sent after every change, after its rectangles.
 - `progress` seq, what ("open", "record", "edit", "dense", "commit"), step, steps, seed
 - `rendered` seq, revision, figures, tiles, variants, notes ([sentence]). figures: edited (share of the pixels), tiles
   (active), all_tiles, macs, dense_macs, ms (from the request to the result), engine_ms (of it the engine's own edit),
@@ -48,8 +51,9 @@ server joins them. Points beside the picture are fine.
 A rectangle, to the page: layer (0 original, 1 canvas, 2 result, 3 a variant), format (low half: 0 raw RGBA, 1 PNG, 2
 WebP without loss; high half: number of the variant), 0, seq (of what caused it, 0 at `hello`), revision, x, y, w, h,
 then the body. Every layer is as large as the picture and begins as what `hello` brought: a whole layer comes in as many
-rectangles as it takes. Canvas and original of labels come in the colours of the palette. Without a result the
-result layer of a picture is its original; of labels it is black until something has been rendered.
+rectangles as it takes. A variant is the original but for its one rectangle. Canvas and original of labels come in the
+colours of the palette. Without a result the result layer of a picture is its original; of labels, and of networks that
+translate pictures, it is black until the network has made it of the original, which it does by itself at first.
 """
 
 from __future__ import annotations
@@ -138,7 +142,9 @@ def stroke(data: bytes) -> Stroke:
         raise SigeError("a stroke with a point or a radius that no picture has")
     points[:, 2] = points[:, 2].clip(0, 1)
     red, green, blue, _ = value
-    return Stroke(tool, hardness / 255, bool(flags & RENDER), bool(flags & MORE), seq, radius, (red, green, blue), points)
+    return Stroke(
+        tool, hardness / 255, bool(flags & RENDER), bool(flags & MORE), seq, radius, (red, green, blue), points
+    )
 
 
 def message(text: str) -> dict[str, Any]:
@@ -155,7 +161,7 @@ def message(text: str) -> dict[str, Any]:
     for name, kind, least, most in fields:
         value = told.get(name)
         right = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-        if not right or not least <= value <= most:  # type: ignore[operator]
+        if not right or not least <= value <= most:
             raise SigeError(f"the message {told['t']} needs a number {name} from {least:g} to {most:g}")
     return told
 
@@ -163,10 +169,10 @@ def message(text: str) -> dict[str, Any]:
 def numbers(told: dict[str, Any], name: str, least: int, most: int, length: range) -> list[int]:
     """A list of whole numbers out of a message. Raises `SigeError` for another."""
     given = told.get(name)
-    whole = isinstance(given, list) and all(isinstance(n, int) and not isinstance(n, bool) for n in given)
-    if not whole or len(given) not in length or not all(least <= n <= most for n in given):  # type: ignore[arg-type]
+    found = [n for n in given if type(n) is int and least <= n <= most] if isinstance(given, list) else []
+    if not isinstance(given, list) or len(found) != len(given) or len(found) not in length:
         raise SigeError(f"{name} must be a list of whole numbers from {least} to {most}")
-    return given  # type: ignore[return-value]
+    return found
 
 
 def text(t: str, **fields: Any) -> str:
@@ -187,3 +193,12 @@ def rectangle(
 ) -> bytes:
     """A binary frame: a part of a layer at (x, y, w, h)."""
     return RECTANGLE.pack(layer, form | variant << 4, 0, seq, revision & 0xFFFFFFFF, *place) + body
+
+
+def seq_of(text: str) -> int | None:
+    """The number of a message that may be none, for its answer."""
+    try:
+        seq = json.loads(text)["seq"] if len(text) <= MOST_TEXT else None
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
+    return seq if isinstance(seq, int) and 0 <= seq < 2**32 else None
