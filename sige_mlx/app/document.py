@@ -75,6 +75,7 @@ class Document:
         self.size = size_of(subject, given)
         if max(self.size) > 0xFFFF:
             raise SigeError(f"{name} is {self.size[1]}×{self.size[0]} pixels: a side of the editor's has at most 65535")
+        self._pure: tuple[Given, Canvas] | None = None
         self.canvas: Canvas = subject.canvas(given).copy()
         self.base: Picture | None = np.zeros((*self.size, 3), np.uint8) if translates else None
         self.result: Picture = self.without_result.copy()
@@ -92,7 +93,6 @@ class Document:
         self.saved_at = 0
         self._painting: tuple[tuple[object, int], Painting, Values] | None = None
         self._edited = np.zeros(tuple(-(-side // BLOCK) for side in self.size), np.int64)
-        self._pure: tuple[Given, Canvas] | None = None
 
     @property
     def original(self) -> Canvas:
