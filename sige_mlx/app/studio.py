@@ -62,8 +62,8 @@ class Studio:
         self._leave()
         document.revision = document.saved_at = self._revision + 1
         self.document = document
-        self._tell_document(None)
         self._warm()
+        self._tell_document(None)
 
     def shut(self) -> None:
         """Closes the document."""
