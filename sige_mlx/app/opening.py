@@ -20,7 +20,7 @@ from sige_mlx.engine import DEVICES
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.policy import QUALITIES
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 """Pillow's names of the formats that pages may send."""
 
 WORDS = {

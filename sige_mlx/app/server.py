@@ -6,20 +6,21 @@ import asyncio
 import contextlib
 import itertools
 import mimetypes
+import os
+import re
 import secrets
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -173,7 +174,8 @@ class Server:
                 self.studio.clients.say("error", client, seq=seq, why=str(error))
 
     def _answered(self, do: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        """Answers with a sentence for what cannot be done."""
+        """Answers with a sentence for what cannot be done, in which files of ours have no path."""
+        own_file = re.compile(re.escape(f"{self._folder}/") + r"\d+(\.[a-z]+)?")
 
         async def answered(request: Request) -> Response:
             try:
@@ -181,7 +183,7 @@ class Server:
             except _TooLarge as error:
                 return JSONResponse({"error": str(error)}, 413, {"connection": "close"})
             except SigeError as error:
-                return JSONResponse({"error": str(error)}, 422)
+                return JSONResponse({"error": own_file.sub("the file", str(error))}, 422)
             except ClientDisconnect:
                 return Response(status_code=400)
 
@@ -214,13 +216,16 @@ class Server:
         path = self._new_file(extension)
         try:
             await asyncio.to_thread(save, snapshot, path)
-        except BaseException:
+            file = path.open("rb")  # which is read to its end, though it has no name any more
+        finally:
             path.unlink(missing_ok=True)
-            raise
         document.saved_at = revision
         self.studio.tell_saved(document)
-        headers = {"content-disposition": f'attachment; filename="edited{extension}"'}
-        return FileResponse(path, 200, headers, media_type, BackgroundTask(path.unlink, missing_ok=True))
+        headers = {
+            "content-disposition": f'attachment; filename="edited{extension}"',
+            "content-length": str(os.fstat(file.fileno()).st_size),
+        }
+        return StreamingResponse(_parts(file), 200, headers, media_type)
 
     def _new_file(self, extension: str = "") -> Path:
         return self._folder / f"{next(self._numbers)}{extension}"
@@ -228,6 +233,13 @@ class Server:
 
 class _TooLarge(SigeError):
     """A body that is larger than it may be."""
+
+
+async def _parts(file: IO[bytes]) -> AsyncIterator[bytes]:
+    """What is in a file, which is closed at the end."""
+    with file:
+        while part := await asyncio.to_thread(file.read, 1 << 20):
+            yield part
 
 
 def _thumbnail(path: Path) -> bytes:

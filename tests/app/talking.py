@@ -26,7 +26,7 @@ from sige_mlx.app import protocol
 from sige_mlx.app.opening import Catalogue
 from sige_mlx.app.server import Running
 
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds that an answer may take on a machine that does other things, too."""
 
 
@@ -49,7 +49,12 @@ def serving(model: Path | str | None = None, **options: Any) -> Iterator[Running
 
 
 def ask(
-    running: Running, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, token: bool = True
+    running: Running,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+    token: bool = True,
 ) -> tuple[int, bytes, http.client.HTTPMessage]:
     """Status, body and headers of an answer."""
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=PATIENCE)

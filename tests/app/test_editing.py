@@ -341,5 +341,3 @@ def test_painting_while_the_first_picture_is_made_renders_after_it(tiny_labels: 
         page.draw([(10, 14), (14, 20)], (21,), protocol.BOX, flags=RENDER)
         page.until("rendered")
         assert page.settled()["proposed"]
-
-

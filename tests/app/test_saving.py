@@ -1,0 +1,223 @@
+"""What is saved: the picture with all that belongs to it, and the document to go on with."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from sige_mlx.app import protocol
+from sige_mlx.app.protocol import CANVAS, RENDER, RESULT
+from tests.app.talking import Page, Running, ask, editing, sent, serving
+from tests.tiny import labels, original
+
+ISLAND = [(12, 12), (14, 14)]
+
+
+def saved(running: Running, form: str = "png") -> Image.Image:
+    """The picture that is downloaded."""
+    status, body, headers = ask(running, "GET", f"/api/picture?format={form}")
+    assert status == 200, body
+    assert headers["content-disposition"].startswith("attachment;")
+    assert [*Path(running._folder.name).iterdir()] == []
+    return Image.open(io.BytesIO(body))
+
+
+def rendered(page: Page, points: list[tuple[int, int]] = ISLAND, **options: object) -> None:
+    page.draw(points, flags=RENDER, **options)
+    page.until("rendered")
+    page.settled()
+
+
+def wide_profile() -> bytes:
+    """A profile of larger colours than sRGB's, as Display P3 is: what Pillow has no name for is built of sRGB's, with
+    the red and green of P3 in place."""
+    return display_p3()
+
+
+def display_p3() -> bytes:
+    """Display P3's primaries and white, with the curve of sRGB: an ICC profile of version 2."""
+    import struct
+
+    def fixed(value: float) -> bytes:
+        return struct.pack(">i", round(value * 65536))
+
+    def xyz(*values: float) -> bytes:
+        return b"XYZ \0\0\0\0" + b"".join(map(fixed, values))
+
+    curve = [((i / 1023 + 0.055) / 1.055) ** 2.4 if i / 1023 > 0.04045 else i / 1023 / 12.92 for i in range(1024)]
+    trc = b"curv\0\0\0\0" + struct.pack(">I1024H", 1024, *(round(value * 65535) for value in curve))
+    name = b"Display P3\0"
+    desc = b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(12 + 67)
+    tags = {
+        b"desc": desc,
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": xyz(0.9642, 1.0, 0.8249),
+        b"rXYZ": xyz(0.5151, 0.2412, -0.0011),
+        b"gXYZ": xyz(0.2920, 0.6922, 0.0419),
+        b"bXYZ": xyz(0.1571, 0.0666, 0.7841),
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), trc),
+    }
+    table, body, at = b"", b"", 128 + 4 + 12 * len(tags)
+    for tag, data in tags.items():
+        table += struct.pack(">4sII", tag, at + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    size = at + len(body)
+    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02400000, b"mntr", b"RGB ", b"XYZ ") + bytes(12) + b"acsp"
+    head = head.ljust(68, b"\0") + fixed(0.9642) + fixed(1.0) + fixed(0.8249)
+    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+def test_the_profile_of_the_test_is_wide() -> None:
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(display_p3()))
+    assert ImageCms.getProfileDescription(profile).strip() == "Display P3"
+    transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+    red = ImageCms.applyTransform(Image.new("RGB", (1, 1), (200, 60, 60)), transform)
+    assert red is not None and red.getpixel((0, 0))[0] > 205  # type: ignore[index]
+
+
+@pytest.mark.slow
+def test_a_photograph_comes_back_as_it_was_outside_the_mask(running: Running) -> None:
+    """4032 × 3024 pixels in Display P3, turned by its EXIF data, as a phone makes them."""
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (63, 84, 3)).astype(np.uint8))
+    stored = np.asarray(coarse.resize((4032, 3024), Image.Resampling.BICUBIC)).astype(np.int16)
+    stored = (stored + rng.integers(-6, 7, stored.shape)).clip(0, 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "A camera"
+    photograph = sent(stored, icc_profile=display_p3(), exif=exif.tobytes(), compress_level=1)
+    upright = np.rot90(stored, -1)
+    with editing(running, photograph) as page:
+        assert (page.document["w"], page.document["h"]) == (3024, 4032)
+        for points in ([(1500, 2000), (1512, 2008)], [(300, 3900)]):
+            rendered(page, points, radius=6)
+            page.do("accept")
+        rendered(page, [(1530, 2000)], radius=5)
+        x, y, w, h = page.document["figures"]["window"]
+        for form in ("png", "tiff"):
+            picture = saved(running, form)
+            assert picture.size == (3024, 4032) and picture.info["icc_profile"] == display_p3()
+            assert picture.getexif()[0x010F] == "A camera" and 0x0112 not in picture.getexif()
+            pixels = np.asarray(picture)
+            outside = np.ones(pixels.shape[:2], bool)
+            outside[1985:2015, 1485:1545] = outside[3885:3915, 285:315] = False
+            assert np.array_equal(pixels[outside], upright[outside])
+            assert not np.array_equal(pixels[1990:2012, 1490:1520], upright[1990:2012, 1490:1520])
+            assert not np.array_equal(pixels[3896:3904, 296:304], upright[3896:3904, 296:304])
+        page.do("undo")
+        page.do("undo")
+        page.do("undo")
+        page.do("undo")
+        page.do("undo")
+        assert np.array_equal(np.asarray(saved(running)), upright)
+        assert w == h == 32 and x <= 1525 <= x + w and y <= 2000 <= y + h
+
+
+def test_what_is_saved_is_the_result_and_the_original_where_there_is_none(running: Running) -> None:
+    with editing(running, sent(original())) as page:
+        page.paint(ISLAND)
+        assert np.array_equal(np.asarray(saved(running)), original())
+        rendered(page, [(20, 20)])
+        assert page.document["dirty"]
+        assert np.array_equal(np.asarray(saved(running)), page.layers[RESULT])
+        assert page.until("state")["dirty"] is False
+        assert saved(running, "jpeg").format == "JPEG"
+        status, body, _ = ask(running, "GET", "/api/picture?format=exe")
+        assert status == 422 and b"no format" in body
+
+
+def test_transparency_and_sixteen_bits_are_kept(running: Running) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (40, 50)).astype(np.uint16)
+    with editing(running, sent(deep)) as page:
+        rendered(page)
+        picture = np.asarray(saved(running, "png"))
+        assert picture.ndim == 3 and page.document["name"] == "the picture"
+    see_through = np.dstack([original(), np.random.default_rng(0).integers(0, 256, (32, 32))]).astype(np.uint8)
+    with editing(running, sent(see_through)) as page:
+        rendered(page)
+        picture = np.asarray(saved(running))
+        outside = np.ones((32, 32), bool)
+        outside[6:22, 6:22] = False
+        assert np.array_equal(picture[outside], see_through[outside])
+
+
+def test_the_picture_of_labels_is_saved(tiny_labels: Path) -> None:
+    with serving(tiny_labels) as running, editing(running, sent(labels())) as page:
+        assert np.array_equal(np.asarray(saved(running)), page.layers[RESULT])
+        rendered(page, [(10, 14), (14, 20)], value=(21,), tool=protocol.BOX)
+        assert np.array_equal(np.asarray(saved(running)), page.layers[RESULT])
+
+
+def test_a_translation_is_saved_in_its_originals_profile(tiny_translation: Path) -> None:
+    picture = original(32, 48)
+    with serving(tiny_translation) as running, editing(running, sent(picture, icc_profile=display_p3())) as page:
+        rendered(page)
+        found = saved(running)
+        assert found.info["icc_profile"] == display_p3() and found.size == (48, 32)
+        back = ImageCms.profileToProfile(
+            found, ImageCms.ImageCmsProfile(io.BytesIO(display_p3())), ImageCms.createProfile("sRGB")
+        )
+        assert np.abs(np.asarray(back).astype(int) - page.layers[RESULT]).mean() < 4
+
+
+def test_a_document_that_was_saved_goes_on_where_it_was(running: Running) -> None:
+    with editing(running, sent(original(), icc_profile=display_p3())) as page:
+        page.do("settings", seed=7, steps=6)
+        page.settled()
+        rendered(page)
+        page.do("accept")
+        page.paint([(24, 24)])
+        wanted = {layer: pixels.copy() for layer, pixels in page.layers.items()}
+        status, document, _ = ask(running, "GET", "/api/session")
+        assert status == 200
+        page.say("close")
+        assert page.until("document")["name"] is None
+        assert ask(running, "POST", "/api/session", document)[0] == 200
+        page.until("document")
+        state = page.settled()
+        assert state["settings"]["seed"] == 7 and state["settings"]["steps"] == 6 and not state["dirty"]
+        assert all(np.array_equal(page.layers[layer], wanted[layer]) for layer in wanted)
+        assert saved(running).info["icc_profile"] == display_p3()
+        page.say("render")
+        page.until("rendered")
+
+
+def test_labels_that_were_saved_go_on_where_they_were(tiny_labels: Path) -> None:
+    with serving(tiny_labels) as running, editing(running, sent(labels())) as page:
+        page.paint([(10, 14), (14, 20)], (21,), protocol.BOX)
+        wanted = {layer: pixels.copy() for layer, pixels in page.layers.items()}
+        document = ask(running, "GET", "/api/session")[1]
+        assert ask(running, "POST", "/api/session", document)[0] == 200
+        page.until("document")
+        page.settled()
+        assert all(np.array_equal(page.layers[layer], wanted[layer]) for layer in wanted)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_damaged_document_is_one_sentence(running: Running, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    with editing(running, sent(original())) as page:
+        page.paint(ISLAND)
+        document = bytearray(ask(running, "GET", "/api/session")[1])
+        for _ in range(20):
+            damaged = bytearray(document)
+            for at in rng.integers(0, min(len(damaged), 3000), rng.integers(1, 4)):
+                damaged[at] = rng.integers(256)
+            damaged = damaged[: rng.integers(1, len(damaged))] if rng.random() < 0.3 else damaged
+            status, body, _ = ask(running, "POST", "/api/session", bytes(damaged))
+            assert status in (200, 422)
+            if status == 422:
+                told = json.loads(body)["error"]
+                assert told and running._folder.name not in told
+        assert page.layers[CANVAS].shape == (32, 32, 3)
+
+
+def test_a_document_of_a_model_that_is_not_here_is_refused(running: Running, tiny_labels: Path) -> None:
+    with serving(tiny_labels) as other, editing(other, sent(labels())):
+        document = ask(other, "GET", "/api/session")[1]
+    status, body, _ = ask(running, "POST", "/api/session", document)
+    assert status == 422 and b"there is no model" in body
