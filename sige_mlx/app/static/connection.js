@@ -50,6 +50,9 @@ export function command(t, fields = {}) {
   return seq
 }
 
+/** Ends the connection, as when a computer sleeps; it comes back by itself. */
+export const drop = () => socket.close()
+
 export function connect() {
   last = crypto.getRandomValues(new Uint16Array(1))[0] * 65536
   open()
