@@ -18,6 +18,9 @@ import * as view from './view.js'
 
 const NARROW = matchMedia('(max-width: 760px)')
 
+/** Where a network makes another picture of what is painted, both are wanted. */
+const beside = doc => doc.kind === 'labels' || doc.settings.strength === null
+
 function opened(doc) {
   const old = store.doc
   store.doc = doc.name === null ? null : doc
@@ -28,7 +31,7 @@ function opened(doc) {
   const other = store.doc && (old?.name !== doc.name || old.w !== doc.w || old.h !== doc.h || old.kind !== doc.kind)
   if (other) {
     store.slider = null
-    shortcuts.setMode(doc.kind === 'labels' ? NARROW.matches ? 'paint' : 'split' : 'result')
+    shortcuts.setMode(beside(doc) ? NARROW.matches ? 'paint' : 'split' : 'result')
   }
   emit('document', { doc: store.doc, old })
   if (other) emit('opened', store.doc)

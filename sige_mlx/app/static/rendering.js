@@ -19,10 +19,10 @@ export const anySeed = () => Math.floor(Math.random() * 100_000)
 
 const painted = () => store.doc.edited > 0
 /** A result that shows all that is painted. */
-const settled = () => store.doc.result && !store.doc.stale
+const settled = () => store.doc.proposed && !store.doc.stale
 
 export function render() {
-  if (!store.doc || (!painted() && !store.doc.result)) return
+  if (!store.doc || !painted()) return
   if (seedOf() !== null && +$('count').value > 1) command('render', { seeds: seeds(seedOf()) })
   else command('render')
 }
@@ -37,8 +37,8 @@ export function again() {
   }
 }
 
-export const accept = () => store.doc?.result && command('accept')
-export const reject = () => store.doc && (store.doc.result || painted()) && command('reject')
+export const accept = () => store.doc?.proposed && command('accept')
+export const reject = () => store.doc && (store.doc.proposed || painted()) && command('reject')
 export const cancel = () => send({ t: 'cancel' })
 
 /** Enter: renders what is painted, or keeps what was rendered. */
@@ -64,16 +64,16 @@ function show() {
   const { doc } = store
   if (!doc) return
   const running = Boolean(doc.pending)
-  const rendered = doc.result && !running
+  const rendered = doc.proposed && !running
   $('deck').dataset.state = running ? 'running' : settled() ? 'settled' : painted() ? 'painted' : 'idle'
   $('progress').hidden = $('cancel').hidden = !running
   $('render').hidden = running || settled() || !painted()
   $('accept').hidden = !rendered || !settled()
-  $('reject').hidden = running || (!doc.result && !painted())
-  $('reject').querySelector('span').textContent = doc.result ? 'Reject' : 'Clear'
+  $('reject').hidden = running || (!doc.proposed && !painted())
+  $('reject').querySelector('span').textContent = doc.proposed ? 'Reject' : 'Clear'
   $('peek').hidden = !rendered
   $('again').hidden = !rendered || seedOf() === null || !settled()
-  $('hint').hidden = running || painted() || doc.result
+  $('hint').hidden = running || painted() || doc.proposed
   $('hint').textContent = doc.kind === 'labels' ? 'Choose a class and paint it into the map' : 'Paint what you want to see, roughly'
   if (!running) store.progress = null
   showProgress()

@@ -153,10 +153,9 @@ function pick(x, y) {
 }
 
 function fill(x, y) {
-  const seq = command('fill', { x, y, value: value(), tolerance: brush.tolerance })
+  const seq = command('fill', { x, y, value: value(), tolerance: brush.tolerance, render: store.live })
   fresh.sent(seq, { rectangle: [0, 0, 0, 0] })
   used()
-  if (store.live) command('render')
 }
 
 /** The ring around what the brush covers, and the place in the status line. */

@@ -114,7 +114,7 @@ class Editor:
 
     def render(self) -> None:
         self.press("Enter")
-        self.until("store.doc.result && !store.doc.stale && !store.doc.pending")
+        self.until("store.doc.proposed && !store.doc.stale && !store.doc.pending")
 
     def after(self, *keys: str) -> None:
         """Presses keys and waits until the document has changed."""

@@ -21,9 +21,9 @@ def test_a_picture_is_opened_rendered_and_saved_by_keys_alone(edit: Edit) -> Non
     editor.ready()
     editor.island(60, 60, 5)
     editor.press("Enter")
-    editor.until("store.doc.result && !store.doc.pending")
+    editor.until("store.doc.proposed && !store.doc.pending")
     editor.after("Escape")  # rejects it
-    assert editor.know("store.doc.edited") > 0 and not editor.know("store.doc.result")
+    assert editor.know("store.doc.edited") > 0 and not editor.know("store.doc.proposed")
     editor.after("Escape")  # and the paint
     assert editor.know("store.doc.edited") == 0
     editor.after("z")

@@ -23,7 +23,7 @@ def test_every_stroke_renders_as_the_pen_lifts_where_that_is_wanted(sea: Editor)
     sea.page.check("#live")
     sea.page.evaluate("performance.clearMeasures()")
     sea.island(60, 60, 5)
-    sea.until("store.doc.result && !store.doc.stale && !store.doc.pending")
+    sea.until("store.doc.proposed && !store.doc.stale && !store.doc.pending")
     sea.page.wait_for_function("() => performance.getEntriesByName('pen up to pixels').length === 1")
     [taken] = sea.page.evaluate("performance.getEntriesByName('pen up to pixels').map(e => [e.duration, e.detail])")
     assert taken[0] > taken[1]["engine_ms"] > 0
@@ -37,7 +37,7 @@ def test_progress_is_told_by_the_step_and_a_render_can_be_stopped(sea: Editor) -
     sea.page.wait_for_function("() => /step \\d+ of 50/.test(document.getElementById('progress-text').textContent)")
     sea.press("Escape")
     sea.until("!store.doc.pending")
-    assert not sea.know("store.doc.result") and sea.know("store.doc.edited") > 0
+    assert not sea.know("store.doc.proposed") and sea.know("store.doc.edited") > 0
     assert sea.page.is_visible("#render") and not sea.page.is_visible("#progress")
 
 
@@ -49,7 +49,7 @@ def test_a_new_stroke_stops_the_render_before_it(sea: Editor) -> None:
     sea.until("store.progress?.what === 'edit' && store.progress.step > 0")
     sea.island(30, 30, 6)
     sea.until("!store.doc.pending")
-    assert not sea.know("store.doc.result")
+    assert not sea.know("store.doc.proposed")
     sea.render()
 
 

@@ -31,7 +31,7 @@ def test_a_picture_is_painted_rendered_kept_and_painted_again(edit: Edit, tmp_pa
     assert "less" in editor.page.inner_text("#figures")
 
     editor.after("z")
-    assert not editor.know("store.doc.result")
+    assert not editor.know("store.doc.proposed")
     editor.after("y")
     np.testing.assert_array_equal(editor.layer("result"), first)
 
@@ -61,7 +61,7 @@ def test_a_picture_is_painted_rendered_kept_and_painted_again(edit: Edit, tmp_pa
     editor.ready()
     np.testing.assert_array_equal(editor.layer("result"), second)
     editor.after("z")  # what was done before the reload can be undone after it
-    assert not editor.know("store.doc.result")
+    assert not editor.know("store.doc.proposed")
     editor.island(20, 20, 4)
     editor.render()
 

@@ -34,7 +34,7 @@ def test_every_tab_sees_what_another_does(edit: Edit, address: str) -> None:
     tab.until(f"store.doc.revision === {editor.know('store.doc.revision')}")
     np.testing.assert_array_equal(tab.layer("result"), editor.layer("result"))
     tab.after("z")
-    editor.until("!store.doc.result")
+    editor.until("!store.doc.proposed")
 
 
 def test_a_reload_in_the_middle_of_a_render_finds_its_result(edit: Edit) -> None:
@@ -44,7 +44,7 @@ def test_a_reload_in_the_middle_of_a_render_finds_its_result(edit: Edit) -> None
     editor.press("Enter")
     editor.page.reload()
     editor.page.wait_for_selector("html[data-ready]")
-    editor.until("store.doc.result && !store.doc.pending")
+    editor.until("store.doc.proposed && !store.doc.pending")
     assert (editor.layer("result") != editor.layer("original")).any()
 
 
