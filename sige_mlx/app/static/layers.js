@@ -13,6 +13,7 @@ const contexts = Object.fromEntries(Object.entries(layers).map(([name, layer]) =
 /** Rectangles of each variant: {x, y, w, h, picture}. */
 export const variants = []
 let hasBefore = false
+let missing = 0 // pixels of original, canvas and result that a new document has not brought yet
 
 /** The layer that an edit is compared with. */
 export const reference = () => store.mode !== 'paint' && hasBefore ? layers.before : layers.original
@@ -20,6 +21,8 @@ export const reference = () => store.mode !== 'paint' && hasBefore ? layers.befo
 function opened(doc, old) {
   const other = !old || old.name !== doc.name || old.w !== doc.w || old.h !== doc.h || old.kind !== doc.kind || doc.revision < old.revision
   variants.length = 0
+  missing = 3 * doc.w * doc.h
+  store.loaded = false
   if (!other) return
   hasBefore = false
   for (const layer of Object.values(layers)) {
@@ -44,6 +47,8 @@ function rectangle({ layer, variant, seq, x, y, w, h, pixels }) {
       arrange()
     }
     put(contexts[name], pixels, x, y)
+    missing -= w * h
+    store.loaded = missing <= 0
     if (name === 'canvas') fresh.received(seq, [x, y, w, h])
   }
   emit('pixels', { layer: NAMES[layer] })

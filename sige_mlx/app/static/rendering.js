@@ -17,6 +17,9 @@ const seeds = first => Array.from({ length: +$('count').value }, (_, i) => (firs
 /** Short enough to be told to somebody. */
 export const anySeed = () => Math.floor(Math.random() * 100_000)
 
+/** Opening may be waited for, and something be asked for meanwhile. */
+const rendering = () => store.doc.pending?.what === 'render'
+
 const painted = () => store.doc.edited > 0
 /** A result that shows all that is painted. */
 const settled = () => store.doc.proposed && !store.doc.stale
@@ -43,14 +46,14 @@ export const cancel = () => send({ t: 'cancel' })
 
 /** Enter: renders what is painted, or keeps what was rendered. */
 export function enter() {
-  if (!store.doc || store.doc.pending) return
+  if (!store.doc || rendering()) return
   if (settled()) accept()
   else render()
 }
 
 /** Esc: stops what runs, or takes back the result, or the paint. */
 export function escape() {
-  if (store.doc?.pending) cancel()
+  if (store.doc && rendering()) cancel()
   else reject()
 }
 
@@ -63,19 +66,20 @@ export function setBefore(held) {
 function show() {
   const { doc } = store
   if (!doc) return
-  const running = Boolean(doc.pending)
+  const running = rendering()
   const rendered = doc.proposed && !running
   $('deck').dataset.state = running ? 'running' : settled() ? 'settled' : painted() ? 'painted' : 'idle'
-  $('progress').hidden = $('cancel').hidden = !running
+  $('progress').hidden = !doc.pending
+  $('cancel').hidden = !running
   $('render').hidden = running || settled() || !painted()
   $('accept').hidden = !rendered || !settled()
   $('reject').hidden = running || (!doc.proposed && !painted())
   $('reject').querySelector('span').textContent = doc.proposed ? 'Reject' : 'Clear'
   $('peek').hidden = !rendered
   $('again').hidden = !rendered || seedOf() === null || !settled()
-  $('hint').hidden = running || painted() || doc.proposed
+  $('hint').hidden = doc.pending || painted() || doc.proposed
   $('hint').textContent = doc.kind === 'labels' ? 'Choose a class and paint it into the map' : 'Paint what you want to see, roughly'
-  if (!running) store.progress = null
+  if (!doc.pending) store.progress = null
   showProgress()
 }
 

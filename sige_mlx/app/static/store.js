@@ -6,11 +6,13 @@ const told = new EventTarget()
 export const store = {
   doc: null,
   progress: null, // of the render that runs: what, step, steps, seed
+  loaded: false, // the document's layers are here
   connected: false,
   tool: 'brush',
   mode: 'result', // what is shown: result, paint or split
   before: false, // the original is shown as long as a key or a button is held
   slider: null, // the border between original and result, 0 to 1 of the picture, or null
+  live: false, // every stroke renders
   tiles: false, // the tiles of the last render stay on show
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,12 @@ class Editor:
         """The value of an expression over `store`."""
         return self.page.evaluate(STORE % expression)
 
-    def until(self, expression: str) -> None:
+    def until(self, expression: str, seconds: float = 60) -> None:
         """Waits until an expression over `store` holds."""
-        self.page.wait_for_function(f"() => {STORE % expression}", polling=50)
+        end = time.monotonic() + seconds
+        while not self.know(expression):
+            assert time.monotonic() < end, f"waited in vain for {expression}: {self.know('JSON.stringify(store)')}"
+            self.page.wait_for_timeout(20)
 
     def layer(self, name: str) -> np.ndarray:
         """(H, W, 3) of a layer: original, canvas, result or before."""
@@ -72,12 +76,8 @@ class Editor:
         dialog.value.set_files(file)
 
     def ready(self) -> None:
-        """Waits until nothing runs and the original has been drawn."""
-        self.until("store.doc && !store.doc.pending")
-        self.page.wait_for_function(
-            "() => { const l = document.getElementById('layer-original');"
-            " return l.width > 1 && l.getContext('2d').getImageData(l.width >> 1, l.height >> 1, 1, 1).data[3] }"
-        )
+        """Waits until nothing runs and the picture is there."""
+        self.until("store.doc && !store.doc.pending && store.loaded")
 
     def at(self, x: float, y: float) -> Point:
         """Where a point of the picture is in the window."""
