@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sige_mlx.app.flood import area
 from sige_mlx.app.history import Change, Deed, History, Packed, Patch, Values
 from sige_mlx.app.painting import BLOCK, Painting
-from sige_mlx.app.protocol import CANVAS, ORIGINAL, RESULT, Layer, Stroke
+from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RESULT, Layer, Stroke
 from sige_mlx.app.subjects import Canvas, Given, Original, Part, Subject, size_of
 from sige_mlx.editing.boxes import Box, extent
 from sige_mlx.editing.colour import Picture
@@ -116,10 +116,15 @@ class Document:
         """Whether there is something that was not saved."""
         return self.revision != self.saved_at
 
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Those that it has now."""
+        return (ORIGINAL, CANVAS, RESULT) if self.base is None or not self.made else (ORIGINAL, CANVAS, RESULT, BEFORE)
+
     def layer(self, layer: Layer, box: Box) -> Picture:
         """A part of a layer."""
-        if layer == RESULT:
-            return box.of(self.result)
+        if layer in (RESULT, BEFORE):
+            return box.of(self.result if layer == RESULT or self.base is None else self.base)
         return self.subject.shown(box.of(self.canvas if layer == CANVAS else self.original))
 
     def paint(self, stroke: Stroke, who: object) -> tuple[Boxes, Deed | None]:
@@ -205,7 +210,10 @@ class Document:
             box.of(self.canvas)[...] = box.of(self.original)
         self._changed(boxes)
         self.history.add("accept", [*changes, Values(values)])
-        return {ORIGINAL: boxes, CANVAS: boxes}
+        changed: Boxes = {ORIGINAL: boxes, CANVAS: boxes}
+        if self.base is not None and found.box:
+            changed[BEFORE] = [found.box]
+        return changed
 
     def reject(self) -> Boxes:
         """Takes the result away; where there is none, what is painted."""
@@ -250,7 +258,8 @@ class Document:
         self.revision += 1
         if clean:
             self.saved_at = self.revision
-        return {RESULT: [Box(0, 0, *self.size)]}
+        whole = [Box(0, 0, *self.size)]
+        return {BEFORE: whole, RESULT: whole}
 
     def pick(self, x: float, y: float, layer: int) -> tuple[list[int], npt.NDArray[np.uint8]]:
         """The value of a pixel, and its colour: of labels the label, but of the result layer's the colour."""
@@ -286,11 +295,11 @@ class Document:
             raise SigeError(empty + (": older steps were forgotten for memory" * bool(self.history.forgotten)))
         deed = source[-1]
         accepts = any(isinstance(change, Original) for change in deed.changes)
-        canvas, result = deed.boxes("canvas"), deed.boxes("result")
+        canvas, result, before = (deed.boxes(plane) for plane in ("canvas", "result", "base"))
         target.append(deed.swapped(self))
         source.pop()
         self._changed(canvas)
-        boxes: Boxes = {CANVAS: canvas, RESULT: result}
+        boxes: Boxes = {CANVAS: canvas, RESULT: result, BEFORE: before}
         if accepts:
             boxes[ORIGINAL] = canvas
         return boxes

@@ -14,15 +14,13 @@ from sige_mlx.app.clients import Client, Clients
 from sige_mlx.app.document import Boxes, Document
 from sige_mlx.app.history import Deed
 from sige_mlx.app.opening import Catalogue, Opened, checked
-from sige_mlx.app.protocol import CANVAS, MOST_SEEDS, ORIGINAL, RESULT, VARIANT, Layer
+from sige_mlx.app.protocol import CANVAS, MOST_SEEDS, ORIGINAL, RESULT, VARIANT
 from sige_mlx.app.rendering import Answer, Renderer, Request
 from sige_mlx.app.subjects import Canvas, OfLabels
 from sige_mlx.editing.boxes import Box
 from sige_mlx.editing.colour import Picture
 from sige_mlx.engine import physical_memory
 from sige_mlx.errors import SigeError
-
-LAYERS: tuple[Layer, ...] = (ORIGINAL, CANVAS, RESULT)
 
 QUIET = 0.25
 """Seconds after a deed in which nothing else happened, until what undo keeps is compressed."""
@@ -142,7 +140,7 @@ class Studio:
     def _pick(self, client: Client, told: dict[str, Any]) -> None:
         document = self._open()
         layer = told.get("layer", CANVAS)
-        value, colour = document.pick(told["x"], told["y"], layer if layer in LAYERS else CANVAS)
+        value, colour = document.pick(told["x"], told["y"], layer if layer in (ORIGINAL, CANVAS, RESULT) else CANVAS)
         name = None
         if isinstance(document.subject, OfLabels) and len(value) == 1:
             name = document.subject.classes[value[0]].name
@@ -284,7 +282,7 @@ class Studio:
         told = {"name": document.name, "kind": subject.kind, "model": document.settings.model, "palette": palette}
         self.clients.say("document", to, **told, w=width, h=height, **self._state(document))
         whole = [Box(0, 0, height, width)]
-        self._show({layer: whole for layer in LAYERS}, 0, to)
+        self._show({layer: whole for layer in document.layers}, 0, to)
         self._show_variants(0, to)
 
     def _tell_state(self, seq: int | None) -> None:

@@ -26,6 +26,9 @@ from sige_mlx.app import protocol
 from sige_mlx.app.opening import Catalogue
 from sige_mlx.app.server import Running
 
+VARIANTS = 8
+"""What a page calls the layer of the first variant."""
+
 PATIENCE = 240.0
 """Seconds that an answer may take on a machine that does other things, too."""
 
@@ -186,9 +189,10 @@ class Page:
             pixels = np.asarray(Image.open(io.BytesIO(body)).convert("RGBA"))
         assert pixels.shape == (h, w, 4) and (pixels[..., 3] == 255).all()
         if layer == protocol.VARIANT:
-            number = layer + (form >> 4)
-            self.layers[number] = self.layers[protocol.ORIGINAL].copy()
-            layer = number
+            layer = VARIANTS + (form >> 4)
+            self.layers[layer] = self.layers[protocol.ORIGINAL].copy()
+        if layer == protocol.BEFORE and layer not in self.layers:
+            self.layers[layer] = np.zeros_like(self.layers[protocol.RESULT])
         self.layers[layer][y : y + h, x : x + w] = pixels[..., :3]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sige_mlx.app import protocol
-from sige_mlx.app.protocol import CANVAS, ORIGINAL, RENDER, RESULT
-from tests.app.talking import Page, Running, ask, editing, sent, serving
+from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RENDER, RESULT
+from tests.app.talking import VARIANTS, Page, Running, ask, editing, sent, serving
 from tests.tiny import LABEL_SIZE, SIZE, labels, original
 
 ISLAND = [(12, 12), (14, 14)]
@@ -133,7 +133,7 @@ def test_several_seeds_lie_side_by_side_and_one_is_chosen(running: Running) -> N
             {"seed": 0, "chosen": True},
             {"seed": 5, "chosen": False},
         ]
-        variants = [page.layers[protocol.VARIANT + i] for i in range(3)]
+        variants = [page.layers[VARIANTS + i] for i in range(3)]
         assert np.array_equal(page.layers[RESULT], variants[1])
         assert not np.array_equal(variants[0], variants[1]) and not np.array_equal(variants[0], variants[2])
         state = page.do("choose", variant=2)
@@ -237,10 +237,12 @@ def test_labels_are_painted_in_their_colours_and_rendered(tiny_labels: Path) -> 
         page.say("pick", x=12, y=15)
         picked = page.until("picked")
         assert (picked["value"], picked["name"], picked["colour"]) == ([21], "vegetation", "#6b8e23")
+        assert np.array_equal(page.layers[BEFORE], base)
         page.do("accept")
         assert page.document["edited"] == 0 and page.document["result"]
         result = page.layers[RESULT].copy()
-        assert page.do("undo")["proposed"]
+        assert np.array_equal(page.layers[BEFORE], result)
+        assert page.do("undo")["proposed"] and np.array_equal(page.layers[BEFORE], base)
         page.do("undo")
         assert np.array_equal(page.layers[RESULT], base)
         page.do("redo")
