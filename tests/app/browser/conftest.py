@@ -64,7 +64,8 @@ def edit(chromium: Any, address: str) -> Iterator[Callable[..., Editor]]:
     contexts, complaints = [], []
 
     def complain(message: Any) -> None:
-        if message.type in ("error", "warning") and "willReadFrequently" not in message.text:
+        expected = ("willReadFrequently", "responded with a status of 4")  # the second says that the server refused
+        if message.type in ("error", "warning") and not any(words in message.text for words in expected):
             complaints.append(message.text)
 
     def opened(**settings: Any) -> Editor:
