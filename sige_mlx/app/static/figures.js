@@ -27,8 +27,9 @@ function bars(title, less, word, part, whole, format) {
     return make('div', { className: `bar ${name}` }, make('span', { className: 'track' }, filled), make('span', { className: 'amount' }, value))
   }
   const most = Math.max(part, whole)
+  const gains = whole / part >= 1.05
   return make('div', { className: 'figure' },
-    make('div', { className: 'head' }, make('h3', {}, title), make('strong', {}, whole / part >= 1.05 ? `${times(whole / part)} ${less}` : word)),
+    make('div', { className: 'head' }, make('h3', {}, title), make('strong', { className: gains ? 'gain' : '' }, gains ? `${times(whole / part)} ${less}` : word)),
     bar('edit', format(part), part / most), bar('dense', format(whole), whole / most))
 }
 
@@ -44,7 +45,7 @@ function show() {
   const facts = [fact('Edited', percent(edited))]
   if (way === 'tiles') facts.push(fact('Tiles computed', all ? `${tiles.toLocaleString('en')} of ${all.toLocaleString('en')}` : tiles.toLocaleString('en')))
   else facts.push(fact('Computed', 'everything'))
-  if (recording > 0) facts.push(fact('Recording, once', time(recording)))
+  if (recording >= 20) facts.push(fact('Recording, once', time(recording)))
   $('figures').replaceChildren(...[
     make('h2', {}, 'Last render'),
     make('div', { className: 'facts' }, ...facts),
