@@ -52,7 +52,10 @@ class Tab:
         return self.page.evaluate(STORE % expression)
 
     def until(self, expression: str) -> None:
+        end = time.monotonic() + 60
         while not self.know(expression):
+            if time.monotonic() > end:
+                raise TimeoutError(f"waited in vain for {expression}: {self.know('JSON.stringify(store)')}")
             self.page.wait_for_timeout(20)
 
     def open(self, model: str) -> None:
@@ -103,7 +106,7 @@ def island(x: float, y: float, across: float, points: int = 14) -> list[tuple[fl
 
 
 def film(tab: Tab) -> None:
-    """An island is painted into the sea and rendered as the pen lifts, a wood onto the island, and both are compared."""
+    """An island is painted into the sea and rendered as the pen lifts, then a wood onto it, and all is compared."""
     tab.open("blue-marble-128")
     brush = "import('/static/brush.js').then(brush => {{ brush.setDiameter({}); brush.setColour('{}') }})"
     tab.page.evaluate(brush.format(7, "#c9b184"))
@@ -111,7 +114,7 @@ def film(tab: Tab) -> None:
     tab.paint([(110, 20)], film=False)  # so that the original is recorded: the film shows what an edit takes
     tab.until("store.doc.proposed && !store.doc.pending")
     tab.page.focus("#pane-a")
-    for _ in range(2):
+    while tab.know("store.doc.undo > 0"):
         revision = tab.know("store.doc.revision")
         tab.page.keyboard.press("z")
         tab.until(f"store.doc.revision > {revision}")
@@ -168,7 +171,7 @@ def main(folder: Path) -> None:
     if not chromium:
         raise SystemExit("Chromium is not installed")
     folder.mkdir(parents=True, exist_ok=True)
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb"]
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--force-color-profile=srgb"]
     with sync_playwright() as playwright, editor() as address:
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
 

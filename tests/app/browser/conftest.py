@@ -14,7 +14,7 @@ import pytest
 
 from tests.app.browser.editor import Editor
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--force-color-profile=srgb"]
 
 
@@ -27,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """Where an editor of this test's own is, with its token. It ends without a word on its error output."""
+    pytest.importorskip("starlette")
     errors = tmp_path / "app.errors"
     command = [sys.executable, "-m", "sige_mlx", "app", "--no-browser", "--port", "0"]
     with errors.open("wb") as said:
@@ -48,7 +49,6 @@ def address(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     driver = pytest.importorskip("playwright.sync_api")
-    pytest.importorskip("starlette")
     if not CHROMIUM:
         pytest.skip("Chromium is not installed")
     with driver.sync_playwright() as playwright:

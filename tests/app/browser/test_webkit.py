@@ -16,9 +16,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+selenium = pytest.importorskip("selenium.webdriver")
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.webkitgtk.service import Service
+
 DRIVER = shutil.which("WebKitWebDriver")
 SCREEN = shutil.which("Xvfb")
 BROWSER = next(iter(sorted(Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser"), reverse=True)), None)
+
+pytestmark = pytest.mark.skipif(
+    not (DRIVER and SCREEN and BROWSER), reason="WebKitGTK's driver and Xvfb are not installed"
+)
 
 LAYER = """
     const done = arguments[1]
@@ -33,11 +43,7 @@ KNOW = "const done = arguments[0]; import('/static/store.js').then(({ store }) =
 
 @pytest.fixture
 def webkit(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    selenium = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.webkitgtk.service import Service
-
-    if not (DRIVER and SCREEN and BROWSER):
-        pytest.skip("WebKitGTK's driver and Xvfb are not installed")
+    assert DRIVER and SCREEN
     arguments = [SCREEN, "-displayfd", "1", "-screen", "0", "1300x1000x24"]
     screen = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert screen.stdout
@@ -79,10 +85,6 @@ def layer(driver: Any, name: str) -> np.ndarray:
 
 
 def test_an_island_is_painted_rendered_undone_kept_and_there_after_a_reload(webkit: Any) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-
     def press(keys: str) -> None:
         webkit.execute_script("document.getElementById('pane-a').focus()")
         ActionChains(webkit).send_keys(keys).perform()
