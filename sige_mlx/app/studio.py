@@ -76,8 +76,8 @@ class Studio:
         """Paints what a page has sent."""
         stroke = protocol.stroke(data)
         document = self._open()
-        self._cancel()
         boxes, deed = document.paint(stroke, client)
+        self._cancel()
         self._show(boxes, stroke.seq)
         if stroke.render and deed:
             self._render(stroke.seq, None, deed)
@@ -102,8 +102,8 @@ class Studio:
         labels = isinstance(document.subject, OfLabels)
         value = protocol.numbers(told, "value", 0, 255, range(1, 5) if labels else range(3, 5))
         tolerance = protocol.numbers({"tolerance": [told.get("tolerance", 32)]}, "tolerance", 0, 255, range(1, 2))[0]
-        self._cancel()
         boxes, deed = document.fill(told["x"], told["y"], tuple(value[:3]), tolerance)
+        self._cancel()
         self._show(boxes, told["seq"])
         if told.get("render") is True and deed:
             self._render(told["seq"], None, deed)
@@ -111,9 +111,10 @@ class Studio:
 
     def _change(self, client: Client, told: dict[str, Any], do: Callable[[Document], Boxes]) -> None:
         document = self._open()
-        self._cancel()
         variants = document.variants
-        self._show(do(document), told["seq"])
+        boxes = do(document)
+        self._cancel()
+        self._show(boxes, told["seq"])
         if document.variants is not variants:
             self._show_variants(told["seq"])
         self._tell_state(told["seq"])

@@ -170,6 +170,20 @@ def test_a_cancelled_render_leaves_nothing_behind(running: Running) -> None:
         assert page.settled()["proposed"] is False and page.document["undo"] == 1
 
 
+def test_what_cannot_be_done_cancels_nothing(running: Running) -> None:
+    with editing(running, sent(original())) as page:
+        page.do("settings", steps=400, strength=1.0)
+        page.settled()
+        seq = page.draw(ISLAND, flags=RENDER)
+        page.until("progress")
+        for t, fields in (("redo", {}), ("choose", {"variant": 1}), ("fill", {"x": -1, "y": 0, "value": [0, 0, 0]})):
+            assert page.do(t, **fields)["t"] == "error"
+        page.do("settings")
+        assert page.document["pending"] == {"seq": seq, "what": "render"}
+        page.say("cancel")
+        assert page.settled()["pending"] is None
+
+
 def test_a_second_page_and_one_that_comes_again_see_everything(running: Running) -> None:
     with editing(running, sent(original())) as page:
         page.draw(ISLAND, flags=RENDER)
