@@ -97,12 +97,14 @@ def _described(name: str) -> dict[str, Any]:
     return {"kind": kind, "task": network.task, "size": [width, height], "about": about}
 
 
-def opened(path: Path, name: str, model: str, device: str, quality: str = "balanced") -> Opened:
-    """A picture, or a label map where the model reads those, in a file that is called `name`. Raises `SigeError` for
-    what it is not, before it is decoded where that can be known."""
+def opened(path: Path, name: str, model: str, device: str, formats: tuple[str, ...] | None = None) -> Opened:
+    """A picture, or a label map where the model reads those, in a file that is called `name`; of some formats alone, by
+    Pillow's names, if they are given. Raises `SigeError` for what it is not, before it is decoded where that can be
+    known."""
     try:
-        _check_format(path, name)
-        return _opened(path, name, model, Settings(model, device, quality))
+        if formats:
+            _check_format(path, name, formats)
+        return _opened(path, name, model, Settings(model, device))
     except SigeError as error:
         raise SigeError(str(error).replace(str(path), name)) from error
 
@@ -168,10 +170,10 @@ def _opened(path: Path, name: str, model: str, settings: Settings) -> Opened:
     return Opened(name, OfPictures(), source, settings, denoising is None)
 
 
-def _check_format(path: Path, name: str) -> None:
-    """Raises `SigeError` unless a file begins like a picture of a format that pages may send."""
+def _check_format(path: Path, name: str, formats: tuple[str, ...]) -> None:
+    """Raises `SigeError` unless a file begins like a picture of one of these formats."""
     try:
-        with Image.open(path, formats=FORMATS):
+        with Image.open(path, formats=formats):
             pass
     except Image.DecompressionBombError:
         raise SigeError(f"{name} has too many pixels to edit") from None

@@ -117,7 +117,8 @@ class Server:
         model = self.catalogue.check(request.query_params.get("model") or self.catalogue.usual)
         name = printable(request.query_params.get("name") or "the picture", 200)
         async with self._one_at_a_time, self._received(request) as path:
-            self.studio.open(await asyncio.to_thread(opening.opened, path, name, model, self.device))
+            opened = await asyncio.to_thread(opening.opened, path, name, model, self.device, opening.FORMATS)
+            self.studio.open(opened)
         return JSONResponse({})
 
     async def open_session(self, request: Request) -> Response:
@@ -250,8 +251,8 @@ def _thumbnail(path: Path) -> bytes:
 
 
 class Running:
-    """A server on a port of its own, 0 for one that is free, bound as soon as this is made. `checks` and `headers` are
-    those of `Guard`, whose own are right."""
+    """A server on a port of its own, 0 for one that is free, which it has as soon as this is made. `checks` and
+    `headers` are those of `Guard`, whose own are right."""
 
     def __init__(
         self,
@@ -268,6 +269,7 @@ class Running:
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind(("127.0.0.1", port))
+            self._socket.listen(128)  # whoever comes before it serves waits
         except OSError as error:
             self._socket.close()
             raise SigeError(f"port {port} cannot be had: {error.strerror}") from error

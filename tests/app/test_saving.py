@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 from sige_mlx.app import protocol
 from sige_mlx.app.protocol import CANVAS, RENDER, RESULT
 from tests.app.talking import Page, Running, ask, editing, sent, serving
+from tests.files import display_p3
 from tests.tiny import labels, original
 
 ISLAND = [(12, 12), (14, 14)]
@@ -31,53 +32,6 @@ def rendered(page: Page, points: list[tuple[int, int]] = ISLAND, **options: obje
     page.draw(points, flags=RENDER, **options)
     page.until("rendered")
     page.settled()
-
-
-def wide_profile() -> bytes:
-    """A profile of larger colours than sRGB's, as Display P3 is: what Pillow has no name for is built of sRGB's, with
-    the red and green of P3 in place."""
-    return display_p3()
-
-
-def display_p3() -> bytes:
-    """Display P3's primaries and white, with the curve of sRGB: an ICC profile of version 2."""
-    import struct
-
-    def fixed(value: float) -> bytes:
-        return struct.pack(">i", round(value * 65536))
-
-    def xyz(*values: float) -> bytes:
-        return b"XYZ \0\0\0\0" + b"".join(map(fixed, values))
-
-    curve = [((i / 1023 + 0.055) / 1.055) ** 2.4 if i / 1023 > 0.04045 else i / 1023 / 12.92 for i in range(1024)]
-    trc = b"curv\0\0\0\0" + struct.pack(">I1024H", 1024, *(round(value * 65535) for value in curve))
-    name = b"Display P3\0"
-    desc = b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(12 + 67)
-    tags = {
-        b"desc": desc,
-        b"cprt": b"text\0\0\0\0none\0",
-        b"wtpt": xyz(0.9642, 1.0, 0.8249),
-        b"rXYZ": xyz(0.5151, 0.2412, -0.0011),
-        b"gXYZ": xyz(0.2920, 0.6922, 0.0419),
-        b"bXYZ": xyz(0.1571, 0.0666, 0.7841),
-        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), trc),
-    }
-    table, body, at = b"", b"", 128 + 4 + 12 * len(tags)
-    for tag, data in tags.items():
-        table += struct.pack(">4sII", tag, at + len(body), len(data))
-        body += data + bytes(-len(data) % 4)
-    size = at + len(body)
-    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02400000, b"mntr", b"RGB ", b"XYZ ") + bytes(12) + b"acsp"
-    head = head.ljust(68, b"\0") + fixed(0.9642) + fixed(1.0) + fixed(0.8249)
-    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
-
-
-def test_the_profile_of_the_test_is_wide() -> None:
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(display_p3()))
-    assert ImageCms.getProfileDescription(profile).strip() == "Display P3"
-    transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), "RGB", "RGB")
-    red = ImageCms.applyTransform(Image.new("RGB", (1, 1), (200, 60, 60)), transform)
-    assert red is not None and red.getpixel((0, 0))[0] > 205  # type: ignore[index]
 
 
 @pytest.mark.slow
