@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from sige_mlx import zoo
 from sige_mlx.app.document import Document, Found, Settings
 from sige_mlx.app.opening import Catalogue, Opened, checked
 from sige_mlx.app.subjects import Canvas, Given, OfLabels, OfPictures, Subject, size_of
-from sige_mlx.editing import save_image
+from sige_mlx.editing import save_image, saved
 from sige_mlx.editing.boxes import Box, extent
 from sige_mlx.editing.colour import Picture
-from sige_mlx.editing.container import Container, write
-from sige_mlx.editing.saved import pack, understood, unpack
-from sige_mlx.errors import SigeError
+from sige_mlx.editing.container import Container, claims, write
+from sige_mlx.errors import SigeError, printable
 from sige_mlx.pictures import MOST_PIXELS
 
 PURPOSE = "a document of the editor"
@@ -69,7 +69,7 @@ def save_document(of: Snapshot, path: Path) -> None:
     could be undone are not kept: a render makes the first two anew."""
     arrays: dict[str, Any] = {}
     told: dict[str, Any] = {"name": of.name, "kind": of.subject.kind, "settings": of.settings}
-    told["given"] = pack(arrays, "given", of.given)
+    told["given"] = saved.pack(arrays, "given", of.given)
     differs = of.canvas != of.subject.canvas(of.given)
     box = extent(differs.any(-1) if differs.ndim == 3 else differs)
     told["painted"] = box
@@ -79,44 +79,57 @@ def save_document(of: Snapshot, path: Path) -> None:
 
 
 def open_document(path: Path, catalogue: Catalogue, device: str) -> tuple[Opened, tuple[Box, Canvas] | None]:
-    """What `save_document` wrote: what it is made of, and what is painted on it. Raises `SigeError` for a file that is
-    none, and for one whose model is not here."""
-    file = Container(path, PURPOSE)
-    with understood(file):
+    """What `save_document` wrote: what it is made of, and what is painted on it; or the original of a session, which
+    `sige-mlx edit --session` or `Session.save` wrote. Raises `SigeError` for a file that is neither, and for one whose
+    model is not here."""
+    session = claims(path, saved.PURPOSE)
+    file = Container(path, saved.PURPOSE if session else PURPOSE)
+    with saved.understood(file):
         settings = dict(file.told["settings"])
-        model = str(settings.get("model"))
+        if session:
+            settings |= dict(file.told["note"])
+        model, name = str(settings.get("model")), "the session" if session else printable(str(file.told["name"]))
     catalogue.check(model)
-    with understood(file):
-        kept = {name: settings.get(name) for name in ("quality", "seed", "strength", "steps", "scale")}
-        network = zoo.network(model)
-        subject: Subject = OfPictures()
-        given = unpack(file, "given", file.told["given"])
-        if isinstance(given, tuple) != (network.task == "labels"):
-            raise SigeError(f"{path} is damaged: its model edits something else")
-        if isinstance(given, tuple):
-            subject = OfLabels(zoo.classes(model))
-            labels, instances = given
-            if labels.shape != instances.shape or labels.ndim != 2 or not labels.size:
-                raise SigeError(f"{path} is damaged: its label map is none")
-            if not 0 <= labels.min() <= labels.max() < len(zoo.classes(model)):
-                raise SigeError(f"{path} has a label that {model} does not know")
-        size = size_of(subject, given)
-        if size[0] * size[1] > MOST_PIXELS:
-            raise SigeError(f"{path} has too many pixels to edit")
-        made = Opened("", subject, given, _settings(model, device, kept, catalogue), network.task != "denoising")
-        painted = None
-        if file.told["painted"]:
-            box, canvas = Box(*map(int, file.told["painted"])), file.array("painted")
-            like = subject.canvas(given)
-            if not box.within(size) or canvas.shape != (*box.size, *like.shape[2:]) or canvas.dtype != np.uint8:
-                raise SigeError(f"{path} is damaged: what is painted is not a part of its picture")
-            if isinstance(subject, OfLabels) and canvas.max() >= len(subject.classes):
-                raise SigeError(f"{path} has a label that {model} does not know")
-            painted = box, canvas.copy()
-        return made._replace(name=str(file.told["name"])[:200]), painted
+    with saved.understood(file):
+        told = {name: settings.get(name) for name in ("quality", "seed", "strength", "steps", "scale")}
+        subject, given = _given(file, model)
+        kept = {name: value for name, value in told.items() if value is not None}
+        of = checked(Settings(model, device, seed=0), kept, catalogue)
+        opened = Opened(name, subject, given, of, zoo.network(model).task != "denoising")
+        return opened, None if session else _painted(file, subject, given)
 
 
-def _settings(model: str, device: str, kept: dict[str, Any], catalogue: Catalogue) -> Settings:
-    """The settings that a file tells, if a network of the model can take them."""
-    told = {name: value for name, value in kept.items() if value is not None}
-    return checked(Settings(model, device, seed=0), told, catalogue)
+def _given(file: Container, model: str) -> tuple[Subject, Given]:
+    """The original in a file, which a model can edit."""
+    given = saved.unpack(file, "given", file.told["given"])
+    if isinstance(given, tuple) != (zoo.network(model).task == "labels"):
+        raise SigeError(f"{file.path} is damaged: its model edits something else")
+    subject: Subject = OfPictures()
+    if isinstance(given, tuple):
+        labels, instances = given
+        if labels.shape != instances.shape or labels.ndim != 2 or not labels.size:
+            raise SigeError(f"{file.path} is damaged: its label map is none")
+        subject = OfLabels(zoo.classes(model))
+        _check_labels(file, subject, labels)
+    height, width = size_of(subject, given)
+    if height * width > MOST_PIXELS:
+        raise SigeError(f"{file.path} has too many pixels to edit")
+    return subject, given
+
+
+def _painted(file: Container, subject: Subject, given: Given) -> tuple[Box, Canvas] | None:
+    """What is painted on an original, and where; None for nothing."""
+    if not file.told["painted"]:
+        return None
+    box, canvas = Box(*map(int, file.told["painted"])), file.array("painted")
+    like = subject.canvas(given)
+    if not box.within(like.shape[:2]) or canvas.shape != (*box.size, *like.shape[2:]) or canvas.dtype != np.uint8:
+        raise SigeError(f"{file.path} is damaged: what is painted is not a part of its picture")
+    if isinstance(subject, OfLabels):
+        _check_labels(file, subject, canvas)
+    return box, canvas.copy()
+
+
+def _check_labels(file: Container, subject: OfLabels, labels: npt.NDArray[Any]) -> None:
+    if not 0 <= labels.min() <= labels.max() < len(subject.classes):
+        raise SigeError(f"{file.path} is damaged: it has a label that its model does not know")

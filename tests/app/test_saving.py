@@ -14,7 +14,7 @@ from sige_mlx.app import protocol
 from sige_mlx.app.protocol import CANVAS, RENDER, RESULT
 from tests.app.talking import Page, Running, ask, editing, sent, serving
 from tests.files import display_p3
-from tests.tiny import labels, original
+from tests.tiny import labels, original, painted
 
 ISLAND = [(12, 12), (14, 14)]
 
@@ -149,6 +149,25 @@ def test_labels_that_were_saved_go_on_where_they_were(tiny_labels: Path) -> None
         page.until("document")
         page.settled()
         assert all(np.array_equal(page.layers[layer], wanted[layer]) for layer in wanted)
+
+
+def test_the_session_of_a_command_is_gone_on_with(tiny: Path, tmp_path: Path) -> None:
+    from sige_mlx.cli import app
+
+    for name, picture in (("a.png", original()), ("b.png", painted())):
+        Image.fromarray(picture).save(tmp_path / name)
+    given = ["--original", tmp_path / "a.png", "--edited", tmp_path / "b.png", "--out", tmp_path / "c.png", "-m", tiny]
+    given += ["--session", tmp_path / "s.sige", "--commit", "--steps", 3, "--seed", 4]
+    with pytest.raises(SystemExit) as left:
+        app(["edit", *map(str, given)])
+    assert not left.value.code
+    with serving(tiny) as running, Page(running) as page:
+        assert ask(running, "POST", "/api/session", (tmp_path / "s.sige").read_bytes())[0] == 200
+        page.until("document")
+        settings = page.settled()["settings"]
+        assert (settings["seed"], settings["steps"]) == (4, 3)
+        page.do("settings")
+        assert np.array_equal(page.layers[CANVAS], np.asarray(Image.open(tmp_path / "c.png")))
 
 
 @pytest.mark.parametrize("seed", range(8))
