@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from sige_mlx.app import protocol
 from sige_mlx.app.protocol import Stroke
 from sige_mlx.editing.boxes import Box
+from sige_mlx.errors import SigeError
 from sige_mlx.pictures import Size
 
 PIECE = 96.0
@@ -19,6 +20,9 @@ PIECE = 96.0
 
 LEAST = 0.25
 """Pixels that a point must be from the one before."""
+
+MOST_TIMES, MOST_AREA = 100, 1 << 30
+"""How often a stroke may cover the picture, and pixels more that it may cover of small ones: nobody waits longer."""
 
 
 class Covered(NamedTuple):
@@ -50,7 +54,11 @@ def _brushed(points: npt.NDArray[np.float32], radius: float, hardness: float, si
     points = _thinned(points, max(LEAST, radius / 20))
     if len(points) == 1:
         points = np.repeat(points, 2, 0)
-    starts, ends = _cut(points, max(PIECE, 2 * radius))
+    starts, ends = _seen(points[:-1], points[1:], radius + 1, size)
+    lengths = np.hypot(*(ends - starts)[:, :2].T)
+    if float(((lengths + 2 * radius) * 2 * radius).sum()) > MOST_TIMES * size[0] * size[1] + MOST_AREA:
+        raise SigeError("the stroke covers the picture too many times over: draw it in several")
+    starts, ends = _cut(starts, ends, lengths, max(PIECE, 2 * radius))
     first = 0
     while first < len(starts):
         # As many segments at a time as lie near each other: one alone is slow, and many far apart are slower.
@@ -88,17 +96,37 @@ def _thinned(points: npt.NDArray[np.float32], least: float) -> npt.NDArray[np.fl
     return points[kept]
 
 
-def _cut(points: npt.NDArray[np.float32], longest: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The segments between points, none longer than so many pixels."""
-    lengths = np.hypot(*np.diff(points[:, :2], axis=0).T)
+def _seen(
+    starts: npt.NDArray[np.float32], ends: npt.NDArray[np.float32], reach: float, size: Size
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The parts of segments that are within the reach of a picture (Liang and Barsky 1984)."""
+    steps = (ends - starts).astype(np.float64)
+    first, last = np.zeros(len(starts)), np.ones(len(starts))
+    for axis, side in ((0, size[1]), (1, size[0])):
+        step, at = steps[:, axis], starts[:, axis].astype(np.float64)
+        still = np.abs(step) < 1e-9
+        along = np.where(still, 1.0, step)
+        near, far = (-reach - at) / along, (side + reach - at) / along
+        first = np.where(still, first, np.maximum(first, np.minimum(near, far)))
+        last = np.where(still, last, np.minimum(last, np.maximum(near, far)))
+        last = np.where(still & ((at < -reach) | (at > side + reach)), -1.0, last)
+    kept = first <= last
+    starts, steps = starts[kept], steps[kept]
+    begun = starts + steps * first[kept, None]
+    ended = starts + steps * last[kept, None]
+    return begun.astype(np.float32), ended.astype(np.float32)
+
+
+def _cut(
+    starts: npt.NDArray[np.float32], ends: npt.NDArray[np.float32], lengths: npt.NDArray[np.floating], longest: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The same segments in pieces, none longer than so many pixels."""
     counts = np.maximum(np.ceil(lengths / longest), 1).astype(int)
     of = np.repeat(np.arange(len(counts)), counts)
     part = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
-    steps = np.diff(points, axis=0)[of]
-    share = (part / counts[of]).astype(np.float32)[:, None]
-    width = (1 / counts[of]).astype(np.float32)[:, None]
-    starts = points[:-1][of] + steps * share
-    return starts, starts + steps * width
+    steps = ((ends - starts) / counts[:, None])[of].astype(np.float32)
+    begun = starts[of] + steps * part[:, None].astype(np.float32)
+    return begun, begun + steps
 
 
 def _segments(

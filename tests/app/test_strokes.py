@@ -5,6 +5,7 @@ import pytest
 
 from sige_mlx.app import protocol
 from sige_mlx.app.painting import BLOCK, Painting, merged
+from sige_mlx.errors import SigeError
 from tests.app.talking import stroke
 
 RED = (255, 0, 0)
@@ -97,6 +98,21 @@ def test_strokes_beside_the_picture_are_fine(tool: int) -> None:
     assert not painted(stroke([(-500, -500), (-400, -300), (-450, -320)], RED, tool)).any()
     white = np.full((*SIZE, 3), 255, np.uint8)
     assert painted(stroke([(-500, 40), (64, 48), (900, 60)], RED, tool, radius=9), canvas=white).min() == 0
+
+
+def test_points_far_away_take_no_time_and_change_nothing_within() -> None:
+    far = painted(stroke([(-1e6, 48), (1e6, 48)] * 500, RED, radius=5))
+    near = painted(stroke([(-20, 48), (150, 48)], RED, radius=5))
+    assert np.array_equal(far, near)
+    assert not painted(stroke([(-1e6, -1e6), (1e6, -1e6), (1e6, 1e6), (-1e6, 1e6)], RED, radius=5)).any()
+
+
+def test_a_stroke_that_would_take_minutes_is_refused() -> None:
+    canvas = np.zeros((3000, 4000, 3), np.uint8)
+    scribble = [(0, 0), (4000, 3000)] * 9000
+    with pytest.raises(SigeError, match="too many times over"):
+        painted(stroke(scribble, RED, radius=200), canvas=canvas)
+    assert not canvas.any()
 
 
 def test_what_a_stroke_covered_is_taken_back_whole() -> None:
