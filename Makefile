@@ -2,6 +2,7 @@
 # newer are all it assumes; cmake and ninja come from PyPI where the system has none.
 #
 #   make demo      edit a picture, recompute only the edit, write what happened as one picture
+#   make app       the editor in a browser: PICTURE=photograph.jpg, without PICTURE a gallery to begin with
 #   make test      the fast tests
 #   make slow      every test, the slow ones too; those that need torch, qemu-user … skip without them.
 #                  PROFILE=--hypothesis-profile=thorough looks further; for both, SKIPS=… as in tests/skips.py
@@ -25,12 +26,15 @@ CC := $(shell for c in cc gcc clang; do command -v $$c && break; done)
 endif
 export CC
 
-.PHONY: setup demo test slow fuzz lint format docs wheel macos-wheel clean
+.PHONY: setup demo app test slow fuzz lint format docs wheel macos-wheel clean
 
 setup: $(VENV)/.package
 
 demo: $(VENV)/.package
 	$(VENV)/bin/sige-mlx demo
+
+app: $(VENV)/.app
+	$(VENV)/bin/sige-mlx app $(PICTURE)
 
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow"
@@ -90,6 +94,11 @@ $(VENV)/.python:
 $(VENV)/.package: $(VENV)/.python pyproject.toml $(NATIVE)
 	@echo 'Building sige-mlx and installing it into $(VENV) (the first time takes a minute or two)'
 	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.app: pyproject.toml | $(VENV)/.package
+	@echo 'Installing what the editor needs into $(VENV)'
+	@$(PIP) install 'sige-mlx[app]'
 	@touch $@
 
 # The package is there already, so this installs what the extra adds and builds nothing again.

@@ -61,6 +61,7 @@ ENGINES = {"engine", "engine.gpu", "engine.native", *SHARED}
 ARROWS["benchmark"] = {"editing", "families", "graph", "masks", "zoo", "base"} | ENGINES
 ARROWS["evaluation"] = {"benchmark", "editing", "engine", "families", "graph", "label_classes", "masks", "metrics"}
 ARROWS["evaluation"] |= {"nn", "zoo", "base"}
+ARROWS["app"] = {"editing", "engine", "families", "graph", "label_classes", "masks", "zoo", "base"}
 ARROWS["front"] = {"converters", "editing", "engine", "graph", "masks", "metrics", "nn", "base"}
 ARROWS["cli"] = {*ARROWS, *ENGINES}
 ARROWS |= {"metal.sim": set(), "benchmarks.torch_models": set(), "benchmarks": {*ARROWS, "metal.sim"}}

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from sige_mlx.cli import terminal
+from sige_mlx.cli.app import app as editor
 from sige_mlx.cli.bench import bench
 from sige_mlx.cli.convert import convert
 from sige_mlx.cli.demo import demo
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, edit, session, convert, export, models, info, bench, evaluate, doctor):
+for verb in (demo, editor, edit, session, convert, export, models, info, bench, evaluate, doctor):
     app.command(cls=Verb, no_args_is_help=verb in (edit, session, convert, export, evaluate))(verb)
 
 

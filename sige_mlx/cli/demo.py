@@ -76,6 +76,7 @@ def demo(
         return
     terminal.print_figures(figures(result, dense))
     terminal.say(f"\nThe same edit with {headline(result, dense)}: see {out}")
+    terminal.say("To paint yourself: `sige-mlx app`, or `make app` in a checkout, opens the editor in a browser")
 
 
 def _scene(what: str) -> _Scene:

@@ -54,6 +54,11 @@ class Session(Recorded[Given]):
     def _patched(given: Given, box: Box, part: Given) -> Given:
         """An original with another part in a place."""
 
+    @staticmethod
+    @abstractmethod
+    def _differ(one: Given, other: Given) -> Mask:
+        """(H, W): where two originals of one size differ in anything."""
+
     @property
     @abstractmethod
     def _settings(self) -> dict[str, Any]:
@@ -82,6 +87,23 @@ class Session(Recorded[Given]):
         given, region = self._pending
         if region.any():
             box = self._changed(given, region)
+            past = Past(self._part(given, box), box, box.of(region).copy())
+            self._history.committed(self._moved(past, progress, "commit"))
+        self.revert()
+
+    @property
+    def proposed(self) -> Given:
+        """What `commit` would make the original. Raises `SigeError` when nothing is pending."""
+        if self._pending is None:
+            raise SigeError("nothing is pending: call edit() first")
+        return self._pending[0]
+
+    def adopt(self, given: Given, progress: Progress | None = None) -> None:
+        """Makes an original the one that is edited which was made elsewhere, such as by another session of the same
+        picture: as a commit, with the same price, and `undo` can bring the old one back. Drops a pending result. Raises
+        `SigeError` for one of another size."""
+        region = self._differ(self.given, given)
+        if box := extent(region):
             past = Past(self._part(given, box), box, box.of(region).copy())
             self._history.committed(self._moved(past, progress, "commit"))
         self.revert()

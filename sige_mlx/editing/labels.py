@@ -188,10 +188,15 @@ class LabelSession(OnePassSession[Maps]):
         box.of(labels)[...], box.of(instances)[...] = part
         return patched
 
+    @staticmethod
+    def _differ(one: Maps, other: Maps) -> Mask:
+        if one[0].shape != other[0].shape:
+            raise SigeError("the label maps have different sizes")
+        return np.asarray((one[0] != other[0]) | (one[1] != other[1]))
+
     def _changed(self, given: Maps, region: Mask) -> Box:
         """Instances may have other numbers everywhere, and be the same objects."""
-        differ = (new != old for new, old in zip(given, self.given, strict=True))
-        return super()._changed(given, region | np.any([*differ], axis=0))
+        return super()._changed(given, region | self._differ(self.given, given))
 
     def _seen(self, given: Maps, window: Window) -> Maps:
         labels, instances = (window.nearest(ids) for ids in given)

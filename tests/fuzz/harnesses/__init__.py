@@ -1,7 +1,7 @@
 """All harnesses, by the names that the command knows them by."""
 
 from tests.fuzz.harness import Harness
-from tests.fuzz.harnesses import checkpoints, descriptions, networks, pickles, pictures, safetensors, sessions
+from tests.fuzz.harnesses import checkpoints, descriptions, editor, networks, pickles, pictures, safetensors, sessions
 
 HARNESSES: dict[str, Harness] = {
     **pickles.HARNESSES,
@@ -11,4 +11,5 @@ HARNESSES: dict[str, Harness] = {
     **descriptions.HARNESSES,
     **pictures.HARNESSES,
     **sessions.HARNESSES,
+    **editor.HARNESSES,
 }

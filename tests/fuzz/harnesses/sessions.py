@@ -128,7 +128,7 @@ def parts(data: bytes) -> Parts:
     return told, header, data[stop:]
 
 
-def joined(told: Mapping[str, Any], header: Mapping[str, Any], arrays: bytes) -> bytes:
+def joined(told: Mapping[str, Any], header: Mapping[str, Any], arrays: bytes, purpose: str = PURPOSE) -> bytes:
     """A file whose checksums are right, as far as what it tells has room for them."""
     sums = {}
     for name, entry in header.items():
@@ -139,7 +139,7 @@ def joined(told: Mapping[str, Any], header: Mapping[str, Any], arrays: bytes) ->
             continue
     text = json.dumps({**told, "checksums": sums} if isinstance(told.get("checksums"), dict) else told)
     metadata = {
-        "is": PURPOSE,
+        "is": purpose,
         "version": str(VERSION),
         "told": text,
         "checksum": str(zlib.crc32(text.encode("utf-8", "replace"))),
@@ -147,7 +147,7 @@ def joined(told: Mapping[str, Any], header: Mapping[str, Any], arrays: bytes) ->
     return packed(json.dumps({**header, "__metadata__": metadata}).encode(), arrays)
 
 
-def mutated(rng: Random, data: bytes, others: list[bytes]) -> bytes:
+def mutated(rng: Random, data: bytes, others: list[bytes], purpose: str = PURPOSE) -> bytes:
     """Something else in what a file tells, other arrays, or bytes anywhere."""
     kind = rng.randrange(10)
     if kind == 0:
@@ -159,8 +159,8 @@ def mutated(rng: Random, data: bytes, others: list[bytes]) -> bytes:
             return packed(mutate.of_json(rng, data[8:stop], [b"{}"]), data[stop:])
         if kind <= 5:
             changed = mutate.changed_json(rng, told)
-            return joined(changed if isinstance(changed, dict) else told, header, arrays)
-        return joined(told, *_others(rng, header, arrays, others))
+            return joined(changed if isinstance(changed, dict) else told, header, arrays, purpose)
+        return joined(told, *_others(rng, header, arrays, others), purpose)
     except (ValueError, TypeError, RecursionError, OverflowError):  # somebody has changed too much of it before
         return mutate.raw(rng, data, others)
 

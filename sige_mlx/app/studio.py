@@ -1,0 +1,336 @@
+"""The editor without its sockets: the document that is open, the pages that show it, and the renders they ask for. All
+of it happens in the server's thread; only networks run in another."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sige_mlx.app import protocol
+from sige_mlx.app.clients import Client, Clients
+from sige_mlx.app.document import Boxes, Document
+from sige_mlx.app.history import Deed
+from sige_mlx.app.opening import Catalogue, Opened, checked
+from sige_mlx.app.protocol import CANVAS, MOST_SEEDS, ORIGINAL, RESULT, VARIANT
+from sige_mlx.app.rendering import Answer, Renderer, Request
+from sige_mlx.app.subjects import Canvas, OfLabels
+from sige_mlx.editing.boxes import Box
+from sige_mlx.editing.colour import Picture
+from sige_mlx.engine import physical_memory
+from sige_mlx.errors import SigeError
+
+QUIET = 0.25
+"""Seconds after a deed in which nothing else happened, until what undo keeps is compressed."""
+
+
+class Studio:
+    """One document at a time, for any number of pages. `memory` is how many bytes recordings and what can be undone may
+    take together; by default a quarter of the machine's and a sixteenth. With `background` recording goes on while
+    nobody renders."""
+
+    def __init__(self, catalogue: Catalogue, device: str = "cpu", memory: int | None = None, background: bool = True):
+        self.catalogue, self.device = catalogue, device
+        self.clients = Clients()
+        self.document: Document | None = None
+        self._history = physical_memory() // 16 if memory is None else memory // 4
+        self._loop = asyncio.get_running_loop()
+        self._renderer = Renderer(self._heard, None if memory is None else memory - self._history, background)
+        self._pending: Request | None = None
+        self._opening: Request | None = None
+        self._deferred: tuple[int, tuple[int | None, ...], Deed | None] | None = None
+        self._revision = 0
+        self._tidying: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        """Ends the renders and lets all pages go."""
+        self._cancel()
+        self._end_opening()
+        self.clients.close()
+        self._renderer.close()
+
+    def open(self, opened: Opened, painted: tuple[Box, Canvas] | None = None) -> None:
+        """Opens a document in place of the one that is open."""
+        name, subject, given, settings, translates = opened
+        document = Document(name, subject, given, settings, translates, self._history)
+        if painted:
+            document.repaint(*painted)
+        self._leave()
+        document.revision = document.saved_at = self._revision + 1
+        self.document = document
+        self._warm()
+        self._tell_document(None)
+
+    def shut(self) -> None:
+        """Closes the document."""
+        self._leave()
+        self._tell_document(None)
+
+    def hello(self, client: Client) -> None:
+        """Tells a page everything."""
+        self._tell_document(client)
+
+    def stroke(self, client: Client, data: bytes) -> None:
+        """Paints what a page has sent."""
+        stroke = protocol.stroke(data)
+        document = self._open()
+        boxes, deed = document.paint(stroke, client)
+        self._cancel()
+        self._show(boxes, stroke.seq)
+        if stroke.render and deed:
+            self._render(stroke.seq, None, deed)
+        self._tell_state(stroke.seq)
+
+    def message(self, client: Client, text: str) -> None:
+        """Does what a page asks for. Raises `SigeError` for what cannot be done."""
+        told = protocol.message(text)
+        self._deeds[told["t"]](self, client, told)
+
+    def tell_saved(self, document: Document) -> None:
+        """Tells all pages of a document that was saved, if it is still open."""
+        if document is self.document:
+            self._tell_state(None)
+
+    def gone(self, client: Client) -> None:
+        """A page has closed."""
+        self.clients.remove(client)
+
+    def _fill(self, client: Client, told: dict[str, Any]) -> None:
+        document = self._open()
+        labels = isinstance(document.subject, OfLabels)
+        value = protocol.numbers(told, "value", 0, 255, range(1, 5) if labels else range(3, 5))
+        tolerance = protocol.numbers({"tolerance": [told.get("tolerance", 32)]}, "tolerance", 0, 255, range(1, 2))[0]
+        boxes, deed = document.fill(told["x"], told["y"], tuple(value[:3]), tolerance)
+        self._cancel()
+        self._show(boxes, told["seq"])
+        if told.get("render") is True and deed:
+            self._render(told["seq"], None, deed)
+        self._tell_state(told["seq"])
+
+    def _change(self, client: Client, told: dict[str, Any], do: Callable[[Document], Boxes]) -> None:
+        document = self._open()
+        variants = document.variants
+        boxes = do(document)
+        self._cancel()
+        self._show(boxes, told["seq"])
+        if document.variants is not variants:
+            self._show_variants(told["seq"])
+        self._tell_state(told["seq"])
+
+    def _ask(self, client: Client, told: dict[str, Any]) -> None:
+        self._open()
+        seeds = None
+        if told.get("seeds") is not None:
+            seeds = protocol.numbers(told, "seeds", 0, 2**32 - 1, range(1, MOST_SEEDS + 1))
+        self._cancel()
+        self._render(told["seq"], seeds, None)
+        self._tell_state(told["seq"])
+
+    def _set(self, client: Client, told: dict[str, Any]) -> None:
+        document = self._open()
+        changed = {name: value for name, value in told.items() if name not in ("t", "seq")}
+        settings = checked(document.settings, changed, self.catalogue)
+        if settings != document.settings:
+            self._cancel()
+            document.settings = settings
+            self._warm()
+        self._tell_state(told["seq"])
+
+    def _pick(self, client: Client, told: dict[str, Any]) -> None:
+        document = self._open()
+        layer = told.get("layer", CANVAS)
+        value, colour = document.pick(told["x"], told["y"], layer if layer in (ORIGINAL, CANVAS, RESULT) else CANVAS)
+        name = None
+        if isinstance(document.subject, OfLabels) and len(value) == 1:
+            name = document.subject.classes[value[0]].name
+        self.clients.say("picked", client, seq=told["seq"], value=value, colour=_hex(colour), name=name)
+
+    def _stop(self, client: Client, told: dict[str, Any]) -> None:
+        self._cancel()
+        if self.document:
+            self._tell_state(None)
+
+    _deeds: dict[str, Callable[[Studio, Client, dict[str, Any]], None]] = {  # noqa: RUF012, never written to
+        "hello": lambda self, client, told: self.hello(client),
+        "fill": _fill,
+        "undo": lambda self, client, told: self._change(client, told, Document.undo),
+        "redo": lambda self, client, told: self._change(client, told, Document.redo),
+        "accept": lambda self, client, told: self._change(client, told, Document.accept),
+        "reject": lambda self, client, told: self._change(client, told, Document.reject),
+        "choose": lambda self, client, told: self._change(client, told, lambda of: of.choose(told["variant"])),
+        "render": _ask,
+        "cancel": _stop,
+        "settings": _set,
+        "pick": _pick,
+        "close": lambda self, client, told: self.shut(),
+    }
+
+    def _open(self) -> Document:
+        if self.document is None:
+            raise SigeError("no picture is open")
+        return self.document
+
+    def _leave(self) -> None:
+        self._cancel()
+        self._end_opening()
+        if self.document:
+            self._revision = self.document.revision
+            self._revision += 1
+        self.document = None
+
+    def _end_opening(self) -> None:
+        if self._opening:
+            self._opening.cancelled.set()
+        self._opening = self._deferred = None
+
+    def _render(self, seq: int, seeds: list[int] | None, deed: Deed | None) -> None:
+        """Asks for a render of the canvas as it is."""
+        document = self._open()
+        document.finish()
+        own = document.settings.seed
+        wanted: tuple[int | None, ...] = (own,) if own is None or not seeds else tuple(dict.fromkeys(seeds))
+        if not document.made:
+            self._deferred = seq, wanted, deed
+            return
+        self._pending = self._request(seq, document.canvas.copy(), wanted, deed)
+        self._renderer.ask(self._pending)
+
+    def _request(self, seq: int, canvas: Canvas | None, seeds: tuple[int | None, ...], deed: Deed | None) -> Request:
+        document = self._open()
+        settings = dataclasses.replace(document.settings)
+        of = document.subject, document.given, document.version
+        return Request(seq, document, *of, settings, canvas, document.base, seeds, deed)
+
+    def _warm(self) -> None:
+        """Has the model loaded, and what it makes of the original known or recorded, before anybody renders."""
+        self._end_opening()
+        self._opening = self._request(0, None, (None,), None)
+        self._renderer.ask(self._opening)
+
+    def _cancel(self) -> None:
+        """Nobody wants the render any more that runs or waits."""
+        deferred, self._deferred = self._deferred, None
+        request, self._pending = self._pending, None
+        if request:
+            request.cancelled.set()
+        if request or deferred:
+            self.clients.say("cancelled", seq=request.seq if request else deferred[0] if deferred else 0)
+
+    def _heard(self, answer: Answer) -> None:
+        """Is called in the renderer's thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._hear, answer)
+        except RuntimeError:  # the server has ended
+            return
+
+    def _hear(self, answer: Answer) -> None:
+        request, document = answer.request, self.document
+        if document is None or request not in (self._pending, self._opening):
+            return
+        if answer.progress:
+            what, step, steps, seed = answer.progress
+            self.clients.say("progress", seq=request.seq, what=what, step=step, steps=steps, seed=seed)
+            return
+        if request is self._opening:
+            self._opening = None
+        else:
+            self._pending = None
+        if answer.error:
+            self.clients.say("error", seq=request.seq or None, why=answer.error)
+        elif answer.picture is not None:
+            self._show(document.begins(answer.picture), 0)
+            if self._deferred:
+                (seq, seeds, deed), self._deferred = self._deferred, None
+                self._pending = self._request(seq, document.canvas.copy(), seeds, deed)
+                self._renderer.ask(self._pending)
+        elif answer.found:
+            own = request.settings.seed
+            chosen = request.seeds.index(own) if own in request.seeds else 0
+            self._show(document.rendered(answer.found, chosen, request.cause), request.seq)
+            self._show_variants(request.seq)
+            found = answer.found[chosen]
+            told: dict[str, Any] = {"figures": found.figures, "tiles": found.tiles, "notes": found.notes}
+            variants = self._variants(document)
+            self.clients.say("rendered", seq=request.seq, revision=document.revision, variants=variants, **told)
+        self._tell_state(request.seq or None)
+
+    def _show(self, boxes: Boxes, seq: int, to: Client | None = None) -> None:
+        document = self._open()
+        for layer, changed in boxes.items():
+            for box in changed:
+                self.clients.show(layer, box, partial(document.layer, layer), seq, document.revision, to)
+
+    def _show_variants(self, seq: int, to: Client | None = None) -> None:
+        document = self._open()
+        for number, found in enumerate(document.variants):
+            if found.box and found.pixels:
+                of = partial(_part, found.pixels.array, found.box)
+                self.clients.show(VARIANT, found.box, of, seq, document.revision, to, number)
+
+    def _tell_document(self, to: Client | None) -> None:
+        document = self.document
+        if document is None:
+            self.clients.say("document", to, name=None, revision=self._revision, device=self.device)
+            return
+        height, width = document.size
+        subject, palette = document.subject, None
+        if isinstance(subject, OfLabels):
+            palette = [
+                {"value": value, "name": of.name, "colour": _hex(of.colour)} for value, of in enumerate(subject.classes)
+            ]
+        told = {"name": document.name, "kind": subject.kind, "model": document.settings.model, "palette": palette}
+        self.clients.say("document", to, **told, w=width, h=height, **self._state(document))
+        whole = [Box(0, 0, height, width)]
+        self._show({layer: whole for layer in document.layers}, 0, to)
+        self._show_variants(0, to)
+
+    def _tell_state(self, seq: int | None) -> None:
+        document = self._open()
+        self.clients.say("state", seq=seq, **self._state(document))
+        if self._tidying:
+            self._tidying.cancel()
+        document.history.fit()
+        self._tidying = self._loop.call_later(QUIET, self._tidy, document)
+
+    def _tidy(self, document: Document) -> None:
+        """Compresses what undo keeps, in another thread, for a large deed takes a while."""
+        self._tidying = None
+        self._loop.run_in_executor(None, document.history.squeeze)
+
+    def _state(self, document: Document) -> dict[str, Any]:
+        history, last, stale = document.history, document.last, document.stale
+        pending = self._pending or self._opening
+        return {
+            "revision": document.revision,
+            "undo": len(history.undo),
+            "redo": len(history.redo),
+            "undo_name": history.undo[-1].name if history.undo else None,
+            "redo_name": history.redo[-1].name if history.redo else None,
+            "edited": document.edited,
+            "dirty": document.dirty,
+            "result": document.found is not None or (document.translates and document.made),
+            "proposed": document.found is not None,
+            "stale": [stale.left, stale.top, stale.width, stale.height] if stale else None,
+            "variants": self._variants(document),
+            "settings": dataclasses.asdict(document.settings),
+            "figures": last.figures if last else None,
+            "tiles": last.tiles if last else None,
+            "pending": {"seq": pending.seq, "what": "render" if pending.canvas is not None else "open"}
+            if pending
+            else None,
+        }
+
+    def _variants(self, document: Document) -> list[dict[str, Any]]:
+        return [{"seed": found.seed, "chosen": found is document.found} for found in document.variants]
+
+
+def _part(pixels: Picture, at: Box, part: Box) -> Picture:
+    """A part of a picture, of which there are the pixels of a rectangle."""
+    return part.seen_from(at).of(pixels)
+
+
+def _hex(colour: Any) -> str:
+    red, green, blue = (int(level) for level in colour)
+    return f"#{red:02x}{green:02x}{blue:02x}"
