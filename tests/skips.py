@@ -14,7 +14,7 @@ RUNS = ("bare", "macos", "public", "full")
 and that with the frozen cases, which are not public."""
 
 EXTRAS = (
-    r"coremltools|torch|diffusers|matplotlib|mpl_toolkits\.basemap_data"
+    r"coremltools|torch|diffusers|mflux|matplotlib|mpl_toolkits\.basemap_data"
     r"|torchvision|(cleanfid|lpips|pytorch_fid|scipy|skimage|stlpips_pytorch|torchmetrics)(\.\w+)*"
 )
 
