@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "masks": {"base"},
     "nn": {"base"},
     "samplers": {"base"},
-    "tokens": {"masks", "base"},
+    "tokens": {"masks", "nn", "base"},
     "models": {"nn", "base"},
     "metrics": {"nn", "base"},
     "graph": {"masks", "nn", "base"},
