@@ -76,6 +76,8 @@ class TokenEngine:
     def record(self, step: Hashable, image: mx.array, text: mx.array, time: float) -> mx.array:
         """The dense pass of all image tokens [B, N, C] and text tokens [B, T, E], whose keys and values are kept."""
         everything = ActiveTokens(range(text.shape[1]), range(image.shape[1]), text.shape[1], image.shape[1])
+        # A recording that is interrupted leaves layers of two pictures: it is none.
+        self._recorded.discard(step)
         self._edited.pop(step, None)
         output = self._transformer(image, text, time, everything, _Recording(self.record_of_tokens, step))
         mx.eval(output, self.record_of_tokens.arrays(step))

@@ -191,6 +191,37 @@ def test_without_a_commit_the_original_stays() -> None:
     assert float(mx.abs(back - dense[:, mx.array(active.image)]).max()) <= 2e-6 * float(mx.abs(dense).max())
 
 
+def test_a_recording_that_broke_off_is_none() -> None:
+    """Some of its layers would be those of another picture."""
+    network = toy()
+    engine = TokenEngine(network)
+    image, text = tokens(1)
+    engine.record(0, image, text, 0.8)
+    last, network.layers[-1] = network.layers[-1], None
+    with pytest.raises(TypeError):
+        engine.record(0, *tokens(2), 0.8)
+    network.layers[-1] = last
+    active = ActiveTokens([], [3], TEXT, IMAGE)
+    with pytest.raises(SigeError, match="step 0 was not recorded"):
+        engine.edit(0, *rows(active, image, text), 0.8, active)
+
+
+def test_an_edit_that_broke_off_is_not_committed() -> None:
+    network = toy()
+    engine = TokenEngine(network, "float32")
+    image, text = tokens(1)
+    dense = engine.record(0, image, text, 0.8)
+    active = ActiveTokens([], square(3), TEXT, IMAGE)
+    engine.edit(0, *rows(active, tokens(2)[0], text), 0.8, active)
+    last, network.layers[-1] = network.layers[-1], None
+    with pytest.raises(TypeError):
+        engine.edit(0, *rows(active, tokens(3)[0], text), 0.8, active)
+    network.layers[-1] = last
+    engine.commit()
+    back = engine.edit(0, *rows(active, image, text), 0.8, active)
+    assert float(mx.abs(back - dense[:, mx.array(active.image)]).max()) <= 2e-6 * float(mx.abs(dense).max())
+
+
 def test_what_cannot_be_edited_is_refused() -> None:
     engine = TokenEngine(toy())
     image, text = tokens(1)
