@@ -21,8 +21,9 @@ SHARE = 1 / 4
 
 GIB = 2**30
 
-Codec = Literal["float32", "float16", "int8"]
-"""How planes are kept: as they are, as halves, or as bytes with a scale and a least value for each tile and channel."""
+Codec = Literal["float32", "bfloat16", "float16", "int8"]
+"""How planes are kept: as they are, as halves, or as bytes with a scale and a least value for each tile and channel;
+keys and values of tokens alike, as bytes with a scale for each token."""
 
 
 class Kept(NamedTuple):

@@ -6,15 +6,16 @@ attention, after positions were put into queries and keys, which keys and values
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import mlx.core as mx
 
+from sige_mlx.engine.recordings import Codec, RecordedStep, Recordings
 from sige_mlx.errors import SigeError
 from sige_mlx.tokens.active import ActiveTokens
-from sige_mlx.tokens.record import KeyValueRecord, Place, overlay_mask
+from sige_mlx.tokens.record import KeyValueRecord, Place, Replaced, overlay_mask
 
 
 class Pass(Protocol):
@@ -59,38 +60,80 @@ class _Editing:
         return (keys, values) if self.complete else overlaid
 
 
-class TokenEngine:
-    """Records passes of a transformer, step by step, and edits them."""
+class Kept:
+    """Where recordings of tokens are: in memory or in files, in one of some precisions, the most exact first.
+    `step_nbytes` says what a pass keeps in one."""
 
-    def __init__(self, transformer: Transformer, precision: str = "bfloat16"):
+    on_disk = True
+
+    def __init__(self, codecs: tuple[Codec, ...], step_nbytes: Callable[[Codec], int] | None = None):
+        self.codecs, self._step_nbytes = codecs, step_nbytes
+
+    def record_nbytes(self, codec: Codec) -> int:
+        """Bytes that recording one step keeps, nothing where nobody said."""
+        return self._step_nbytes(codec) if self._step_nbytes else 0
+
+    def put_on_disk(self, record: KeyValueRecord, folder: Any) -> None:
+        record.put_on_disk(folder)
+
+    def holds(self, nbytes: int) -> None:
+        """MLX's own allocator has it."""
+
+
+class TokenEngine:
+    """Records passes of a transformer, step by step, and edits them. A record is kept in one `precision`; or in the
+    first of several that memory has room for, see `Recordings`, which are the engine's own. `step_nbytes` says what a
+    pass keeps in one of them."""
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        precision: str | Sequence[str] = "bfloat16",
+        step_nbytes: Callable[[Codec], int] | None = None,
+    ):
         self._transformer = transformer
-        self.record_of_tokens = KeyValueRecord(precision)
-        self._recorded: set[Hashable] = set()
+        offered = [precision] if isinstance(precision, str) else [*precision]
+        codecs = tuple(KeyValueRecord(name).precision for name in offered)  # type: ignore[arg-type]
+        self.recordings = Recordings(Kept(codecs, step_nbytes))
         self._edited: dict[Hashable, ActiveTokens] = {}
+        self._rows: int | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of all keys and values that are held."""
-        return self.record_of_tokens.nbytes
+        return self.recordings.nbytes
 
     def record(self, step: Hashable, image: mx.array, text: mx.array, time: float) -> mx.array:
         """The dense pass of all image tokens [B, N, C] and text tokens [B, T, E], whose keys and values are kept."""
+        rows = text.shape[1] + image.shape[1]
+        if self._rows not in (None, rows) and self.recordings.nbytes:
+            raise SigeError(f"a sequence of {rows} tokens was given to a record of {self._rows}: forget it first")
         everything = ActiveTokens(range(text.shape[1]), range(image.shape[1]), text.shape[1], image.shape[1])
         # A recording that is interrupted leaves layers of two pictures: it is none.
-        self._recorded.discard(step)
+        self.recordings.forget(step)
         self._edited.pop(step, None)
-        output = self._transformer(image, text, time, everything, _Recording(self.record_of_tokens, step))
-        mx.eval(output, self.record_of_tokens.arrays(step))
-        self._recorded.add(step)
+        record = KeyValueRecord(self.recordings.codec)
+        output = self._transformer(image, text, time, everything, _Recording(record, step))
+        mx.eval(output, record.arrays(step))
+        self.keep(step, record, rows)
         return output
+
+    def keep(self, step: Hashable, record: KeyValueRecord, rows: int) -> None:
+        """Keeps a record of so many tokens for a step. Raises `SigeError` when it fits neither memory nor disk."""
+        self._rows = rows
+        self.recordings.keep(step, RecordedStep(record, {}))
+
+    def of(self, step: Hashable) -> KeyValueRecord:
+        """The record of a step; raises `SigeError` when there is none."""
+        record: KeyValueRecord = self.recordings.of(step).record
+        return record
 
     def edit(self, step: Hashable, image: mx.array, text: mx.array, time: float, active: ActiveTokens) -> mx.array:
         """The pass of the active image tokens [B, A, C] and active text tokens [B, T, E] alone: [B, A, channels].
 
         Other tokens are as recorded, in every layer. Nothing that was recorded changes before `commit`.
         """
-        if step not in self._recorded:
-            raise SigeError(f"step {step!r} was not recorded: call record({step!r}, …) on the original first")
+        record = self.of(step)
         given, expected = (text.shape[1], image.shape[1]), (active.text.size, active.image.size)
         if given != expected:
             raise SigeError(
@@ -101,20 +144,27 @@ class TokenEngine:
             raise SigeError("no image token is active: the output is what was recorded")
         mask = None if active.complete else overlay_mask(active)
         self._edited.pop(step, None)  # an edit that is interrupted cannot be committed
-        attention = _Editing(self.record_of_tokens, step, active.complete, mask)
+        attention = _Editing(record, step, active.complete, mask)
         output = self._transformer(image, text, time, active, attention)
         # Keys and values of the last layer are not all read for the output: they are evaluated for a commit.
-        mx.eval(output, self.record_of_tokens.arrays(step))
+        mx.eval(output, record.arrays(step))
         self._edited[step] = active
         return output
 
-    def commit(self) -> None:
-        """Makes the last edit of every step what is recorded of it."""
-        for step in [*self._edited]:
-            self.record_of_tokens.commit(step, self._edited.pop(step))
+    def commit(self) -> dict[Hashable, Replaced]:
+        """Makes the last edit of every step what is recorded of it; returns what it replaced, for `exchange`."""
+        return {step: self.of(step).commit(step, self._edited.pop(step)) for step in [*self._edited]}
+
+    def revert(self) -> None:
+        """Forgets the last edits, which cannot be committed any more."""
+        self._edited.clear()
+
+    def exchange(self, replaced: Mapping[Hashable, Replaced]) -> dict[Hashable, Replaced]:
+        """Puts back what a commit replaced; returns what that replaces, which does the commit again."""
+        self._edited.clear()
+        return {step: self.of(step).exchange(step, put) for step, put in replaced.items()}
 
     def forget(self) -> None:
         """Drops everything that was recorded."""
-        self.record_of_tokens.forget()
-        self._recorded.clear()
+        self.recordings.forget()
         self._edited.clear()

@@ -144,9 +144,7 @@ def check_mflux() -> None:
         again = engine.edit(0, image, text, 0.5, everything)
     except Exception as e:
         raise SigeError(f"{_not_understood(installed)} its transformer refuses to be edited: {first_line(e)}") from e
-    if len(engine.record_of_tokens) != 3:
-        raise SigeError(
-            f"{_not_understood(installed)} of 3 attentions {len(engine.record_of_tokens)} asked for keys and values"
-        )
+    if len(engine.of(0)) != 3:
+        raise SigeError(f"{_not_understood(installed)} of 3 attentions {len(engine.of(0))} asked for keys and values")
     if not (mx.array_equal(recorded, dense) and mx.array_equal(again, dense)):
         raise SigeError(f"{_not_understood(installed)} its transformer gives other results when it is recorded")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.trace import trace
+from sige_mlx.models.kl_autoencoder import KLAutoencoderConfig, KLDecoder
 from sige_mlx.models.taesd import TinyAutoencoderConfig, TinyDecoder, TinyEncoder, clamped
 from sige_mlx.nn.ops import GroupNorm
 from sige_mlx.tokens.windows import WindowedNetwork
@@ -103,6 +104,27 @@ def test_an_encoder_runs_on_windows_of_whole_latents() -> None:
     assert mx.array_equal(mx.where(touched, 0, edited), mx.where(touched, 0, recorded))
     rows, columns = WindowedNetwork(encoder, down=8, halo=3).window(mask)
     assert (rows, columns) == (slice(32, 48), slice(40, 64))
+
+
+def test_attention_reads_the_whole_plane() -> None:
+    """Stable Diffusion's decoder: a window of all rows and columns that count, with exact statistics, is the dense
+    pass; with those that were recorded what did not change decodes to itself."""
+    mx.random.seed(1)
+    config = KLAutoencoderConfig((128, 160), 4, 32, (1, 2), 1)
+    decoder = KLDecoder(config)
+    mx.eval(decoder.parameters())
+    first, second = (mx.random.normal((1, 64, 80, 4), key=mx.random.key(seed)) for seed in (1, 2))
+    mask = box(20, 40, 3, 3, (64, 80))
+    windowed = WindowedNetwork(decoder, up=2, halo=16)
+    recorded = windowed.record(first)
+    changed = pasted(mask, second, first)
+    assert mx.allclose(windowed.edit(first, mask, "recorded"), recorded, atol=1e-5)
+    edited = windowed.edit(changed, mask, "exact")
+    dense = windowed.record(changed)
+    pixels = mx.array(mask.repeat(2, 0).repeat(2, 1))[None, :, :, None]
+    assert float(mx.abs(mx.where(pixels, dense - recorded, 0)).max()) > 1e-2
+    assert mx.allclose(mx.where(pixels, edited, 0), mx.where(pixels, dense, 0), atol=1e-5)
+    assert mx.array_equal(mx.where(pixels, 0, edited), mx.where(pixels, 0, recorded))
 
 
 def test_what_cannot_be_edited_is_refused() -> None:
