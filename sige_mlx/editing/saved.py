@@ -52,12 +52,12 @@ def save(session: Session[Any], path: str | os.PathLike[str]) -> None:
             "settings": session._settings,
             "windows": windows,
             "note": session.note,
-            "given": _pack(arrays, "given", session.given),
+            "given": pack(arrays, "given", session.given),
         }
         for which, pasts in (("undo", history.undo), ("redo", history.redo)):
             told[which] = []
             for i, past in enumerate(pasts):
-                told[which].append({**_pack(arrays, f"{which}.{i}", past.given), "box": past.box})
+                told[which].append({**pack(arrays, f"{which}.{i}", past.given), "box": past.box})
                 arrays[f"{which}.{i}.region"] = past.region
         write(path, PURPOSE, {name: np.ascontiguousarray(array) for name, array in arrays.items()}, told)
 
@@ -142,7 +142,7 @@ def unpack(file: Container, prefix: str, told: Any) -> Any:
     return Source(name, pixels.copy(), own, metadata, lossy, tuple(map(str, told["notes"])))
 
 
-def _pack(arrays: dict[str, Array], prefix: str, given: Any) -> dict[str, Any]:
+def pack(arrays: dict[str, Array], prefix: str, given: Any) -> dict[str, Any]:
     """Adds an original to the arrays of a file; returns what else is to be told of it."""
     if isinstance(given, tuple):
         for name, ids in zip(("labels", "instances"), given, strict=True):

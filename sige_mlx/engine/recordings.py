@@ -200,6 +200,9 @@ class Recordings:
         if not fits and self._holder.on_disk:
             self._holder.put_on_disk(record, cache_folder())
 
+    def __contains__(self, step: Hashable) -> bool:
+        return step in self._steps
+
     def of(self, step: Hashable) -> RecordedStep:
         """What is kept of a step; raises `SigeError` when that is nothing."""
         if step not in self._steps:

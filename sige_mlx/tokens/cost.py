@@ -25,6 +25,16 @@ class Flux2Sizes:
     def width(self) -> int:
         return self.heads * self.head_dim
 
+    @property
+    def parameters(self) -> int:
+        """Weights of the transformer."""
+        square, mlp = self.width**2, self.mlp_ratio
+        layers = self.double_layers * 2 * (4 + 3 * mlp) + self.single_layers * (4 + 3 * mlp)
+        ends = self.width * (2 * self.channels + self.text_width + self.time_channels)
+        modulation = square * (1 + 3 * 5 + 2)
+        norms = (4 * self.double_layers + 2 * self.single_layers) * self.head_dim
+        return round(layers * square + ends + modulation + norms)
+
     def macs(self, active: ActiveTokens, recorded: bool = True) -> int:
         """Multiplications with additions of one pass over active tokens; all that attention computes count, also the
         rows that it masks out. Without a record it is the dense pass of all tokens.

@@ -36,6 +36,13 @@ class Transformer(Protocol):
         [B, T, E], which stand at the places that `active` says."""
 
 
+class _Dense:
+    mask = None
+
+    def seen(self, stream: str, layer: int, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        return keys, values
+
+
 @dataclass
 class _Recording:
     record: KeyValueRecord
@@ -117,6 +124,15 @@ class TokenEngine:
         mx.eval(output, record.arrays(step))
         self.keep(step, record, rows)
         return output
+
+    def dense(self, image: mx.array, text: mx.array, time: float) -> mx.array:
+        """The same pass; nothing is kept."""
+        everything = ActiveTokens(range(text.shape[1]), range(image.shape[1]), text.shape[1], image.shape[1])
+        return self._transformer(image, text, time, everything, _Dense())
+
+    def recorded(self, step: Hashable) -> bool:
+        """Whether a step is recorded."""
+        return step in self.recordings
 
     def keep(self, step: Hashable, record: KeyValueRecord, rows: int) -> None:
         """Keeps a record of so many tokens for a step. Raises `SigeError` when it fits neither memory nor disk."""

@@ -89,17 +89,16 @@ class _Asking:
 
 def _attention_of_mflux() -> Any:
     """mflux's own attention, so that a pass with all tokens is its own to the bit."""
-    return _member(
-        "mflux.models.flux.model.flux_transformer.common.attention_utils", "AttentionUtils"
-    ).compute_attention
+    return member("mflux.models.flux.model.flux_transformer.common.attention_utils", "AttentionUtils").compute_attention
 
 
-def _member(module: str, name: str) -> Any:
+def member(module: str, name: str) -> Any:
+    """Something of mflux. Raises `SigeError` where it is not there."""
     installed = mflux_version()
     try:
         return getattr(import_module(module), name)
     except Exception as e:  # whatever another package raises while it is imported
-        raise SigeError(f"{_not_understood(installed)} {name} of {module} is not there: {first_line(e)}") from e
+        raise SigeError(f"{not_understood(installed)} {name} of {module} is not there: {first_line(e)}") from e
 
 
 def mflux_version() -> str:
@@ -110,13 +109,14 @@ def mflux_version() -> str:
         raise SigeError(f"FLUX.2 is run by mflux, which is not installed: pip install 'mflux>={OLDEST}'") from e
 
 
-def _not_understood(installed: str) -> str:
+def not_understood(installed: str) -> str:
+    """How a sentence about another version begins."""
     return f"mflux {installed} is not understood (known: {OLDEST} to 0.24):"
 
 
 def tiny_transformer(layers: int = 1, single_layers: int = 2) -> Any:
     """mflux's `Flux2Transformer` of the smallest size that has all its parts, with random weights."""
-    make = _member("mflux.models.flux2.model.flux2_transformer.transformer", "Flux2Transformer")
+    make = member("mflux.models.flux2.model.flux2_transformer.transformer", "Flux2Transformer")
     return make(
         in_channels=64,
         num_layers=layers,
@@ -143,8 +143,8 @@ def check_mflux() -> None:
         everything = ActiveTokens(range(3), range(4), 3, 4)
         again = engine.edit(0, image, text, 0.5, everything)
     except Exception as e:
-        raise SigeError(f"{_not_understood(installed)} its transformer refuses to be edited: {first_line(e)}") from e
+        raise SigeError(f"{not_understood(installed)} its transformer refuses to be edited: {first_line(e)}") from e
     if len(engine.of(0)) != 3:
-        raise SigeError(f"{_not_understood(installed)} of 3 attentions {len(engine.of(0))} asked for keys and values")
+        raise SigeError(f"{not_understood(installed)} of 3 attentions {len(engine.of(0))} asked for keys and values")
     if not (mx.array_equal(recorded, dense) and mx.array_equal(again, dense)):
-        raise SigeError(f"{_not_understood(installed)} its transformer gives other results when it is recorded")
+        raise SigeError(f"{not_understood(installed)} its transformer gives other results when it is recorded")

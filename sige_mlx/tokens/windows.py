@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import mlx.core as mx
 import mlx.nn
@@ -37,6 +37,22 @@ class _Planes:
     moments: list[Moments] = field(default_factory=list)
     keys_and_values: list[tuple[mx.array, mx.array]] = field(default_factory=list)
     """[B, h, w, C] each."""
+
+
+class WindowedState(NamedTuple):
+    """What a windowed network keeps of a picture."""
+
+    input: mx.array | None
+    output: mx.array | None
+    planes: _Planes
+    small: list[Moments]
+    """Of planes of half the size; none where nobody asked."""
+
+    @property
+    def nbytes(self) -> int:
+        pairs = [*self.planes.moments, *self.planes.keys_and_values, *self.small]
+        arrays = [array for array in (self.input, self.output) if array is not None]
+        return sum(array.nbytes for array in (*arrays, *(array for pair in pairs for array in pair)))
 
 
 class _Norm(mlx.nn.Module):
@@ -85,7 +101,7 @@ class _Attention(mlx.nn.Module):
             self._seen = read = new
         else:
             kept, placed = self._given
-            read = kept[0][:], kept[1][:]
+            read = self._seen = kept[0][:], kept[1][:]
             for plane, part in zip(read, new, strict=True) if placed else ():
                 at, own = placed(plane)
                 plane[:, at[0], at[1]] = part[:, own[0], own[1]]
@@ -117,6 +133,7 @@ class WindowedNetwork:
         modules = [module for _, module in network.named_modules()]
         self._norms = [module for module in modules if isinstance(module, _Norm)]
         self._attentions = [module for module in modules if isinstance(module, _Attention)]
+        self._last: WindowedState | None = None
         self._input: mx.array | None = None
         self._kept = _Planes()
         self._small: list[Moments] = []
@@ -149,6 +166,7 @@ class WindowedNetwork:
         if x.shape != self._input.shape or mask.shape != x.shape[1:3]:
             raise SigeError(f"planes of {x.shape} and a mask of {mask.shape} edit a record of {self._input.shape}")
         if not mask.any():
+            self._last = self.state
             return self.output
         given = {
             "recorded": lambda _: self._kept,
@@ -159,12 +177,32 @@ class WindowedNetwork:
             raise SigeError(f"statistics are {statistics!r}: they are 'recorded', 'estimated' or 'exact'")
         rows, columns = self.window(mask)
         placed = None if statistics == "exact" else self._placed((rows, columns), x.shape[1:3])
-        computed = self._with(given[statistics](x), x[:, rows, columns], placed)
+        planes = given[statistics](x)
+        computed = self._with(planes, x[:, rows, columns], placed)
         scaled = [slice(s.start * self._up // self._down, s.stop * self._up // self._down) for s in (rows, columns)]
         output = self.output[:]
         inside = mx.array(self._output_mask(mask)[scaled[0], scaled[1]])[None, :, :, None]
         output[:, scaled[0], scaled[1]] = mx.where(inside, computed, output[:, scaled[0], scaled[1]])
+        read = [module._seen for module in self._attentions if module._seen is not None]
+        for module in self._attentions:
+            module._seen = None
+        self._last = WindowedState(x, output, _Planes(planes.moments, read), [])
         return output
+
+    def commit(self) -> None:
+        """Makes the last edit what is recorded. Raises `SigeError` where there is none."""
+        if self._last is None:
+            raise SigeError("there is nothing to commit: call edit() first")
+        self.state, self._last = self._last, None
+
+    @property
+    def state(self) -> WindowedState:
+        """All that is recorded; set to an earlier one it is recorded again. Nothing writes to its arrays."""
+        return WindowedState(self._input, self.output, self._kept, self._small)
+
+    @state.setter
+    def state(self, state: WindowedState) -> None:
+        self._input, self.output, self._kept, self._small = state
 
     def _output_mask(self, mask: Mask) -> Mask:
         height, width = (length // self._down for length in mask.shape)

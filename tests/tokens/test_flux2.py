@@ -154,7 +154,7 @@ def test_a_moved_module_and_no_mflux_are_said_in_one_sentence(monkeypatch: pytes
     with pytest.raises(
         SigeError, match=r"^mflux .* is not understood .* Nothing of mflux\.gone is not there: No module"
     ):
-        flux2._member("mflux.gone", "Nothing")
+        flux2.member("mflux.gone", "Nothing")
 
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
