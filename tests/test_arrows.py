@@ -51,7 +51,7 @@ ARROWS: dict[str, set[str]] = {
     "zoo": {"engine", "engine.weights", "families", "graph", "label_classes", "nn", "paper_settings", "base"},
     "converters": {"families", "graph", "metrics", "models", "nn", "zoo", "base"},
     "converters.coreml": {"converters", "engine.estimates", "engine.weights", "graph", "masks", "nn", "zoo", "base"},
-    "tokens": {"editing", "engine", "engine.recordings", "engine.files", "masks", "models", "nn", "zoo", "base"},
+    "tokens": {"converters", "editing", "engine.files", "engine.recordings", "graph", "masks", "models", "nn", "base"},
     "editing": {"engine", "families", "graph", "label_classes", "masks", "models", "zoo", "base"},
 }
 """Parts of the package, and which others each may import."""

@@ -1,5 +1,5 @@
-"""FLUX.2-klein as it edits pictures: the transformer, the autoencoder, the words of a prompt and the noise levels, loaded
-by mflux; and a tiny one with random weights, by which everything but the pictures' beauty can be tried."""
+"""FLUX.2-klein as it edits pictures: transformer, autoencoder, the words of a prompt and noise levels, loaded by mflux;
+and a tiny one with random weights, by which everything but the pictures' beauty can be tried."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sige_mlx.models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
 from sige_mlx.nn.module import parameters
 from sige_mlx.tokens import flux2
 from sige_mlx.tokens.cost import Flux2Sizes
-from sige_mlx.tokens.plan import BITS, TEXT_PARAMETERS, TEXT_TOKENS
+from sige_mlx.tokens.plan import BITS, TEXT_PARAMETERS, TEXT_TOKENS, Plan, planes_of
 
 KLEIN, TINY = "flux2-klein-4b", "flux2-tiny"
 MODELS = (KLEIN, TINY)
@@ -64,6 +64,30 @@ class Pipeline:
     def autoencoder_arrays(self) -> list[mx.array]:
         """Its weights."""
         return [*parameters(self.autoencoder).values()]
+
+
+def check_fits(
+    name: str,
+    picture: tuple[int, int],
+    references: Sequence[tuple[int, int]],
+    steps: int,
+    strength: float,
+    bits: int | None = None,
+    precision: str | None = None,
+    limit: int | None = None,
+) -> Plan | None:
+    """What editing a picture (H, W) will take of memory; None of the tiny model, which fits. Raises `SigeError` where
+    that is more than there is, before anything is loaded: with the numbers, and what would fit."""
+    if name == TINY:
+        return None
+    patch, largest = 16, LARGEST[name]
+    height, width = (min(-(-side // patch) * patch, largest) for side in picture)
+    scales = [min(1.0, largest / max(h * w, 1) ** 0.5) for h, w in references]
+    sides = [(round(h * s), round(w * s)) for (h, w), s in zip(references, scales, strict=True)]
+    ran = max(1, round(steps * strength))
+    plan = Plan(Flux2Sizes(), planes_of((height, width), sides), ran, bits or 16, precision or "bfloat16")  # type: ignore[arg-type]
+    plan.check(limit)
+    return plan
 
 
 def load(name: str, bits: int | None = None, path: str | None = None, lora: Sequence[str] = ()) -> Pipeline:

@@ -11,7 +11,6 @@ from sige_mlx.engine.recordings import Codec, physical_memory
 from sige_mlx.errors import SigeError
 from sige_mlx.tokens.active import TokenPlane
 from sige_mlx.tokens.cost import Flux2Sizes
-from sige_mlx.tokens.record import SPARE
 
 GB = 1e9
 
@@ -47,6 +46,8 @@ class Plan:
     text_tokens: int = TEXT_TOKENS
     text_parameters: float = TEXT_PARAMETERS
     autoencoder: float = AUTOENCODER_BYTES
+    value: int = 2
+    """Bytes of a number in a pass."""
 
     @property
     def tokens(self) -> int:
@@ -58,21 +59,15 @@ class Plan:
         return round(self.sizes.parameters * _nbytes(self.bits))
 
     @property
-    def recording(self) -> int:
-        """Of keys and values, with the rows that an edit of everything lays behind them in one step after another."""
-        rows = 2 * self.tokens + SPARE
-        return self.sizes.record_nbytes(rows, self.steps, self.precision)
-
-    @property
     def recorded(self) -> int:
-        """Of keys and values alone, before any edit."""
+        """Of keys and values, before any edit."""
         return self.sizes.record_nbytes(self.tokens, self.steps, self.precision)
 
     @property
     def activations(self) -> int:
         """Of a pass over all tokens, and in int8 of one layer decoded."""
-        decoded = 2 * 2 * self.tokens * self.sizes.width * 2 if self.precision == "int8" else 0
-        return ALIVE * self.tokens * self.sizes.width * 2 + decoded
+        decoded = 4 * self.tokens if self.precision == "int8" else 0
+        return (ALIVE * self.tokens + decoded) * self.sizes.width * self.value
 
     @property
     def peak(self) -> int:
@@ -116,8 +111,8 @@ class Plan:
         fitting = [f"{plan} ({plan.peak / GB:.1f} GB)" for plan in self.others() if plan.peak <= limit]
         would = f"what would fit: {'; '.join(fitting[:3])}" if fitting else "nothing smaller would fit either"
         raise SigeError(
-            f"{self} would take {self.peak / GB:.1f} GB ({self.weights / GB:.1f} of weights, {self.recorded / GB:.1f} of"
-            f" keys and values, {self.activations / GB:.1f} of a pass), and {limit / GB:.1f} GB may be used; {would}"
+            f"{self} would take {self.peak / GB:.1f} GB ({self.weights / GB:.1f} of weights, {self.recorded / GB:.1f}"
+            f" of keys and values, {self.activations / GB:.1f} of a pass), and {limit / GB:.1f} GB may be used; {would}"
         )
 
 

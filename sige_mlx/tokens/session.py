@@ -190,7 +190,9 @@ class TokenSession:
         text = of.prompt_tokens
         autoencoder = sum(array.nbytes for array in of.autoencoder_arrays)
         precision = self.precision or self._precisions[0]
-        return Plan(of.sizes, planes, self._ran, of.bits, precision, text, of.text_parameters, autoencoder)
+        return Plan(
+            of.sizes, planes, self._ran, of.bits, precision, text, of.text_parameters, autoencoder, of.dtype.size
+        )
 
     def generate(self, progress: Progress | None = None) -> TokenResult:
         """The picture of the prompt, which is the original from now on, and is recorded."""

@@ -24,6 +24,9 @@ from sige_mlx.models.unet import AttnBlock
 
 GROUP_NORMS = (nn.GroupNorm, mlx.nn.GroupNorm)
 
+QUERIES = 1024
+"""Pixels that attend at a time."""
+
 Statistics = Literal["recorded", "estimated", "exact"]
 
 Moments = tuple[mx.array, mx.array]
@@ -109,7 +112,14 @@ class _Attention(mlx.nn.Module):
             y.reshape(y.shape[0], -1, self._heads, y.shape[-1] // self._heads).transpose(0, 2, 1, 3)
             for y in (self.q(h), *read)
         )
-        attended = mx.fast.scaled_dot_product_attention(query, keys, values, scale=query.shape[-1] ** -0.5)
+        # With so wide heads MLX keeps all scores, which of a large plane are gigabytes: some queries at a time.
+        attended = mx.concatenate(
+            [
+                mx.fast.scaled_dot_product_attention(some, keys, values, scale=query.shape[-1] ** -0.5)
+                for some in mx.split(query, [*range(QUERIES, query.shape[2], QUERIES)], axis=2)
+            ],
+            axis=2,
+        )
         out: mx.array = self.proj_out(attended.transpose(0, 2, 1, 3).reshape(x.shape))
         return out + x
 
@@ -158,7 +168,8 @@ class WindowedNetwork:
         """The recorded output with the masked pixels' part computed of `x`, an input of the recorded size.
 
         Statistics are the "recorded" ones; or "exact", those of all of `x`, and so are keys and values, which costs the
-        network up to its last norm; or "estimated", the recorded ones moved as those of planes of half the size move, at a quarter of that.
+        network up to its last norm; or "estimated", the recorded ones moved as those of planes of half the size move,
+        at a quarter of that.
         Outside the mask the output is the recorded one to the bit. Raises `SigeError` before anything was recorded.
         """
         if self.output is None or self._input is None:

@@ -1,4 +1,4 @@
-"""The autoencoder of latent diffusion: as diffusers computes it, through the graph compiler, and sizes that it refuses."""
+"""The autoencoder of latent diffusion: as diffusers has it, through the graph compiler, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,0 +1,126 @@
+"""`sige-mlx edit` and `session` with a model of tokens, tiny and random."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Run
+
+pytest.importorskip("mflux")
+
+MODEL = ("-m", "flux2-tiny")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    for name, (y, x) in {"m": (16, 24), "n": (32, 40)}.items():
+        mask = np.zeros((48, 64), np.uint8)
+        mask[y : y + 8, x : x + 8] = 255
+        Image.fromarray(mask).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def picture(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_a_whole_story(run: Run, files: Path) -> None:
+    """Record, edit, commit, a second edit with another prompt, undo, and on from there."""
+    session, masks = files / "s.sige", [picture(files / f"{name}.png") > 0 for name in "mn"]
+    begin = ["edit", *MODEL, "--prompt", "a harbour", "--original", files / "a.png", "--mask", files / "m.png"]
+    first = run(*begin, "--session", session, "--out", files / "c.png", "--commit", "--seed", 3, "--json").json
+    assert first["macs"] < first["dense_macs"] / 2 and first["seed"] == 3
+    assert first["bytes"]["recording"] >= first["bytes"]["planned_recording"] > 0
+    original, one = picture(files / "a.png"), picture(files / "c.png")
+    assert (one[~masks[0]] == original[~masks[0]]).all() and (one[masks[0]] != original[masks[0]]).any()
+    go_on = ["edit", "--session", session, "--mask", files / "n.png", "--prompt", "two boats"]
+    second = run(*go_on, "--out", files / "d.png", "--commit", "--json").json
+    two = picture(files / "d.png")
+    assert second["text_tokens"][0] == 2 and second["recording_seconds"] < second["seconds"] * 5
+    assert (two[~masks[1]] == one[~masks[1]]).all() and (two[masks[1]] != one[masks[1]]).any()
+    shown = run("session", "show", session, "--json").json
+    assert (shown["model"], shown["undo"], shown["redo"], shown["recorded"]) == ("flux2-tiny", 2, 0, 3)
+    assert shown["settings"]["prompt"] == "two boats"
+    undone = run("session", "undo", session, "--out", files / "u.png", "--json").json
+    assert (undone["undo"], undone["redo"]) == (1, 1) and (picture(files / "u.png") == one).all()
+    run("session", "undo", session, "--out", files / "u.png")
+    assert (picture(files / "u.png") == original).all()
+    assert "there is no commit to undo" in run("session", "undo", session).sentence
+    run("session", "redo", session, "--out", files / "u.png")
+    assert (picture(files / "u.png") == one).all()
+    assert run("session", "drop", session).status == 0 and not session.exists()
+
+
+def test_words_alone_begin_a_session(run: Run, files: Path) -> None:
+    session = files / "w.sige"
+    words = ["edit", *MODEL, "--prompt", "a sea", "--size", "64x48", "--session", session, "--out", files / "w.png"]
+    assert "is written" in run(*words).out
+    made = picture(files / "w.png")
+    assert made.shape == (48, 64, 3)
+    run("edit", "--session", session, "--mask", files / "m.png", "--out", files / "x.png")
+    outside = picture(files / "m.png") == 0
+    assert (picture(files / "x.png")[outside] == made[outside]).all()
+
+
+def test_one_edit_with_a_reference(run: Run, files: Path) -> None:
+    edit = ["edit", *MODEL, "--prompt", "a boat", "--original", files / "a.png", "--mask", files / "m.png"]
+    run(*edit, "--out", files / "c.png")
+    run(*edit, "--reference", files / "n.png", "--record", "int8", "--out", files / "d.png")
+    assert (picture(files / "c.png") != picture(files / "d.png")).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--original", "a.png"], "there is no edit: give --mask or --edited, which say what of --original"),
+        (["--mask", "m.png"], "an edit changes a picture: give --original, or the --session"),
+        ([], "there is no edit: give --original with --mask or --edited, or --prompt"),
+        (["--original", "a.png", "--mask", "m.png", "--sampler", "ddim"], "--sampler is not for flux2-tiny"),
+        (["--original", "a.png", "--mask", "m.png", "--size", "64x48"], "--size is that of a new picture"),
+        (["--prompt", "a sea", "--size", "large"], "--size is 'large': it must be WIDTHxHEIGHT"),
+        (["--original", "a.png", "--mask", "m.png", "--record", "int4"], "a record in 'int4' is not known"),
+        (["--original", "a.png", "--mask", "m.png", "--bits", "5"], "weights of 5 bits are not known"),
+        (["--original", "a.png", "--mask", "m.png", "--strength", "0"], "the strength is 0"),
+        (["--original", "a.png", "--mask", "m.png", "--commit"], "--commit makes a result the original of a session"),
+    ],
+)
+def test_what_cannot_be_edited_is_said_in_a_sentence(run: Run, files: Path, given: list[str], said: str) -> None:
+    at = [files / word if word.endswith(".png") else word for word in given]
+    assert said in run("edit", *MODEL, *at, "--out", files / "c.png").sentence
+    assert not (files / "c.png").exists()
+
+
+def test_options_of_tokens_are_not_for_others(run: Run, files: Path) -> None:
+    given = ["--original", files / "a.png", "--edited", files / "a.png", "--out", files / "c.png"]
+    assert "--prompt is for models that edit by tokens" in run("edit", *given, "--prompt", "a sea").sentence
+
+
+def test_a_session_keeps_to_what_it_was_begun_with(run: Run, files: Path) -> None:
+    session = files / "s.sige"
+    edit = ["edit", *MODEL, "--original", files / "a.png", "--mask", files / "m.png", "--out", files / "c.png"]
+    run(*edit, "--session", session)
+    go_on = ["edit", "--session", session, "--mask", files / "m.png", "--out", files / "c.png"]
+    assert "was begun with --seed 0: leave --seed away" in run(*go_on, "--seed", 3).sentence
+    assert "was begun without --record: leave --record away" in run(*go_on, "--record", "int8").sentence
+    assert "m.png is not the original of" in run(*go_on, "--original", files / "m.png").sentence
+    assert "is begun already: leave --reference away" in run(*go_on, "--reference", files / "m.png").sentence
+    assert "give --mask or --edited" in run("edit", "--session", session, "--out", files / "c.png").sentence
+
+
+def test_what_does_not_fit_is_said_before_anything_is_loaded(
+    run: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sige_mlx.tokens import klein, plan
+
+    monkeypatch.setattr(klein, "load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(plan, "usable_memory", lambda: int(6e9))
+    edit = ["edit", "-m", "flux2-klein-4b", "--original", files / "a.png", "--mask", files / "m.png"]
+    said = run(*edit, "--prompt", "a sea", "--out", files / "c.png").sentence
+    assert "6.0 GB may be used; what would fit: 64×48 pixels, q8 weights, a record in bfloat16 (5.1 GB)" in said
