@@ -15,7 +15,7 @@ from sige_mlx.converters.checkpoint.reader import map_file
 from sige_mlx.converters.checkpoint.tensor import FLOATING
 from sige_mlx.converters.families import LAYOUTS, Family, Match, autoencoder_config, diffusers, recognise, under
 from sige_mlx.converters.families.diffusers_config import CLASS, Described, schedule_remarks
-from sige_mlx.converters.source import Weights
+from sige_mlx.converters.source import Weights, half
 from sige_mlx.described import read_json
 from sige_mlx.errors import SigeError
 from sige_mlx.families import FAMILIES, build, configured
@@ -105,7 +105,9 @@ def _state_dict(weights: Weights, prefer: str, candidates: Sequence[Family]) -> 
     if len(parts) > 1:
         joined: dict[str, Tensor] = {}
         for part in parts:
-            joined |= checkpoint.state_dict(part, prefer).tensors
+            before = f"{of}." if (of := half(part.path)) else ""
+            tensors = checkpoint.state_dict(part, prefer).tensors
+            joined |= {before + name: tensor for name, tensor in tensors.items()}
         content = Checkpoint(weights.path, joined, tuple(name for part in parts for name in part.placeholders))
     state = checkpoint.state_dict(content, prefer, known)
     notes = state.notes

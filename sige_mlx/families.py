@@ -17,6 +17,7 @@ from sige_mlx.models.pd import PDConfig, PDUNet
 from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
 from sige_mlx.models.spade import LabelToImageConfig, SPADEConfig, SPADEGenerator
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig, SubMobileSPADEGenerator
+from sige_mlx.models.taesd import TinyAutoencoder, TinyAutoencoderConfig
 from sige_mlx.nn.module import parameters
 from sige_mlx.published import HUB, PublishedFile
 from sige_mlx.samplers.denoising import DDPMDenoising, Denoising, PDDenoising
@@ -262,6 +263,13 @@ FAMILIES: Mapping[str, Family] = {
         "autoencoding",
         _decoded,
         small=({"image_size": (32, 48), "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "latent_channels": 4}, 1),
+    ),
+    "taesd": Family(
+        TinyAutoencoderConfig,
+        TinyAutoencoder,
+        "autoencoding",
+        _decoded,
+        small=({"image_size": (32, 48), "width": 8, "latent_channels": 4}, 1),
     ),
 }
 """By the names that `config.json` gives."""

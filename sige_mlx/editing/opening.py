@@ -69,7 +69,7 @@ class Model:
             result = session.edit("island.png")
             session.commit()
         """
-        task = self.pretrained.task
+        task = self._editing
         if task == "denoising":
             opened = EditSession(self.engine, original, **settings)
             opened.look(scale=scale)
@@ -83,7 +83,7 @@ class Model:
 
     def open(self, path: str | os.PathLike[str], *, history: int | None = None) -> AnySession:
         """The session in a file that `save` wrote. Raises `SigeError` for a file of another model."""
-        kind, engine = KINDS[self.pretrained.task], None
+        kind, engine = KINDS[self._editing], None
         if kind is TranslationSession:
             file = Container(path, PURPOSE)
             with understood(file):
@@ -95,6 +95,13 @@ class Model:
                 engine = self._engine(self.pretrained.configured(image_size=(height, width)))
         opened: AnySession = kind.open(engine or self.engine, path, history=history)
         return opened
+
+    @property
+    def _editing(self) -> Task:
+        """What the network does. Raises `SigeError` where it edits nothing by itself."""
+        if self.pretrained.task not in KINDS:
+            raise SigeError(f"{self.pretrained.name} turns pictures into latents and back: it edits none by itself")
+        return self.pretrained.task
 
     def _engine(self, of: zoo.Pretrained) -> Engine:
         return of.engine(self.device, self._policy, threads=self._threads)

@@ -1,9 +1,12 @@
 """The tiny autoencoders of Ollin Boer Bohan turn pictures in [0, 1] into latents at an eighth of their size, and back:
-TAEF2 into those of FLUX.2, and by other sizes TAESD into those of Stable Diffusion."""
+TAEF2 into those of FLUX.2, and by other sizes TAESD into those of Stable Diffusion.
+
+Between the halves latents z are brought softly into [-3, 3], as 3 tanh(z / 3). The encoder here gives a third of
+latents, and the decoder reads a third of what is clamped, so that between them is a tanh.
+"""
 
 from dataclasses import dataclass
 
-import mlx.core as mx
 import mlx.nn
 
 from sige_mlx import nn
@@ -79,7 +82,7 @@ class Block(mlx.nn.Module):
 
 
 class TinyDecoder(mlx.nn.Module):
-    """Latents `(B, H / 8, W / 8, latent_channels)` that `clamped` was applied to, as a picture `(B, H, W, 3)`."""
+    """What `clamped` gave, `(B, H / 8, W / 8, latent_channels)`, as a picture `(B, H, W, 3)`."""
 
     def __init__(self, config: TinyAutoencoderConfig):
         super().__init__()
@@ -101,7 +104,7 @@ class TinyDecoder(mlx.nn.Module):
 
 
 class TinyEncoder(mlx.nn.Module):
-    """A picture `(B, H, W, 3)` in [0, 1] as latents `(B, H / 8, W / 8, latent_channels)`."""
+    """A picture `(B, H, W, 3)` in [0, 1] as a third of its latents, `(B, H / 8, W / 8, latent_channels)`."""
 
     def __init__(self, config: TinyAutoencoderConfig):
         super().__init__()
@@ -121,9 +124,25 @@ class TinyEncoder(mlx.nn.Module):
         return _through(self.layers, x)
 
 
-def clamped(latents: mx.array) -> mx.array:
-    """Latents brought softly into [-3, 3], as the decoder was trained to read them."""
-    return 3 * mx.tanh(latents / 3)
+class TinyAutoencoder(mlx.nn.Module):
+    """Both halves: called, it gives a picture `(B, H, W, 3)` in [0, 1] as it comes back from its latents."""
+
+    def __init__(self, config: TinyAutoencoderConfig):
+        super().__init__()
+        self.config = config
+        self.encoder, self.decoder = TinyEncoder(config), TinyDecoder(config)
+
+    def inputs(self, batch: int = 1) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the arguments of a call, in order."""
+        return self.encoder.inputs(batch)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.decoder(clamped(self.encoder(x)))
+
+
+def clamped(planes: Tensor) -> Tensor:
+    """A third of latents, brought softly into [-1, 1], as the decoder was trained to read them."""
+    return nn.tanh(planes)
 
 
 def _through(layers: list[mlx.nn.Module], x: Tensor) -> Tensor:

@@ -50,7 +50,10 @@ class _Recording:
     mask: mx.array | None = None
 
     def seen(self, stream: str, layer: int, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        self.record.keep(Place(self.step, stream, layer), keys, values)
+        place = Place(self.step, stream, layer)
+        self.record.keep(place, keys, values)
+        # At once: else the wide projections of all layers, from which keys and values are cut, are alive at the end.
+        mx.eval(self.record.at(place))
         return keys, values
 
 

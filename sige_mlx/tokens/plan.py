@@ -23,9 +23,9 @@ TEXT_PARAMETERS = 4.02e9
 AUTOENCODER_BYTES = 84e6 * 4
 """Its weights, in float32."""
 
-ALIVE = 18
-"""Planes of a layer's width that are alive at once in a pass: a fused projection of nine, its halves, and what goes in
-and out."""
+ALIVE = 28
+"""Planes of a layer's width that are alive at once in a pass, as measured: a fused projection of nine and its parts,
+queries and keys with positions in them, what goes in and out."""
 
 DECODED = 3 * 256 * 4
 """Bytes for a pixel at the end of the decoder: three planes of 256 channels in float32."""
@@ -65,9 +65,11 @@ class Plan:
 
     @property
     def activations(self) -> int:
-        """Of a pass over all tokens, and in int8 of one layer decoded."""
+        """Of a pass over all tokens, and in int8 of one layer decoded. Where attention is not MLX's fused one, which is
+        the GPU's, its scores are counted, in three arrays."""
         decoded = 4 * self.tokens if self.precision == "int8" else 0
-        return (ALIVE * self.tokens + decoded) * self.sizes.width * self.value
+        scores = 0 if mx.metal.is_available() else 3 * self.sizes.heads * self.tokens**2
+        return ((ALIVE * self.tokens + decoded) * self.sizes.width + scores) * self.value
 
     @property
     def peak(self) -> int:

@@ -266,8 +266,11 @@ class KeyValueRecord:
 
     def arrays(self, step: Hashable) -> list[mx.array]:
         """What is held of a step, to be evaluated."""
-        held = [pair for place, pair in self._places.items() if place.step == step]
-        return [part for pair in held for stored in pair for part in stored.parts]
+        return [part for place in self._places if place.step == step for part in self.at(place)]
+
+    def at(self, place: Place) -> list[mx.array]:
+        """What is held of one attention."""
+        return [part for stored in self._places[place] for part in stored.parts]
 
     def keep(self, place: Place, keys: mx.array, values: mx.array) -> None:
         """Keeps the keys and values [B, heads, rows, head_dim] of a whole sequence, in place of what was kept."""

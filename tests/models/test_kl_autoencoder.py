@@ -11,6 +11,7 @@ import pytest
 
 from sige_mlx import zoo
 from sige_mlx.converters import convert
+from sige_mlx.editing.opening import Model
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
 from sige_mlx.models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
@@ -143,3 +144,12 @@ def test_the_authors_own_names(tmp_path: Path) -> None:
     ours = zoo.load(tmp_path / "m").module()
     for name, value in parameters(network).items():
         assert mx.array_equal(parameters(ours)[name], value)
+
+
+def test_it_edits_no_picture_by_itself(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    network = theirs("Stable Diffusion")
+    torch.save(network.state_dict(), tmp_path / "vae.pth")
+    assert "latents are scaled as Stable Diffusion's" in " ".join(convert(tmp_path / "vae.pth", tmp_path / "m").notes)
+    with pytest.raises(SigeError, match="m turns pictures into latents and back: it edits none by itself"):
+        Model(zoo.load(tmp_path / "m")).session(np.zeros((32, 32, 3), np.uint8))

@@ -17,6 +17,12 @@ KLEIN = Plan(Flux2Sizes(), planes_of((1024, 1024)), 4, 16, "bfloat16")
 M1_PRO = int(10.7e9)
 
 
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx.metal, "is_available", lambda: True)
+
+
+@pytest.mark.usefixtures("on_a_gpu")
 def test_klein_as_published_does_not_fit_16_gb_and_what_would_is_told() -> None:
     with pytest.raises(SigeError) as refused:
         KLEIN.check(M1_PRO)
