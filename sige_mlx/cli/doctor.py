@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sige_mlx.cli import options, terminal
+from sige_mlx.cli import options, terminal, tokens
 from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def doctor(
         Path | None, typer.Option(metavar="PACKAGE", help="Check a package of `sige-mlx export`, and nothing else.")
     ] = None,
     model: options.Model = None,
+    bits: options.Bits = None,
 ) -> None:
     """Report the environment and check the engine: to be pasted into an issue.
 
@@ -49,7 +50,15 @@ def doctor(
     With --coreml every function of a package for Core ML is compared with the CPU engine: on a Mac as Core ML runs it,
     on each of its compute units, with what it means to run where and how long it takes; elsewhere by an interpreter.
     --model is then the model that it was exported of.
+
+    With --model flux2-klein-4b three edits by tokens are made, each beside the same one computed densely: the
+    difference in the mask, the seams, seconds and memory. That needs mflux, and the weights, which it fetches.
     """
+    if model in tokens.MODELS and coreml is None:
+        _by_tokens(str(model), bits, json)
+        return
+    if bits is not None:
+        raise SigeError(f"--bits goes with --model {' or '.join(tokens.MODELS)}")
     if coreml is not None:
         _coreml(coreml, model, threads, json)
         return
@@ -100,6 +109,36 @@ def doctor(
             terminal.say("\nNot checked here" + ("" if APPLE_SILICON else ", for this is no Mac with Apple silicon"))
             terminal.pairs([("-", item) for item in unchecked])
     if not passed:
+        raise typer.Exit(1)
+
+
+def _by_tokens(model: str, bits: int | None, json: bool) -> None:
+    from sige_mlx.cli.tokens_check import checked
+
+    with terminal.progress_bars({"check": "editing"}) as tell:
+        report = checked(model, bits, tell)
+    if json:
+        terminal.print_json(report.as_json())
+    else:
+        terminal.say(f"{model} on {report.device}, {report.side}×{report.side} pixels, 4 steps")
+        rows = [
+            (
+                edit.name,
+                f"{edit.edited:.1%}",
+                f"{edit.snr:.1f} dB",
+                f"{edit.seam:.1f} ({edit.dense_seam:.1f})",
+                f"{edit.seconds:.3g} ({edit.dense_seconds:.3g})",
+                f"{edit.dense_seconds / edit.seconds:.1f}x, of {edit.dense_macs / edit.macs:.1f}x",
+                "kept" if edit.outside_kept else "CHANGED",
+            )
+            for edit in report.edits
+        ]
+        head = ["", "edited", "SNR in the mask", "seam (dense)", "seconds (dense)", "less time, of work", "outside"]
+        terminal.table(head, rows)
+        gigabytes = (report.recording / 1e9, report.peak / 1e9, report.planned / 1e9)
+        terminal.say(f"Recorded in {report.recording_seconds:.3g} seconds. Times are of first edits, with warming up.")
+        terminal.say("{:.3f} GB of keys and values; at most {:.2f} GB were held, {:.2f} planned".format(*gigabytes))
+    if not report.passed:
         raise typer.Exit(1)
 
 

@@ -11,6 +11,7 @@ from sige_mlx.engine.recordings import Codec, physical_memory
 from sige_mlx.errors import SigeError
 from sige_mlx.tokens.active import TokenPlane
 from sige_mlx.tokens.cost import Flux2Sizes
+from sige_mlx.tokens.windows import QUERIES
 
 GB = 1e9
 
@@ -27,8 +28,9 @@ ALIVE = 28
 """Planes of a layer's width that are alive at once in a pass, as measured: a fused projection of nine and its parts,
 queries and keys with positions in them, what goes in and out."""
 
-DECODED = 3 * 256 * 4
-"""Bytes for a pixel at the end of the decoder: three planes of 256 channels in float32."""
+DECODED = 256 * 4
+"""Bytes of a pixel in the decoder's largest planes, which are of 256 channels in float32; three are alive at once, and
+where convolutions are not the GPU's what they multiply is laid out nine times."""
 
 TEXT_TOKENS = 512
 
@@ -77,8 +79,15 @@ class Plan:
         decoded. An edit of a fifth of the picture is counted; one of all of it takes as much again as the record."""
         reading = self.text_parameters * _nbytes(self.bits)
         held = self.weights + self.recorded * 1.2 + self.autoencoder
-        decoding = DECODED * max(plane.count * plane.patch**2 for plane in self.planes)
-        return round(max(reading, held + max(self.activations, decoding)))
+        return round(max(reading, held + max(self.activations, self.decoding)))
+
+    @property
+    def decoding(self) -> int:
+        """Of decoding the picture, or encoding it or another: planes, and the scores of some pixels' attention."""
+        pixels = max(plane.count * plane.patch**2 for plane in self.planes)
+        latents = 4 * max(plane.count for plane in self.planes)
+        planes = 3 if mx.metal.is_available() else 12
+        return planes * DECODED * pixels + 3 * min(QUERIES, latents) * latents * 4
 
     def __str__(self) -> str:
         height, width = (side * self.planes[0].patch for side in (self.planes[0].height, self.planes[0].width))
