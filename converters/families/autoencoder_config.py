@@ -39,7 +39,7 @@ def settings(described: Described | None, patched: bool) -> tuple[dict[str, Any]
     if described.settings[CLASS] != kind:
         other = printable(str(described.settings[CLASS]))
         raise SigeError(f"{described.path}: describes a {other}, and the tensors are those of {kind}")
-    for name, (default, right) in (_SETTINGS | _OF_PATCHES if patched else _SETTINGS).items():
+    for name, (default, right) in {**_SETTINGS, **(_OF_PATCHES if patched else {})}.items():
         described.check(name, default, right)
     if patched:
         return {}, ()

@@ -55,7 +55,9 @@ def doctor(
     difference in the mask, the seams, seconds and memory. That needs mflux, and the weights, which it fetches.
     """
     if model in tokens.MODELS and coreml is None:
-        _by_tokens(str(model), bits, json)
+        from sige_mlx.cli.tokens_check import check
+
+        check(str(model), bits, json)
         return
     if bits is not None:
         raise SigeError(f"--bits goes with --model {' or '.join(tokens.MODELS)}")
@@ -109,36 +111,6 @@ def doctor(
             terminal.say("\nNot checked here" + ("" if APPLE_SILICON else ", for this is no Mac with Apple silicon"))
             terminal.pairs([("-", item) for item in unchecked])
     if not passed:
-        raise typer.Exit(1)
-
-
-def _by_tokens(model: str, bits: int | None, json: bool) -> None:
-    from sige_mlx.cli.tokens_check import checked
-
-    with terminal.progress_bars({"check": "editing"}) as tell:
-        report = checked(model, bits, tell)
-    if json:
-        terminal.print_json(report.as_json())
-    else:
-        terminal.say(f"{model} on {report.device}, {report.side}×{report.side} pixels, 4 steps")
-        rows = [
-            (
-                edit.name,
-                f"{edit.edited:.1%}",
-                f"{edit.snr:.1f} dB",
-                f"{edit.seam:.1f} ({edit.dense_seam:.1f})",
-                f"{edit.seconds:.3g} ({edit.dense_seconds:.3g})",
-                f"{edit.dense_seconds / edit.seconds:.1f}x, of {edit.dense_macs / edit.macs:.1f}x",
-                "kept" if edit.outside_kept else "CHANGED",
-            )
-            for edit in report.edits
-        ]
-        head = ["", "edited", "SNR in the mask", "seam (dense)", "seconds (dense)", "less time, of work", "outside"]
-        terminal.table(head, rows)
-        gigabytes = (report.recording / 1e9, report.peak / 1e9, report.planned / 1e9)
-        terminal.say(f"Recorded in {report.recording_seconds:.3g} seconds. Times are of first edits, with warming up.")
-        terminal.say("{:.3f} GB of keys and values; at most {:.2f} GB were held, {:.2f} planned".format(*gigabytes))
-    if not report.passed:
         raise typer.Exit(1)
 
 

@@ -13,7 +13,8 @@ from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
     from sige_mlx.tokens.klein import Pipeline
-    from sige_mlx.tokens.session import TokenResult, TokenSession
+    from sige_mlx.tokens.result import TokenResult
+    from sige_mlx.tokens.session import TokenSession
 
 MODELS = ("flux2-klein-4b", "flux2-tiny")
 """Models that edit by tokens; the second is tiny, and its weights are random."""

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
+import typer
 from PIL import Image
 
 from sige_mlx import zoo
+from sige_mlx.cli import terminal
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.recording import Progress
 from sige_mlx.tokens import klein
@@ -100,6 +102,35 @@ def checked(name: str, bits: int | None, progress: Progress) -> Report:
         planned,
         mx.get_peak_memory() - before,
     )
+
+
+def check(model: str, bits: int | None, json: bool) -> None:
+    """Prints what came of it; exit status 1 where a pixel outside a mask changed, or memory was not as planned."""
+    with terminal.progress_bars({"check": "editing"}) as tell:
+        report = checked(model, bits, tell)
+    if json:
+        terminal.print_json(report.as_json())
+    else:
+        terminal.say(f"{model} on {report.device}, {report.side}×{report.side} pixels, 4 steps")
+        rows = [
+            (
+                edit.name,
+                f"{edit.edited:.1%}",
+                f"{edit.snr:.1f} dB",
+                f"{edit.seam:.1f} ({edit.dense_seam:.1f})",
+                f"{edit.seconds:.3g} ({edit.dense_seconds:.3g})",
+                f"{edit.dense_seconds / edit.seconds:.1f}x, of {edit.dense_macs / edit.macs:.1f}x",
+                "kept" if edit.outside_kept else "CHANGED",
+            )
+            for edit in report.edits
+        ]
+        head = ["", "edited", "SNR in the mask", "seam (dense)", "seconds (dense)", "less time, of work", "outside"]
+        terminal.table(head, rows)
+        gigabytes = (report.recording / 1e9, report.peak / 1e9, report.planned / 1e9)
+        terminal.say(f"Recorded in {report.recording_seconds:.3g} seconds. Times are of first edits, with warming up.")
+        terminal.say("{:.3f} GB of keys and values; at most {:.2f} GB were held, {:.2f} planned".format(*gigabytes))
+    if not report.passed:
+        raise typer.Exit(1)
 
 
 def _picture(side: int) -> Picture:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sige_mlx.engine.recordings import Codec
 from sige_mlx.tokens.active import ActiveTokens
-from sige_mlx.tokens.record import row_nbytes
+from sige_mlx.tokens.stored import row_nbytes
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Flux2Sizes:
         time = self.time_channels * self.width + square * (1 + 3 * 5 + 2)
         return round(self.double_layers * double + self.single_layers * single + embedding + time)
 
-    def record_nbytes(self, tokens: int, steps: int, precision: str) -> int:
+    def record_nbytes(self, tokens: int, steps: int, precision: Codec) -> int:
         """Bytes of the keys and values of so many text and image tokens in all layers of so many steps."""
         layers = self.double_layers + self.single_layers
         return steps * layers * tokens * row_nbytes(precision, self.heads, self.head_dim)

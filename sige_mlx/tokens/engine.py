@@ -37,7 +37,7 @@ class Transformer(Protocol):
 
 
 class _Dense:
-    mask = None
+    mask: mx.array | None = None
 
     def seen(self, stream: str, layer: int, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         return keys, values

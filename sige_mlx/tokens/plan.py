@@ -107,9 +107,7 @@ class Plan:
         for planes in (self.planes, small):
             for precision in dict.fromkeys((self.precision, "int8")):
                 found += [
-                    replace(self, planes=planes, bits=bits, precision=precision)  # type: ignore[arg-type]
-                    for bits in BITS
-                    if bits <= self.bits
+                    replace(self, planes=planes, bits=bits, precision=precision) for bits in BITS if bits <= self.bits
                 ]
         return [plan for plan in dict.fromkeys(found) if plan != self]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
@@ -16,10 +17,11 @@ from sige_mlx.editing.windows import placed
 from sige_mlx.errors import SigeError
 from sige_mlx.tokens.klein import Pipeline
 from sige_mlx.tokens.record import KeyValueRecord, Place
+from sige_mlx.tokens.result import Original
 from sige_mlx.tokens.view import Latents
 
 if TYPE_CHECKING:
-    from sige_mlx.tokens.session import Original, TokenSession
+    from sige_mlx.tokens.session import TokenSession
 
 KIND = "TokenSession"
 
@@ -90,7 +92,7 @@ def opened(pipeline: Pipeline, path: str | os.PathLike[str], history: int | None
                 step, record = int(name), KeyValueRecord(how["codec"])
                 places = [Place(step, str(stream), int(layer)) for stream, layer in how["places"]]
                 heads, rows, width = map(int, how["shape"])
-                record.restore(places, (heads, rows, width), lambda of, at=name: file.array(f"window.0.step.{at}.{of}"))
+                record.restore(places, (heads, rows, width), partial(_part, file, name))
                 view.engine.keep(step, record, rows)
         session.given = _original(file, "given", told["given"], session)
         for which in ("undo", "redo"):
@@ -99,6 +101,10 @@ def opened(pipeline: Pipeline, path: str | os.PathLike[str], history: int | None
                 getattr(session._history, which).append(session._past(original))
         session._history.fit()
     return session
+
+
+def _part(file: Container, step: str, name: str) -> Array:
+    return file.array(f"window.0.step.{step}.{name}")
 
 
 def _named(pipeline: Pipeline) -> str:
@@ -121,8 +127,6 @@ def _source(file: Container, prefix: str, told: Any) -> Source:
 
 
 def _original(file: Container, prefix: str, told: Any, session: TokenSession) -> Original:
-    from sige_mlx.tokens.session import Original
-
     source, latents, window = _source(file, prefix, told), None, None
     if source.size != session.size:
         raise SigeError(f"{file.path} is damaged: {prefix} has another size")

@@ -10,12 +10,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from sige_mlx import arguments
 from sige_mlx.arguments import real, whole
@@ -33,8 +31,9 @@ from sige_mlx.pictures import ImageLike, Size
 from sige_mlx.tokens.active import ActiveTokens
 from sige_mlx.tokens.klein import LARGEST, Pipeline
 from sige_mlx.tokens.plan import Plan, planes_of
-from sige_mlx.tokens.record import RECORD_PRECISIONS
 from sige_mlx.tokens.references import read_references
+from sige_mlx.tokens.result import Original, TokenResult
+from sige_mlx.tokens.stored import RECORD_PRECISIONS
 from sige_mlx.tokens.view import Latents, View
 
 STEPS, STRENGTH = 4, 0.75
@@ -42,48 +41,6 @@ MOST_STEPS = 64
 
 POLICY = EditPolicy(eps=0.01, dilation=5)
 """How the mask of an edit that brings none is made."""
-
-
-@dataclass(frozen=True)
-class TokenResult:
-    """A picture and what it cost; MACs are the transformer's, for all steps together."""
-
-    source: Source
-    mask: npt.NDArray[np.bool_]
-    """(H, W): the edit, in the picture's own pixels. Outside it the picture is the original, exactly."""
-    tokens: tuple[int, int]
-    """Image tokens that were computed, and all that the model sees of the picture."""
-    text_tokens: tuple[int, int]
-    steps: int
-    macs: int
-    dense_macs: int
-    seconds: float
-    recording_seconds: float
-    window: Window
-    notes: tuple[str, ...] = ()
-
-    @property
-    def image(self) -> Picture:
-        """(H, W, 3) uint8."""
-        return self.source.pixels
-
-    @property
-    def picture(self) -> Image.Image:
-        """As `save_image` should have it, see `EditResult`."""
-        return self.source.image
-
-
-class Original(NamedTuple):
-    """A picture as a session has it: with the prompt that is recorded, and what a window made of it, if any."""
-
-    source: Source
-    prompt: str
-    window: Window | None
-    latents: Latents | None
-
-    @property
-    def nbytes(self) -> int:
-        return self.source.nbytes + (self.latents.nbytes if self.latents else 0)
 
 
 class TokenSession:

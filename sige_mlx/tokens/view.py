@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
+import numpy.typing as npt
 
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.images import from_model, to_model
@@ -151,7 +152,7 @@ class View:
         """What an edit of a region of the window computes: its tokens and those beside them, and of words that are not
         those that were recorded the ones that are, or were, no padding."""
         changed = was.real.shape != now.real.shape or not mx.array_equal(was.tokens, now.tokens)
-        text = was.real | now.real if changed else []
+        text: npt.ArrayLike = was.real | now.real if changed else []
         image = np.zeros(self._count, np.bool_)
         image[: self.plane.count] = self.plane.touched(region).reshape(-1)
         return ActiveTokens(text, image, len(now.real), self._count)

@@ -105,9 +105,10 @@ class _Attention(mlx.nn.Module):
         else:
             kept, placed = self._given
             read = self._seen = kept[0][:], kept[1][:]
-            for plane, part in zip(read, new, strict=True) if placed else ():
-                at, own = placed(plane)
-                plane[:, at[0], at[1]] = part[:, own[0], own[1]]
+            if placed is not None:
+                for plane, part in zip(read, new, strict=True):
+                    at, own = placed(plane)
+                    plane[:, at[0], at[1]] = part[:, own[0], own[1]]
         query, keys, values = (
             y.reshape(y.shape[0], -1, self._heads, y.shape[-1] // self._heads).transpose(0, 2, 1, 3)
             for y in (self.q(h), *read)
@@ -187,7 +188,7 @@ class WindowedNetwork:
         if statistics not in given:
             raise SigeError(f"statistics are {statistics!r}: they are 'recorded', 'estimated' or 'exact'")
         rows, columns = self.window(mask)
-        placed = None if statistics == "exact" else self._placed((rows, columns), x.shape[1:3])
+        placed = None if statistics == "exact" else self._placed((rows, columns), mask.shape)
         planes = given[statistics](x)
         computed = self._with(planes, x[:, rows, columns], placed)
         scaled = [slice(s.start * self._up // self._down, s.stop * self._up // self._down) for s in (rows, columns)]
@@ -230,7 +231,7 @@ class WindowedNetwork:
             module._seen = None
         return output, seen
 
-    def _placed(self, window: tuple[slice, slice], size: tuple[int, int]) -> Placed:
+    def _placed(self, window: tuple[slice, slice], size: tuple[int, ...]) -> Placed:
         """Where a window of inputs of a size replaces keys and values: all but half of its halo, where it sees too
         little of what is around it."""
 

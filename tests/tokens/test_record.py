@@ -6,7 +6,8 @@ import mlx.core as mx
 import pytest
 
 from sige_mlx.tokens import RECORD_PRECISIONS, ActiveTokens, KeyValueRecord
-from sige_mlx.tokens.record import SPARE, Place, overlay_mask, row_nbytes
+from sige_mlx.tokens.record import Place, overlay_mask
+from sige_mlx.tokens.stored import SPARE, row_nbytes
 
 HEADS, HEAD_DIM, TEXT, IMAGE = 4, 64, 32, 8160
 PLACE = Place(0, "double", 0)
