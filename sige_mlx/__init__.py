@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sige_mlx.editing.opening import load as load
     from sige_mlx.engine import Engine as Engine
     from sige_mlx.errors import SigeError as SigeError
+    from sige_mlx.tokens.session import TokenSession as TokenSession
 
 _EDITING = ("EditResult", "EditSession", "LabelSession", "TranslationSession", "open_image", "save_image")
 _HOMES = {
@@ -30,6 +31,7 @@ _HOMES = {
     **dict.fromkeys(("Model", "load"), "sige_mlx.editing.opening"),
     "Engine": "sige_mlx.engine",
     "SigeError": "sige_mlx.errors",
+    "TokenSession": "sige_mlx.tokens.session",
 }
 """Where names are. They are imported when they are asked for: whoever wants one module need not wait for all."""
 

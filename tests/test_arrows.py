@@ -62,7 +62,7 @@ ENGINES = {"engine", "engine.gpu", "engine.native", *SHARED}
 ARROWS["benchmark"] = {"editing", "families", "graph", "masks", "zoo", "base"} | ENGINES
 ARROWS["evaluation"] = {"benchmark", "editing", "engine", "families", "graph", "label_classes", "masks", "metrics"}
 ARROWS["evaluation"] |= {"nn", "zoo", "base"}
-ARROWS["front"] = {"editing", "engine", "base"}
+ARROWS["front"] = {"editing", "engine", "tokens", "base"}
 ARROWS["cli"] = {*ARROWS, *ENGINES}
 ARROWS |= {"metal.sim": set(), "benchmarks.torch_models": set(), "benchmarks": {*ARROWS, "metal.sim"}}
 ARROWS["benchmarks"].add("benchmarks.torch_models")

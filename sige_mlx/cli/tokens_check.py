@@ -70,7 +70,7 @@ class Report(NamedTuple):
 def checked(name: str, bits: int | None, progress: Progress) -> Report:
     """Loads the model, unless it will not fit, and edits. Raises `SigeError` for both."""
     side = SIDES[name]
-    klein.check_fits(name, (side, side), [], 4, 1.0, bits)
+    klein.planned(name, (side, side), [], 4, 1.0, bits).check()
     before = mx.get_active_memory()
     mx.reset_peak_memory()
     pipeline = klein.load(name, bits)

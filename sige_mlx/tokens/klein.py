@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mlx.core as mx
@@ -13,16 +13,29 @@ import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.converters.families.kl_autoencoder import layouts
+from sige_mlx.engine.recordings import Codec
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
 from sige_mlx.nn.module import parameters
 from sige_mlx.tokens import flux2
 from sige_mlx.tokens.cost import Flux2Sizes
 from sige_mlx.tokens.plan import BITS, TEXT_PARAMETERS, TEXT_TOKENS, Plan, planes_of
+from sige_mlx.tokens.stored import RECORD_PRECISIONS
 
 KLEIN, TINY = "flux2-klein-4b", "flux2-tiny"
 MODELS = (KLEIN, TINY)
 """Names of models that edit by tokens."""
+
+_TINY_SIZES = Flux2Sizes(2, 3, heads=2, head_dim=32, channels=64, text_width=64, time_channels=64)
+_TINY_TEXT = 16
+_TINY_AUTOENCODER = 920_076
+"""Bytes."""
+
+_BEFOREHAND: dict[str, tuple[Flux2Sizes, int, int, Codec]] = {
+    KLEIN: (Flux2Sizes(), 16, TEXT_TOKENS, "bfloat16"),
+    TINY: (_TINY_SIZES, 4, _TINY_TEXT, "float32"),
+}
+"""Sizes, pixels along a side of a token, text tokens, and what keys and values are kept in where nobody says."""
 
 LARGEST = {KLEIN: 1024, TINY: 64}
 """Pixels along a side of the largest window, where nobody asks for another."""
@@ -66,7 +79,7 @@ class Pipeline:
         return [*parameters(self.autoencoder).values()]
 
 
-def check_fits(
+def planned(
     name: str,
     picture: tuple[int, int],
     references: Sequence[tuple[int, int]],
@@ -74,27 +87,27 @@ def check_fits(
     strength: float,
     bits: int | None = None,
     precision: str | None = None,
-    limit: int | None = None,
-) -> Plan | None:
-    """What editing a picture (H, W) will take of memory; None of the tiny model, which fits. Raises `SigeError` where
-    that is more than there is, before anything is loaded: with the numbers, and what would fit."""
-    if name == TINY:
-        return None
-    patch, largest = 16, LARGEST[name]
+) -> Plan:
+    """What editing a picture (H, W) will take of memory, before anything is loaded. Raises `SigeError` for weights and a
+    record that there are not."""
+    if precision is not None and precision not in RECORD_PRECISIONS:
+        raise SigeError(f"a record in {precision!r} is not known: take one of {', '.join(RECORD_PRECISIONS)}")
+    _check_bits(bits)
+    own, patch, text, own_precision = _BEFOREHAND[name]
+    largest = LARGEST[name]
     height, width = (min(-(-side // patch) * patch, largest) for side in picture)
     scales = [min(1.0, largest / max(h * w, 1) ** 0.5) for h, w in references]
     sides = [(round(h * s), round(w * s)) for (h, w), s in zip(references, scales, strict=True)]
+    planes = planes_of((height, width), sides, patch)
     ran = max(1, round(steps * strength))
-    plan = Plan(Flux2Sizes(), planes_of((height, width), sides), ran, bits or 16, precision or "bfloat16")  # type: ignore[arg-type]
-    plan.check(limit)
-    return plan
+    plan = Plan(own, planes, ran, bits or 16, precision or own_precision, text)  # type: ignore[arg-type]
+    return plan if name == KLEIN else replace(plan, text_parameters=0.0, autoencoder=_TINY_AUTOENCODER, value=4)
 
 
 def load(name: str, bits: int | None = None, path: str | None = None, lora: Sequence[str] = ()) -> Pipeline:
     """A model by name, in its published weights or quantised to 8 or 4 `bits`; of klein also from a folder, or another
     repository of the hub, and with files of LoRA. Raises `SigeError` for what there is not."""
-    if bits not in (None, *BITS):
-        raise SigeError(f"weights of {bits} bits are not known: take {', '.join(map(str, BITS[:-1]))} or {BITS[-1]}")
+    _check_bits(bits)
     if name == TINY:
         return tiny()
     if name != KLEIN:
@@ -116,6 +129,11 @@ def load(name: str, bits: int | None = None, path: str | None = None, lora: Sequ
     dtype = model.transformer.norm_out.linear.weight.dtype
     dtype = dtype if dtype in (mx.bfloat16, mx.float16, mx.float32) else mx.bfloat16
     return Pipeline(name, model.transformer, autoencoder, Flux2Sizes(), words, _levels, dtype, model.bits or 16)
+
+
+def _check_bits(bits: int | None) -> None:
+    if bits not in (None, *BITS):
+        raise SigeError(f"weights of {bits} bits are not known: take {', '.join(map(str, BITS[:-1]))} or {BITS[-1]}")
 
 
 class _Words:
@@ -178,10 +196,9 @@ def tiny(seed: int = 0) -> Pipeline:
     flat = autoencoder.normalised(latents).reshape(-1, 64)
     autoencoder.bn.running_mean, autoencoder.bn.running_var = flat.mean(axis=0), flat.var(axis=0)
     mx.eval(transformer.parameters(), autoencoder.parameters())
-    sizes = Flux2Sizes(2, 3, heads=2, head_dim=32, channels=64, text_width=64, time_channels=64)
 
     def prompt(words: str) -> Prompt:
-        tokens = mx.random.normal((1, 16, 64), key=mx.random.key(zlib.crc32(words.encode())))
-        return Prompt(tokens, np.arange(16) < min(len(words.split()), 16))
+        tokens = mx.random.normal((1, _TINY_TEXT, 64), key=mx.random.key(zlib.crc32(words.encode())))
+        return Prompt(tokens, np.arange(_TINY_TEXT) < len(words.split()))
 
-    return Pipeline(TINY, transformer, autoencoder, sizes, prompt, _levels, mx.float32, 16, 16, 0.0)
+    return Pipeline(TINY, transformer, autoencoder, _TINY_SIZES, prompt, _levels, mx.float32, 16, _TINY_TEXT, 0.0)

@@ -111,13 +111,16 @@ class Plan:
                 ]
         return [plan for plan in dict.fromkeys(found) if plan != self]
 
+    def fits(self, limit: int | None = None) -> bool:
+        """Whether it takes no more than a limit, by default `usable_memory()`."""
+        return self.peak <= (usable_memory() if limit is None else limit)
+
     def check(self, limit: int | None = None) -> None:
-        """Raises `SigeError` where it takes more than a limit, by default `usable_memory()`: with the numbers, and what
-        would fit."""
+        """Raises `SigeError` unless it fits: with the numbers, and what would fit."""
         limit = usable_memory() if limit is None else limit
-        if self.peak <= limit:
+        if self.fits(limit):
             return
-        fitting = [f"{plan} ({plan.peak / GB:.1f} GB)" for plan in self.others() if plan.peak <= limit]
+        fitting = [f"{plan} ({plan.peak / GB:.1f} GB)" for plan in self.others() if plan.fits(limit)]
         would = f"what would fit: {'; '.join(fitting[:3])}" if fitting else "nothing smaller would fit either"
         raise SigeError(
             f"{self} would take {self.peak / GB:.1f} GB ({self.weights / GB:.1f} of weights, {self.recorded / GB:.1f}"

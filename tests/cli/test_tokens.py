@@ -135,3 +135,24 @@ def test_the_doctor_edits_three_times(run: Run) -> None:
     assert report["recording"] > 0 and report["peak"] <= report["planned"]
     assert "SNR in the mask" in run("doctor", *MODEL).out
     assert "--bits goes with --model" in run("doctor", "--bits", 4).sentence
+
+
+def test_info_tells_what_a_recording_will_take(run: Run, files: Path) -> None:
+    from sige_mlx.tokens import klein
+    from sige_mlx.tokens.session import TokenSession
+
+    for record in ("float32", "int8"):
+        told = run("info", *MODEL, "--original", files / "a.png", "--record", record, "--json").json
+        session = TokenSession(klein.load(klein.TINY), files / "a.png", prompt="a sea", precision=record)  # type: ignore[arg-type]
+        session.record()
+        assert told["bytes"]["recording"] == pytest.approx(session.recording_nbytes, rel=0.02)
+        assert told["bytes"]["peak"] == pytest.approx(session.plan().peak, rel=0.02)
+    masked = run("info", *MODEL, "--mask", files / "m.png", "--json").json
+    edit = ["edit", *MODEL, "--original", files / "a.png", "--mask", files / "m.png", "--out", files / "c.png"]
+    made = run(*edit, "--json").json
+    assert masked["macs"]["edit"] == made["macs"] and masked["macs"]["dense"] == made["dense_macs"]
+    klein_told = run("info", "-m", "flux2-klein-4b", "--steps", 4, "--json").json
+    assert klein_told["bytes"]["recording"] == pytest.approx(5.66e9 * 3 / 4, rel=0.01)
+    assert "densely, which recording takes, too" in run("info", "-m", "flux2-klein-4b", "--edit", 1).out
+    assert "--layers is not for flux2-tiny" in run("info", *MODEL, "--layers").sentence
+    assert "--edit is 0: a share" in run("info", *MODEL, "--edit", 0).sentence
