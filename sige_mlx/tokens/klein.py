@@ -74,6 +74,12 @@ class Pipeline:
         return 2 * self.autoencoder.config.factor
 
     @property
+    def layers(self) -> list[tuple[str, int]]:
+        """What attentions go by: their streams, and their places in these."""
+        counts = {"double": self.sizes.double_layers, "single": self.sizes.single_layers}
+        return [(stream, layer) for stream, count in counts.items() for layer in range(count)]
+
+    @property
     def autoencoder_arrays(self) -> list[mx.array]:
         """Its weights."""
         return [*parameters(self.autoencoder).values()]
@@ -88,8 +94,8 @@ def planned(
     bits: int | None = None,
     precision: str | None = None,
 ) -> Plan:
-    """What editing a picture (H, W) will take of memory, before anything is loaded. Raises `SigeError` for weights and a
-    record that there are not."""
+    """What editing a picture (H, W) will take of memory, before anything is loaded. Raises `SigeError` for weights and
+    a record that there are not."""
     if precision is not None and precision not in RECORD_PRECISIONS:
         raise SigeError(f"a record in {precision!r} is not known: take one of {', '.join(RECORD_PRECISIONS)}")
     _check_bits(bits)
@@ -100,7 +106,7 @@ def planned(
     sides = [(round(h * s), round(w * s)) for (h, w), s in zip(references, scales, strict=True)]
     planes = planes_of((height, width), sides, patch)
     ran = max(1, round(steps * strength))
-    plan = Plan(own, planes, ran, bits or 16, precision or own_precision, text)  # type: ignore[arg-type]
+    plan = Plan(own, planes, ran, bits or 16, precision or own_precision, text)
     return plan if name == KLEIN else replace(plan, text_parameters=0.0, autoencoder=_TINY_AUTOENCODER, value=4)
 
 

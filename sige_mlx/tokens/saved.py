@@ -91,7 +91,10 @@ def opened(pipeline: Pipeline, path: str | os.PathLike[str], history: int | None
             for name, how in kept["steps"].items():
                 step, record = int(name), KeyValueRecord(how["codec"])
                 places = [Place(step, str(stream), int(layer)) for stream, layer in how["places"]]
-                heads, rows, width = map(int, how["shape"])
+                shape = heads, rows, width = tuple(map(int, how["shape"]))
+                layers = [(place.stream, place.layer) for place in places]
+                if step not in view.steps or shape != view.shape or sorted(layers) != sorted(pipeline.layers):
+                    raise SigeError(f"{file.path} is damaged: step {step} is not what this model records")
                 record.restore(places, (heads, rows, width), partial(_part, file, name))
                 view.engine.keep(step, record, rows)
         session.given = _original(file, "given", told["given"], session)

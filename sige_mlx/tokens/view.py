@@ -67,9 +67,8 @@ class View:
         self.engine = TokenEngine(
             Flux2Tokens(pipeline.transformer, self.plane, planes),
             precisions,
-            lambda codec: sizes.record_nbytes(tokens + self._text, 1, codec),
+            lambda codec: sizes.record_nbytes(tokens + pipeline.prompt_tokens, 1, codec),
         )
-        self._text = 0
         decoder, factor = pipeline.autoencoder.decoder, pipeline.autoencoder.config.factor
         self._decoder = WindowedNetwork(decoder, up=factor, halo=HALO)
         self._encoder = WindowedNetwork(pipeline.autoencoder.encoder, down=factor, halo=HALO * factor)
@@ -87,6 +86,12 @@ class View:
         """Those that are recorded."""
         return [step for step in self.steps if self.engine.recorded(step)]
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of what is recorded of an attention: heads, tokens, and channels of a head."""
+        sizes = self.pipeline.sizes
+        return sizes.heads, self.pipeline.prompt_tokens + self._count, sizes.head_dim
+
     def encoded(self, pixels: Picture) -> Latents:
         """The latents of a picture (H, W, 3) as the window shows it."""
         return Latents(self._tokens(self._encoder.record(to_model(pixels))), None)
@@ -103,7 +108,7 @@ class View:
 
     def generate(self, prompt: Prompt, tell: Tell) -> Latents:
         """The latents of a new picture, from noise alone, each pass of which is recorded."""
-        self._prepare(prompt, len(self.levels) - 1)
+        self.engine.recordings.check(len(self.levels) - 1)
         x = self.noise
         for step, (level, following) in enumerate(zip(self.levels[:-1], self.levels[1:], strict=True)):
             tell(step)
@@ -114,9 +119,11 @@ class View:
         return Latents(x, None)
 
     def record(self, latents: Latents, prompt: Prompt, tell: Tell) -> None:
-        """Records the steps that are missing: passes over the latents with noise, which do not depend on any edit."""
+        """Records the steps that are missing: passes over the latents with noise, which do not depend on any edit.
+        Raises `SigeError` when they would not fit."""
         missing = [step for step in self.steps if not self.engine.recorded(step)]
-        self._prepare(prompt, len(missing))
+        if missing:
+            self.engine.recordings.check(len(missing))
         for step in missing:
             tell(step - self.first)
             level = self.levels[step]
@@ -181,12 +188,6 @@ class View:
     def commit(self) -> Mapping[Hashable, Replaced]:
         """Makes the last edit what is recorded; returns what brings the record back."""
         return self.engine.commit()
-
-    def _prepare(self, prompt: Prompt, steps: int) -> None:
-        """Has the engine choose how steps are kept. Raises `SigeError` when they would not fit."""
-        self._text = len(prompt.real)
-        if steps:
-            self.engine.recordings.check(steps)
 
     def _dense(self, step: int, x: mx.array, level: float, prompt: Prompt) -> mx.array:
         dtype = self.pipeline.dtype

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
 
+from sige_mlx.editing.container import Container, write
+from sige_mlx.editing.saved import PURPOSE
 from sige_mlx.errors import SigeError
 from sige_mlx.tokens import klein
 from sige_mlx.tokens.session import TokenSession
@@ -208,3 +213,32 @@ def test_what_cannot_be_edited_is_refused(pipeline: klein.Pipeline, tmp_path: Pa
     (tmp_path / "x.sige").write_bytes(b"nothing")
     with pytest.raises(SigeError, match=r"x\.sige cannot be read as a session"):
         TokenSession.open(pipeline, tmp_path / "x.sige")
+
+
+DAMAGED: dict[str, Callable[[dict[str, Any]], None]] = {
+    "a record of other heads": lambda told: told["windows"][0]["steps"]["2"].update(shape=[3, 208, 32]),
+    "layers that there are not": lambda told: told["windows"][0]["steps"]["2"]["places"].pop(),
+    "a step that there is not": lambda told: told["windows"][0]["steps"].update({"77": {}}),
+    "a codec that there is not": lambda told: told["windows"][0]["steps"]["2"].update(codec="int2"),
+    "a window outside the picture": lambda told: told["windows"][0].update(box=[9, 9, 48, 64]),
+    "other noise": lambda told: told["settings"].update(seed="x"),
+    "steps without end": lambda told: told["settings"].update(steps=10**9),
+    "references that are not there": lambda told: told["settings"].update(references=9),
+    "no settings": lambda told: told.pop("settings"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_is_told(
+    pipeline: klein.Pipeline, tmp_path: Path, damage: Callable[[dict[str, Any]], None]
+) -> None:
+    session, path = TokenSession(pipeline, picture(), prompt="a harbour"), tmp_path / "s.sige"
+    session.record()
+    session.save(path)
+    file = Container(path, PURPOSE)
+    arrays = {name: file.array(name).copy() for name in file._header}
+    told = json.loads(json.dumps(file.told))
+    damage(told)
+    write(path, PURPOSE, arrays, told)
+    with pytest.raises(SigeError, match=r"s\.sige"):
+        TokenSession.open(pipeline, path)
