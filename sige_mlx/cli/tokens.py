@@ -116,7 +116,8 @@ def reopened(path: Path) -> TokenSession:
 
 
 def _begun(asked: Asked) -> TokenSession:
-    from sige_mlx.tokens.session import STEPS, STRENGTH, TokenSession
+    from sige_mlx.tokens.session import TokenSession
+    from sige_mlx.tokens.settings import STEPS, STRENGTH
 
     if asked.original is None and (asked.edited or asked.mask):
         raise SigeError("an edit changes a picture: give --original, or the --session that has it")

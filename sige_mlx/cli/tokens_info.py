@@ -32,7 +32,7 @@ def info(
     from sige_mlx.masks import user_mask
     from sige_mlx.pictures import open_image
     from sige_mlx.tokens import ActiveTokens, klein
-    from sige_mlx.tokens.session import STEPS, STRENGTH
+    from sige_mlx.tokens.settings import STEPS, STRENGTH
 
     if stray := sorted(named - {*_KNOWN}):
         raise SigeError(f"{options.spelled(stray[0])} is not for {model}: leave it away")

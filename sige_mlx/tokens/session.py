@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sige_mlx import arguments
-from sige_mlx.arguments import real, whole
 from sige_mlx.editing.boxes import Box, extent
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.edits import Painted, PictureReader
@@ -29,21 +27,17 @@ from sige_mlx.errors import SigeError
 from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.pictures import ImageLike, Size
 from sige_mlx.tokens.active import ActiveTokens
-from sige_mlx.tokens.klein import LARGEST, Pipeline
-from sige_mlx.tokens.plan import Plan, planes_of
-from sige_mlx.tokens.references import read_references
+from sige_mlx.tokens.klein import Pipeline
+from sige_mlx.tokens.plan import Plan
 from sige_mlx.tokens.result import Original, TokenResult
-from sige_mlx.tokens.stored import RECORD_PRECISIONS
+from sige_mlx.tokens.settings import STEPS, STRENGTH, TokenSettings
 from sige_mlx.tokens.view import Latents, View
-
-STEPS, STRENGTH = 4, 0.75
-MOST_STEPS = 64
 
 POLICY = EditPolicy(eps=0.01, dilation=5)
 """How the mask of an edit that brings none is made."""
 
 
-class TokenSession:
+class TokenSession(TokenSettings):
     """A picture open for editing with a model of tokens.
 
     `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of any size; or None, and then the model
@@ -72,18 +66,7 @@ class TokenSession:
         history: int | None = None,
         limit: int | None = None,
     ):
-        self.pipeline = pipeline
-        self.steps = whole(steps, "the number of steps", 1, MOST_STEPS)
-        self.strength = real(strength, "the strength", 0, 1)
-        if not self.strength:
-            raise SigeError("the strength is 0: an edit of strength 0 changes nothing; above 0 and at most 1")
-        self.seed = arguments.seed(seed)
-        if precision is not None and precision not in RECORD_PRECISIONS:
-            raise SigeError(f"a record in {precision!r} is not known: take one of {', '.join(RECORD_PRECISIONS)}")
-        self.precision = precision
-        self.largest = whole(largest or LARGEST[pipeline.name], "the largest window", pipeline.patch, 1 << 14)
-        self.references = read_references(references, pipeline.patch, self.largest)
-        self._eps, self._dilation, self._limit = eps, dilation, limit
+        super().__init__(pipeline, references, steps, strength, seed, precision, largest)
         self._history: History[Original] = History(lambda given: given.nbytes, history)
         self._view: View | None = None
         self.pending: TokenResult | None = None
@@ -96,8 +79,10 @@ class TokenSession:
             made = Source.of(np.zeros((*size, 3), np.uint8), name="the original")
         source = made or Source.of(original, name="the original")  # type: ignore[arg-type]
         self.size = source.size
-        self._seen = self._network_size()
-        self.plan(limit).check(limit)
+        self._seen = self.seen(self.size)
+        plan = self.planned(self.size, limit)
+        plan.check(limit)
+        self._kept_in = self.precisions[self.precisions.index(plan.precision) :]
         self.given = Original(source, prompt, None, None)
         if made is not None and max(*self.size) > self.largest:
             raise SigeError(f"a picture of {self.size[1]}×{self.size[0]} is larger than {self.largest} pixels a side")
@@ -140,16 +125,9 @@ class TokenSession:
         """Bytes of the keys and values that are kept."""
         return self._view.engine.nbytes if self._view else 0
 
-    def plan(self, limit: int | None = None) -> Plan:
-        """What it takes of memory, before anything is computed."""
-        of = self.pipeline
-        planes = planes_of(self._seen, [picture.shape[:2] for picture in self.references], of.patch)
-        text = of.prompt_tokens
-        autoencoder = sum(array.nbytes for array in of.autoencoder_arrays)
-        precision = self.precision or self._precisions[0]
-        return Plan(
-            of.sizes, planes, self._ran, of.bits, precision, text, of.text_parameters, autoencoder, of.dtype.size
-        )
+    def plan(self) -> Plan:
+        """What it takes of memory."""
+        return self.planned(self.size)
 
     def generate(self, progress: Progress | None = None) -> TokenResult:
         """The picture of the prompt, which is the original from now on, and is recorded."""
@@ -278,21 +256,6 @@ class TokenSession:
 
         return opened(pipeline, path, history)
 
-    @property
-    def _ran(self) -> int:
-        """Steps that an edit runs, and that are recorded."""
-        return max(1, round(self.steps * self.strength))
-
-    @property
-    def _precisions(self) -> tuple[Codec, ...]:
-        own: Codec = next(name for name, dtype in RECORD_PRECISIONS.items() if dtype == self.pipeline.dtype)
-        return (self.precision,) if self.precision else (own, "int8")
-
-    def _network_size(self) -> Size:
-        patch = self.pipeline.patch
-        height, width = (min(-(-side // patch) * patch, self.largest // patch * patch) for side in self.size)
-        return height, width
-
     def _window_of(self, painted: Painted) -> Window:
         edit, last = extent(painted.region), self.window
         if edit is None or over(self.size, self._seen).scale == 1:
@@ -301,8 +264,8 @@ class TokenSession:
 
     def _looked(self, window: Window) -> View:
         """The view of a window, with nothing in it."""
-        first = self.steps - self._ran
-        self._view = View(self.pipeline, window, self.references, self.steps, first, self.seed, self._precisions)
+        first = self.steps - self.ran
+        self._view = View(self.pipeline, window, self.references, self.steps, first, self.seed, self._kept_in)
         return self._view
 
     def _look(self, window: Window) -> None:
@@ -366,5 +329,5 @@ class TokenSession:
         return back
 
     def _teller(self, progress: Progress | None, what: str) -> Any:
-        total = self._ran if what != "record" or not self._to_generate else self.steps
+        total = self.ran if what != "record" or not self._to_generate else self.steps
         return (lambda done: progress(what, done, total)) if progress else lambda done: None

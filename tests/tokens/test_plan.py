@@ -66,3 +66,15 @@ def test_passes_and_their_record_take_no_more_than_planned(precision: str) -> No
     assert mx.get_peak_memory() - before <= plan.recorded + plan.activations
     mx.eval(view.edit(latents.tokens, active, prompt, lambda done: None))
     assert mx.get_peak_memory() - before <= plan.recorded * 1.2 + plan.activations <= plan.peak
+
+
+def test_a_record_is_in_int8_where_memory_has_no_room_for_more() -> None:
+    pytest.importorskip("mflux")
+    pipeline, picture = klein.tiny(), np.zeros((64, 64, 3), np.uint8)
+    exact = TokenSession(pipeline, picture, prompt="a sea")
+    limit = (exact.plan().peak + TokenSession(pipeline, picture, precision="int8").plan().peak) // 2
+    session = TokenSession(pipeline, picture, prompt="a sea", limit=limit)
+    session.record()
+    assert session.recording_nbytes == TokenSession(pipeline, picture, precision="int8").plan().recorded
+    with pytest.raises(SigeError, match="a record in float32 would take"):
+        TokenSession(pipeline, picture, precision="float32", limit=limit)
