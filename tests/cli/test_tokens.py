@@ -156,3 +156,12 @@ def test_info_tells_what_a_recording_will_take(run: Run, files: Path) -> None:
     assert "densely, which recording takes, too" in run("info", "-m", "flux2-klein-4b", "--edit", 1).out
     assert "--layers is not for flux2-tiny" in run("info", *MODEL, "--layers").sentence
     assert "--edit is 0: a share" in run("info", *MODEL, "--edit", 0).sentence
+
+
+def test_they_are_among_the_models(run: Run) -> None:
+    assert run("models", "--json").json["by_tokens"] == ["flux2-klein-4b", "flux2-tiny"]
+    assert "Edited by tokens: flux2-klein-4b" in run("models").out
+    from sige_mlx.cli.tokens import MODELS
+    from sige_mlx.tokens import klein
+
+    assert MODELS == klein.MODELS
