@@ -35,6 +35,7 @@ def edit(
     reference: options.Reference = None,
     size: options.NewSize = None,
     bits: options.Bits = None,
+    lora: options.Lora = None,
     record: options.RecordIn = None,
     window: options.Window = None,
     scale: options.Scale = None,
@@ -128,9 +129,8 @@ def edit(
     named = options.named(context)
     if by_tokens := tokens.chosen(model, session):
         of_pictures = (out, by_tokens, original, edited, mask, tolerance, prompt, reference or [], size)
-        tokens.edit(
-            context, named, tokens.Asked(*of_pictures, steps, strength, seed, bits, record, session, commit, json)
-        )
+        of_model = (steps, strength, seed, bits, [str(file.resolve()) for file in lora or []], record)
+        tokens.edit(context, named, tokens.Asked(*of_pictures, *of_model, session, commit, json))
         return
     tokens.check_none(named)
     goes_on = session is not None and begun(session)

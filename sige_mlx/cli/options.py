@@ -109,6 +109,10 @@ Bits = Annotated[
     int | None,
     typer.Option(metavar="16|8|4", help="Quantise the weights of such a model.", show_default="as published"),
 ]
+Lora = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="A LoRA for such a model, as mflux reads it; repeatable."),
+]
 RecordIn = Annotated[
     str | None,
     typer.Option(

@@ -21,7 +21,7 @@ MODELS = ("flux2-klein-4b", "flux2-tiny")
 
 KIND = "TokenSession"
 
-_OWN = ("prompt", "reference", "size", "bits", "record")
+_OWN = ("prompt", "reference", "size", "bits", "lora", "record")
 """Options that only these models have."""
 
 _COMMON = ("out", "model", "original", "edited", "mask", "tolerance", "steps", "strength", "seed", "session", "commit")
@@ -44,6 +44,7 @@ class Asked(NamedTuple):
     strength: float | None
     seed: int
     bits: int | None
+    lora: list[str]
     record: str | None
     session: Path | None
     commit: bool
@@ -112,7 +113,8 @@ def reopened(path: Path) -> TokenSession:
     from sige_mlx.tokens.session import TokenSession
 
     _, note = kept.described(path)
-    return TokenSession.open(klein.load(str(note["model"]), note.get("bits")), path)
+    lora = [str(file) for file in note.get("lora", ())]
+    return TokenSession.open(klein.load(str(note["model"]), note.get("bits"), lora=lora), path)
 
 
 def _begun(asked: Asked) -> TokenSession:
@@ -138,7 +140,7 @@ def _begun(asked: Asked) -> TokenSession:
         "eps": options.eps(asked.tolerance),
     }
     session = TokenSession(_planned(asked, settings, size), asked.original, size=size, **settings)
-    session.note = {**kept.note(asked.model, "gpu"), "bits": asked.bits}
+    session.note = {**kept.note(asked.model, "gpu"), "bits": asked.bits, "lora": asked.lora}
     return session
 
 
@@ -153,7 +155,7 @@ def _planned(asked: Asked, settings: dict[str, Any], size: tuple[int, int] | Non
     how = asked.model, seen, of_references, settings["steps"], settings["strength"], asked.bits
     plans = [klein.planned(*how, precision) for precision in precisions]
     (next((plan for plan in plans if plan.fits()), plans[0])).check()
-    return klein.load(asked.model, asked.bits)
+    return klein.load(asked.model, asked.bits, lora=asked.lora)
 
 
 def _going_on(named: set[str], asked: Asked) -> TokenSession:
@@ -164,10 +166,10 @@ def _going_on(named: set[str], asked: Asked) -> TokenSession:
     _, note = kept.described(asked.session)
     session = reopened(asked.session)
     begun = {"model": note["model"], "steps": session.steps, "strength": session.strength, "seed": session.seed}
-    begun |= {"bits": note.get("bits"), "record": session.precision}
+    begun |= {"bits": note.get("bits"), "lora": note.get("lora", []), "record": session.precision}
     for name, was in begun.items():
         if name in named and getattr(asked, name) != was:
-            told = f"without {options.spelled(name)}" if was is None else f"with {options.spelled(name)} {was}"
+            told = f"without {options.spelled(name)}" if was in (None, []) else f"with {options.spelled(name)} {was}"
             raise SigeError(f"{asked.session} was begun {told}: leave {options.spelled(name)} away, or begin another")
     for name in ("reference", "size", "tolerance"):
         if name in named:

@@ -115,6 +115,8 @@ def load(name: str, bits: int | None = None, path: str | None = None, lora: Sequ
     repository of the hub, and with files of LoRA. Raises `SigeError` for what there is not."""
     _check_bits(bits)
     if name == TINY:
+        if lora:
+            raise SigeError(f"{TINY} has random weights, which no LoRA is for")
         return tiny()
     if name != KLEIN:
         raise SigeError(f"{name!r} is no model that edits by tokens: they are {' and '.join(MODELS)}")

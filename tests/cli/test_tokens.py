@@ -87,6 +87,7 @@ def test_one_edit_with_a_reference(run: Run, files: Path) -> None:
         (["--prompt", "a sea", "--size", "large"], "--size is 'large': it must be WIDTHxHEIGHT"),
         (["--original", "a.png", "--mask", "m.png", "--record", "int4"], "a record in 'int4' is not known"),
         (["--original", "a.png", "--mask", "m.png", "--bits", "5"], "weights of 5 bits are not known"),
+        (["--original", "a.png", "--mask", "m.png", "--lora", "m.png"], "which no LoRA is for"),
         (["--original", "a.png", "--mask", "m.png", "--strength", "0"], "the strength is 0"),
         (["--original", "a.png", "--mask", "m.png", "--commit"], "--commit makes a result the original of a session"),
     ],
@@ -119,7 +120,7 @@ def test_what_does_not_fit_is_said_before_anything_is_loaded(
 ) -> None:
     from sige_mlx.tokens import klein, plan
 
-    monkeypatch.setattr(klein, "load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(klein, "load", lambda *_, **__: pytest.fail("loaded"))
     monkeypatch.setattr(plan, "usable_memory", lambda: int(6e9))
     edit = ["edit", "-m", "flux2-klein-4b", "--original", files / "a.png", "--mask", files / "m.png"]
     said = run(*edit, "--prompt", "a sea", "--out", files / "c.png").sentence

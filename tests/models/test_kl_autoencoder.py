@@ -14,7 +14,8 @@ from sige_mlx.converters import convert
 from sige_mlx.editing.opening import Model
 from sige_mlx.engine import Engine
 from sige_mlx.errors import SigeError
-from sige_mlx.models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
+from sige_mlx.graph.trace import trace
+from sige_mlx.models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig, KLDecoder, KLEncoder
 
 SMALL = KLAutoencoderConfig((32, 48), latent_channels=4, ch=32, ch_mult=(1, 2), num_res_blocks=1)
 
@@ -33,6 +34,15 @@ def test_executors_run_what_the_module_computes(half: str, device: str) -> None:
     dense = network(x)
     assert float(dense.std()) > 1e-3
     assert mx.allclose(Engine(network, device=device)(x=x), dense, atol=1e-5)
+
+
+def test_work_of_the_published_size() -> None:
+    """GMACs at 512², as the shapes of Stable Diffusion's and FLUX's have them."""
+    counted = []
+    for half in (KLEncoder(KLAutoencoderConfig()), KLDecoder(KLAutoencoderConfig())):
+        graph = trace(half, half.inputs())
+        counted.append(sum(graph.macs(node) for node in graph.nodes) / 1e9)
+    assert counted == pytest.approx([559, 1258], rel=0.002)
 
 
 @pytest.mark.parametrize("patched", [True, False])
