@@ -184,6 +184,7 @@ class TokenSession(TokenSettings):
         recorded = time.perf_counter()
         before, after = view.window.seen(self.original), view.window.seen(painted.source.pixels)
         x0 = view.painted(latents, before, after, view.window.touched(region))
+        self.revert()  # interrupted from here on, rows of two edits would lie over the record
         made = view.edit(x0, active, now, self._teller(progress, "edit"))
         changed, picture = view.replaced(latents, made, active)
         source = self._pasted(painted, view, picture)

@@ -188,6 +188,23 @@ def test_a_record_that_memory_has_no_room_for_is_on_the_disk(
     assert (session.edit(mask=box(16, 24)).image == first).all()
 
 
+def test_an_edit_that_broke_off_cannot_be_committed(pipeline: klein.Pipeline) -> None:
+    """Rows of two edits would become one record."""
+    session = TokenSession(pipeline, picture(), prompt="a harbour")
+    session.edit(mask=box(16, 24))
+
+    def stop(what: str, done: int, total: int) -> None:
+        if (what, done) == ("edit", 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        session.edit(mask=box(32, 40), progress=stop)
+    with pytest.raises(SigeError, match="nothing to commit"):
+        session.commit()
+    fresh = TokenSession(pipeline, picture(), prompt="a harbour").edit(mask=box(8, 8)).image
+    assert (session.edit(mask=box(8, 8)).image == fresh).all()
+
+
 def test_what_cannot_be_edited_is_refused(pipeline: klein.Pipeline, tmp_path: Path) -> None:
     with pytest.raises(SigeError, match="there is no original"):
         TokenSession(pipeline, prompt="a sea")
