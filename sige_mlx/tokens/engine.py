@@ -6,7 +6,8 @@ attention, after positions were put into queries and keys, which keys and values
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -172,7 +173,8 @@ class TokenEngine:
 
     def commit(self) -> dict[Hashable, Replaced]:
         """Makes the last edit of every step what is recorded of it; returns what it replaced, for `exchange`."""
-        return {step: self.of(step).commit(step, self._edited.pop(step)) for step in [*self._edited]}
+        with self._whole():
+            return {step: self.of(step).commit(step, self._edited.pop(step)) for step in [*self._edited]}
 
     def revert(self) -> None:
         """Forgets the last edits, which cannot be committed any more."""
@@ -181,7 +183,17 @@ class TokenEngine:
     def exchange(self, replaced: Mapping[Hashable, Replaced]) -> dict[Hashable, Replaced]:
         """Puts back what a commit replaced; returns what that replaces, which does the commit again."""
         self._edited.clear()
-        return {step: self.of(step).exchange(step, put) for step, put in replaced.items()}
+        with self._whole():
+            return {step: self.of(step).exchange(step, put) for step, put in replaced.items()}
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Forgets all records where only some came to another original: they are of two pictures."""
+        try:
+            yield
+        except BaseException:
+            self.forget()
+            raise
 
     def forget(self) -> None:
         """Drops everything that was recorded."""

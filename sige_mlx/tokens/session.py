@@ -232,14 +232,16 @@ class TokenSession(TokenSettings):
         if not history.undo:
             kept = f": {history.forgotten} older ones were forgotten" if history.forgotten else ""
             raise SigeError(f"there is no commit to undo{kept}")
-        history.redo.append(self._moved(history.undo.pop()))
+        history.redo.append(self._moved(history.undo[-1]))
+        history.undo.pop()
         history.fit()
 
     def redo(self) -> None:
         """Does again what was undone last. Raises `SigeError` when there is nothing."""
         if not self._history.redo:
             raise SigeError("nothing was undone that could be done again")
-        self._history.undo.append(self._moved(self._history.redo.pop()))
+        self._history.undo.append(self._moved(self._history.redo[-1]))
+        self._history.redo.pop()
         self._history.fit()
 
     def save(self, path: str | os.PathLike[str]) -> None:

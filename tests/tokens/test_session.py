@@ -15,6 +15,7 @@ from sige_mlx.editing.container import Container, write
 from sige_mlx.editing.saved import PURPOSE
 from sige_mlx.errors import SigeError
 from sige_mlx.tokens import klein
+from sige_mlx.tokens.record import KeyValueRecord
 from sige_mlx.tokens.session import TokenSession
 
 pytest.importorskip("mflux")
@@ -203,6 +204,34 @@ def test_an_edit_that_broke_off_cannot_be_committed(pipeline: klein.Pipeline) ->
         session.commit()
     fresh = TokenSession(pipeline, picture(), prompt="a harbour").edit(mask=box(8, 8)).image
     assert (session.edit(mask=box(8, 8)).image == fresh).all()
+
+
+@pytest.mark.parametrize("deed", ["commit", "undo"])
+def test_what_broke_off_between_steps_leaves_no_record_of_two_pictures(
+    pipeline: klein.Pipeline, monkeypatch: pytest.MonkeyPatch, deed: str
+) -> None:
+    session = TokenSession(pipeline, picture(), prompt="a harbour")
+    session.edit(mask=box(16, 24))
+    if deed == "undo":
+        session.commit()
+    before, method = session.original, {"commit": "commit", "undo": "exchange"}[deed]
+    whole, calls = getattr(KeyValueRecord, method), iter(range(9))
+
+    def broken(self: KeyValueRecord, *given: Any) -> Any:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return whole(self, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KeyValueRecord, method, broken)
+        with pytest.raises(KeyboardInterrupt):
+            getattr(session, deed)()
+    assert session.recording_nbytes == 0 and session.original is before
+    assert session.undoable == (deed == "undo")
+    session.edit(mask=box(16, 24))
+    if deed == "undo":
+        session.undo()
+        assert (session.original == picture()).all()
 
 
 def test_what_cannot_be_edited_is_refused(pipeline: klein.Pipeline, tmp_path: Path) -> None:
