@@ -13,9 +13,9 @@ from sige_mlx.converters import checkpoint, safetensors_file
 from sige_mlx.converters.checkpoint import Checkpoint, CheckpointError, StateDict, Tensor, numpy_arrays, sniff
 from sige_mlx.converters.checkpoint.reader import map_file
 from sige_mlx.converters.checkpoint.tensor import FLOATING
-from sige_mlx.converters.families import LAYOUTS, Family, Match, diffusers, recognise, under
+from sige_mlx.converters.families import LAYOUTS, Family, Match, autoencoder_config, diffusers, recognise, under
 from sige_mlx.converters.families.diffusers_config import CLASS, Described, schedule_remarks
-from sige_mlx.converters.source import Weights
+from sige_mlx.converters.source import Weights, half
 from sige_mlx.described import read_json
 from sige_mlx.errors import SigeError
 from sige_mlx.families import FAMILIES, build, configured
@@ -58,6 +58,9 @@ def recognised(
     notes = (*notes, *match.remarks)
     if match.layout.dialect == diffusers.DIALECT:
         notes = (*notes, *_checked(weights, described, match))
+    if match.family == "kl_autoencoder":
+        told, remarks = autoencoder_config.settings(described, match.config.patched)
+        settings, notes = {**told, **settings}, (*notes, *remarks)
     tensors = {name.removeprefix(match.prefix): tensor for name, tensor in state.tensors.items()}
     for name in (name for origin in match.layout.sources.values() for name in origin.tensors):
         if (dtype := tensors[name].dtype) not in FLOATING:
@@ -102,7 +105,9 @@ def _state_dict(weights: Weights, prefer: str, candidates: Sequence[Family]) -> 
     if len(parts) > 1:
         joined: dict[str, Tensor] = {}
         for part in parts:
-            joined |= checkpoint.state_dict(part, prefer).tensors
+            before = f"{of}." if (of := half(part.path)) else ""
+            tensors = checkpoint.state_dict(part, prefer).tensors
+            joined |= {before + name: tensor for name, tensor in tensors.items()}
         content = Checkpoint(weights.path, joined, tuple(name for part in parts for name in part.placeholders))
     state = checkpoint.state_dict(content, prefer, known)
     notes = state.notes

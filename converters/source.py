@@ -16,6 +16,9 @@ INDEX = re.compile(r"(?P<stem>.+)\.(?P<kind>safetensors|bin)\.index(?P<variant>\
 
 _SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-\d{5}\.(?P<kind>safetensors|bin)")
 _KNOWN = re.compile(r"(?:diffusion_pytorch_model|model|pytorch_model)(?P<variant>\.[\w-]+)?\.(?P<kind>safetensors|bin)")
+_HALF = re.compile(r"(.*[_-])(encoder|decoder)")
+"""Names of files with one half of an autoencoder."""
+
 _CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".th", ".pkl")
 _NO_WEIGHTS = re.compile(r"optimizer|scheduler|random_states|training_args|scaler")
 _UNET, _PIPELINE, _CONFIG = "unet", "model_index.json", "config.json"
@@ -39,7 +42,7 @@ def find(given: Path) -> Weights:
     try:
         given = given.parent if given.name in (_CONFIG, _PIPELINE) else given  # which describe what is beside them
         path = _in_folder(given) if given.is_dir() else _index_of(given)
-        files = _shards(path) if INDEX.fullmatch(path.name) else (path,)
+        files = _shards(path) if INDEX.fullmatch(path.name) else _halves(path)
         config, scheduler = (next(filter(os.path.isfile, ways), None) for ways in _beside(path))
     except OSError as error:
         raise CheckpointError(f"{given}: cannot be read: {error.strerror}") from None
@@ -59,6 +62,8 @@ def choose(names: Collection[str]) -> str:
             return known[0][1]
     for found in here:
         others = sorted(folder + name for folder, name in found if _is_checkpoint(name))
+        if len(others) == 2 and _other_half(others[0]) == others[1]:
+            return others[0]
         if len(others) > 1:
             raise CheckpointError(f"holds several checkpoints ({', '.join(others[:4])}): give one of them")
         if others:
@@ -128,6 +133,25 @@ def _index_of(path: Path) -> Path:
         if index.is_file():
             return index
     return path
+
+
+def half(path: Path | str) -> str:
+    """Of an autoencoder's file that holds one half, as its name tells, which: "encoder" or "decoder"; else nothing."""
+    found = _HALF.fullmatch(Path(path).stem)
+    return found[2] if found else ""
+
+
+def _other_half(name: str) -> str:
+    """What the file with the other half is called."""
+    found = _HALF.fullmatch(Path(name).stem)
+    other = {"encoder": "decoder", "decoder": "encoder"}
+    return str(Path(name).with_stem(found[1] + other[found[2]])) if found else ""
+
+
+def _halves(path: Path) -> tuple[Path, ...]:
+    """A file alone, or with the other half of an autoencoder that lies beside it."""
+    other = _other_half(path.name)
+    return tuple(sorted((path, path.with_name(other)))) if other and path.with_name(other).is_file() else (path,)
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

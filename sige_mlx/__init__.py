@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sige_mlx.graph.ir import Graph as Graph
     from sige_mlx.graph.policy import EditPolicy as EditPolicy
     from sige_mlx.graph.trace import trace as trace
+    from sige_mlx.tokens.session import TokenSession as TokenSession
 
 _EDITING = ("EditResult", "EditSession", "LabelSession", "TranslationSession", "open_image", "save_image")
 _HOMES = {
@@ -44,6 +45,7 @@ _HOMES = {
     "EditPolicy": "sige_mlx.graph.policy",
     "Graph": "sige_mlx.graph.ir",
     "SigeError": "sige_mlx.errors",
+    "TokenSession": "sige_mlx.tokens.session",
     "trace": "sige_mlx.graph.trace",
 }
 """Where names are. They are imported when they are asked for: whoever wants one module need not wait for all."""

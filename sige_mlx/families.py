@@ -12,16 +12,19 @@ from sige_mlx.errors import SigeError
 from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.models.adm import ADMConfig, ADMUNet
 from sige_mlx.models.ddpm import DDPMConfig, DDPMUNet
+from sige_mlx.models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
 from sige_mlx.models.pd import PDConfig, PDUNet
 from sige_mlx.models.resnet_generator import ResnetGenerator, ResnetGeneratorConfig
 from sige_mlx.models.spade import LabelToImageConfig, SPADEConfig, SPADEGenerator
 from sige_mlx.models.sub_mobile_spade import SubMobileSPADEConfig, SubMobileSPADEGenerator
+from sige_mlx.models.taesd import TinyAutoencoder, TinyAutoencoderConfig
 from sige_mlx.nn.module import parameters
 from sige_mlx.published import HUB, PublishedFile
 from sige_mlx.samplers.denoising import DDPMDenoising, Denoising, PDDenoising
 
-Task = Literal["denoising", "labels", "translation"]
-"""What a network does: it denoises pictures, makes pictures of label maps, or translates a picture into another."""
+Task = Literal["denoising", "labels", "translation", "autoencoding"]
+"""What a network does: it denoises pictures, makes pictures of label maps, translates a picture into another, or turns
+pictures into latents and back, for networks that edit these."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,11 @@ def _of_blocks(count: int) -> Callable[[LabelToImageConfig], EditPolicy]:
         return EditPolicy(config.side_of_last(count), "fresh head", eps=1e-3, dilation=1, dilation_per_level=2)
 
     return policy
+
+
+def _decoded(config: Any) -> EditPolicy:
+    """That of an autoencoder: what an edit leaves alone stays, so what it computes is normalised as that was."""
+    return EditPolicy(1, "recorded", eps=0.01, dilation=1, dilation_per_level=2, large="estimated", large_from=0.03)
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -249,6 +257,20 @@ FAMILIES: Mapping[str, Family] = {
             "cyclegan-vangogh": _one_of_many("style_vangogh.pth", place=_CYCLEGAN),
             "vintagify": _one_of_many("G_A2B_epoch33.pth", place="the package vintagify 0.1.2 of PyPI", affine=True),
         },
+    ),
+    "kl_autoencoder": Family(
+        KLAutoencoderConfig,
+        KLAutoencoder,
+        "autoencoding",
+        _decoded,
+        small=({"image_size": (32, 48), "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "latent_channels": 4}, 1),
+    ),
+    "taesd": Family(
+        TinyAutoencoderConfig,
+        TinyAutoencoder,
+        "autoencoding",
+        _decoded,
+        small=({"image_size": (32, 48), "width": 8, "latent_channels": 4}, 1),
     ),
 }
 """By the names that `config.json` gives."""

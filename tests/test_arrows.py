@@ -51,6 +51,7 @@ ARROWS: dict[str, set[str]] = {
     "zoo": {"engine", "engine.weights", "families", "graph", "label_classes", "nn", "paper_settings", "base"},
     "converters": {"families", "graph", "metrics", "models", "nn", "zoo", "base"},
     "converters.coreml": {"converters", "engine.estimates", "engine.weights", "graph", "masks", "nn", "zoo", "base"},
+    "tokens": {"converters", "editing", "engine.files", "engine.recordings", "graph", "masks", "models", "nn", "base"},
     "editing": {"engine", "families", "graph", "label_classes", "masks", "models", "zoo", "base"},
 }
 """Parts of the package, and which others each may import."""
@@ -62,7 +63,7 @@ ARROWS["benchmark"] = {"editing", "families", "graph", "masks", "zoo", "base"} |
 ARROWS["evaluation"] = {"benchmark", "editing", "engine", "families", "graph", "label_classes", "masks", "metrics"}
 ARROWS["evaluation"] |= {"nn", "zoo", "base"}
 ARROWS["app"] = {"editing", "engine", "families", "graph", "label_classes", "masks", "zoo", "base"}
-ARROWS["front"] = {"converters", "editing", "engine", "graph", "masks", "metrics", "nn", "base"}
+ARROWS["front"] = {"converters", "editing", "engine", "graph", "masks", "metrics", "nn", "tokens", "base"}
 ARROWS["cli"] = {*ARROWS, *ENGINES}
 ARROWS |= {"metal.sim": set(), "benchmarks.torch_models": set(), "benchmarks": {*ARROWS, "metal.sim"}}
 ARROWS["benchmarks"].add("benchmarks.torch_models")

@@ -1,4 +1,5 @@
-"""The U-Net of DDPM as diffusers' UNet2DModel names it: `diffusion_pytorch_model.safetensors` and `.bin`."""
+"""Residual networks as diffusers names them, `diffusion_pytorch_model.safetensors` and `.bin`: the U-Net of DDPM, its
+UNet2DModel, and the parts of which its autoencoders are made."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 from sige_mlx.converters.families.family import Layout, Read, Shape, Shapes, Source, whole
 
 DIALECT = "diffusers"
-"""What its layouts are called."""
+"""What the U-Net's layouts are called."""
 
 Names = tuple[tuple[str, str], ...]  # ours, theirs
 
@@ -34,10 +35,11 @@ _PARTS: Names = (
     (".nin_shortcut.", ".conv_shortcut."),
     (".norm.", ".group_norm."),
 )
-_ATTENTION: tuple[Names, ...] = (
+ATTENTION: tuple[Names, ...] = (
     ((".q.", ".to_q."), (".k.", ".to_k."), (".v.", ".to_v."), (".proj_out.", ".to_out.0.")),
     ((".q.", ".query."), (".k.", ".key."), (".v.", ".value."), (".proj_out.", ".proj_attn.")),  # before 0.17
 )
+"""Both namings of attention's layers."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def layouts(shapes: Shapes) -> tuple[Layout, ...]:
     """The parameters `shapes`, by our names and as PyTorch has them, from either naming of attention's layers."""
     levels = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("up."))
     return tuple(
-        Layout({name: _source(_theirs(name, levels, attention), shape) for name, shape in shapes.items()}, {}, DIALECT)
-        for attention in _ATTENTION
+        Layout({name: source(theirs(name, levels, attention), shape) for name, shape in shapes.items()}, {}, DIALECT)
+        for attention in ATTENTION
     )
 
 
@@ -73,13 +75,15 @@ def by_our_names(shapes: Shapes) -> Shapes:
     return {_ours(name, levels): shape for name, shape in shapes.items()} if levels else shapes
 
 
-def _source(name: str, shape: Shape) -> Source:
-    if name.endswith(tuple(theirs + "weight" for names in _ATTENTION for _, theirs in names)):
+def source(name: str, shape: Shape) -> Source:
+    """The tensor of one of their names, for a parameter of ours that has this shape as PyTorch has it."""
+    if name.endswith(tuple(other + "weight" for names in ATTENTION for _, other in names)):
         return Dense(whole(name, shape[:2]).rows)
     return whole(name, shape)
 
 
-def _theirs(name: str, levels: int, attention: Names) -> str:
+def theirs(name: str, levels: int, attention: Names) -> str:
+    """Their name of a parameter of a network with so many levels."""
     for ours, theirs in _BEGINNINGS:
         if name.startswith(ours):
             name = theirs + name.removeprefix(ours)
@@ -94,7 +98,7 @@ def _ours(name: str, levels: int) -> str:
         if name.startswith(theirs):
             name = ours + name.removeprefix(theirs)
             break
-    for ours, theirs in (*_PARTS, *(pair for attention in _ATTENTION for pair in attention)):
+    for ours, theirs in (*_PARTS, *(pair for attention in ATTENTION for pair in attention)):
         name = name.replace(theirs, ours)
     return _turned("up.", name, levels)
 

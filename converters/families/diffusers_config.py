@@ -81,7 +81,7 @@ class Described:
                 f"{self.path}: describes a {kind}; of diffusers' networks {NETWORK} is the one that is taken"
             )
         for name, (default, right) in _SETTINGS.items():
-            self._check(name, default, right)
+            self.check(name, default, right)
         for name, known in _BLOCKS.items():
             if not all(block in known for block in self._list(name)):
                 raise self._wrong(name, [f"blocks {known[0]} and {known[1]} alone"])
@@ -93,7 +93,7 @@ class Described:
                 raise self._wrong("block_out_channels", [f"multiples of {GROUPS}"])
             if any(width % widths[0] for width in widths):
                 raise self._wrong("block_out_channels", ["multiples of the first"])
-            self._check("time_embedding_dim", None, (None, 4 * widths[0]))
+            self.check("time_embedding_dim", None, (None, 4 * widths[0]))
         known_names = {*_SETTINGS, *_OTHERS}
         unknown = [
             name
@@ -114,10 +114,10 @@ class Described:
             "down_block_types": [_BLOCKS["down_block_types"][attends] for attends in attention],
         }
         for name, value in wanted.items():
-            self._check(name, value, (value,))
+            self.check(name, value, (value,))
         attending = {width for width, attends in zip(widths, attention, strict=True) if attends} | {widths[-1]}
         one_head = tuple(attending) if len(attending) == 1 else ()
-        self._check("attention_head_dim", 8, (None, *one_head))
+        self.check("attention_head_dim", 8, (None, *one_head))
 
     def _list(self, name: str) -> list[Any]:
         value = self.settings.get(name, [])
@@ -125,8 +125,9 @@ class Described:
             raise self._wrong(name, ["a list"])
         return value
 
-    def _check(self, name: str, default: Any, right: tuple[Any, ...]) -> None:
-        """`default` is what the setting is where the file is silent."""
+    def check(self, name: str, default: Any, right: tuple[Any, ...]) -> None:
+        """Raises `SigeError` unless a setting, which is the `default` where the file is silent, is one of the `right`
+        ones."""
         if self.settings.get(name, default) not in right:
             raise self._wrong(name, map(_said, right), default)
 

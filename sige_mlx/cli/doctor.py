@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sige_mlx.cli import options, terminal
+from sige_mlx.cli import options, terminal, tokens
 from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def doctor(
         Path | None, typer.Option(metavar="PACKAGE", help="Check a package of `sige-mlx export`, and nothing else.")
     ] = None,
     model: options.Model = None,
+    bits: options.Bits = None,
 ) -> None:
     """Report the environment and check the engine: to be pasted into an issue.
 
@@ -49,7 +50,17 @@ def doctor(
     With --coreml every function of a package for Core ML is compared with the CPU engine: on a Mac as Core ML runs it,
     on each of its compute units, with what it means to run where and how long it takes; elsewhere by an interpreter.
     --model is then the model that it was exported of.
+
+    With --model flux2-klein-4b three edits by tokens are made, each beside the same one computed densely: the
+    difference in the mask, the seams, seconds and memory. That needs mflux, and the weights, which it fetches.
     """
+    if model in tokens.MODELS and coreml is None:
+        from sige_mlx.cli.tokens_check import check
+
+        check(str(model), bits, json)
+        return
+    if bits is not None:
+        raise SigeError(f"--bits goes with --model {' or '.join(tokens.MODELS)}")
     if coreml is not None:
         _coreml(coreml, model, threads, json)
         return

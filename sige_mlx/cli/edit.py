@@ -31,6 +31,12 @@ def edit(
     seed: options.Seed = 0,
     sampler: options.Sampler = None,
     fill: options.Fill = False,
+    prompt: options.Prompt = None,
+    reference: options.Reference = None,
+    size: options.NewSize = None,
+    bits: options.Bits = None,
+    lora: options.Lora = None,
+    record: options.RecordIn = None,
     window: options.Window = None,
     scale: options.Scale = None,
     quality: options.Quality = "balanced",
@@ -102,8 +108,16 @@ def edit(
     for more. The result is the edited picture translated and, where nothing was edited, the original translated.
 
         sige-mlx edit -m vintagify --original a.png --edited b.png --out c.png
+
+    FLUX.2-klein, which needs mflux, computes only the tokens under the mask; a new picture of words can begin a
+    session. --steps is 4 then and --strength 0.75. The model flux2-tiny has random weights, to try the ways:
+
+        sige-mlx edit -m flux2-klein-4b --prompt "a red boat" --original a.png --mask m.png --out c.png
+        sige-mlx edit -m flux2-klein-4b --prompt "a harbour" --size 768x512 --session h.sige --out h.png
+        sige-mlx edit --session h.sige --prompt "a lighthouse" --mask m.png --out new.png --commit
     """
     from sige_mlx import zoo
+    from sige_mlx.cli import tokens
     from sige_mlx.cli.figures import as_json, figures, saving
     from sige_mlx.editing import EditSession, save_image
     from sige_mlx.editing.destination import check_apart, check_file, check_picture, losses
@@ -113,6 +127,12 @@ def edit(
     from sige_mlx.pictures import check_is_picture
 
     named = options.named(context)
+    if by_tokens := tokens.chosen(model, session):
+        of_pictures = (out, by_tokens, original, edited, mask, tolerance, prompt, reference or [], size)
+        of_model = (steps, strength, seed, bits, [str(file.resolve()) for file in lora or []], record)
+        tokens.edit(context, named, tokens.Asked(*of_pictures, *of_model, session, commit, json))
+        return
+    tokens.check_none(named)
     goes_on = session is not None and begun(session)
     alone = session is not None and (commit or not goes_on)
     if session and alone:

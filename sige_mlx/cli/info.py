@@ -57,6 +57,8 @@ def info(
             help="List every convolution of the edit, or of the dense pass: how the CPU computes it, what bounds it.",
         ),
     ] = False,
+    bits: options.Bits = None,
+    record: options.RecordIn = None,
     threads: options.Threads = 0,
     json: options.AsJson = False,
 ) -> None:
@@ -85,9 +87,13 @@ def info(
     What a network would cost with tiles from another plane on than its own:
 
         sige-mlx info -m pd-church-256 --edit 1.2 --threshold 64
+
+    What FLUX.2-klein takes, of memory too, before it is fetched:
+
+        sige-mlx info -m flux2-klein-4b --edit 5 --bits 4
     """
     from sige_mlx import zoo
-    from sige_mlx.cli import explanation
+    from sige_mlx.cli import explanation, tokens, tokens_info
     from sige_mlx.cli.costs import Described
     from sige_mlx.editing.destination import save_text
     from sige_mlx.editing.opening import fitted
@@ -98,6 +104,10 @@ def info(
 
     write = _graph_writer(graph) if graph else None
     named = options.named(context)
+    if model in tokens.MODELS:
+        tokens_info.info(named, str(model), original, mask, edit, steps, bits, record, json)
+        return
+    tokens.check_none(named)
     if "threads" in named and not explain:
         raise SigeError("--threads says on how many threads --explain measures this machine: give both, or neither")
     if steps is not None and steps < 1:

@@ -13,6 +13,7 @@ from sige_mlx.errors import SigeError
 if TYPE_CHECKING:
     from sige_mlx.editing.container import Container
     from sige_mlx.editing.opening import AnySession
+    from sige_mlx.tokens.session import TokenSession
     from sige_mlx.zoo import Pretrained
 
 QUALITY = "balanced"
@@ -100,7 +101,7 @@ def note(model: str, device: str, threshold: int | None = None, quality: str = Q
     return {"model": named_so, "device": device, "threshold": threshold, "quality": quality}
 
 
-def save(session: AnySession, path: Path, out: Path | None) -> None:
+def save(session: AnySession | TokenSession, path: Path, out: Path | None) -> None:
     """Writes a session. Raises `SigeError` when it cannot be written, which says that `out` is."""
     with _after(out):
         session.save(path)

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from sige_mlx.cli import options, terminal
+from sige_mlx.cli.tokens import MODELS
 from sige_mlx.errors import SigeError
 
 
@@ -26,7 +27,7 @@ def models(json: options.AsJson = False) -> None:
         names, unread = [*zoo.EMBEDDED, *KNOWN], {"error": str(error)}
     listed = [_described(name) for name in names]
     if json:
-        terminal.print_json({"models": listed, **unread})
+        terminal.print_json({"models": listed, "by_tokens": [*MODELS], **unread})
         return
     rows = []
     for model in listed:
@@ -45,6 +46,9 @@ def models(json: options.AsJson = False) -> None:
             terminal.say(f"  {model['name']}: {file['file']} from {file['place']}{md5}")
         if not model.get("published", True):
             terminal.say(f"  {model['name']}: no checkpoint was published")
+    terminal.say(
+        f"\nEdited by tokens: {MODELS[0]}, whose weights mflux fetches; {MODELS[1]} is tiny, with random weights"
+    )
 
 
 def _described(name: str) -> dict[str, Any]:

@@ -89,6 +89,38 @@ Scale = Annotated[
         show_default="the smallest at which the edit is seen whole",
     ),
 ]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORDS",
+        help="What is to be seen, for models that edit by tokens. Without a picture, a new one is made of it.",
+        show_default="that of the session",
+    ),
+]
+Reference = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="A picture that such a model reads beside the one that it edits; repeatable."),
+]
+NewSize = Annotated[
+    str | None,
+    typer.Option(metavar="WIDTHxHEIGHT", help="Of a new picture made of words.", show_default="512x512"),
+]
+Bits = Annotated[
+    int | None,
+    typer.Option(metavar="16|8|4", help="Quantise the weights of such a model.", show_default="as published"),
+]
+Lora = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="A LoRA for such a model, as mflux reads it; repeatable."),
+]
+RecordIn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="bfloat16|float16|float32|int8",
+        help="What its keys and values are kept in; int8 takes half.",
+        show_default="the model's own, or int8 where memory has no room",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(

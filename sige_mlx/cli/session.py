@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sige_mlx.cli import kept, options, terminal
+from sige_mlx.cli import kept, options, terminal, tokens
 from sige_mlx.errors import SigeError
 
 if TYPE_CHECKING:
@@ -56,7 +56,14 @@ def session(
         check_file(file)
         context.with_resource(turn(file))
     described, note = kept.described(file)
-    if deed in ("undo", "redo"):
+    if deed in ("undo", "redo") and described.told.get("kind") == tokens.KIND:
+        by_tokens = tokens.reopened(file)
+        (by_tokens.undo if deed == "undo" else by_tokens.redo)()
+        if out:
+            save_image(by_tokens.source.image, out)
+        kept.save(by_tokens, file, out)
+        described, note = kept.described(file)
+    elif deed in ("undo", "redo"):
         opened, _, _ = kept.reopened(file, threads)
         with terminal.progress_bars(terminal.STAGES) as tell:
             (opened.undo if deed == "undo" else opened.redo)(tell)

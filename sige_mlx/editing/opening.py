@@ -92,7 +92,7 @@ class Model:
             coast = sige_mlx.load("blue-marble-labels-256").session("labels.png")
             result = coast.edit("labels-painted.png")
         """
-        task, given = self.pretrained.task, dict[str, Any](settings)
+        task, given = self._editing, dict[str, Any](settings)
         if task == "denoising":
             opened = EditSession(self.engine, original, **given)
             opened.look(scale=scale)
@@ -112,7 +112,7 @@ class Model:
             model.session("sea.png").save("sea.sige")
             session = model.open("sea.sige")
         """
-        kind, engine = KINDS[self.pretrained.task], None
+        kind, engine = KINDS[self._editing], None
         if kind is TranslationSession:
             file = Container(path, PURPOSE)
             with understood(file):
@@ -124,6 +124,13 @@ class Model:
                 engine = self._engine(self.pretrained.configured(image_size=(height, width)))
         opened: AnySession = kind.open(engine or self.engine, path, history=history)
         return opened
+
+    @property
+    def _editing(self) -> Task:
+        """What the network does. Raises `SigeError` where it edits nothing by itself."""
+        if self.pretrained.task not in KINDS:
+            raise SigeError(f"{self.pretrained.name} turns pictures into latents and back: it edits none by itself")
+        return self.pretrained.task
 
     def _engine(self, of: zoo.Pretrained) -> Engine:
         return of.engine(self.device, self._policy, threads=self._threads)

@@ -21,8 +21,9 @@ SHARE = 1 / 4
 
 GIB = 2**30
 
-Codec = Literal["float32", "float16", "int8"]
-"""How planes are kept: as they are, as halves, or as bytes with a scale and a least value for each tile and channel."""
+Codec = Literal["float32", "bfloat16", "float16", "int8"]
+"""How planes are kept: as they are, as halves, or as bytes with a scale and a least value for each tile and channel;
+keys and values of tokens alike, as bytes with a scale for each token."""
 
 
 class Kept(NamedTuple):
@@ -198,6 +199,9 @@ class Recordings:
         fits = self.kept.memory + record.kept.memory <= self.limit
         if not fits and self._holder.on_disk:
             self._holder.put_on_disk(record, cache_folder())
+
+    def __contains__(self, step: Hashable) -> bool:
+        return step in self._steps
 
     def of(self, step: Hashable) -> RecordedStep:
         """What is kept of a step; raises `SigeError` when that is nothing."""

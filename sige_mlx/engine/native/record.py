@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from sige_mlx.graph.reads import Held
 
 Array = npt.NDArray[Any]
 
-CODECS: tuple[Codec, ...] = get_args(Codec)
+CODECS: tuple[Codec, ...] = ("float32", "float16", "int8")
 """How tiles may be stored, as sige_codec numbers them."""
 
 NEAR = 4096

@@ -1,0 +1,212 @@
+"""FLUX.2-klein as it edits pictures: transformer, autoencoder, the words of a prompt and noise levels, loaded by mflux;
+and a tiny one with random weights, by which everything but the pictures' beauty can be tried."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+
+from sige_mlx.converters.families.kl_autoencoder import layouts
+from sige_mlx.engine.recordings import Codec
+from sige_mlx.errors import SigeError, first_line
+from sige_mlx.models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
+from sige_mlx.nn.module import parameters
+from sige_mlx.tokens import flux2
+from sige_mlx.tokens.cost import Flux2Sizes
+from sige_mlx.tokens.plan import BITS, TEXT_PARAMETERS, TEXT_TOKENS, Plan, planes_of
+from sige_mlx.tokens.stored import RECORD_PRECISIONS
+
+KLEIN, TINY = "flux2-klein-4b", "flux2-tiny"
+MODELS = (KLEIN, TINY)
+"""Names of models that edit by tokens."""
+
+_TINY_SIZES = Flux2Sizes(2, 3, heads=2, head_dim=32, channels=64, text_width=64, time_channels=64)
+_TINY_TEXT = 16
+_TINY_AUTOENCODER = 920_076
+"""Bytes."""
+
+_BEFOREHAND: dict[str, tuple[Flux2Sizes, int, int, Codec]] = {
+    KLEIN: (Flux2Sizes(), 16, TEXT_TOKENS, "bfloat16"),
+    TINY: (_TINY_SIZES, 4, _TINY_TEXT, "float32"),
+}
+"""Sizes, pixels along a side of a token, text tokens, and what keys and values are kept in where nobody says."""
+
+LARGEST = {KLEIN: 1024, TINY: 64}
+"""Pixels along a side of the largest window, where nobody asks for another."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the transformer reads of words."""
+
+    tokens: mx.array
+    """[1, T, E]"""
+    real: npt.NDArray[np.bool_]
+    """(T,): those that are no padding."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A model that edits by tokens. `prompt` and `levels` are called with words, and with the image tokens and the
+    steps; noise levels fall from 1 to 0, one more than there are steps."""
+
+    name: str
+    transformer: Any
+    autoencoder: KLAutoencoder
+    sizes: Flux2Sizes
+    prompt: Callable[[str], Prompt]
+    levels: Callable[[int, int], list[float]]
+    dtype: mx.Dtype
+    bits: int = 16
+    prompt_tokens: int = TEXT_TOKENS
+    text_parameters: float = TEXT_PARAMETERS
+    """Of the text encoder."""
+
+    @property
+    def patch(self) -> int:
+        """Pixels along a side of a token."""
+        return 2 * self.autoencoder.config.factor
+
+    @property
+    def layers(self) -> list[tuple[str, int]]:
+        """What attentions go by: their streams, and their places in these."""
+        counts = {"double": self.sizes.double_layers, "single": self.sizes.single_layers}
+        return [(stream, layer) for stream, count in counts.items() for layer in range(count)]
+
+    @property
+    def autoencoder_arrays(self) -> list[mx.array]:
+        """Its weights."""
+        return [*parameters(self.autoencoder).values()]
+
+
+def planned(
+    name: str,
+    picture: tuple[int, int],
+    references: Sequence[tuple[int, int]],
+    steps: int,
+    strength: float,
+    bits: int | None = None,
+    precision: str | None = None,
+) -> Plan:
+    """What editing a picture (H, W) will take of memory, before anything is loaded. Raises `SigeError` for weights and
+    a record that there are not."""
+    if precision is not None and precision not in RECORD_PRECISIONS:
+        raise SigeError(f"a record in {precision!r} is not known: take one of {', '.join(RECORD_PRECISIONS)}")
+    _check_bits(bits)
+    own, patch, text, own_precision = _BEFOREHAND[name]
+    largest = LARGEST[name]
+    height, width = (min(-(-side // patch) * patch, largest) for side in picture)
+    scales = [min(1.0, largest / max(h * w, 1) ** 0.5) for h, w in references]
+    sides = [(round(h * s), round(w * s)) for (h, w), s in zip(references, scales, strict=True)]
+    planes = planes_of((height, width), sides, patch)
+    ran = max(1, round(steps * strength))
+    plan = Plan(own, planes, ran, bits or 16, precision or own_precision, text)
+    return plan if name == KLEIN else replace(plan, text_parameters=0.0, autoencoder=_TINY_AUTOENCODER, value=4)
+
+
+def load(name: str, bits: int | None = None, path: str | None = None, lora: Sequence[str] = ()) -> Pipeline:
+    """A model by name, in its published weights or quantised to 8 or 4 `bits`; of klein also from a folder, or another
+    repository of the hub, and with files of LoRA. Raises `SigeError` for what there is not."""
+    _check_bits(bits)
+    if name == TINY:
+        if lora:
+            raise SigeError(f"{TINY} has random weights, which no LoRA is for")
+        return tiny()
+    if name != KLEIN:
+        raise SigeError(f"{name!r} is no model that edits by tokens: they are {' and '.join(MODELS)}")
+    flux2.check_mflux()
+    make = flux2.member("mflux.models.flux2.variants", "Flux2KleinEdit")
+    quantize = None if bits in (None, 16) else bits
+
+    def loaded() -> Any:
+        try:
+            return make(quantize=quantize, model_path=path, lora_paths=[*lora] or None)
+        except Exception as e:  # whatever mflux, the hub or the disk raise
+            raise SigeError(f"mflux cannot load {path or KLEIN}: {first_line(e)}") from e
+
+    model = loaded()
+    words = _Words(loaded, model)
+    autoencoder = _autoencoder(model.vae)
+    model.vae = None
+    dtype = model.transformer.norm_out.linear.weight.dtype
+    dtype = dtype if dtype in (mx.bfloat16, mx.float16, mx.float32) else mx.bfloat16
+    return Pipeline(name, model.transformer, autoencoder, Flux2Sizes(), words, _levels, dtype, model.bits or 16)
+
+
+def _check_bits(bits: int | None) -> None:
+    if bits not in (None, *BITS):
+        raise SigeError(f"weights of {bits} bits are not known: take {', '.join(map(str, BITS[:-1]))} or {BITS[-1]}")
+
+
+class _Words:
+    """mflux's text encoder, which is forgotten when it has read a prompt, and loaded again for another."""
+
+    def __init__(self, load: Callable[[], Any], model: Any):
+        self._load, self._model = load, model
+        self._known: dict[str, Prompt] = {}
+
+    def __call__(self, words: str) -> Prompt:
+        if words not in self._known:
+            model = self._model or self._load()
+            self._model = None
+            encode = flux2.member(
+                "mflux.models.flux2.model.flux2_text_encoder.prompt_encoder", "Flux2PromptEncoder"
+            ).encode_prompt
+            tokenizer = model.tokenizers["qwen3"]
+            tokens, _ = encode(words, tokenizer=tokenizer, text_encoder=model.text_encoder)
+            real = np.asarray(tokenizer.tokenize(prompt=words, max_length=tokens.shape[1]).attention_mask)
+            mx.eval(tokens)
+            self._known[words] = Prompt(tokens, real.reshape(-1).astype(np.bool_))
+            model.text_encoder = None
+            mx.clear_cache()
+        return self._known[words]
+
+
+def _levels(tokens: int, steps: int) -> list[float]:
+    """As mflux has them, shifted by the number of image tokens."""
+    of = flux2.member(
+        "mflux.models.common.schedulers.flow_match_euler_discrete_scheduler", "FlowMatchEulerDiscreteScheduler"
+    ).get_timesteps_and_sigmas
+    levels: list[float] = of(image_seq_len=tokens, num_inference_steps=steps)[1].tolist()
+    return levels
+
+
+def _autoencoder(theirs: Any) -> KLAutoencoder:
+    """Ours with the weights of mflux's, which has diffusers' names but for one."""
+    given = {
+        name.replace(".to_out.", ".to_out.0."): np.moveaxis(value, -1, 1) if value.ndim == 4 else value
+        for name, array in parameters(theirs).items()
+        for value in [np.asarray(array.astype(mx.float32))]
+    }
+    ours = KLAutoencoder(KLAutoencoderConfig())
+    sources = layouts(ours.config)[1].sources
+    try:
+        ours.load_weights([(name, mx.array(of.build(given.__getitem__))) for name, of in sources.items()])
+    except (KeyError, ValueError) as e:
+        raise SigeError(f"{flux2.not_understood(flux2.mflux_version())} its autoencoder is another: {e}") from e
+    mx.eval(ours.parameters())
+    return ours
+
+
+def tiny(seed: int = 0) -> Pipeline:
+    """All parts of klein as small as they can be, with random weights."""
+    mx.random.seed(seed)
+    transformer = flux2.tiny_transformer(2, 3)
+    autoencoder = KLAutoencoder(KLAutoencoderConfig((64, 64), 16, 32, (1, 1), 1))
+    # As of trained ones, latents have about mean 0 and variance 1.
+    latents = autoencoder.encoder(mx.random.uniform(-1, 1, (1, 64, 64, 3)))
+    flat = autoencoder.normalised(latents).reshape(-1, 64)
+    autoencoder.bn.running_mean, autoencoder.bn.running_var = flat.mean(axis=0), flat.var(axis=0)
+    mx.eval(transformer.parameters(), autoencoder.parameters())
+
+    def prompt(words: str) -> Prompt:
+        tokens = mx.random.normal((1, _TINY_TEXT, 64), key=mx.random.key(zlib.crc32(words.encode())))
+        return Prompt(tokens, np.arange(_TINY_TEXT) < len(words.split()))
+
+    return Pipeline(TINY, transformer, autoencoder, _TINY_SIZES, prompt, _levels, mx.float32, 16, _TINY_TEXT, 0.0)
