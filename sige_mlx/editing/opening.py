@@ -39,8 +39,8 @@ KINDS: dict[Task, type[AnySession]] = {
 
 
 class Settings(TypedDict, total=False):
-    """Of sessions: `eps` of those of pictures, `steps` to `fill` of diffusion models alone, `instances` and `palette` of
-    label maps."""
+    """Of sessions: `eps` of those of pictures, `steps` to `fill` of diffusion models alone, `instances` and `palette`
+    of label maps."""
 
     steps: int | None
     strength: float | None
@@ -77,7 +77,9 @@ class Model:
         """An engine of the network's own size, which all sessions share that can."""
         return self._engine(self.pretrained)
 
-    def session(self, original: ImageLike | Source, *, scale: float | None = None, **settings: Unpack[Settings]) -> AnySession:
+    def session(
+        self, original: ImageLike | Source, *, scale: float | None = None, **settings: Unpack[Settings]
+    ) -> AnySession:
         """A session of a picture of any size, or of a label map for a network that reads those. Settings are those of
         the session: `EditSession`, `LabelSession` or `TranslationSession`. A network that translates, which has no size
         of its own, sees the picture at the smallest scale (1, 2, 3, 4, 6, …: so many pixels of the picture to one of
