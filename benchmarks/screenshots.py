@@ -23,7 +23,7 @@ from typing import Any
 from PIL import Image
 
 FOLDER = Path("docs/pages/pictures")
-WINDOW = {"width": 1120, "height": 720}
+WINDOW: Any = {"width": 1120, "height": 720}
 WIDE = 900  # pixels of the moving picture
 STORE = "import('/static/store.js').then(({ store }) => (%s))"
 
