@@ -40,7 +40,7 @@ def app(
         sige-mlx app -m blue-marble-labels-256 labels.png
     """
     try:
-        from sige_mlx.app.server import Running
+        from sige_mlx.app.running import Running
     except ImportError as error:
         if error.name and error.name.partition(".")[0] in ("starlette", "uvicorn", "websockets"):
             raise SigeError("the editor needs the extra app: pip install 'sige-mlx[app]'") from error
