@@ -190,7 +190,7 @@ def main(folder: Path) -> None:
         save(moving.frames, folder / "editor.webp")
         moving.page.evaluate("import('/static/connection.js').then(({ send }) => send({ t: 'close' }))")
         moving.page.context.close()
-        still(tab(color_scheme="light", device_scale_factor=2), folder / "editor.png")
+        still(tab(color_scheme="light", device_scale_factor=1.5), folder / "editor.png")
         browser.close()
     for name in ("editor.webp", "editor.png"):
         print(f"{folder / name}: {(folder / name).stat().st_size / 1000:.0f} kB")
