@@ -19,7 +19,13 @@ def app(
     model: options.Model = None,
     device: options.Device = "cpu",
     port: Annotated[int, typer.Option(help="Where to listen.", show_default="one that is free")] = 0,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the editor in the browser.")] = True,
+    browser: Annotated[
+        bool,
+        typer.Option(
+            "--browser/--no-browser",
+            help="Open the editor in the browser, whose command line others on this machine may see.",
+        ),
+    ] = True,
     memory: Annotated[
         float | None,
         typer.Option(
