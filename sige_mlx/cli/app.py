@@ -14,7 +14,7 @@ GIB = 2**30
 def app(
     picture: Annotated[
         Path | None,
-        typer.Argument(metavar="[PICTURE]", help="What to open: PNG, JPEG, WebP or TIFF; or a label map."),
+        typer.Argument(metavar="PICTURE", help="What to open: PNG, JPEG, WebP or TIFF; or a label map."),
     ] = None,
     model: options.Model = None,
     device: options.Device = "cpu",
