@@ -3,7 +3,7 @@
     python -m benchmarks.screenshots          from the checkout's root, into docs/pages/pictures
     python -m benchmarks.screenshots FOLDER
 
-Needs the extra `browser` and Chromium. What the editor shows of times is of the machine that it ran on.
+Needs the extras `app` and `browser`, and Chromium. What the editor shows of times is of the machine that it ran on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 from PIL import Image
 
 FOLDER = Path("docs/pages/pictures")
-WINDOW: Any = {"width": 1120, "height": 720}
+WINDOW: Any = {"width": 1180, "height": 800}
 WIDE = 900  # pixels of the moving picture
 STORE = "import('/static/store.js').then(({ store }) => (%s))"
 
@@ -75,7 +75,7 @@ class Tab:
         scale = wide / self.know("store.doc.w")
         return left + x * scale, top + y * scale
 
-    def paint(self, points: list[tuple[float, float]], film: bool = True) -> None:
+    def paint(self, points: Sequence[tuple[float, float]], film: bool = True) -> None:
         """A stroke through points, in pixels of the picture, a frame for each."""
         self.page.mouse.move(*self.at(*points[0]))
         self.page.mouse.down()
@@ -109,7 +109,7 @@ def film(tab: Tab) -> None:
     """An island is painted into the sea and rendered as the pen lifts, then a wood onto it, and all is compared."""
     tab.open("blue-marble-128")
     brush = "import('/static/brush.js').then(brush => {{ brush.setDiameter({}); brush.setColour('{}') }})"
-    tab.page.evaluate(brush.format(7, "#c9b184"))
+    tab.page.evaluate(brush.format(9, "#b09268"))
     tab.page.check("#live")
     tab.paint([(110, 20)], film=False)  # so that the original is recorded: the film shows what an edit takes
     tab.until("store.doc.proposed && !store.doc.pending")
@@ -121,11 +121,15 @@ def film(tab: Tab) -> None:
     tab.page.wait_for_timeout(1800)
     tab.page.mouse.move(*tab.at(58, 64))
     tab.take(900)
-    tab.paint(island(58, 68, 9))
+    tab.paint(island(60, 68, 7))
     tab.watch()
-    tab.page.evaluate(brush.format(5, "#3d5a2e"))
-    tab.paint([(52, 67), (55, 65), (58, 67), (61, 66), (64, 69)])
-    tab.watch()
+    for colour, across, points in (
+        ("#5c542e", 7, [(54, 68), (57, 66), (60, 67), (63, 68)]),
+        ("#303c1a", 6, [(56, 70), (59, 71), (62, 71), (65, 69), (67, 66)]),
+    ):
+        tab.page.evaluate(brush.format(across, colour))
+        tab.paint(points)
+        tab.watch()
     tab.page.keyboard.press("x")
     for share in [0.5, 0.46, 0.42, 0.38, 0.42, 0.46, 0.5, 0.54, 0.58, 0.54, 0.5, 0.46, 0.4, 0.3, 0.15, 0]:
         tab.page.evaluate(
@@ -153,7 +157,7 @@ def still(tab: Tab, path: Path) -> None:
     tab.page.keyboard.press("t")
     tab.page.mouse.move(*tab.at(190, 60))
     tab.page.wait_for_timeout(300)
-    Image.open(io.BytesIO(tab.page.screenshot())).convert("RGB").quantize(256).save(path, optimize=True)
+    Image.open(io.BytesIO(tab.page.screenshot())).convert("RGB").save(path, optimize=True)
 
 
 def save(frames: list[tuple[Image.Image, int]], path: Path) -> None:
@@ -186,7 +190,7 @@ def main(folder: Path) -> None:
         save(moving.frames, folder / "editor.webp")
         moving.page.evaluate("import('/static/connection.js').then(({ send }) => send({ t: 'close' }))")
         moving.page.context.close()
-        still(tab(color_scheme="light", device_scale_factor=2), folder / "editor.png")
+        still(tab(color_scheme="light", device_scale_factor=1.5), folder / "editor.png")
         browser.close()
     for name in ("editor.webp", "editor.png"):
         print(f"{folder / name}: {(folder / name).stat().st_size / 1000:.0f} kB")

@@ -23,7 +23,6 @@ ALLOWED = {
     rf"could not import '({EXTRAS})'.*": ("bare", "macos"),
     "Core ML itself runs the package here": ("macos",),
     r"the package (lpips|scikit-image|stlpips-pytorch|vintagify) is not installed.*": ("bare", "macos"),
-    r"Chromium is not installed": ("bare", "macos"),
     r"no frozen cases.*": ("bare", "macos", "public"),
     r"no weights of TAEF2.*": ("bare", "macos", "public"),
     r"Graphviz is not installed": ("bare", "macos"),

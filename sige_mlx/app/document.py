@@ -3,63 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.app.flood import area
-from sige_mlx.app.history import Change, Deed, History, Packed, Patch, Values
+from sige_mlx.app.history import Change, Deed, History, Patch, Values
 from sige_mlx.app.painting import BLOCK, Painting
 from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RESULT, Layer, Stroke
-from sige_mlx.app.subjects import Canvas, Given, Original, Part, Subject, size_of
+from sige_mlx.app.results import Found, Settings
+from sige_mlx.app.subjects import Canvas, Given, Original, Subject, size_of
 from sige_mlx.editing.boxes import Box, extent
 from sige_mlx.editing.colour import Picture
 from sige_mlx.errors import SigeError
 
 Boxes = dict[Layer, list[Box]]
 """Where layers changed."""
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a network made of the canvas."""
-
-    seed: int | None
-    part: Part | None
-    """What accepting it puts into the original; None where that would not change."""
-    box: Box | None
-    """Where the result differs from that of the original; None for nowhere."""
-    pixels: Packed | None
-    """(H, W, 3) of it."""
-    figures: dict[str, Any]
-    tiles: dict[str, Any] | None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it takes."""
-        return sum(of.nbytes for of in (self.part, self.pixels) if of)
-
-    def squeeze(self) -> None:
-        """Compresses what it keeps."""
-        for of in (self.part, self.pixels):
-            if of:
-                of.squeeze()
-
-
-@dataclass
-class Settings:
-    """What renders are made with. A network has no strength, steps or scale that does not say so by not being None."""
-
-    model: str
-    device: str
-    quality: str = "balanced"
-    seed: int | None = None
-    strength: float | None = None
-    steps: int | None = None
-    scale: float | None = None
 
 
 class Document:

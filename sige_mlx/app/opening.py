@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from sige_mlx import arguments, families, zoo
-from sige_mlx.app.document import Settings
+from sige_mlx.app.results import Settings
 from sige_mlx.app.subjects import Given, OfLabels, OfPictures, Subject
 from sige_mlx.editing.images import Source
 from sige_mlx.editing.labels import MapReader

@@ -30,7 +30,8 @@ To the page:
   accept or reject), stale ([x, y, w, h] of what was painted since the result, or null), variants ([{seed, chosen}],
   empty for fewer than two), settings (model, seed, strength, steps, quality, device, scale; what a model does not have
   is null), figures (those of the last render, see `rendered`, or null), tiles (likewise), pending ({seq, what}: "open"
-  or "render", or null). Sent after every change, after its rectangles.
+  or "render", or null). Sent after every change, after its rectangles; figures and tiles only where they are others
+  than before.
 - `progress` seq, what ("open", "record", "edit", "dense", "commit"), step, steps, seed
 - `rendered` seq, revision, figures, tiles, variants, notes ([sentence]). figures: edited (share of the pixels), tiles
   (active), all_tiles, macs, dense_macs, ms (from the request to the result), engine_ms (of it the engine's own edit),

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from sige_mlx.app.document import Found, Settings
 from sige_mlx.app.history import Packed
+from sige_mlx.app.results import Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, Part, Subject
 from sige_mlx.editing.background import Background
 from sige_mlx.editing.boxes import Box, extent

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from sige_mlx import zoo
-from sige_mlx.app.document import Document, Found, Settings
+from sige_mlx.app.document import Document
 from sige_mlx.app.opening import Catalogue, Opened, checked
+from sige_mlx.app.results import Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, OfLabels, OfPictures, Subject, size_of
 from sige_mlx.editing import save_image, saved
 from sige_mlx.editing.boxes import Box, extent

@@ -16,6 +16,7 @@ from sige_mlx.app.history import Deed
 from sige_mlx.app.opening import Catalogue, Opened, checked
 from sige_mlx.app.protocol import CANVAS, MOST_SEEDS, ORIGINAL, RESULT, VARIANT
 from sige_mlx.app.rendering import Answer, Renderer, Request
+from sige_mlx.app.results import Found
 from sige_mlx.app.subjects import Canvas, OfLabels
 from sige_mlx.editing.boxes import Box
 from sige_mlx.editing.colour import Picture
@@ -43,6 +44,8 @@ class Studio:
         self._deferred: tuple[int, tuple[int | None, ...], Deed | None] | None = None
         self._revision = 0
         self._tidying: asyncio.TimerHandle | None = None
+        self._told: Found | None = None
+        """Whose figures all pages have."""
 
     def close(self) -> None:
         """Ends the renders and lets all pages go."""
@@ -59,7 +62,7 @@ class Studio:
             document.repaint(*painted)
         self._leave()
         document.revision = document.saved_at = self._revision + 1
-        self.document = document
+        self.document, self._told = document, None
         self._warm()
         self._tell_document(None)
 
@@ -288,7 +291,11 @@ class Studio:
 
     def _tell_state(self, seq: int | None) -> None:
         document = self._open()
-        self.clients.say("state", seq=seq, **self._state(document))
+        state = self._state(document)
+        if document.last is self._told:  # hundreds of tiles, which every part of a stroke would repeat
+            del state["figures"], state["tiles"]
+        self._told = document.last
+        self.clients.say("state", seq=seq, **state)
         if self._tidying:
             self._tidying.cancel()
         document.history.fit()

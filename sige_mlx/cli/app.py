@@ -14,12 +14,18 @@ GIB = 2**30
 def app(
     picture: Annotated[
         Path | None,
-        typer.Argument(metavar="[PICTURE]", help="What to open: PNG, JPEG, WebP or TIFF; or a label map."),
+        typer.Argument(metavar="PICTURE", help="What to open: PNG, JPEG, WebP or TIFF; or a label map."),
     ] = None,
     model: options.Model = None,
     device: options.Device = "cpu",
     port: Annotated[int, typer.Option(help="Where to listen.", show_default="one that is free")] = 0,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the editor in the browser.")] = True,
+    browser: Annotated[
+        bool,
+        typer.Option(
+            "--browser/--no-browser",
+            help="Open the editor in the browser, whose command line others on this machine may see.",
+        ),
+    ] = True,
     memory: Annotated[
         float | None,
         typer.Option(
@@ -40,7 +46,7 @@ def app(
         sige-mlx app -m blue-marble-labels-256 labels.png
     """
     try:
-        from sige_mlx.app.server import Running
+        from sige_mlx.app.running import Running
     except ImportError as error:
         if error.name and error.name.partition(".")[0] in ("starlette", "uvicorn", "websockets"):
             raise SigeError("the editor needs the extra app: pip install 'sige-mlx[app]'") from error

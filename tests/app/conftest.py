@@ -11,7 +11,7 @@ import pytest
 from tests.tiny import CONFIG, LABEL_CONFIG, TRANSLATION_CONFIG, write_tiny_model
 
 if TYPE_CHECKING:
-    from sige_mlx.app.server import Running
+    from sige_mlx.app.running import Running
 
 
 @pytest.fixture(scope="session")

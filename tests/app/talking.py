@@ -24,7 +24,7 @@ connect = pytest.importorskip("websockets.sync.client").connect
 
 from sige_mlx.app import protocol
 from sige_mlx.app.opening import Catalogue
-from sige_mlx.app.server import Running
+from sige_mlx.app.running import Running
 
 VARIANTS = 8
 """What a page calls the layer of the first variant."""

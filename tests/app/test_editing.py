@@ -59,6 +59,20 @@ def test_a_stroke_may_render_as_it_ends_and_undo_takes_both_back(running: Runnin
         assert page.do("redo")["proposed"] and not np.array_equal(page.layers[RESULT], original())
 
 
+def test_tiles_are_told_when_they_are_others_and_no_more(running: Running) -> None:
+    with editing(running, sent(original())) as page:
+        page.draw(ISLAND, flags=RENDER)
+        page.until("rendered")
+        page.settled()
+        tiles = page.document["tiles"]
+        assert tiles["active"] and "tiles" not in page.paint([(25, 25)]) and page.document["tiles"] == tiles
+        page.do("undo")
+        assert page.do("undo")["tiles"] is None
+        assert page.do("redo")["tiles"] == tiles
+        with Page(running) as second:
+            assert second.document["tiles"] == tiles
+
+
 def test_an_accepted_result_is_the_original_of_the_next_edit(running: Running, tiny: Path) -> None:
     import sige_mlx
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sige_mlx.app import protocol
+from tests.app.browsing import chromium
 from tests.app.talking import Page, Running, editing, sent, serving
 from tests.tiny import original
 
@@ -124,3 +125,32 @@ def test_the_picture_is_that_of_a_replay(tiny: Path, seed: int, deeds: int, hast
             assert undone and all(np.array_equal(page.layers[layer], seen[layer]) for layer in seen)
     if not hasty:
         assert all(np.array_equal(ends[0][layer], ends[1][layer]) for layer in ends[0])
+
+
+SEEN = """name => {
+    const layer = document.getElementById(`layer-${name}`);
+    const { data } = layer.getContext('2d').getImageData(0, 0, layer.width, layer.height);
+    return [layer.height, layer.width, ...data];
+}"""
+
+
+@pytest.mark.slow
+def test_a_browser_that_looks_on_shows_the_same_and_complains_of_nothing(tiny: Path) -> None:
+    server = serving(tiny, memory=MEMORY)
+    with server as running, editing(running, sent(original(*SIZE))) as page, chromium() as browser:
+        tab = browser.new_page()
+        complaints: list[str] = []
+        tab.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.goto(running.address)
+        tab.wait_for_selector("html[data-ready]")
+        lived(running, page, 4, 400, hasty=True)
+        state = "import('/static/store.js').then(({ store }) => store.doc.revision)"
+        while tab.evaluate(state) < page.document["revision"]:
+            tab.wait_for_timeout(50)
+        tab.wait_for_timeout(200)
+        for number, name in enumerate(("original", "canvas", "result")):
+            height, width, *pixels = tab.evaluate(SEEN, name)
+            shown = np.array(pixels, np.uint8).reshape(height, width, 4)
+            assert np.array_equal(shown[..., :3], page.layers[number]), name
+        assert complaints == []

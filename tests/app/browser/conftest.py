@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,9 +12,7 @@ from typing import Any
 import pytest
 
 from tests.app.browser.editor import Editor
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--force-color-profile=srgb"]
+from tests.app.browsing import chromium
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,19 +43,14 @@ def address(tmp_path: Path) -> Iterator[str]:
     assert "Traceback" not in errors.read_text()
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM:
-        pytest.skip("Chromium is not installed")
-    with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+@pytest.fixture(scope="module")  # Playwright may be begun once at a time, and other modules begin it too
+def browser() -> Iterator[Any]:
+    with chromium("--disable-gpu") as running:
+        yield running
 
 
 @pytest.fixture
-def edit(chromium: Any, address: str) -> Iterator[Callable[..., Editor]]:
+def edit(browser: Any, address: str) -> Iterator[Callable[..., Editor]]:
     """Opens a tab with the editor; keywords are those of Playwright's contexts. Nothing may be complained of in the
     browser's console."""
     contexts, complaints = [], []
@@ -69,7 +61,7 @@ def edit(chromium: Any, address: str) -> Iterator[Callable[..., Editor]]:
             complaints.append(message.text)
 
     def opened(**settings: Any) -> Editor:
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
         contexts.append(context)
         context.set_default_timeout(60_000)
         page = context.new_page()

@@ -19,7 +19,8 @@ Edit = Callable[..., Editor]
 def mask(editor: Editor, before: np.ndarray) -> np.ndarray:
     """What an edit may change: where something was painted, and some of the network's pixels around it, (H, W)."""
     _, _, width, _ = editor.know("store.doc.figures.window")
-    grown = zoo.load("blue-marble-128").policy().dilation * -(-width // 128)
+    scale = -(-width // 128)  # pixels of the picture to one of the network, which is edited whole, with its corners
+    grown = (zoo.load("blue-marble-128").policy().dilation + 2) * scale
     return dilate((editor.layer("canvas") != before).any(-1), grown)
 
 

@@ -1,0 +1,50 @@
+"""What a network made of a canvas, and what it was to be made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sige_mlx.app.history import Packed
+from sige_mlx.app.subjects import Part
+from sige_mlx.editing.boxes import Box
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a network made of the canvas."""
+
+    seed: int | None
+    part: Part | None
+    """What accepting it puts into the original; None where that would not change."""
+    box: Box | None
+    """Where the result differs from that of the original; None for nowhere."""
+    pixels: Packed | None
+    """(H, W, 3) of it."""
+    figures: dict[str, Any]
+    tiles: dict[str, Any] | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return sum(of.nbytes for of in (self.part, self.pixels) if of)
+
+    def squeeze(self) -> None:
+        """Compresses what it keeps."""
+        for of in (self.part, self.pixels):
+            if of:
+                of.squeeze()
+
+
+@dataclass
+class Settings:
+    """What renders are made with. A network has no strength, steps or scale that does not say so by not being None."""
+
+    model: str
+    device: str
+    quality: str = "balanced"
+    seed: int | None = None
+    strength: float | None = None
+    steps: int | None = None
+    scale: float | None = None
