@@ -137,6 +137,7 @@ def film(tab: Tab) -> None:
         )
         tab.take(110)
     tab.page.keyboard.press("x")
+    tab.page.wait_for_timeout(300)
     tab.take(1600)
 
 

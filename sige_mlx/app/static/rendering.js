@@ -4,7 +4,6 @@ import { $, emit, habits, make, on, store, toast } from './store.js'
 import { layers, variants } from './layers.js'
 import { command, send } from './connection.js'
 import { overlay, redraw } from './overlay.js'
-import { brush } from './brush.js'
 
 const WORDS = { open: 'Opening', record: 'Recording the original', edit: 'Rendering', dense: 'Rendering everything', commit: 'Keeping' }
 const THUMB = 104 // CSS pixels
@@ -197,5 +196,4 @@ export function start() {
     clearTimeout(ends)
     ends = setTimeout(() => store.doc && showStrip(), 30)
   })
-  on('brush', () => brush && show())
 }

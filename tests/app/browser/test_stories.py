@@ -89,6 +89,12 @@ def test_labels_are_painted_beside_the_picture_they_make(edit: Edit, tmp_path: P
     editor.render()
     first = editor.layer("result")
 
+    editor.page.keyboard.down("c")  # what the map made before it was painted on
+    assert editor.shown("before") and (editor.layer("before") != first).any()
+    np.testing.assert_array_equal(editor.layer("before")[200:, :60], first[200:, :60])
+    editor.page.keyboard.up("c")
+    assert not editor.shown("before")
+
     editor.after("z")
     editor.after("y")
     np.testing.assert_array_equal(editor.layer("result"), first)
