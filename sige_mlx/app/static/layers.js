@@ -54,16 +54,6 @@ function rectangle({ layer, variant, seq, x, y, w, h, pixels }) {
   emit('pixels', { layer: NAMES[layer] })
 }
 
-/** Layers that begin as another need not come twice. */
-function copy({ from, to }) {
-  for (const layer of to) {
-    contexts[NAMES[layer]].drawImage(layers[NAMES[from]], 0, 0)
-    missing -= store.doc.w * store.doc.h
-  }
-  store.loaded = missing <= 0
-  emit('pixels', { layer: null })
-}
-
 function put(context, pixels, x, y) {
   if (pixels instanceof ImageData) return context.putImageData(pixels, x, y)
   context.drawImage(pixels, x, y)
@@ -99,9 +89,7 @@ export function arrange() {
 
 export function start() {
   on('message', message => {
-    if (!store.doc) return
-    if (message.t === 'rectangle') rectangle(message)
-    else if (message.t === 'copy') copy(message)
+    if (message.t === 'rectangle' && store.doc) rectangle(message)
   })
   on('document', ({ doc, old }) => {
     if (doc) opened(doc, old)
