@@ -46,6 +46,12 @@ class TokenSession(TokenSettings):
     `strength` in (0, 1] is the share of the `steps` that edits run, `seed` that of all noise. `precision` is what keys
     and values are kept in, by default the model's own, or int8 where memory has no room for that. `history` is how many
     bytes undoing may keep. Raises `SigeError` for arguments out of range, and for what will not fit into memory.
+
+        from sige_mlx.tokens import klein
+
+        session = sige_mlx.TokenSession(klein.load("flux2-tiny"), "sea.png", prompt="an island")
+        result = session.edit("island.png")
+        session.commit()
     """
 
     def __init__(

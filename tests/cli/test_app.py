@@ -30,6 +30,8 @@ def picture(tmp_path: Path) -> Path:
 def started(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command in a process of its own, and the address that it prints."""
     command = [sys.executable, "-u", "-m", "sige_mlx", "app", "--no-browser", *map(str, arguments)]
+    # Who runs tests in the background of a shell has it ignored, which children inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:

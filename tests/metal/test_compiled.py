@@ -64,7 +64,10 @@ def test_launches(model: Any, output: Output, monkeypatch: pytest.MonkeyPatch) -
     assert [described(a) for a in launched] == [described(s.launch) for s in prepared.bound.ready.compiled.steps]
 
 
-NETWORKS = {**SMALL, "resnet_generator": ({**SMALL["resnet_generator"][0], "image_size": (64, 64)}, 1)}
+NETWORKS = {
+    **SMALL,
+    **{name: ({**SMALL[name][0], "image_size": (s, s)}, 1) for name, s in (("resnet_generator", 64), ("taesd", 128))},
+}
 """In real ones no grid of tiles has less than eight numbers."""
 
 

@@ -99,7 +99,7 @@ def theirs(kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["Stable Diffusion", "FLUX.1", "FLUX.2"])
 def test_converted_from_diffusers_it_computes_the_same(tmp_path: Path, kind: str) -> None:
-    import torch
+    torch = pytest.importorskip("torch")
 
     network = theirs(kind)
     network.save_pretrained(tmp_path / "vae")
@@ -134,7 +134,7 @@ def test_converted_from_diffusers_it_computes_the_same(tmp_path: Path, kind: str
 
 def test_the_authors_own_names(tmp_path: Path) -> None:
     """As in the files of Stable Diffusion's and FLUX.2's authors: those of our parameters, with both moments."""
-    import torch
+    torch = pytest.importorskip("torch")
 
     from sige_mlx.nn.module import parameters
 
