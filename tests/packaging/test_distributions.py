@@ -30,7 +30,8 @@ for name in modules:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:  # an extra, of which modules say so that need it
-        if error.name != "coremltools" or not name.startswith("sige_mlx.converters.coreml."):
+        extras = {"coremltools": "sige_mlx.converters.coreml.", "starlette": "sige_mlx.app.", "uvicorn": "sige_mlx.app."}
+        if not name.startswith(extras.get(error.name, "no module")):
             raise
 library = ctypes.CDLL(str(package / "LIBRARY".removeprefix("sige_mlx/")))
 print(json.dumps({"file": sige_mlx.__file__, "modules": modules, "abi": library.sige_abi()}))
