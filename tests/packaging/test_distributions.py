@@ -30,7 +30,8 @@ for name in modules:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:  # an extra, of which modules say so that need it
-        extras = {"coremltools": "sige_mlx.converters.coreml."} | dict.fromkeys(("starlette", "uvicorn"), "sige_mlx.app.")
+        extras = {"coremltools": "sige_mlx.converters.coreml."}
+        extras |= dict.fromkeys(("starlette", "uvicorn"), "sige_mlx.app.")
         if not name.startswith(extras.get(error.name, "no module")):
             raise
 library = ctypes.CDLL(str(package / "LIBRARY".removeprefix("sige_mlx/")))
