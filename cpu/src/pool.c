@@ -213,6 +213,7 @@ sige_pool *sige_pool_create(int threads) {
     memset(pool, 0, sizeof *pool);
     pool->threads = 1;                                /* those that run, should making one fail */
     pool->spins = threads > processors() ? 0 : SPINS; /* or one would spin where another has an item */
+    atomic_init(&pool->team, 1);
     pool->workers = calloc((size_t)threads, sizeof *pool->workers);
     pool->own = calloc((size_t)threads, sizeof *pool->own);
     pthread_mutex_init(&pool->lock, NULL);
@@ -226,7 +227,7 @@ sige_pool *sige_pool_create(int threads) {
         if (made)
             pool->threads++;
     }
-    atomic_init(&pool->team, pool->threads);
+    atomic_store_explicit(&pool->team, pool->threads, memory_order_relaxed);
     if (made)
         return pool;
     sige_pool_destroy(pool);
