@@ -26,6 +26,7 @@ ALLOWED = {
     r"no frozen cases.*": ("bare", "macos", "public"),
     r"no weights of TAEF2.*": ("bare", "macos", "public"),
     r"Graphviz is not installed": ("bare", "macos"),
+    r"Chromium is not installed": ("bare", "macos"),
     r"WebKitGTK's driver and Xvfb are not installed": ("bare", "macos"),
     r"binutils are not installed": ("bare", "macos"),
     r"another architecture than x86-64": ("bare", "macos"),
