@@ -34,6 +34,8 @@ typedef struct sige_finish {
     const sige_output *output;
 } sige_finish;
 
+enum { SIGE_LINE = 16 }; /* floats of a cache line */
+
 /* Rounds bytes up so that what follows in scratch memory starts on a cache line of its own. */
 static inline size_t sige_line(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 

@@ -36,20 +36,20 @@ static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, int pan
             continue;
         for (int r = 0; r < rows; r++)
             off[r] = (uint32_t)((size_t)r * s->part), row[r] = (uint32_t)r;
-        const float *x = sige_chunk_at(chunk, s->transformed), *packed = w + s->first_row * width;
+        const float *x = sige_chunk_at(chunk, s->transformed), *packed, *next = w + s->first_row * width;
         for (int c = 0; c < s->op->x.c; c += s->block, x += points * s->point, fresh = false) {
             const int64_t k = sige_min(s->block, s->op->x.c - c), taps = j->filters == SIGE_PACKED ? points : 9;
+            packed = next, next += taps * k * width;
             if (j->filters == SIGE_IN_REGISTERS) {
                 sige_winograd_few(&(sige_few){.x = x,
                                               .filters = packed,
-                                              .ahead = packed + 9 * k * width,
+                                              .ahead = next,
                                               .channels = k,
                                               .width = width,
                                               .rows = rows,
                                               .acc = products,
                                               .point = (size_t)(rows * SIGE_PANEL),
                                               .fresh = fresh});
-                packed += 9 * k * width;
                 continue;
             }
             int64_t point = sige_filter_point(k * width);
@@ -57,7 +57,7 @@ static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, int pan
             g.ahead_length = k * width;
             if (j->filters == SIGE_IN_CACHE) {
                 sige_winograd_filters(j->winograd, packed, k * width, own);
-                g.w = own, g.ahead = packed + 9 * k * width, g.ahead_length = sige_ceil_div(9 * k * width, points);
+                g.w = own, g.ahead = next, g.ahead_length = sige_ceil_div(9 * k * width, points);
             } else if (j->filters == SIGE_SHARED) {
                 g.w = shared_filters(j, s, panel, c), g.ahead = g.w + point;
             } else {
@@ -65,7 +65,6 @@ static void multiply_winograd(const sige_conv_job *j, sige_chunk *chunk, int pan
                 g.w = packed, g.ahead = g.w + point;
             }
             multiply_block(s, rows, g, point, off, row);
-            packed += taps * k * width;
         }
     }
     float *acc = chunk->acc;

@@ -155,14 +155,13 @@ static void write_outside(const sige_epilogue *e, const sige_unit *unit, int cha
 }
 
 void sige_epilogue_expect(const sige_epilogue *e, const sige_unit *unit, int panel) {
-    enum { LINE = 16 }; /* floats of a cache line */
     if (e->tiled)
         return; /* tiles are written one after another */
     const int channel = panel * SIGE_PANEL, n = sige_panel_channels(channel, e->c);
     for (int i = 0; i < e->n_targets; i++)
         for (int y = 0; y < unit->h; y++)
             for (int x = 0; x < unit->w; x++)
-                for (int k = 0; k < n; k += LINE)
+                for (int k = 0; k < n; k += SIGE_LINE)
                     __builtin_prefetch(e->target[i].dst + (unit->at + y * unit->row + x) * e->c + channel + k, 1);
 }
 

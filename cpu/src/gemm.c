@@ -42,7 +42,7 @@
 
 #define NEXT(i) x##i += g->step;
 
-enum { WHOLE_WIDTH = SIGE_PANEL, NARROW_WIDTH = SIGE_LANES, LINE = 16 }; /* floats; LINE: of a cache line */
+enum { WHOLE_WIDTH = SIGE_PANEL, NARROW_WIDTH = SIGE_LANES }; /* floats */
 
 #define KERNEL(KIND, ROWS)                                                                                             \
     static NOINLINE void KIND##_##ROWS(const sige_product *g, const uint32_t *off, const uint32_t *row,                \
@@ -54,8 +54,8 @@ enum { WHOLE_WIDTH = SIGE_PANEL, NARROW_WIDTH = SIGE_LANES, LINE = 16 }; /* floa
         ROWS_##ROWS(KIND##_OPEN) for (int64_t run = g->runs;;) {                                                       \
             for (int64_t p = 0; p < length; p++, w += KIND##_WIDTH, ahead += pace) {                                   \
                 __builtin_prefetch(ahead);                                                                             \
-                if (KIND##_WIDTH > LINE)                                                                               \
-                    __builtin_prefetch(ahead + LINE);                                                                  \
+                if ((int)KIND##_WIDTH > SIGE_LINE)                                                                     \
+                    __builtin_prefetch(ahead + SIGE_LINE);                                                             \
                 KIND##_WEIGHTS ROWS_##ROWS(KIND##_STEP)                                                                \
             }                                                                                                          \
             if (--run == 0)                                                                                            \

@@ -167,8 +167,7 @@ static shown show(const sige_input *in, int image, int y, int x, int w) {
 }
 
 static void expect(const float *src, int floats) {
-    enum { LINE = 16 }; /* floats of a cache line */
-    for (int i = 0; i < floats; i += LINE)
+    for (int i = 0; i < floats; i += SIGE_LINE)
         __builtin_prefetch(src + i);
 }
 

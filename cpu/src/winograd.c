@@ -146,7 +146,6 @@ void sige_winograd_filters(sige_method method, const float *filters, int64_t flo
 
 #if SIGE_LANES == 16
 #define ALWAYS static inline __attribute__((always_inline))
-enum { LINE = 16 }; /* floats of a cache line */
 
 /* Returns row i of a filter's transformed column. */
 ALWAYS vfloat filter_4_row(int i, vfloat a, vfloat b, vfloat c) {
@@ -166,10 +165,10 @@ ALWAYS void few_points(const sige_few *f, int i, int rows, int part, int lines, 
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++)
             sum[j][r] = f->fresh ? (vfloat){0} : v_load(acc + (size_t)j * f->point + r * SIGE_PANEL);
-    for (const float *end = x + f->channels; x < end; x++, w += f->width, ahead += lines * LINE) {
+    for (const float *end = x + f->channels; x < end; x++, w += f->width, ahead += lines * SIGE_LINE) {
 #pragma GCC unroll 3
         for (int line = 0; line < lines; line++)
-            __builtin_prefetch(ahead + line * LINE);
+            __builtin_prefetch(ahead + line * SIGE_LINE);
         vfloat g[3], t[6];
 #pragma GCC unroll 3
         for (int k = 0; k < 3; k++)
@@ -191,7 +190,7 @@ ALWAYS void few_points(const sige_few *f, int i, int rows, int part, int lines, 
 /* The first and the last row load less than the others, and bring in more: nine cache lines for a channel in all. */
 #define FEW(ROWS)                                                                                                      \
     static __attribute__((noinline)) void few_##ROWS(const sige_few *f, int part, const float *ahead) {                \
-        const int64_t step = f->channels * LINE;                                                                       \
+        const int64_t step = f->channels * SIGE_LINE;                                                                  \
         few_points(f, 0, ROWS, part, 3, ahead);                                                                        \
         few_points(f, 1, ROWS, part, 1, ahead + 3 * step);                                                             \
         few_points(f, 2, ROWS, part, 1, ahead + 4 * step);                                                             \
