@@ -74,7 +74,7 @@ def going_on(path: Path, given: dict[str, Any], threads: int) -> tuple[AnySessio
     return session, pretrained
 
 
-def check_original(session: AnySession, path: Path, files: dict[str, Path]) -> None:
+def check_original(session: AnySession | TokenSession, path: Path, files: dict[str, Path]) -> None:
     """Raises `SigeError` where an original among the files is not the session's."""
     import numpy as np
 

@@ -160,8 +160,6 @@ def _planned(asked: Asked, settings: dict[str, Any], size: tuple[int, int] | Non
 
 def _going_on(named: set[str], asked: Asked) -> TokenSession:
     """The session in a file. Raises `SigeError` where options that were given are not those that it was begun with."""
-    import numpy as np
-
     assert asked.session
     _, note = kept.described(asked.session)
     session = reopened(asked.session)
@@ -175,12 +173,7 @@ def _going_on(named: set[str], asked: Asked) -> TokenSession:
         if name in named:
             raise SigeError(f"{asked.session} is begun already: leave {options.spelled(name)} away")
     if asked.original:
-        given = session.reader.original(asked.original, f"the original of {asked.session} is {{}}")
-        if not np.array_equal(given.pixels, session.original):
-            raise SigeError(
-                f"{asked.original} is not the original of {asked.session}: leave --original away to edit what the"
-                " session has, or begin another session in another file"
-            )
+        kept.check_original(session, asked.session, {"original": asked.original})
     return session
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sige_mlx.editing import saved
 from sige_mlx.editing.background import Background
 from sige_mlx.editing.boxes import Box, extent
-from sige_mlx.editing.history import Given, History, Past
+from sige_mlx.editing.history import Given, History, Past, Undoing
 from sige_mlx.editing.recorded import Recorded
 from sige_mlx.editing.recording import Changes, Move, Progress, Recording
 from sige_mlx.editing.result import EditResult
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Session(Recorded[Given]):
+class Session(Recorded[Given], Undoing[Given]):
     """An original of `size` (H, W) open for editing under a network that runs at every one of `steps`; a subclass says
     what it edits. The network sees the original through windows of its own size, and in each one what it computed is
     recorded; an original of just that size has one window, which shows it as it is. Its history keeps at most `history`
@@ -63,16 +63,6 @@ class Session(Recorded[Given]):
     @abstractmethod
     def _settings(self) -> dict[str, Any]:
         """What a session of the same kind is made with, besides engine and original; JSON can hold it."""
-
-    @property
-    def undoable(self) -> int:
-        """So many commits can be undone."""
-        return len(self._history.undo)
-
-    @property
-    def redoable(self) -> int:
-        """So many that were undone can be done again."""
-        return len(self._history.redo)
 
     def commit(self, progress: Progress | None = None) -> None:
         """Makes the pending result the original, at once; `undo` can bring the old one back. What is recorded, in every
@@ -136,15 +126,7 @@ class Session(Recorded[Given]):
             while session.undoable:
                 session.undo()
         """
-        history = self._history
-        if not history.undo:
-            kept = (
-                f": {history.forgotten} older ones were forgotten, for a history keeps {history.budget / 2**20:.0f} MiB"
-            )
-            raise SigeError("there is no commit to undo" + (kept if history.forgotten else ""))
-        history.redo.append(self._moved(history.undo[-1], progress, "undo"))
-        history.undo.pop()
-        history.fit()
+        self._undo(lambda to: self._moved(to, progress, "undo"))
 
     def redo(self, progress: Progress | None = None) -> None:
         """Does again what was undone last, at the price of `undo`. A commit ends what can be done again. Raises
@@ -153,12 +135,7 @@ class Session(Recorded[Given]):
             if session.redoable:
                 session.redo()
         """
-        history = self._history
-        if not history.redo:
-            raise SigeError("nothing was undone that could be done again")
-        history.undo.append(self._moved(history.redo[-1], progress, "redo"))
-        history.redo.pop()
-        history.fit()
+        self._redo(lambda to: self._moved(to, progress, "redo"))
 
     def record_in_background(self, refresh: bool = False) -> Background:
         """Records the steps that are missing in a thread of its own, settles those that are behind, and then with

@@ -10,6 +10,7 @@ from sige_mlx.arguments import whole
 from sige_mlx.editing.boxes import Box
 from sige_mlx.editing.recording import Changes
 from sige_mlx.engine import physical_memory
+from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
 
 SHARE = 1 / 16
@@ -71,3 +72,41 @@ class History(Generic[Given]):
 
     def _bytes(self, past: Past[Given]) -> int:
         return self._size(past.given) + past.region.nbytes + sum(change.nbytes for change in past.changes.values())
+
+
+class Undoing(Generic[Given]):
+    """A session that has a history."""
+
+    _history: History[Given]
+
+    @property
+    def undoable(self) -> int:
+        """So many commits can be undone."""
+        return len(self._history.undo)
+
+    @property
+    def redoable(self) -> int:
+        """So many that were undone can be done again."""
+        return len(self._history.redo)
+
+    def _undo(self, moved: Callable[[Past[Given]], Past[Given]]) -> None:
+        """Goes back to the original before the last commit: `moved` goes there, and returns what leads back. Where it
+        is interrupted nothing has happened. Raises `SigeError` when there is nothing to undo."""
+        history = self._history
+        if not history.undo:
+            kept = (
+                f": {history.forgotten} older ones were forgotten, for a history keeps {history.budget / 2**20:.0f} MiB"
+            )
+            raise SigeError("there is no commit to undo" + (kept if history.forgotten else ""))
+        history.redo.append(moved(history.undo[-1]))
+        history.undo.pop()
+        history.fit()
+
+    def _redo(self, moved: Callable[[Past[Given]], Past[Given]]) -> None:
+        """Does again what was undone last. Raises `SigeError` when there is nothing."""
+        history = self._history
+        if not history.redo:
+            raise SigeError("nothing was undone that could be done again")
+        history.undo.append(moved(history.redo[-1]))
+        history.redo.pop()
+        history.fit()

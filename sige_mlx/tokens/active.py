@@ -37,9 +37,14 @@ class TokenPlane:
         expected = (self.height * self.patch, self.width * self.patch)
         if mask.shape != expected or mask.dtype != np.bool_:
             raise SigeError(f"the mask is {mask.dtype} {mask.shape}: it must be bool {expected}, the picture's size")
-        cut = mask.reshape(self.height, self.patch, self.width, self.patch)
-        touched: Mask = np.logical_or.reduce(cut, axis=(1, 3))
-        return dilate(touched, dilation)
+        return dilate(touched_cells(mask, self.patch), dilation)
+
+
+def touched_cells(mask: Mask, side: int) -> Mask:
+    """Cells of `side` × `side` pixels that have a masked pixel, of a mask [H, W] of whole cells."""
+    height, width = (length // side for length in mask.shape)
+    touched: Mask = np.logical_or.reduce(mask.reshape(height, side, width, side), axis=(1, 3))
+    return touched
 
 
 class ActiveTokens:
@@ -55,6 +60,11 @@ class ActiveTokens:
         given = _indices(text, text_count, "text")
         self.text: Indices = given if given.size else np.zeros(1, np.int64)
         self.image: Indices = _indices(image, image_count, "image")
+
+    @classmethod
+    def everything(cls, text_count: int, image_count: int) -> ActiveTokens:
+        """All tokens of a sequence, as a dense pass computes them."""
+        return cls(range(text_count), range(image_count), text_count, image_count)
 
     @property
     def rows(self) -> Indices:

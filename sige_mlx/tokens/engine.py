@@ -119,7 +119,7 @@ class TokenEngine:
         rows = text.shape[1] + image.shape[1]
         if self._rows not in (None, rows) and self.recordings.nbytes:
             raise SigeError(f"a sequence of {rows} tokens was given to a record of {self._rows}: forget it first")
-        everything = ActiveTokens(range(text.shape[1]), range(image.shape[1]), text.shape[1], image.shape[1])
+        everything = ActiveTokens.everything(text.shape[1], image.shape[1])
         # A recording that is interrupted leaves layers of two pictures: it is none.
         self.recordings.forget(step)
         self._edited.pop(step, None)
@@ -131,7 +131,7 @@ class TokenEngine:
 
     def dense(self, image: mx.array, text: mx.array, time: float) -> mx.array:
         """The same pass; nothing is kept."""
-        everything = ActiveTokens(range(text.shape[1]), range(image.shape[1]), text.shape[1], image.shape[1])
+        everything = ActiveTokens.everything(text.shape[1], image.shape[1])
         return self._transformer(image, text, time, everything, _Dense())
 
     def recorded(self, step: Hashable) -> bool:

@@ -67,17 +67,13 @@ class KeyValueRecord:
 
     def put_on_disk(self, folder: Path) -> None:
         """Moves it into a file without a name in a folder. Raises `SigeError` when that cannot be written."""
-        parts = [part for pair in self._places.values() for stored in pair for part in stored.bytes(self._rows)]
-        self._file, at = MappedFile(np.concatenate(parts), folder), 0
-
-        def mapped(stored: Stored) -> Stored:
-            nonlocal at
-            assert self._file
-            start, at = at, at + sum(part.size for part in stored.bytes(self._rows))
-            return Mapped(stored.parts, self.precision, self._file.data[start:at], self._rows)
-
-        for place, (keys, values) in self._places.items():
-            self._places[place] = (mapped(keys), mapped(values))
+        parts = [stored.bytes(self._rows) for pair in self._places.values() for stored in pair]
+        self._file = MappedFile(np.concatenate([part for of in parts for part in of]), folder)
+        ends = np.cumsum([sum(part.size for part in of) for of in parts])
+        data = iter(np.split(self._file.data, ends[:-1]))
+        for place, pair in self._places.items():
+            keys, values = (Mapped(stored.parts, self.precision, next(data), self._rows) for stored in pair)
+            self._places[place] = (keys, values)
 
     def bytes(self) -> dict[str, Bytes]:
         """All that is stored, by names."""

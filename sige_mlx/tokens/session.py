@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sige_mlx.editing.boxes import Box, extent
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.edits import Painted, PictureReader
-from sige_mlx.editing.history import History, Past
+from sige_mlx.editing.history import History, Past, Undoing
 from sige_mlx.editing.images import Source
 from sige_mlx.editing.recording import Progress
 from sige_mlx.editing.windows import Window, around, over
@@ -27,7 +27,7 @@ from sige_mlx.errors import SigeError
 from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.pictures import ImageLike, Size
 from sige_mlx.tokens.active import ActiveTokens
-from sige_mlx.tokens.klein import Pipeline
+from sige_mlx.tokens.klein import Pipeline, Prompt
 from sige_mlx.tokens.plan import Plan
 from sige_mlx.tokens.result import Original, TokenResult
 from sige_mlx.tokens.settings import STEPS, STRENGTH, TokenSettings
@@ -37,7 +37,7 @@ POLICY = EditPolicy(eps=0.01, dilation=5)
 """How the mask of an edit that brings none is made."""
 
 
-class TokenSession(TokenSettings):
+class TokenSession(TokenSettings, Undoing[Original]):
     """A picture open for editing with a model of tokens.
 
     `original` is the path of a picture, a Pillow image or (H, W, 3) uint8, of any size; or None, and then the model
@@ -117,16 +117,6 @@ class TokenSession(TokenSettings):
         return self._view.window if self._view else None
 
     @property
-    def undoable(self) -> int:
-        """So many commits can be undone."""
-        return len(self._history.undo)
-
-    @property
-    def redoable(self) -> int:
-        """So many that were undone can be done again."""
-        return len(self._history.redo)
-
-    @property
     def recording_nbytes(self) -> int:
         """Bytes of the keys and values that are kept."""
         return self._view.engine.nbytes if self._view else 0
@@ -179,11 +169,7 @@ class TokenSession(TokenSettings):
             raise SigeError("there is no edit: give a mask, or a copy of the picture that was painted into")
         painted = self.reader.read(self.source, self.source if edited is None else edited, mask)
         region, start = painted.region, time.perf_counter()
-        self._look(self._window_of(painted))
-        view, latents = self._current()
-        was = self.pipeline.prompt(self.prompt)
-        now = was if prompt is None else self.pipeline.prompt(prompt)
-        active = view.active(view.window.touched(region), was, now)
+        view, latents, was, now, active = self._asked(painted, prompt)
         if active.empty:
             return self._waits(self._result(self.source, region, active, view, 0, start, start, painted.notes), None)
         view.record(latents, was, self._teller(progress, "record"))
@@ -202,11 +188,7 @@ class TokenSession(TokenSettings):
     def dense(self, mask: ImageLike, *, prompt: str | None = None) -> Picture:
         """An edit of what a mask covers with nothing reused of the transformer: what `edit` is compared with."""
         painted = self.reader.read(self.source, self.source, mask)
-        self._look(self._window_of(painted))
-        view, latents = self._current()
-        was = self.pipeline.prompt(self.prompt)
-        now = was if prompt is None else self.pipeline.prompt(prompt)
-        active = view.active(view.window.touched(painted.region), was, now)
+        view, latents, _, now, active = self._asked(painted, prompt)
         if active.empty:
             return self.original
         made = view.dense(latents.tokens, latents, active, now)
@@ -234,21 +216,11 @@ class TokenSession(TokenSettings):
     def undo(self) -> None:
         """Brings back the original before the last commit, with what was recorded of it. Where the history had no room
         for that it is recorded anew when it is needed."""
-        history = self._history
-        if not history.undo:
-            kept = f": {history.forgotten} older ones were forgotten" if history.forgotten else ""
-            raise SigeError(f"there is no commit to undo{kept}")
-        history.redo.append(self._moved(history.undo[-1]))
-        history.undo.pop()
-        history.fit()
+        self._undo(self._moved)
 
     def redo(self) -> None:
         """Does again what was undone last. Raises `SigeError` when there is nothing."""
-        if not self._history.redo:
-            raise SigeError("nothing was undone that could be done again")
-        self._history.undo.append(self._moved(self._history.redo[-1]))
-        self._history.redo.pop()
-        self._history.fit()
+        self._redo(self._moved)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the session into a file, with what is recorded and the originals that `undo` goes back to, as
@@ -264,6 +236,14 @@ class TokenSession(TokenSettings):
         from sige_mlx.tokens.saved import opened
 
         return opened(pipeline, path, history)
+
+    def _asked(self, painted: Painted, prompt: str | None) -> tuple[View, Latents, Prompt, Prompt, ActiveTokens]:
+        """Where an edit is seen, the prompt that is recorded and the edit's, and which tokens are active."""
+        self._look(self._window_of(painted))
+        view, latents = self._current()
+        was = self.pipeline.prompt(self.prompt)
+        now = was if prompt is None else self.pipeline.prompt(prompt)
+        return view, latents, was, now, view.active(view.window.touched(painted.region), was, now)
 
     def _window_of(self, painted: Painted) -> Window:
         edit, last = extent(painted.region), self.window

@@ -190,15 +190,19 @@ class View:
         return self.engine.commit()
 
     def _dense(self, step: int, x: mx.array, level: float, prompt: Prompt) -> mx.array:
-        dtype = self.pipeline.dtype
-        image = mx.concatenate([x, *self._references], axis=1).astype(dtype)
-        output = self.engine.record(step, image, prompt.tokens.astype(dtype), level)
-        return output[:, : self.plane.count].astype(mx.float32)
+        return self._of_picture(self.engine.record(step, *self._sequence(x, prompt), level))
 
     def _run(self, x: mx.array, level: float, prompt: Prompt) -> mx.array:
+        return self._of_picture(self.engine.dense(*self._sequence(x, prompt), level))
+
+    def _sequence(self, x: mx.array, prompt: Prompt) -> tuple[mx.array, mx.array]:
+        """Image and text tokens of a pass over everything."""
         dtype = self.pipeline.dtype
-        image = mx.concatenate([x, *self._references], axis=1).astype(dtype)
-        return self.engine.dense(image, prompt.tokens.astype(dtype), level)[:, : self.plane.count].astype(mx.float32)
+        return mx.concatenate([x, *self._references], axis=1).astype(dtype), prompt.tokens.astype(dtype)
+
+    def _of_picture(self, output: mx.array) -> mx.array:
+        """What such a pass says of the picture's own tokens."""
+        return output[:, : self.plane.count].astype(mx.float32)
 
     def _tokens(self, latents: mx.array) -> mx.array:
         normal = self.pipeline.autoencoder.normalised(latents)

@@ -21,6 +21,7 @@ from sige_mlx.arguments import whole
 from sige_mlx.errors import SigeError
 from sige_mlx.masks.difference import Mask
 from sige_mlx.models.unet import AttnBlock
+from sige_mlx.tokens.active import touched_cells
 
 GROUP_NORMS = (nn.GroupNorm, mlx.nn.GroupNorm)
 
@@ -217,9 +218,7 @@ class WindowedNetwork:
         self._input, self.output, self._kept, self._small = state
 
     def _output_mask(self, mask: Mask) -> Mask:
-        height, width = (length // self._down for length in mask.shape)
-        cut: Mask = np.logical_or.reduce(mask.reshape(height, self._down, width, self._down), axis=(1, 3))
-        return cut.repeat(self._up, 0).repeat(self._up, 1)
+        return touched_cells(mask, self._down).repeat(self._up, 0).repeat(self._up, 1)
 
     def _fresh(self, x: mx.array) -> tuple[mx.array, _Planes]:
         """The output and what is told of whole planes; who evaluates only these computes nothing after the last."""
