@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sige_mlx.app.flood import area
 from sige_mlx.app.history import Change, Deed, History, Patch, Values
-from sige_mlx.app.painting import BLOCK, Painting
+from sige_mlx.app.painting import BLOCK, Painting, blocks_of, box_of
 from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RESULT, Layer, Stroke
 from sige_mlx.app.results import Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, Original, Subject, size_of
@@ -273,8 +273,7 @@ class Document:
         self.revision += 1
         todo = np.zeros_like(self._edited, np.bool_)
         for box in boxes:
-            (top, bottom), (left, right) = ((a // BLOCK, -(-b // BLOCK)) for a, b in (box.rows, box.columns))
-            todo[top:bottom, left:right] = True
+            todo[blocks_of(box)] = True
         for y, x in np.argwhere(todo).tolist():
             block = Box(y * BLOCK, x * BLOCK, BLOCK, BLOCK)
             differs = block.of(self.canvas) != block.of(self.original)
@@ -285,8 +284,8 @@ class Document:
         at = np.argwhere(self._edited)
         if not len(at):
             return None
-        (top, left), (bottom, right) = (at.min(0) * BLOCK).tolist(), ((at.max(0) + 1) * BLOCK).tolist()
-        return Box(top, left, min(bottom, self.size[0]) - top, min(right, self.size[1]) - left)
+        (top, left), (bottom, right) = at.min(0).tolist(), (at.max(0) + 1).tolist()
+        return box_of(top, left, bottom, right, self.size)
 
     def _pixel(self, x: float, y: float) -> tuple[int, int]:
         column, row = int(np.floor(x)), int(np.floor(y))

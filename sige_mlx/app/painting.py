@@ -57,11 +57,17 @@ class Painting:
         return box
 
     def _keep(self, box: Box) -> None:
-        (top, bottom), (left, right) = ((a // BLOCK, -(-b // BLOCK)) for a, b in (box.rows, box.columns))
-        for y, x in np.argwhere(~self._kept[top:bottom, left:right]).tolist():
-            block = Box((top + y) * BLOCK, (left + x) * BLOCK, BLOCK, BLOCK)
+        rows, columns = blocks_of(box)
+        for y, x in np.argwhere(~self._kept[rows, columns]).tolist():
+            block = Box((rows.start + y) * BLOCK, (columns.start + x) * BLOCK, BLOCK, BLOCK)
             block.of(self._before)[...] = block.of(self._canvas)
-        self._kept[top:bottom, left:right] = True
+        self._kept[rows, columns] = True
+
+
+def blocks_of(box: Box) -> tuple[slice, slice]:
+    """Rows and columns of the blocks that a rectangle touches."""
+    rows, columns = (slice(first // BLOCK, -(-last // BLOCK)) for first, last in (box.rows, box.columns))
+    return rows, columns
 
 
 def merged(blocks: Mask, size: Size, block: int = BLOCK) -> list[Box]:
@@ -72,15 +78,16 @@ def merged(blocks: Mask, size: Size, block: int = BLOCK) -> list[Box]:
         return []
     (top, left), (bottom, right) = at.min(0).tolist(), (at.max(0) + 1).tolist()
     if (bottom - top) * (right - left) <= max(2 * len(at), 4):
-        return [_box(top, left, bottom, right, size, block)]
+        return [box_of(top, left, bottom, right, size, block)]
     found: list[tuple[int, int, int, int]] = []
     for y in range(top, bottom):
         step = np.diff(np.pad(blocks[y].astype(np.int8), 1))
         for start, stop in zip(np.flatnonzero(step == 1).tolist(), np.flatnonzero(step == -1).tolist(), strict=True):
             found.append((y, start, y + 1, stop))
-    return [_box(*of, size, block) for of in found]
+    return [box_of(*of, size, block) for of in found]
 
 
-def _box(top: int, left: int, bottom: int, right: int, size: Size, block: int) -> Box:
+def box_of(top: int, left: int, bottom: int, right: int, size: Size, block: int = BLOCK) -> Box:
+    """The pixels of a picture (H, W) in blocks: those of rows and columns from two on, up to two others."""
     top, left = top * block, left * block
     return Box(top, left, min(bottom * block, size[0]) - top, min(right * block, size[1]) - left)

@@ -56,7 +56,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What is told of a request: progress, or in the end one of the others."""
+    """What is told of a request: progress, or in the end one of the others, none where it was cancelled."""
 
     request: Request
     progress: tuple[str, int, int, int | None] | None = None
@@ -65,7 +65,6 @@ class Answer:
     """What a network makes of the original."""
     found: list[Found] | None = None
     error: str = ""
-    cancelled: bool = False
 
 
 class Renderer:
@@ -101,7 +100,7 @@ class Renderer:
             try:
                 answer = self._answer(request)
             except Cancelled:
-                answer = Answer(request, cancelled=True)
+                answer = Answer(request)
             except (SigeError, MemoryError) as error:
                 answer = Answer(request, error=str(error) or "there is not enough memory")
             except Exception as error:  # a fault of ours, which must not end the thread: the page is told

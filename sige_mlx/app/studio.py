@@ -179,8 +179,7 @@ class Studio:
         self._cancel()
         self._end_opening()
         if self.document:
-            self._revision = self.document.revision
-            self._revision += 1
+            self._revision = self.document.revision + 1
         self.document = None
 
     def _end_opening(self) -> None:
