@@ -6,7 +6,7 @@ import mlx.nn
 
 from sige_mlx import nn
 from sige_mlx.errors import SigeError
-from sige_mlx.models.unet import AttnBlock, Blocks, UNet, UNetConfig, group_norm
+from sige_mlx.models.unet import AttnBlock, Blocks, Downsample, UNet, UNetConfig, Upsample, group_norm
 from sige_mlx.nn import Tensor
 
 
@@ -50,28 +50,6 @@ class ResnetBlock(mlx.nn.Module):
         h = self.conv1(nn.silu(self.norm1(x))) + self.temb_proj(nn.silu(temb))
         h = self.conv2(nn.silu(self.norm2(h)))
         return h + (self.nin_shortcut(x) if "nin_shortcut" in self else x)
-
-
-class Downsample(mlx.nn.Module):
-    """A stride-2 convolution padded on the far sides only."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=((0, 1), (0, 1)))
-
-    def __call__(self, x: Tensor, temb: Tensor) -> Tensor:
-        return self.conv(x)
-
-
-class Upsample(mlx.nn.Module):
-    """Nearest-neighbour upsampling and a convolution."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def __call__(self, x: Tensor, temb: Tensor) -> Tensor:
-        return self.conv(nn.upsample_nearest(x))
 
 
 class TimeEmbedding(mlx.nn.Module):

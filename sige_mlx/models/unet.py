@@ -95,6 +95,28 @@ class AttnBlock(mlx.nn.Module):
         return self.proj_out(nn.attention(self.q(h), self.k(h), self.v(h), self.heads)) + x
 
 
+class Downsample(mlx.nn.Module):
+    """A stride-2 convolution padded on the far sides only, whatever the time embedding."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=((0, 1), (0, 1)))
+
+    def __call__(self, x: Tensor, *_: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Upsample(mlx.nn.Module):
+    """Nearest-neighbour upsampling and a convolution, whatever the time embedding."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def __call__(self, x: Tensor, *_: Tensor) -> Tensor:
+        return self.conv(nn.upsample_nearest(x))
+
+
 class Level(mlx.nn.Module):
     """One resolution, down or up: residual blocks, each with attention where the resolution has it, and resampling."""
 
