@@ -4,8 +4,8 @@
 #include "sums.h"
 
 /* A few units are computed at a time: neighbours in a row when all pixels are computed, listed ones otherwise. Their
- * input is gathered into a window, or one for each listed unit; then every panel of channels is computed and
- * finished. */
+ * input is gathered into a window, or one for each listed unit that does not lie ready; then every panel of channels is
+ * computed and finished. */
 enum { STRIP = 4, MAX_TAPS = SIGE_MAX_KERNEL * SIGE_MAX_KERNEL };
 
 typedef struct depthwise_job {
@@ -27,6 +27,7 @@ typedef struct strip {
     float acc[SIGE_UNIT_PIXELS * SIGE_PANEL], weight[MAX_TAPS * SIGE_PANEL];
     int n;
     sige_unit unit[STRIP];
+    const float *window[STRIP]; /* where a unit's begins */
     sige_reads reads[STRIP];
 } strip;
 
@@ -101,6 +102,30 @@ static void gather(const depthwise_job *j, const sige_unit *unit, int n, float *
                     (size_t)j->row);
 }
 
+/* Finds or gathers the windows of a strip. The last panel of a pixel is read as if it were whole, which only a window
+ * of our own allows where it is not. */
+static void find_windows(const depthwise_job *j, strip *s, float *windows) {
+    const sige_source *of = &j->op->source;
+    const bool pixels = of->kh == 1 && of->kw == 1 && of->stride == 1 && j->op->c % SIGE_PANEL == 0;
+    if (!j->units.listed)
+        gather(j, s->unit, s->n, windows);
+    for (int u = 0; u < s->n; u++) {
+        const sige_unit *unit = &s->unit[u];
+        const float *ready = NULL;
+        if (!j->units.listed) {
+            ready = windows + (unit->x - s->unit->x) * (int64_t)of->stride * j->op->c;
+        } else if (pixels && unit->h) {
+            ready = sige_window_in_place(&j->input, unit->image, unit->y - of->pad_top, unit->x - of->pad_left, unit->h,
+                                         unit->w);
+        }
+        if (!ready) {
+            gather(j, unit, 1, windows + u * j->window);
+            ready = windows + u * j->window;
+        }
+        s->window[u] = ready;
+    }
+}
+
 /* Loads a panel's weights; without any, all taps have the same. */
 static void load_weights(const depthwise_job *j, int channel, float *weight) {
     const int taps = j->op->source.kh * j->op->source.kw, c = j->op->c;
@@ -153,23 +178,16 @@ static void run_strip(void *context, int64_t index, int thread) {
     strip *s = sige_pool_own(j->pool, thread);
     float *windows = (float *)(void *)((char *)s + j->windows);
     list_units(j, index, s);
-    if (!j->units.listed)
-        gather(j, s->unit, s->n, windows);
-    for (int u = 0; u < s->n; u++) {
+    find_windows(j, s, windows);
+    for (int u = 0; u < s->n; u++)
         sige_find_reads(&j->epilogue, &s->unit[u], &s->reads[u]);
-        if (j->units.listed)
-            gather(j, &s->unit[u], 1, windows + u * j->window);
-    }
     for (int panel = 0; panel * SIGE_PANEL < j->op->c; panel++) {
         load_weights(j, panel * SIGE_PANEL, s->weight);
         for (int u = 0; u < s->n; u++) {
             const sige_unit *unit = &s->unit[u];
-            const float *window = windows + panel * SIGE_PANEL;
-            window +=
-                j->units.listed ? u * j->window : (unit->x - s->unit->x) * (int64_t)j->op->source.stride * j->op->c;
             if (u + 1 < s->n)
                 sige_epilogue_expect(&j->epilogue, unit + 1, panel);
-            run_unit(j, unit, window, s->weight, s->acc);
+            run_unit(j, unit, s->window[u] + panel * SIGE_PANEL, s->weight, s->acc);
             sige_epilogue_unit(&j->epilogue, unit, panel, s->acc, &s->reads[u],
                                j->sums ? j->sums + unit->index * 2 * j->op->c : NULL);
         }

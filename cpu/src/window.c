@@ -48,12 +48,13 @@ sige_input sige_input_of(const sige_source *s, void *const *slots) {
 typedef struct run {
     sige_pixel first; /* without data: the tensor does not hold them */
     int pixels;
+    int64_t below; /* floats from one to the pixel below it, in the plane or in the tile */
     bool base;
 } run;
 
 /* Finds pixel (y, x), and at most `most` - 1 to its right. */
 static run locate(const sige_view *v, int image, int y, int x, int most) {
-    run r = {.pixels = sige_min(most, v->w - x), .base = true};
+    run r = {.pixels = sige_min(most, v->w - x), .below = (int64_t)v->w * v->c, .base = true};
     if (v->grid || v->stored) {
         const int tile_y = y / v->tile, tile_x = x / v->tile, in_y = y - tile_y * v->tile, in_x = x - tile_x * v->tile;
         const int64_t number = ((int64_t)image * v->tiles_y + tile_y) * v->tiles_x + tile_x;
@@ -61,11 +62,12 @@ static run locate(const sige_view *v, int image, int y, int x, int most) {
         const int64_t in_tile = (int64_t)in_y * v->tile + in_x;
         r.pixels = sige_min(r.pixels, v->tile - in_x);
         if (block >= 0) {
-            r.base = false;
+            r.base = false, r.below = (int64_t)v->tile * v->c;
             r.first.data = v->blocks + ((int64_t)block * v->tile * v->tile + in_tile) * v->c;
             return r;
         }
         if (v->stored) {
+            r.below = (int64_t)v->tile * v->c;
             const int64_t at = v->stored->index ? v->stored->index[number] : number;
             if (at >= 0)
                 r.first =
@@ -178,7 +180,6 @@ static int read_some(const sige_input *in, int image, int y, int x, int w, float
     const size_t row = (size_t)v->c;
     shown s = show(in, image, y, x, w);
     const sige_pixel first = s.run.first;
-    const int64_t below = (s.run.base ? v->w : v->tile) * (int64_t)v->c;
     treatment t = {.act = in->act};
     if (in->scale)
         t.scale = in->scale + image * in->stride, t.shift = in->shift + image * in->stride;
@@ -192,7 +193,7 @@ static int read_some(const sige_input *in, int image, int y, int x, int w, float
         zero(dst, (size_t)s.pixels * row);
     } else if (t.mod || t.scale || t.act != SIGE_IDENTITY || first.tile) {
         for (int i = 0; i < s.pixels; i++, dst += row) {
-            treat_pixel(&t, v, sige_next(v, first, (s.odd + i) >> up), below, dst);
+            treat_pixel(&t, v, sige_next(v, first, (s.odd + i) >> up), s.run.below, dst);
             if (in->modulated)
                 t.gamma = sige_next(&in->mod.gamma, t.gamma, 1), t.beta = sige_next(&in->mod.beta, t.beta, 1);
         }
@@ -201,7 +202,7 @@ static int read_some(const sige_input *in, int image, int y, int x, int w, float
             memcpy(dst, sige_next(v, first, (s.odd + i) >> 1).data, row * sizeof(float));
     } else {
         if (s.run.base)
-            expect((const float *)first.data + (int64_t)v->w * v->c, s.pixels * v->c);
+            expect((const float *)first.data + s.run.below, s.pixels * v->c);
         memcpy(dst, first.data, (size_t)s.pixels * row * sizeof(float));
     }
     return s.pixels;
@@ -243,4 +244,17 @@ void sige_window(const sige_input *in, int image, int y, int x, int h, int w, fl
             j += read_some(in, image, at, x + j, right - j, dst + (size_t)j * c);
         read_outside(in, image, at, x + right, w - right, columns, dst + (size_t)right * c);
     }
+}
+
+const float *sige_window_in_place(const sige_input *in, int image, int y, int x, int h, int w) {
+    const sige_view *v = &in->x;
+    if (in->resample != 0 || in->modulated || y < 0 || x < 0 || w != v->tile || y + h > v->h || x + w > v->w)
+        return NULL;
+    const run r = locate(v, image, y, x, w);
+    const bool ready = r.base || in->raw ? !in->scale && in->act == SIGE_IDENTITY : true;
+    const bool together = r.pixels == w && r.below == (int64_t)w * v->c && y % v->tile + h <= v->tile;
+    if (!r.first.data || r.first.tile || !ready || !together)
+        return NULL;
+    expect(r.first.data, h * w * v->c);
+    return r.first.data;
 }
