@@ -5,7 +5,8 @@
 #   make app       the editor in a browser: PICTURE=photograph.jpg, without PICTURE a gallery to begin with
 #   make test      the fast tests
 #   make slow      every test, the slow ones too; those that need torch, qemu-user … skip without them.
-#                  PROFILE=--hypothesis-profile=thorough looks further; for both, SKIPS=… as in tests/skips.py
+#                  PROFILE=--hypothesis-profile=thorough looks further; for both, SKIPS=… as in tests/skips.py, and
+#                  ONCE=FILE goes on where a run ended: tests that passed are in the file, and are not run again
 #   make fuzz      what reads files from outside, by changed inputs: NAME=pickles RUNS=100000 SEED=1, without NAME all
 #   make lint      ruff, mypy, clang-format, workflow files;  make format  rewrites what they can
 #   make docs      the documentation as a site in build/site, its notebooks executed
@@ -16,7 +17,8 @@ PYTHON ?= python3
 VENV ?= .venv
 DIST ?= dist
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
-PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal $(if $(SKIPS),--skips $(SKIPS))
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal $(if $(SKIPS),--skips $(SKIPS)) \
+	$(if $(ONCE),--once $(ONCE))
 NATIVE := CMakeLists.txt $(shell find cpu -name '*.[ch]' -o -name CMakeLists.txt)
 KERNELS := $(shell find cpu metal -name '*.[ch]' -o -name '*.cpp' -o -name '*.metal')
 

@@ -13,7 +13,7 @@ from benchmarks.openblas import preload_openblas
 from tests.reference import ABSENT, reference_dir, require_reference
 from tests.torchvision_import import watch_torchvision
 
-pytest_plugins = ["tests.skips"]
+pytest_plugins = ["tests.once", "tests.skips"]
 
 BLAS = preload_openblas()
 watch_torchvision()

@@ -1,0 +1,55 @@
+"""Tests that passed are not run again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+SUITE = """
+import os
+import pytest
+from hypothesis import given, strategies
+
+def test_passes(): pass
+
+@pytest.mark.parametrize("n", range(2))
+def test_numbers(n): assert n or "MENDED" in os.environ
+
+@given(strategies.integers())
+def test_draws(n): pass
+
+@pytest.mark.skipif("MENDED" not in os.environ, reason="there is none")
+def test_needs_something(): pass
+"""
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> str:
+    """The last line of a run of `SUITE`."""
+    (folder / "test_tests.py").write_text(SUITE)
+    (folder / "conftest.py").write_text('pytest_plugins = ["tests.once"]\n')
+    command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "-p", "no:cacheprovider", "--rootdir", folder]
+    command += ["--once", folder / "passed", *arguments, folder]
+    path = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, env=path | environment)
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "workers"])
+def test_what_failed_was_skipped_or_draws_runs_again(tmp_path: Path, workers: list[str]) -> None:
+    assert run(tmp_path, *workers).startswith("1 failed, 3 passed, 1 skipped in")
+    assert len((tmp_path / "passed").read_text().splitlines()) == 3
+    deselected = "" if workers else ", 2 deselected"
+    assert run(tmp_path, *workers, MENDED="1").startswith(f"3 passed{deselected} in")
+    assert run(tmp_path, *workers, MENDED="1").startswith(f"1 passed{deselected and ', 4 deselected'} in")
+
+
+def test_every_test_runs_where_no_file_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", __file__], cwd=ROOT, capture_output=True, text=True
+    )
+    assert "3 tests collected" in done.stdout
