@@ -16,9 +16,21 @@ from sige_mlx import zoo
 from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.label_maps import Ids
 from sige_mlx.errors import SigeError
+from sige_mlx.evaluation.cases import checksum
 from sige_mlx.label_classes import CITYSCAPES, Classes
 from sige_mlx.masks.difference import Mask
-from sige_mlx.metrics import FrechetDistance, Iou, LandCover, Lpips, Segmenter, StLpips, psnr, ssim, train_ids
+from sige_mlx.metrics import (
+    FrechetDistance,
+    Iou,
+    LandCover,
+    Lpips,
+    Segmenter,
+    StLpips,
+    land_cover,
+    psnr,
+    ssim,
+    train_ids,
+)
 from sige_mlx.metrics.iou import CLASSES
 from sige_mlx.metrics.lpips import Perceptual
 from sige_mlx.metrics.ssim import MARGIN, SIDE
@@ -46,6 +58,8 @@ class Segmenting:
     """Which of them the classes of label maps (H, W) are, 255 for those that do not count."""
     seen: Callable[[Picture], npt.NDArray[Any]]
     """Which of them it sees in a picture (H, W, 3)."""
+    weights: str = ""
+    """The SHA-256 of its weights where its name does not say which they are, as those that somebody published do."""
 
 
 class Measures:
@@ -109,7 +123,7 @@ def segmenting(classes: Classes) -> Segmenting:
     if classes == CITYSCAPES:
         return Segmenting("mIoU", len(CLASSES), train_ids, Segmenter())
     if classes == zoo.classes(zoo.LABELS):
-        return Segmenting("mIoU (Blue Marble)", len(classes), np.asarray, LandCover())
+        return Segmenting("mIoU (Blue Marble)", len(classes), np.asarray, LandCover(), checksum(land_cover.WEIGHTS))
     told = f"the {len(classes)} classes of these label maps" if classes else "classes of which the model says nothing"
     raise SigeError(f"mIoU needs a network that tells {told} apart in pictures: there is none")
 

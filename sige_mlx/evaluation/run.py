@@ -69,7 +69,8 @@ class Judge:
     def settings(self) -> dict[str, Any]:
         """Whatever results depend on; JSON can hold it."""
         subject, given = self.subject, self.subject.settings
-        seeing = [self.segmenting.name] if self.segmenting else []
+        by = self.segmenting
+        seen = {"segmenter": by.weights} if by and by.weights else {}
         return {
             "model": identity(subject.pretrained),
             "methods": list(subject.methods),
@@ -78,7 +79,8 @@ class Judge:
             "sampling": dict(given.sampling or {}),
             "device": given.device,
             "cases": self.cases.identity,
-            "measures": [*self.measures.names, *self.measures.of_sets, *seeing],
+            "measures": [*self.measures.names, *self.measures.of_sets, *([by.name] if by else [])],
+            **seen,
         }
 
     def judged(self, index: int) -> tuple[dict[str, Any], dict[str, Picture]]:

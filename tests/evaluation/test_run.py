@@ -15,7 +15,7 @@ from sige_mlx.editing.baselines import baseline
 from sige_mlx.errors import SigeError
 from sige_mlx.evaluation import Evaluation, Judge, Ranks, Settings, Subject, evaluate, read_cases
 from sige_mlx.evaluation.lines import lines_file, read_lines
-from sige_mlx.evaluation.measures import Segmenting
+from sige_mlx.evaluation.measures import Segmenting, segmenting
 from sige_mlx.evaluation.subject import SIZES
 from sige_mlx.evaluation.table import without_times
 from sige_mlx.metrics import Features, Iou, frechet_distance, psnr
@@ -150,6 +150,24 @@ def test_sets_of_pictures_are_measured_where_weights_are_here(
         iou.add((ids == 7).astype(np.uint8), seen(image))
     assert edit["mIoU"]["whole"]["mean"] == iou.mean
     assert judged.settings["measures"] == ["PSNR", "SSIM", "FID (clean)", "mIoU"]
+
+
+def test_a_run_does_not_go_on_by_another_segmenter(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in the package has no published weights that its name stands for: a later release may have others."""
+    folder = write_maps(tmp_path / "maps")
+
+    def judged(weights: str) -> Judge:
+        by = Segmenting("mIoU (ours)", 19, lambda ids: ids % 19, lambda picture: picture[..., 0] % 19, weights)
+        monkeypatch.setattr("sige_mlx.evaluation.run.segmenting", lambda classes: by)
+        return judge(models["labels"], folder, tmp_path / "out")
+
+    run(judged("one"))
+    run(judged("one"))
+    with pytest.raises(SigeError, match=r"was begun with other settings \(segmenter: one, not another\)"):
+        run(judged("another"))
+    assert segmenting(zoo.classes(zoo.LABELS)).weights
 
 
 @pytest.mark.parametrize("left", [0, 1, 2])
