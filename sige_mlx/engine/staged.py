@@ -66,17 +66,16 @@ class _Part(NamedTuple):
 
 class StagedNetwork:
     """`network` is an MLX module of one input, planes (B, H, W, C), whose output is planes, too. `device` is "cpu" or
-    "gpu", by default the GPU where there is one; `precision` is what the GPU stores. Raises `SigeError` for what cannot
-    be computed in windows.
+    "gpu", by default the GPU where there is one. Both compute in float32, for activations of autoencoders leave what
+    halves can hold. Raises `SigeError` for what cannot be computed in windows.
 
         staged = StagedNetwork(autoencoder.decoder)
         picture, planes = staged.whole(latents)
     """
 
-    def __init__(self, network: mlx.nn.Module, device: str | None = None, precision: str = "float32", threads: int = 0):
+    def __init__(self, network: mlx.nn.Module, device: str | None = None):
         self.network = network
         self.device = device or ("gpu" if mx.metal.is_available() else "cpu")
-        self._threads, self._precision = threads, precision if self.device == "gpu" else "float32"
         self._graphs: dict[Shape, Graph] = {}
         self._parts: dict[tuple[Shape, Shape | None], list[_Part]] = {}
         self._executors: dict[int, ProgramExecutor] = {}
@@ -174,9 +173,7 @@ class StagedNetwork:
     def _run(self, at: int, part: _Part, values: dict[int, Any], given: Mapping[Any, Any]) -> Mapping[Any, Any]:
         """Runs a stage, whose values are added to those that are known; returns what its program records."""
         if at not in self._executors:
-            self._executors[at] = executor_of_programs(
-                part.lowered, self.network, self.device, None, self._threads, self._precision
-            )
+            self._executors[at] = executor_of_programs(part.lowered, self.network, self.device, None, 0, "float32")
         inputs = {name: mx.array(values[i]).astype(mx.float32) for name, i in part.stage.reads.items()}
         output, kept = self._executors[at].keep(part.program, inputs, given)
         for value, own in part.stage.gives.items():
