@@ -7,7 +7,7 @@ activation is kept: only moments of norms and the sums that they are made of, ce
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -26,7 +26,6 @@ from sige_mlx.graph.policy import EditPolicy
 from sige_mlx.graph.program import Program
 from sige_mlx.graph.stages import Stage, keys_and_values, stages
 from sige_mlx.graph.trace import input_shapes, trace
-from sige_mlx.nn.ops import SampleNorm
 
 TILE = 4
 """Pixels along a side of the tiles that norms sum up."""
@@ -91,8 +90,9 @@ class StagedNetwork:
     def cell(self) -> int:
         """Input pixels along a side of a cell. Windows begin, and their interiors begin and end, at multiples of it."""
         (shape,) = self._inputs.values()
-        across = [(-(-shape[1] // node.shape[1]), node.op) for node in self._graph(shape).nodes]
-        return max(by * TILE if isinstance(op, SampleNorm) else by for by, op in across)
+        across = [-(-shape[1] // node.shape[1]) for node in self._graph(shape).nodes]
+        parts = self._of(shape, None)
+        return max(across + [TILE * -(-shape[1] // _plane(p.stage.graph, norm)[1]) for p in parts for norm in p.norms])
 
     def macs(self, shape: Shape, of: Shape | None = None) -> int:
         """Multiply-accumulates of planes of a shape, or of a window of a shape of planes `of` another."""
@@ -113,43 +113,37 @@ class StagedNetwork:
         mx.eval(*read.values())
         return values[graph.output], Planes(moments, cells, read)
 
-    def window(
-        self, x: mx.array, window: Window, planes: Planes, follow: bool = True, place: bool = True
-    ) -> tuple[mx.array, Callable[[], Planes]]:
-        """The output of a window of planes `x`, of which `planes` were kept before they changed there. Statistics
-        `follow` what changed in the interior, or are those of `planes`; keys and values of the interior take their
-        `place` among those of the planes, or do not. Besides, a function that tells what is to be kept now."""
+    def window(self, x: mx.array, window: Window, planes: Planes, follow: bool = True) -> tuple[mx.array, Planes]:
+        """The output of a window of planes `x`, of which `planes` were kept before they changed there, and what is to
+        be kept now. Statistics `follow` what changed in the interior, or are those of `planes`; keys and values of the
+        interior take their place among those of the planes."""
         own = x[:, window.rows, window.columns]
         graph = self._graph(x.shape)
         values: dict[int, Any] = {self._input(own.shape): own}
         read, parts, found = dict(planes.keys_and_values), self._of(own.shape, x.shape), []
         for i, part in enumerate(parts):
             for value in {*part.stage.reads.values()} & {*read}:
-                if place:
-                    at, inner = window.inside(x.shape[1] // read[value].shape[1])
-                    read[value] = read[value][:]
-                    read[value][:, at[0], at[1]] = mx.array(values[value])[:, inner[0], inner[1]]
+                at, inner = window.inside(x.shape[1] // read[value].shape[1])
+                read[value] = read[value][:]
+                read[value][:, at[0], at[1]] = mx.array(values[value])[:, inner[0], inner[1]]
                 values[value] = read[value]
             given: dict[Any, Any] = {}
             for norm in part.norms:
                 at, inner = (window if follow else window.without_interior).inside(self.cell)
-                shape, old = part.stage.graph.nodes[norm.value].shape, planes.cells[i, norm.value][:, at[0], at[1]]
-                before, numbers = self._cut(part, norm).before(old, inner, shape)
+                old = planes.cells[i, norm.value][:, at[0], at[1]]
+                before, numbers = self._cut(part, norm).before(old, inner, _plane(part.stage.graph, norm))
                 given["moments before", norm.value] = planes.moments[i, norm.value]
                 given["sums before", norm.parts[0]], given["interior", norm.value] = before, numbers
             found.append(self._run(i, part, values, given))
 
-        def now() -> Planes:
-            moments, cells, (at, inner) = {}, {}, window.inside(self.cell)
-            for i, part in enumerate(parts):
-                for norm in part.norms:
-                    key, (_, *plane) = (i, norm.value), part.planes.nodes[norm.value].shape
-                    pixels = math.prod(plane) // norm.groups
-                    new = self._cells(part, norm, found[i])[:, inner[0], inner[1]]
-                    moments[key], cells[key] = replaced(planes.moments[key], planes.cells[key], new, at, pixels)
-            return Planes(moments, cells, read)
-
-        return values[graph.output], now
+        moments, sums, (at, inner) = {}, {}, window.inside(self.cell)
+        for i, part in enumerate(parts):
+            for norm in part.norms:
+                key, (_, *plane) = (i, norm.value), _plane(part.planes, norm)
+                new = self._cells(part, norm, found[i])[:, inner[0], inner[1]]
+                of_planes = planes.moments[key], planes.cells[key], new, at, math.prod(plane) // norm.groups
+                moments[key], sums[key] = replaced(*of_planes)
+        return values[graph.output], Planes(moments, sums, read)
 
     # ---- programs
 
@@ -184,12 +178,17 @@ class StagedNetwork:
 
     def _cut(self, part: _Part, norm: FusedNorm) -> Cells:
         """How the plane that a norm is of is cut into cells."""
-        return Cells(TILE, self.cell * part.stage.graph.nodes[norm.value].shape[1] // part.rows // TILE, norm.groups)
+        return Cells(TILE, self.cell * _plane(part.stage.graph, norm)[1] // part.rows // TILE, norm.groups)
 
     def _cells(self, part: _Part, norm: FusedNorm, kept: Mapping[Any, Any]) -> Floats:
         """The sums that a pass has kept, by cell and group."""
-        sums, shape = np.asarray(kept["sums", norm.parts[0]]), part.stage.graph.nodes[norm.value].shape
-        return self._cut(part, norm).of_tiles(sums, shape)
+        sums = np.asarray(kept["sums", norm.parts[0]])
+        return self._cut(part, norm).of_tiles(sums, _plane(part.stage.graph, norm))
+
+
+def _plane(graph: Graph, norm: FusedNorm) -> Shape:
+    """(B, h, w, C) of the value that a norm is of, in a graph."""
+    return graph.nodes[norm.parts[0]].shape
 
 
 def _part(rows: int, stage: Stage, planes: Graph, window: bool) -> _Part:

@@ -74,9 +74,8 @@ class WindowedNetwork:
         """The recorded output with the masked pixels' part computed of `x`, an input of the recorded size.
 
         Statistics are the "recorded" ones; or "followed", these with the window's own pixels in the place of the
-        recorded ones, which costs nothing; or "exact", those of all of `x`, and so are keys and values, which costs a
-        pass over it. Outside the mask the output is the recorded one to the bit. Raises `SigeError` before anything was
-        recorded.
+        recorded ones, which costs nothing; or "exact", those of all of `x`, which costs the dense pass. Outside the
+        mask the output is the recorded one to the bit. Raises `SigeError` before anything was recorded.
         """
         if self.state is None:
             raise SigeError("no picture was recorded: call record(…) on the original first")
@@ -88,15 +87,17 @@ class WindowedNetwork:
             self._last = self.state
             return self.state.output
         window = self.window(mask)
-        exact = statistics == "exact"
-        planes = self._network.whole(x)[1] if exact else self.state.planes
-        computed, now = self._network.window(x, window, planes, follow=statistics == "followed", place=not exact)
         at = tuple(slice(s.start * self._up // self._down, s.stop * self._up // self._down) for s in window[:2])
+        if statistics == "exact":
+            dense, planes = self._network.whole(x)
+            computed = dense[:, at[0], at[1]]
+        else:
+            computed, planes = self._network.window(x, window, self.state.planes, statistics == "followed")
         output = self.state.output[:]
         inside = mx.array(self._output_mask(mask)[at])[None, :, :, None]
         output[:, at[0], at[1]] = mx.where(inside, computed, output[:, at[0], at[1]])
         mx.eval(output)
-        self._last = WindowedState(x, output, planes if exact else now())
+        self._last = WindowedState(x, output, planes)
         return output
 
     def commit(self) -> None:

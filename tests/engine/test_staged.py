@@ -9,12 +9,13 @@ import pytest
 
 from benchmarks.simulated.device import Simulated
 from sige_mlx.engine.cells import Window
+from sige_mlx.engine.gpu.compiled import Compiled
 from sige_mlx.engine.gpu.launch import use
 from sige_mlx.engine.staged import StagedNetwork
 from sige_mlx.errors import SigeError
 from sige_mlx.models.kl_autoencoder import KLAutoencoderConfig, KLDecoder, KLEncoder
 from sige_mlx.models.taesd import TinyAutoencoderConfig, TinyDecoder, TinyEncoder
-from sige_mlx.nn import Conv2d, GroupNorm, concat
+from sige_mlx.nn import Conv2d, GroupNorm, concat, silu, upsample_nearest
 from sige_mlx.nn.ops import GroupNorm as GroupNormOp
 from tests.engine.windows_by_mlx import graph_of, planes, windowed
 
@@ -58,7 +59,7 @@ def close(found: mx.array, wanted: mx.array) -> bool:
     return float(mx.abs(found - wanted).max()) <= 1e-5 * max(1.0, float(mx.abs(wanted).max()))
 
 
-def agree(network: mlx.nn.Module, device: str, follow: bool = True, place: bool = True) -> None:
+def agree(network: mlx.nn.Module, device: str, follow: bool = True) -> None:
     staged = StagedNetwork(network, device)
     first, second = inputs(network, 2), 2 * inputs(network, 3)
     output, kept = staged.whole(first)
@@ -66,11 +67,10 @@ def agree(network: mlx.nn.Module, device: str, follow: bool = True, place: bool 
     assert close(output, every[-1])
     cells = [n // staged.cell for n in first.shape[1:3]]
     window = window_of(staged, (0, min(2, cells[0]), 0, 1), (1, 3, 1, 2))
-    found, now = staged.window(second, window, kept, follow, place)
-    wanted, after = windowed(network, every, second, window, follow, place)
+    found, told = staged.window(second, window, kept, follow)
+    wanted, after = windowed(network, every, second, window, follow)
     assert float(mx.abs(wanted).max()) > 1e-2
     assert close(found, wanted)
-    told = now()
     assert told.nbytes == kept.nbytes
     graph, moments = graph_of(network, first.shape), [*told.moments.values()]
     norms = [node for node in graph.nodes if isinstance(node.op, GroupNormOp)]
@@ -81,9 +81,42 @@ def agree(network: mlx.nn.Module, device: str, follow: bool = True, place: bool 
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize(("follow", "place"), [(True, True), (False, True), (False, False)])
-def test_a_window_is_what_its_operations_make_of_it(name: str, follow: bool, place: bool) -> None:
-    agree(made(name), "cpu", follow, place)
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_window_is_what_its_operations_make_of_it(name: str, follow: bool) -> None:
+    agree(made(name), "cpu", follow)
+
+
+@pytest.mark.parametrize("name", ["KL decoder", "TAEF2's decoder"])
+@pytest.mark.parametrize("size", [(14, 18), (9, 7)])
+def test_planes_need_be_no_whole_cells(name: str, size: tuple[int, int]) -> None:
+    network = made(name)
+    staged = StagedNetwork(network, "cpu")
+    first, second = (mx.random.normal((1, *size, 4), key=mx.random.key(seed)) for seed in (2, 3))
+    _, kept = staged.whole(first)
+    rows, columns = (slice(4, size[0]), slice(0, size[1]))
+    window = Window(rows, columns, slice(8, size[0]), columns)
+    found, told = staged.window(second, window, kept)
+    wanted, _ = windowed(network, planes(network, first), second, window)
+    assert close(found, wanted)
+    again, _ = staged.window(second, window, told)
+    assert float(mx.abs(again - found).max()) <= 1e-5 * float(mx.abs(found).max())
+
+
+def test_what_is_upsampled_before_it_is_normalised_has_the_sums_of_what_it_was() -> None:
+    class Upsampling(mlx.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm, self.last = Conv2d(4, 8, 3, padding=1), GroupNorm(2, 8), Conv2d(8, 3, 3, padding=1)
+
+        def inputs(self, batch: int = 1) -> dict[str, tuple[int, ...]]:
+            return {"x": (batch, 16, 16, 4)}
+
+        def __call__(self, x: mx.array) -> mx.array:
+            return self.last(silu(self.norm(upsample_nearest(self.first(x)))))
+
+    network = Upsampling()
+    mx.eval(network.parameters())
+    agree(network, "cpu")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -103,9 +136,8 @@ def test_what_is_kept_after_commits_is_what_their_planes_have() -> None:
         x = (1 + i) * inputs(network, 3 + i)
         rows, columns = ((int(start), int(start) + 2) for start in rng.integers((0, 0), (3, 5)))
         window = window_of(staged, (*rows, *rows), (*columns, columns[0] + 1, columns[1]))
-        found, now = staged.window(x, window, kept)
+        found, kept = staged.window(x, window, kept)
         wanted, every = windowed(network, every, x, window)
-        kept = now()
         assert close(found, wanted)
     for moments, node in zip(kept.moments.values(), nodes, strict=True):
         of_planes = node.op.moments(every[node.inputs[0]])
@@ -144,3 +176,13 @@ def test_windows_of_one_size_are_one_program(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("sige_mlx.engine.staged.trace", None)
     monkeypatch.setattr("sige_mlx.engine.native.executor.Compiled", None)
     staged.window(inputs(network, 3), window_of(staged, (1, 3, 2, 3), (0, 2, 0, 1)), kept)
+
+
+@pytest.mark.parametrize("kind", [KLDecoder, KLEncoder, TinyDecoder, TinyEncoder])
+def test_the_gpu_has_a_kernel_for_every_step_at_the_published_sizes(kind: type) -> None:
+    config = KLAutoencoderConfig() if kind in (KLDecoder, KLEncoder) else TinyAutoencoderConfig()
+    staged = StagedNetwork(kind(config), "gpu")
+    n, h, w, c = shape = shape_of(staged.network)
+    for of in ((shape, None), ((n, h // 2, w // 4, c), shape)):
+        for part in staged._of(*of):
+            assert Compiled(part.program, {}, mx.float32).by_kernels

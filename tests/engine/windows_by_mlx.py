@@ -29,10 +29,9 @@ def windowed(
     x: mx.array,
     window: Window,
     follow: bool = True,
-    place: bool = True,
 ) -> tuple[mx.array, list[mx.array]]:
     """The output of a window of x, beside planes of which everything is kept; and these with its interior in them. A
-    norm takes the moments of the planes, which either follow the interior or do not; attention likewise reads them."""
+    norm takes the moments of the planes, which follow the interior or do not; attention reads the planes with it."""
     own = x[:, window.rows, window.columns]
     values: list[mx.array] = []
     after = [*kept]
@@ -60,7 +59,7 @@ def windowed(
             scale, shift = node.op.affine_of(moments, node.shape[-1], params)
             value = read[0] * scale + shift
         elif isinstance(node.op, Attention):
-            value = node.op([read[0], *((after if place else kept)[i] for i in node.inputs[1:])], {})
+            value = node.op([read[0], *(after[i] for i in node.inputs[1:])], {})
         else:
             value = node.op(read, params)
         values.append(value)

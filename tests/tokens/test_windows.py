@@ -20,8 +20,8 @@ from tests.tokens.taef2 import networks
 from tests.trained import photographed
 
 SMALL = TinyAutoencoderConfig((96, 128), latent_channels=4, width=8)
-LEAST = [(False, (44.0, 60.0, 64.0)), (True, (31.0, 47.0, 56.0))]
-"""Decibels in the mask by statistics recorded, followed and exact, of another photograph and of a flat fill."""
+LEAST = [(False, (44.0, 60.0)), (True, (31.0, 47.0))]
+"""Decibels in the mask by statistics recorded and followed, of another photograph and of a flat fill."""
 
 SIZES = {*range(9), *range(8, 17, 2), *range(16, 33, 4)}
 """Cells along a side of a window."""
@@ -201,7 +201,7 @@ def test_twenty_commits_later_an_edit_is_as_near_to_the_dense_pass() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("filled", "least"), LEAST, ids=["photograph", "flat"])
-def test_trained_weights_on_photographs(tmp_path: Path, filled: bool, least: tuple[float, float, float]) -> None:
+def test_trained_weights_on_photographs(tmp_path: Path, filled: bool, least: tuple[float, float]) -> None:
     """A halo of 64 pixels around 5 % of the latents."""
     encoder, decoder = networks(tmp_path)
     decode = StagedNetwork(decoder)
@@ -214,6 +214,6 @@ def test_trained_weights_on_photographs(tmp_path: Path, filled: bool, least: tup
     reconstructed = windowed.record(original)
     assert decibels(reconstructed, pictures[0], np.ones((64, 64), bool)) >= 30
     changed = pasted(mask, new, original)
-    edits = [windowed.edit(changed, mask, statistics) for statistics in ("recorded", "followed", "exact")]
+    edits = [windowed.edit(changed, mask, statistics) for statistics in ("recorded", "followed")]
     dense, _ = decode.whole(changed)
     assert all(decibels(edit, dense, mask) >= bound for edit, bound in zip(edits, least, strict=True))

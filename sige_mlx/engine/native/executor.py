@@ -115,11 +115,7 @@ class NativeExecutor:
         """Returns the output of a dense program with this network's weights, whatever its planes, and what it records;
         arrays that it reads of a record are given. The program must live as long as the executor."""
         made = {key: np.empty(b.shape, b.dtype) for key, b in program.recorded.items() if key not in recorded}
-        reads = {
-            key: np.ascontiguousarray(array, program.recorded[key].dtype)
-            for key, array in recorded.items()
-            if key in program.recorded
-        }
+        reads = {key: np.ascontiguousarray(of, program.recorded[key].dtype) for key, of in recorded.items()}
         addresses = {key: array.ctypes.data for key, array in {**reads, **made}.items()}
         return mx.array(self._run(self._whole(program), inputs, addresses)), made
 
