@@ -65,8 +65,8 @@ class _Part(NamedTuple):
 
 class StagedNetwork:
     """`network` is an MLX module of one input, planes (B, H, W, C), whose output is planes, too. `device` is "cpu" or
-    "gpu", by default the GPU where there is one. Both compute in float32, for activations of autoencoders leave what
-    halves can hold. Raises `SigeError` for what cannot be computed in windows.
+    "gpu", by default the GPU where there is one. Both compute in float32: activations of some autoencoders, SDXL's
+    among them, are more than halves can hold. Raises `SigeError` for what cannot be computed in windows.
 
         staged = StagedNetwork(autoencoder.decoder)
         picture, planes = staged.whole(latents)
