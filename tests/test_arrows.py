@@ -53,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
     "zoo": {"engine", "engine.weights", "families", "graph", "label_classes", "nn", "paper_settings", "base"},
     "converters": {"families", "graph", "metrics", "models", "nn", "zoo", "base"},
     "converters.coreml": {"converters", "engine.estimates", "engine.weights", "graph", "masks", "nn", "zoo", "base"},
-    "tokens": {"converters", "editing", "engine.files", "engine.recordings", "graph", "masks", "models", "nn", "base"},
+    "tokens": {*SHARED, "converters", "editing", "engine", "graph", "masks", "models", "nn", "base"},
     "editing": {"engine", "families", "graph", "label_classes", "masks", "models", "zoo", "base"},
 }
 """Parts of the package, and which others each may import."""

@@ -14,6 +14,7 @@ from sige_mlx.engine.statistics import Doubles
 from sige_mlx.engine.weights import Loader
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Statistics
+from sige_mlx.graph.program import Program
 from sige_mlx.graph.tiling import Tiling
 from sige_mlx.nn.module import parameters
 from sige_mlx.nn.precisions import PRECISIONS
@@ -68,15 +69,31 @@ class Executor(Holder, Protocol):
     def restored(self, codec: Codec, arrays: Sequence[npt.NDArray[Any]]) -> Record: ...
 
 
+class ProgramExecutor(Executor, Protocol):
+    """An executor of programs."""
+
+    def keep(
+        self, program: Program, inputs: Mapping[Any, Any], recorded: Mapping[Any, Any] = ...
+    ) -> tuple[mx.array, Mapping[Any, Any]]: ...
+
+
 def executor_of(
     lowered: Lowered, model: mlx.nn.Module, device: str, load: Loader | None, threads: int, precision: str
 ) -> Executor:
     """Returns the executor of a network on a device."""
-    params = parameters(model)
     if device == "reference":
         from sige_mlx.engine.reference import ReferenceExecutor
 
+        params = parameters(model)
         return ReferenceExecutor(lowered, params if load is None else {k: mx.array(load(k)) for k in params})
+    return executor_of_programs(lowered, model, device, load, threads, precision)
+
+
+def executor_of_programs(
+    lowered: Lowered, model: mlx.nn.Module, device: str, load: Loader | None, threads: int, precision: str
+) -> ProgramExecutor:
+    """Returns the executor of a network's programs on "cpu" or "gpu"."""
+    params = parameters(model)
     load = load or (lambda name: np.asarray(params[name].astype(mx.float32)))
     if device == "gpu":
         from sige_mlx.engine.gpu.executor import GpuExecutor

@@ -40,11 +40,12 @@ class Input(Op):
 @dataclass
 class Graph:
     """Nodes are in execution order; `inputs` has the indices of the `Input` nodes by name, `output` that of the
-    result."""
+    result; `also` has those of values that are wanted besides it."""
 
     nodes: list[Node] = field(default_factory=list)
     inputs: dict[str, int] = field(default_factory=dict)
     output: int = -1
+    also: tuple[int, ...] = ()
 
     def add(self, op: Op, inputs: Sequence[int], params: Mapping[str, str], param_shapes: Mapping[str, Shape]) -> Node:
         """Appends an operation; raises `SigeError` when its inputs do not fit."""
@@ -59,6 +60,11 @@ class Graph:
         self.nodes.append(node)
         self.inputs[name] = node.index
         return node
+
+    @property
+    def wanted(self) -> frozenset[int]:
+        """The output, and what is wanted besides it."""
+        return frozenset((self.output, *self.also))
 
     def consumers(self) -> list[list[int]]:
         """Returns for each node the nodes that read it, in order."""

@@ -79,9 +79,10 @@ class Lowered:
         norms = (op.value for op in self.groups.ops if isinstance(op, FusedNorm))
         return self.keeping(("moments", norm) for norm in norms)
 
-    def keeping(self, keys: Iterable[Any]) -> Program:
-        """Returns a dense pass that keeps arrays of these keys whole, as ops write them."""
-        return lower(self.graph, self.groups, self._whole, self.tile, keys)
+    def keeping(self, keys: Iterable[Any], planes: Graph | None = None) -> Program:
+        """Returns a dense pass that keeps arrays of these keys whole, as ops write them; of a window of `planes`, if
+        these are given (see `lower`)."""
+        return lower(self.graph, self.groups, self._whole, self.tile, keys, planes=planes)
 
     @cached_property
     def edits(self) -> Mapping[Statistics, Program]:

@@ -75,11 +75,10 @@ class Buffer:
     @property
     def dtype(self) -> str:
         """The name of NumPy's type of the values."""
-        if self.kind in (Kind.ROWS, Kind.GRID):
+        what = self.key[0] if self.kind is Kind.RECORDED else None
+        if self.kind in (Kind.ROWS, Kind.GRID) or what == "interior":
             return "int32"
-        double = self.kind is Kind.CHANGE or (
-            self.kind is Kind.RECORDED and self.key[0] in ("moments", "gain", "small")
-        )
+        double = self.kind is Kind.CHANGE or what in ("moments", "moments before", "gain", "small")
         return "float64" if double else "float32"
 
     @property

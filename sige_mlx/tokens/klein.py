@@ -6,6 +6,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import mlx.core as mx
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from sige_mlx.converters.families.kl_autoencoder import layouts
 from sige_mlx.engine.recordings import Codec
+from sige_mlx.engine.staged import StagedNetwork
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
 from sige_mlx.nn.module import parameters
@@ -28,7 +30,7 @@ MODELS = (KLEIN, TINY)
 
 _TINY_SIZES = Flux2Sizes(2, 3, heads=2, head_dim=32, channels=64, text_width=64, time_channels=64)
 _TINY_TEXT = 16
-_TINY_AUTOENCODER = 920_076
+_TINY_AUTOENCODER = 1_840_152
 """Bytes."""
 
 _BEFOREHAND: dict[str, tuple[Flux2Sizes, int, int, Codec]] = {
@@ -79,10 +81,20 @@ class Pipeline:
         counts = {"double": self.sizes.double_layers, "single": self.sizes.single_layers}
         return [(stream, layer) for stream, count in counts.items() for layer in range(count)]
 
+    @cached_property
+    def encoder(self) -> StagedNetwork:
+        """The autoencoder's half that reads pictures, as programs."""
+        return StagedNetwork(self.autoencoder.encoder)
+
+    @cached_property
+    def decoder(self) -> StagedNetwork:
+        """The autoencoder's half that makes pictures, as programs."""
+        return StagedNetwork(self.autoencoder.decoder)
+
     @property
-    def autoencoder_arrays(self) -> list[mx.array]:
-        """Its weights."""
-        return [*parameters(self.autoencoder).values()]
+    def autoencoder_nbytes(self) -> int:
+        """Bytes of its weights, which programs have once more, packed."""
+        return 2 * sum(array.nbytes for array in parameters(self.autoencoder).values())
 
 
 def planned(

@@ -11,7 +11,6 @@ from sige_mlx.engine.recordings import Codec, physical_memory
 from sige_mlx.errors import SigeError
 from sige_mlx.tokens.active import TokenPlane
 from sige_mlx.tokens.cost import Flux2Sizes
-from sige_mlx.tokens.windows import QUERIES
 
 GB = 1e9
 
@@ -21,16 +20,16 @@ BITS = (16, 8, 4)
 TEXT_PARAMETERS = 4.02e9
 """Of the text encoder of FLUX.2-klein-4B, which is gone before the first pass."""
 
-AUTOENCODER_BYTES = 84e6 * 4
-"""Its weights, in float32."""
+AUTOENCODER_BYTES = 2 * 84e6 * 4
+"""Its weights, in float32, and these packed for its programs."""
 
 ALIVE = 28
 """Planes of a layer's width that are alive at once in a pass, as measured: a fused projection of nine and its parts,
 queries and keys with positions in them, what goes in and out."""
 
 DECODED = 256 * 4
-"""Bytes of a pixel in the decoder's largest planes, which are of 256 channels in float32; three are alive at once, and
-where convolutions are not the GPU's what they multiply is laid out nine times."""
+"""Bytes of a pixel in the decoder's largest planes, which are of 256 channels in float32; two are alive at once, and
+less than another of sums by tile and of what is handed over."""
 
 TEXT_TOKENS = 512
 
@@ -83,11 +82,8 @@ class Plan:
 
     @property
     def decoding(self) -> int:
-        """Of decoding the picture, or encoding it or another: planes, and the scores of some pixels' attention."""
-        pixels = max(plane.count * plane.patch**2 for plane in self.planes)
-        latents = 4 * max(plane.count for plane in self.planes)
-        planes = 3 if mx.metal.is_available() else 12
-        return planes * DECODED * pixels + 3 * min(QUERIES, latents) * latents * 4
+        """Of decoding the picture, or encoding it or another."""
+        return 3 * DECODED * max(plane.count * plane.patch**2 for plane in self.planes)
 
     def __str__(self) -> str:
         height, width = (side * self.planes[0].patch for side in (self.planes[0].height, self.planes[0].width))

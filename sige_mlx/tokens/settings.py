@@ -65,7 +65,6 @@ class TokenSettings:
         """What it takes of memory for a picture, by the first precision that fits into a limit, or else the first."""
         of = self.pipeline
         planes = planes_of(self.seen(picture), [reference.shape[:2] for reference in self.references], of.patch)
-        autoencoder = sum(array.nbytes for array in of.autoencoder_arrays)
-        sizes = of.prompt_tokens, of.text_parameters, autoencoder, of.dtype.size
+        sizes = of.prompt_tokens, of.text_parameters, of.autoencoder_nbytes, of.dtype.size
         plans = [Plan(of.sizes, planes, self.ran, of.bits, precision, *sizes) for precision in self.precisions]
         return next((plan for plan in plans if plan.fits(limit)), plans[0])

@@ -69,10 +69,10 @@ class View:
             precisions,
             lambda codec: sizes.record_nbytes(tokens + pipeline.prompt_tokens, 1, codec),
         )
-        decoder, factor = pipeline.autoencoder.decoder, pipeline.autoencoder.config.factor
-        self._decoder = WindowedNetwork(decoder, up=factor, halo=HALO)
-        self._encoder = WindowedNetwork(pipeline.autoencoder.encoder, down=factor, halo=HALO * factor)
-        self._references = [self._tokens(pipeline.autoencoder.encoder(to_model(picture))) for picture in references]
+        factor = pipeline.autoencoder.config.factor
+        self._decoder = WindowedNetwork(pipeline.decoder, up=factor, halo=HALO)
+        self._encoder = WindowedNetwork(pipeline.encoder, down=factor, halo=HALO * factor)
+        self._references = [self._tokens(pipeline.encoder.whole(to_model(picture))[0]) for picture in references]
         self.noise = mx.random.normal((1, self.plane.count, sizes.channels), key=mx.random.key(seed))
         mx.eval(self._references, self.noise)
 
@@ -100,9 +100,9 @@ class View:
         """The tokens of a picture that was painted into, those of its latents where the region is not: [1, N, C]."""
         if (before == after).all():
             return latents.tokens
-        if self._encoder.output is None:
+        if self._encoder.state is None:
             self._encoder.record(to_model(before))
-        made = self._tokens(self._encoder.edit(to_model(after), region, "estimated"))
+        made = self._tokens(self._encoder.edit(to_model(after), region))
         touched = mx.array(self.plane.touched(region, 0).reshape(-1))[None, :, None]
         return mx.where(touched, made, latents.tokens)
 
@@ -176,7 +176,7 @@ class View:
         touched = np.zeros(self.plane.count, np.bool_)
         touched[active.image] = True
         mask = touched.reshape(self.plane.height, self.plane.width).repeat(2, 0).repeat(2, 1)
-        picture = from_model(self._decoder.edit(self._planes(tokens), mask, "estimated"))
+        picture = from_model(self._decoder.edit(self._planes(tokens), mask))
         self._decoder.commit()
         return Latents(tokens, self._decoder.state), picture
 

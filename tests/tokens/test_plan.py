@@ -28,7 +28,7 @@ def test_klein_as_published_does_not_fit_16_gb_and_what_would_is_told() -> None:
         KLEIN.check(M1_PRO)
     said = str(refused.value)
     assert (
-        "1024×1024 pixels, weights as published, a record in bfloat16 would take 18.3 GB (7.8 of weights, 5.7" in said
+        "1024×1024 pixels, weights as published, a record in bfloat16 would take 18.4 GB (7.8 of weights, 5.7" in said
     )
     assert "1024×1024 pixels, q4 weights, a record in int8 (" in said and "512×512 pixels, q8 weights" in said
     for plan in KLEIN.others():

@@ -46,6 +46,7 @@ class GpuExecutor:
         self.parameters = Parameters(lowered.groups, lowered.dense, load, dtype)
         self._sizes: dict[int, Sizes] = {}
         self._in_tiles: dict[tuple[int, int], Ready] = {}
+        self._dense_programs: dict[int, Ready] = {}
         self._warm: set[int] = set()
         self._recorded = 0
         self.holds(0)
@@ -88,6 +89,17 @@ class GpuExecutor:
         _, *arrays = self._measuring(inputs)
         keys = self._measuring.compiled.kept
         return {norm: np.asarray(of, np.float64) for (_, norm), of in zip(keys, arrays, strict=True)}
+
+    def keep(
+        self, program: Program, inputs: Inputs, recorded: Mapping[Any, Any] = NOTHING
+    ) -> tuple[mx.array, Mapping[Any, mx.array]]:
+        """The output of a dense program with this network's weights, whatever its planes, and what it records, lazy;
+        arrays that it reads of a record are given. The program must live as long as the executor."""
+        if id(program) not in self._dense_programs:
+            self._dense_programs[id(program)] = self._ready(Compiled(program, {}, self.dtype, self.trust.allows))
+        ready = self._dense_programs[id(program)]
+        output, *arrays = ready(inputs, recorded={key: mx.array(array) for key, array in recorded.items()})
+        return output, dict(zip(ready.compiled.kept, arrays, strict=True))
 
     def given(self, record: Record, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, mx.array]:
         """What takes the place of recorded arrays once this was measured: that, and the statistics that it gives an

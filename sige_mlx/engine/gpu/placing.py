@@ -131,9 +131,9 @@ class Placing:
         return b.shape if b.tiles is None else (self._counts[b.tiles], *b.shape)
 
     def _dtype(self, b: p.Buffer) -> mx.Dtype:
-        if b.kind in (Kind.ROWS, Kind.GRID):
+        if b.dtype == "int32":
             return mx.int32
-        if b.kind is Kind.RECORDED and b.key[0] in ("scale", "moments", "sums"):
+        if b.kind is Kind.RECORDED and b.key[0] in ("scale", "moments", "moments before", "sums", "sums before"):
             return mx.float32
         return mx.float32 if b.kind is Kind.INPUT and len(b.shape) != 4 else self.dtype
 

@@ -23,7 +23,7 @@ from sige_mlx.engine.weights import Floats, Loader
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
 from sige_mlx.graph.policy import Statistics
-from sige_mlx.graph.program import Program
+from sige_mlx.graph.program import Kind, Program
 from sige_mlx.graph.reads import Held, tiles_read
 from sige_mlx.graph.tiling import Tiling
 
@@ -41,6 +41,7 @@ class NativeExecutor:
         self.weights = PackedWeights(lowered.groups, lowered.dense, load)
         self._layouts: dict[Codec, Layout] = {}
         self._programs: dict[int, Compiled] = {}
+        self._dense_programs: dict[int, Bound] = {}
 
     @property
     def threads(self) -> int:
@@ -107,6 +108,16 @@ class NativeExecutor:
         arrays = {key: np.empty(b.shape, b.dtype) for key, b in self.lowered.measuring.recorded.items()}
         self._run(self._measuring, inputs, {key: array.ctypes.data for key, array in arrays.items()})
         return {norm: moments for (_, norm), moments in arrays.items()}
+
+    def keep(
+        self, program: Program, inputs: Inputs, recorded: Mapping[Any, npt.NDArray[Any]] = NOTHING
+    ) -> tuple[mx.array, Mapping[Any, npt.NDArray[Any]]]:
+        """Returns the output of a dense program with this network's weights, whatever its planes, and what it records;
+        arrays that it reads of a record are given. The program must live as long as the executor."""
+        made = {key: np.empty(b.shape, b.dtype) for key, b in program.recorded.items() if key not in recorded}
+        reads = {key: np.ascontiguousarray(of, program.recorded[key].dtype) for key, of in recorded.items()}
+        addresses = {key: array.ctypes.data for key, array in {**reads, **made}.items()}
+        return mx.array(self._run(self._whole(program), inputs, addresses)), made
 
     def given(self, record: NativeRecord, measured: Mapping[Any, Doubles], estimated: bool) -> Mapping[Any, Any]:
         """Returns what takes the place of recorded arrays once this was measured: that, and the statistics that it
@@ -236,6 +247,12 @@ class NativeExecutor:
             self._programs[id(program)] = Compiled(program, self.pool, self.weights)
         return self._programs[id(program)]
 
+    def _whole(self, program: Program) -> Bound:
+        """Binds a dense program once."""
+        if id(program) not in self._dense_programs:
+            self._dense_programs[id(program)] = self._compiled(program).bind()
+        return self._dense_programs[id(program)]
+
     def _run(
         self,
         bound: Bound,
@@ -245,7 +262,8 @@ class NativeExecutor:
         seconds: npt.NDArray[np.float64] | None = None,
     ) -> Floats:
         given = {name: np.ascontiguousarray(np.asarray(x), np.float32) for name, x in inputs.items()}
-        output = np.empty(self.lowered.graph.nodes[self.lowered.graph.output].shape, np.float32)
+        shape = next(b.shape for b in bound.compiled.program.buffers if b.kind is Kind.OUTPUT)
+        output = np.empty(shape, np.float32)
         bound.run(given, output, recorded, changes, seconds)
         return output
 

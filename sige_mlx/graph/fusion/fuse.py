@@ -67,8 +67,8 @@ class _Fusion:
             raise unsupported(node, "is an operation without a fused form")
 
     def _needed(self) -> set[int]:
-        """Returns the nodes that the output is computed from."""
-        needed = {self.graph.output}
+        """Returns the nodes that the output, and what is wanted besides it, is computed from."""
+        needed = {*self.graph.wanted}
         for node in reversed(self.graph.nodes):
             if node.index in needed:
                 needed.update(node.inputs)
@@ -215,7 +215,7 @@ class _Fusion:
 
     def own(self, index: int) -> FusedConv | None:
         """Returns the convolution that computes a node, if it has one reader only."""
-        only = len(self.readers[index]) == 1 and index != self.graph.output
+        only = len(self.readers[index]) == 1 and index not in self.graph.wanted
         return self.written.get(index) if only else None
 
     def absorb(self, index: int, by: Node) -> FusedConv | None:

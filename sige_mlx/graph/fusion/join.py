@@ -19,7 +19,7 @@ def joined(graph: Graph, groups: Groups, in_tiles: Callable[[int], bool]) -> Gro
     attentions = [op for op in groups.ops if isinstance(op, FusedAttention)]
     families: dict[tuple[Term, bool, frozenset[bool]], list[FusedConv]] = {}
     for op in groups.ops:
-        if not isinstance(op, FusedConv) or not _is_pointwise(op) or op.value == graph.output:
+        if not isinstance(op, FusedConv) or not _is_pointwise(op) or op.value in graph.wanted:
             continue
         if all(isinstance(graph.nodes[i].op, ops.Attention) for i in readers[op.value]):
             asks = {op.value == a.q and in_tiles(a.value) for a in attentions if op.value in (a.q, a.k, a.v)}

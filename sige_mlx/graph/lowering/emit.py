@@ -25,23 +25,37 @@ def lower(
     keeps: Iterable[Any] = (),
     stores: Iterable[Any] = (),
     changes: Collection[Any] = (),
+    planes: Graph | None = None,
 ) -> Program:
     """Returns the program that computes every group in its region, in tiles of `tile` pixels a side. It records arrays
     whose keys are in `keeps`, and copies those in `stores` into the record, in tiles where they are planes. For those
     in `changes` it tells by how much that changes their sums.
 
+    A graph may be that of a window of larger planes, whose graph `planes` is, node by node. Then its norms take
+    statistics of these planes, recorded ones, which follow what the window's interior changes: arrays of the record say
+    which tiles of the window that are, and what their sums were.
+
     Raises `SigeError` for a node that is `Unfused`, or read in too many forms."""
     if groups.unfused:
         raise SigeError(groups.unfused.why)
-    emitting = _Emitting(graph, groups, regions, Storage(graph, groups, tile, keeps, stores), changes)
+    emitting = _Emitting(graph, groups, regions, Storage(graph, groups, tile, keeps, stores), changes, planes)
     for op in groups.ops:
         emitting.op(op)
     return emitting.build.program
 
 
 class _Emitting:
-    def __init__(self, graph: Graph, groups: Groups, regions: Regions, storage: Storage, changes: Collection[Any]):
+    def __init__(
+        self,
+        graph: Graph,
+        groups: Groups,
+        regions: Regions,
+        storage: Storage,
+        changes: Collection[Any],
+        planes: Graph | None,
+    ):
         self.graph = graph
+        self.planes = planes
         self.of = regions.of
         self.forms = Forms(graph, groups, regions)
         self.storage = storage
@@ -243,6 +257,9 @@ class _Emitting:
         else:
             sums = tuple(map(self.whole_sums, norm.parts))
         tiles = (self.storage.tiles_in((h, w)),) * len(c)
+        if self.planes is not None:
+            recorded, before, grid = self.storage.of_planes(norm)
+            _, h, w, _ = self.planes.nodes[norm.parts[0]].shape
         weight, bias = (
             NONE if name is None else self.build.slot(Kind.PARAM, name, (sum(c),)) for name in (norm.weight, norm.bias)
         )
@@ -300,7 +317,7 @@ class _Emitting:
             self.storage.values[op.value] = Stored(plane=(domain.h, domain.w))
             dst = self.storage.new_blocks(op.value, [RAW])[RAW]
         (k, k_stride), (v, v_stride) = self.tokens(op.k), self.tokens(op.v)
-        _, h, w, c = op.shape
+        (_, h, w, _), c = self.graph.nodes[op.k].shape, op.shape[-1]
         d = c // op.heads
         attention = p.Attention(domain, h * w, op.heads, d, q[0], k, v, dst, q[1], k_stride, v_stride, scale=d**-0.5)
         self.build.emit(attention, self.name(op.value))

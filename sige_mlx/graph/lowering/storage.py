@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sige_mlx.graph import program as p
-from sige_mlx.graph.fusion import FusedConv, Groups, Modulation
+from sige_mlx.graph.fusion import FusedConv, FusedNorm, Groups, Modulation
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.lowering.builder import ProgramBuilder
 from sige_mlx.graph.lowering.forms import RAW, Form
@@ -98,6 +98,18 @@ class Storage:
         made = {form: self.build.scratch(*shape, tiles=stored.plane) for form in dict.fromkeys(forms)}
         stored.blocks |= made
         return made
+
+    def of_planes(self, norm: FusedNorm) -> tuple[Slot, tuple[Slot, ...], Slot]:
+        """Returns the slots of what a window's norm follows: moments of the whole planes, the sums that the window's
+        tiles had, and which of these tiles count, int32, each by its number and others by -1."""
+        n, h, w, _ = self.graph.nodes[norm.parts[0]].shape
+        tiles = n, -(-h // self.tile), -(-w // self.tile)
+        before = (
+            self.recorded("sums before", v, (n * tiles[1] * tiles[2], 2, self.graph.nodes[v].shape[-1]))
+            for v in norm.parts
+        )
+        moments = self.recorded("moments before", norm.value, (n, 2, norm.groups))
+        return moments, tuple(before), self.recorded("interior", norm.value, tiles)
 
     # ---- operands
 

@@ -14,26 +14,28 @@ from sige_mlx.nn.ops.base import Op, Params, Shape
 
 @dataclass(frozen=True)
 class Attention(Op):
-    """It attends to all pixels by scaled dot products (Vaswani et al. 2017, eq. 1); its inputs are q, k, v."""
+    """It attends to all pixels by scaled dot products (Vaswani et al. 2017, eq. 1); its inputs are q, k, v. Keys and
+    values may be those of a larger plane, of which the queries' pixels are a part."""
 
     heads: int = 1
 
     def shape(self, inputs: Sequence[Shape], params: Mapping[str, Shape]) -> Shape:
         whole(self.heads, "attention: the number of heads", 1)
-        if len(set(inputs)) != 1 or inputs[0][-1] % self.heads:
+        q, k, v = inputs
+        if k != v or (q[0], q[-1]) != (k[0], k[-1]) or q[-1] % self.heads:
             raise SigeError(f"attention: q, k, v have shapes {list(inputs)} for {self.heads} heads")
         return inputs[0]
 
     def __call__(self, inputs: Sequence[mx.array], params: Params) -> mx.array:
         b, h, w, c = inputs[0].shape
         d = c // self.heads
-        q, k, v = (x.reshape(b, h * w, self.heads, d).transpose(0, 2, 1, 3) for x in inputs)
+        q, k, v = (x.reshape(b, -1, self.heads, d).transpose(0, 2, 1, 3) for x in inputs)
         y = mx.softmax(q @ k.transpose(0, 1, 3, 2) * d**-0.5, axis=-1) @ v
         return y.transpose(0, 2, 1, 3).reshape(b, h, w, c)
 
     def macs(self, inputs: Sequence[Shape], params: Mapping[str, Shape], output: Shape) -> int:
         b, h, w, c = output
-        return 2 * b * (h * w) ** 2 * c
+        return 2 * b * h * w * math.prod(inputs[1][1:3]) * c
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What encoding and decoding an edit takes, beside encoding and decoding the picture."""
