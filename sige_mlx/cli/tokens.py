@@ -10,16 +10,12 @@ import typer
 
 from sige_mlx.cli import kept, options, terminal
 from sige_mlx.errors import SigeError
+from sige_mlx.token_models import MODELS, SESSION
 
 if TYPE_CHECKING:
     from sige_mlx.tokens.klein import Pipeline
     from sige_mlx.tokens.result import TokenResult
     from sige_mlx.tokens.session import TokenSession
-
-MODELS = ("flux2-klein-4b", "flux2-tiny")
-"""Models that edit by tokens; the second is tiny, and its weights are random."""
-
-KIND = "TokenSession"
 
 _OWN = ("prompt", "reference", "size", "bits", "lora", "record")
 """Options that only these models have."""
@@ -60,7 +56,7 @@ def chosen(model: str | None, session: Path | None) -> str | None:
         return model
     if session and claims(session, PURPOSE):
         described, note = kept.described(session)
-        if described.told.get("kind") == KIND:
+        if described.told.get("kind") == SESSION:
             return str(note["model"])
     return None
 
@@ -165,11 +161,9 @@ def _going_on(named: set[str], asked: Asked) -> TokenSession:
     session = reopened(asked.session)
     begun = {"model": note["model"], "steps": session.steps, "strength": session.strength, "seed": session.seed}
     begun |= {"bits": note.get("bits"), "lora": note.get("lora", []), "record": session.precision}
-    for name, was in begun.items():
-        if name in named and getattr(asked, name) != was:
-            told = f"without {options.spelled(name)}" if was in (None, []) else f"with {options.spelled(name)} {was}"
-            raise SigeError(f"{asked.session} was begun {told}: leave {options.spelled(name)} away, or begin another")
-    for name in ("reference", "size", "tolerance"):
+    given = {name: getattr(asked, name) for name in (*begun, "tolerance") if name in named}
+    kept.check_begun(asked.session, given, {**begun, "eps": session.reader.eps})
+    for name in ("reference", "size"):
         if name in named:
             raise SigeError(f"{asked.session} is begun already: leave {options.spelled(name)} away")
     if asked.original:

@@ -17,14 +17,11 @@ from sige_mlx.engine.recordings import Codec
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
 from sige_mlx.nn.module import parameters
+from sige_mlx.token_models import KLEIN, MODELS, TINY
 from sige_mlx.tokens import flux2
 from sige_mlx.tokens.cost import Flux2Sizes
 from sige_mlx.tokens.plan import BITS, TEXT_PARAMETERS, TEXT_TOKENS, Plan, planes_of
 from sige_mlx.tokens.stored import RECORD_PRECISIONS
-
-KLEIN, TINY = "flux2-klein-4b", "flux2-tiny"
-MODELS = (KLEIN, TINY)
-"""Names of models that edit by tokens."""
 
 _TINY_SIZES = Flux2Sizes(2, 3, heads=2, head_dim=32, channels=64, text_width=64, time_channels=64)
 _TINY_TEXT = 16

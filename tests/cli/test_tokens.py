@@ -114,6 +114,7 @@ def test_a_session_keeps_to_what_it_was_begun_with(run: Run, files: Path) -> Non
     assert "was begun with --seed 0: leave --seed away" in run(*go_on, "--seed", 3).sentence
     assert "was begun without --record: leave --record away" in run(*go_on, "--record", "int8").sentence
     assert "m.png is not the original of" in run(*go_on, "--original", files / "m.png").sentence
+    assert "was begun with --tolerance 1.275: leave --tolerance away" in run(*go_on, "--tolerance", 9).sentence
     assert "is begun already: leave --reference away" in run(*go_on, "--reference", files / "m.png").sentence
     assert "give --mask or --edited" in run("edit", "--session", session, "--out", files / "c.png").sentence
 
@@ -165,7 +166,3 @@ def test_info_tells_what_a_recording_will_take(run: Run, files: Path) -> None:
 def test_they_are_among_the_models(run: Run) -> None:
     assert run("models", "--json").json["by_tokens"] == ["flux2-klein-4b", "flux2-tiny"]
     assert "Edited by tokens: flux2-klein-4b" in run("models").out
-    from sige_mlx.cli.tokens import MODELS
-    from sige_mlx.tokens import klein
-
-    assert MODELS == klein.MODELS
