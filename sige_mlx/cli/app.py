@@ -7,6 +7,7 @@ import typer
 
 from sige_mlx.cli import options, terminal
 from sige_mlx.errors import SigeError
+from sige_mlx.token_models import MODELS
 
 GIB = 2**30
 
@@ -44,6 +45,7 @@ def app(
         sige-mlx app
         sige-mlx app photograph.jpg
         sige-mlx app -m blue-marble-labels-256 labels.png
+        sige-mlx app -m flux2-klein-4b photograph.jpg
     """
     try:
         from sige_mlx.app.running import Running
@@ -53,6 +55,7 @@ def app(
         raise
     from sige_mlx import zoo
     from sige_mlx.app import opening
+    from sige_mlx.app.by_tokens import check_installed
     from sige_mlx.arguments import real, whole
     from sige_mlx.engine import DEVICES
 
@@ -63,7 +66,10 @@ def app(
     own = None
     if model is not None:
         own = str(model)
-        zoo.load(own)  # says so where it is none, or its weights are not here
+        if own in MODELS:
+            check_installed()
+        else:
+            zoo.load(own)  # says so where it is none, or its weights are not here
     catalogue = opening.Catalogue(own)
     first = opening.opened(picture, picture.name, catalogue.usual, device) if picture else None
     running = Running(catalogue, device, port, memory=budget)

@@ -147,10 +147,8 @@ def _planned(asked: Asked, settings: dict[str, Any], size: tuple[int, int] | Non
 
     seen = size or Source.of(asked.original, name="the original").size  # type: ignore[arg-type]
     of_references = [Source.of(file, name="a reference").size for file in settings["references"]]
-    precisions = [asked.record] if asked.record else [None, "int8"]
-    how = asked.model, seen, of_references, settings["steps"], settings["strength"], asked.bits
-    plans = [klein.planned(*how, precision) for precision in precisions]
-    (next((plan for plan in plans if plan.fits()), plans[0])).check()
+    how = seen, of_references, settings["steps"], settings["strength"]
+    klein.fitting(asked.model, *how, [asked.bits], asked.record)
     return klein.load(asked.model, asked.bits, lora=asked.lora)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -33,6 +34,9 @@ _BEFOREHAND: dict[str, tuple[Flux2Sizes, int, int, Codec]] = {
     TINY: (_TINY_SIZES, 4, _TINY_TEXT, "float32"),
 }
 """Sizes, pixels along a side of a token, text tokens, and what keys and values are kept in where nobody says."""
+
+REPOSITORY = "black-forest-labs/FLUX.2-klein-4B"
+"""From where mflux fetches klein's weights."""
 
 LARGEST = {KLEIN: 1024, TINY: 64}
 """Pixels along a side of the largest window, where nobody asks for another."""
@@ -105,6 +109,39 @@ def planned(
     ran = max(1, round(steps * strength))
     plan = Plan(own, planes, ran, bits or 16, precision or own_precision, text)
     return plan if name == KLEIN else replace(plan, text_parameters=0.0, autoencoder=_TINY_AUTOENCODER, value=4)
+
+
+def fitting(
+    name: str,
+    picture: tuple[int, int],
+    references: Sequence[tuple[int, int]],
+    steps: int,
+    strength: float,
+    bits: Sequence[int | None],
+    precision: str | None = None,
+) -> Plan:
+    """How a picture (H, W) can be edited within the memory that there is: with weights in the first of some `bits` that
+    fit, and a record in a precision, by default the model's own or else int8. Raises `SigeError` where nothing fits,
+    with what would."""
+    precisions = [precision] if precision else [None, "int8"]
+    plans = [
+        planned(name, picture, references, steps, strength, weights, record)
+        for record in precisions
+        for weights in bits
+    ]
+    fits = next((plan for plan in plans if plan.fits()), plans[0])
+    fits.check()
+    return fits
+
+
+def downloaded(name: str) -> bool:
+    """Whether the weights of a model are on this machine, so that nothing has to be fetched from the hub."""
+    if name == TINY:
+        return True
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE) / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots"
+    return any(folder.glob("*/transformer/*.safetensors"))
 
 
 def load(name: str, bits: int | None = None, path: str | None = None, lora: Sequence[str] = ()) -> Pipeline:
