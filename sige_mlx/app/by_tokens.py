@@ -82,6 +82,8 @@ class TokenModel:
         assert settings.steps is not None and settings.strength is not None
         plan = klein.fitting(settings.model, size, [], settings.steps, settings.strength, BITS)
         self.pipeline = klein.load(settings.model, plan.bits)
+        quantised = f"weights are quantised to {plan.bits} bits: memory has no room for them as they were published"
+        self.notes = () if plan.bits == BITS[0] else (quantised,)
 
     def session(self, given: Source, settings: Settings) -> TokenEditing:
         """A session of an original."""
@@ -120,6 +122,8 @@ class TokenEditing:
             of = self._settings
             how: dict[str, Any] = {"steps": of.steps, "strength": of.strength, "seed": of.seed}
             self._session = TokenSession(self._model.pipeline, self._given, prompt=prompt or "", **how)
+            made = self._session.edit(edited, prompt=prompt, progress=progress)
+            return replace(made, notes=(*made.notes, *self._model.notes))
         return self._session.edit(edited, prompt=prompt, progress=progress)
 
     def commit(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.app.browser.editor import Editor
+from tests.app.browser.test_accessibility import serious
 
 pytest.importorskip("mflux")
 
@@ -48,6 +49,7 @@ def test_words_are_rendered_kept_changed_and_taken_back(editor: Editor) -> None:
     boat = editor.layer("result")
     changed = (boat != original).any(-1)
     assert changed[painted].any() and changed.mean() < 0.3
+    assert not serious(editor)
     assert "Tokens computed" in page.inner_text("#figures") and "less" in page.inner_text("#figures")
 
     page.fill("#prompt", "a whale, dxz")  # letters that are shortcuts on the picture
@@ -95,6 +97,7 @@ def test_a_stroke_renders_nothing_though_others_do_so_live(editor: Editor) -> No
 
 def test_models_that_are_here_can_be_chosen_for_a_picture_of_ones_own(edit: Edit) -> None:
     editor = edit()
-    editor.page.wait_for_selector("#open-model >> visible=true")
+    editor.page.wait_for_selector(f"#open-model option[value='{MODEL}']", state="attached")
+    assert editor.page.is_visible("#open-model")
     names = editor.page.locator("#open-model option").all_inner_texts()
     assert {MODEL, "blue-marble-128"} <= {*names}
