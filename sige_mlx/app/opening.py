@@ -135,7 +135,7 @@ def checked(settings: Settings, changed: dict[str, Any], catalogue: Catalogue) -
     for name, allowed in (("quality", QUALITIES), ("device", DEVICES)):
         if name in known and known[name] not in allowed:
             raise SigeError(f"the {name} is {known[name]!r}: it must be one of {', '.join(allowed)}")
-    made = replace(settings, **known)
+    made = replace(settings, **{**known, "prompt": None})
     if made.model != settings.model:
         catalogue.check(str(made.model))
         _check_same(settings.model, made.model)
