@@ -145,22 +145,3 @@ class TokenEditing:
                 if np.array_equal(session.original, given.pixels):
                     return
         self._session = None
-
-
-def figures(result: Any) -> dict[str, Any]:
-    """What an edit took, of what `rendered` tells."""
-    tokens, count = result.tokens
-    edited = float(result.mask.mean())
-    return {"edited": edited, "tiles": tokens, "all_tiles": count, "dense_ms": None, "way": TASK}
-
-
-def tiles(editing: TokenEditing, result: Any) -> dict[str, Any]:
-    """The active tokens, as `rendered` tells of tiles."""
-    from sige_mlx.tokens import TokenPlane
-
-    window, patch = result.window, editing._model.pipeline.patch
-    plane = TokenPlane(window.size[0] // patch, window.size[1] // patch, patch)
-    active = np.argwhere(plane.touched(window.touched(result.mask))).tolist()
-    place = window.part
-    side = patch * window.scale
-    return {"size": side, "x": place.left, "y": place.top, "w": place.width, "h": place.height, "active": active}

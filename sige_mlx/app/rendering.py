@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from sige_mlx.app import by_tokens
 from sige_mlx.app.by_tokens import TokenEditing, TokenModel
 from sige_mlx.app.history import Packed
 from sige_mlx.app.results import Found, Settings
@@ -139,9 +138,10 @@ class Renderer:
 
             session = of.session if own else self._opened(request, dataclasses.replace(request.settings, seed=seed))
             if isinstance(session, TokenEditing):
-                made = _by_tokens(request, session, session.edit(edited, request.settings.prompt, of_seed))
+                result = session.edit(edited, request.settings.prompt, of_seed)
             else:
-                made = _found(request, session, seed, session.edit(edited, progress=of_seed, once=not own))
+                result = session.edit(edited, progress=of_seed, once=not own)
+            made = _found(request, session, seed, result)
             found.append(made)
             if own:
                 of.proposed = made
@@ -224,48 +224,28 @@ class _Session:
         self.version, self.proposed = request.version, None
 
 
-def _found(request: Request, session: AnySession, seed: int | None, result: EditResult) -> Found:
+def _found(request: Request, session: AnySession | TokenEditing, seed: int | None, result: EditResult) -> Found:
     """What a result came to, as the document keeps it."""
-    active, count = max(result.tiles.items(), default=((0, 0), (0, 0)))[1]  # of the finest plane
-    own = {
-        "edited": result.edited,
-        "tiles": active,
-        "all_tiles": count,
-        "dense_ms": None if result.dense_seconds is None else result.dense_seconds * 1e3,
-        "way": result.way,
-    }
-    return _kept(request, session, seed, result, own, _tiles(result))
-
-
-def _by_tokens(request: Request, session: TokenEditing, result: Any) -> Found:
-    """The same of a model that edits by tokens."""
-    shown = by_tokens.tiles(session, result)
-    return _kept(request, session, request.settings.seed, result, by_tokens.figures(result), shown)
-
-
-def _kept(
-    request: Request,
-    session: AnySession | TokenEditing,
-    seed: int | None,
-    result: Any,
-    own: dict[str, Any],
-    tiles: dict[str, Any] | None,
-) -> Found:
-    """A result with figures of its own kind."""
     picture = result.image
     place = extent(result.mask)
     part = Part(request.subject, session.proposed, place) if place else None
     box = place if request.base is None else extent((picture != request.base).any(-1))
     pixels = Packed(box.of(picture).copy()) if box else None
-    figures = own | {
+    active, count = max(result.tiles.items(), default=((0, 0), (0, 0)))[1]  # of the finest plane
+    figures = {
+        "edited": result.edited,
+        "tiles": active,
+        "all_tiles": count,
         "macs": result.macs,
         "dense_macs": result.dense_macs,
         "ms": (time.perf_counter() - request.asked) * 1e3,
         "engine_ms": result.seconds * 1e3,
+        "dense_ms": None if result.dense_seconds is None else result.dense_seconds * 1e3,
         "recording_ms": result.recording_seconds * 1e3,
+        "way": result.way,
         "window": _place(result.window.part) if result.window else None,
     }
-    return Found(seed, part, box, pixels, figures, tiles, result.notes)
+    return Found(seed, part, box, pixels, figures, _tiles(result), result.notes)
 
 
 def _place(box: Box) -> list[int]:

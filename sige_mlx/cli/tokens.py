@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from sige_mlx.cli import kept, options, terminal
+from sige_mlx.cli.rendered import Rendered
 from sige_mlx.errors import SigeError
 from sige_mlx.token_models import MODELS, SESSION
 
 if TYPE_CHECKING:
+    from sige_mlx.editing.recording import Progress
+    from sige_mlx.editing.result import DenseResult
     from sige_mlx.tokens.klein import Pipeline
     from sige_mlx.tokens.result import TokenResult
     from sige_mlx.tokens.session import TokenSession
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 _OWN = ("prompt", "reference", "size", "bits", "lora", "record")
 """Options that only these models have."""
 
-_COMMON = ("out", "model", "original", "edited", "mask", "tolerance", "steps", "strength", "seed", "session", "commit")
+_OF_RESULT = ("out", "session", "commit", "report", "compare", "json")
+_COMMON = ("model", "original", "edited", "mask", "tolerance", "steps", "strength", "seed", *_OF_RESULT)
 """Those that they share with others."""
 
 
@@ -44,6 +48,8 @@ class Asked(NamedTuple):
     record: str | None
     session: Path | None
     commit: bool
+    report: Path | None
+    compare: bool
     json: bool
 
 
@@ -74,15 +80,20 @@ def edit(context: typer.Context, named: set[str], asked: Asked) -> None:
     from sige_mlx.editing.turns import begun, turn
     from sige_mlx.pictures import check_is_picture
 
-    if stray := sorted(named - {*_OWN, *_COMMON, "json"}):
+    if stray := sorted(named - {*_OWN, *_COMMON}):
         raise SigeError(f"{options.spelled(stray[0])} is not for {asked.model}: leave it away")
     files = [file for file in (asked.original, asked.edited, asked.mask, *asked.references) if file]
     check_picture(asked.out, files)
+    if asked.report:
+        check_picture(asked.report, files)
+        check_apart(asked.out, asked.report, "--out and --report")
     for file in files:
         check_is_picture(file)
     if asked.session:
         check_file(asked.session, files)
         check_apart(asked.out, asked.session, "--out and --session")
+        if asked.report:
+            check_apart(asked.report, asked.session, "--report and --session")
     if asked.commit and not asked.session:
         raise SigeError("--commit makes a result the original of a session: give --session FILE")
     with turn(asked.session) if asked.session else nullcontext(), terminal.progress_bars(terminal.STAGES) as tell:
@@ -91,16 +102,34 @@ def edit(context: typer.Context, named: set[str], asked: Asked) -> None:
         changes = asked.edited is not None or asked.mask is not None
         if goes_on and not changes:
             raise SigeError(f"{asked.session}: this session edits a picture: give --mask or --edited")
-        if changes:
-            result = session.edit(asked.edited, asked.mask, prompt=asked.prompt, progress=tell)
-        else:
-            result = session.generate(tell)
+        if not changes and (asked.compare or asked.report):
+            option = "--compare" if asked.compare else "--report"
+            raise SigeError(f"{option} is for an edit: a picture made of words is computed densely")
+        rendered, result = _rendered(session, asked, tell) if changes else (None, session.generate(tell))
         save_image(result.picture, asked.out)
         if asked.session:
             if asked.commit and changes:
                 session.commit()
             kept.save(session, asked.session, asked.out)
-    _tell(session, result, asked, [*result.notes, *losses(result.picture, asked.out)])
+    if asked.report and rendered:
+        try:
+            save_image(rendered.page(asked.model, "MLX", title=asked.out.name), asked.report)
+        except SigeError as error:
+            raise SigeError(f"{asked.out} is written, but not the report: {error}") from error
+    _tell(session, result, rendered and rendered.dense, asked, [*result.notes, *losses(result.picture, asked.out)])
+
+
+def _rendered(session: TokenSession, asked: Asked, tell: Progress) -> tuple[Rendered, TokenResult]:
+    """The edit that is asked for, and the same computed densely where that is."""
+    before, painted = session.original, session.original
+    if asked.edited:
+        painted = session.reader.edited(asked.edited, session.source).pixels
+    result = session.edit(asked.edited, asked.mask, prompt=asked.prompt, progress=tell)
+    dense = None
+    if asked.compare:
+        dense = session.dense(asked.edited, asked.mask, prompt=asked.prompt, progress=tell)
+    settings = f"{session.steps} steps, strength {session.strength:g}, seed {session.seed}"
+    return Rendered(result, dense, before, painted, settings, ""), result
 
 
 def reopened(path: Path) -> TokenSession:
@@ -182,27 +211,38 @@ def _size(text: str | None) -> tuple[int, int]:
     return height, width
 
 
-def _tell(session: TokenSession, result: TokenResult, asked: Asked, notes: list[str]) -> None:
+def _tell(
+    session: TokenSession, result: TokenResult, dense: DenseResult | None, asked: Asked, notes: list[str]
+) -> None:
+    from sige_mlx.cli.figures import difference
+
     plan = session.plan()
     if asked.json:
         of_edit = {"edited": float(result.mask.mean()), "tokens": result.tokens, "text_tokens": result.text_tokens}
         cost = {"macs": result.macs, "dense_macs": result.dense_macs, "seconds": result.seconds}
         memory = {"recording": session.recording_nbytes, "planned_recording": plan.recorded, "planned_peak": plan.peak}
-        written = {"out": str(asked.out), "session": str(asked.session) if asked.session else None}
+        paths = {"out": asked.out, "report": asked.report, "session": asked.session}
+        written = {name: str(path) if path else None for name, path in paths.items()}
+        if dense:
+            cost |= {"dense_seconds": dense.seconds, "difference": difference(result, dense)}
         told = {"model": asked.model, **written, **of_edit, "steps": result.steps, **cost}
         told |= {"recording_seconds": result.recording_seconds, "bytes": memory, "notes": notes}
         terminal.print_json({**told, "seed": session.seed, "prompt": asked.prompt or session.prompt})
         return
     (active, image), (words, text) = result.tokens, result.text_tokens
     less = f"{result.dense_macs / result.macs:.1f}x" if result.macs else ""
+    compared = [f"{dense.seconds:.3g}", f"{dense.seconds / result.seconds:.1f}x"] if dense else ["", ""]
     rows = [
         ["edited pixels", f"{result.mask.sum()} ({result.mask.mean():.1%})", f"{result.mask.size}", ""],
         ["image tokens", f"{active}", f"{image}", f"{image / active:.1f}x" if active else ""],
         ["text tokens", f"{words}", f"{text}", ""],
         [f"GMACs, {result.steps} steps", f"{result.macs / 1e9:.3g}", f"{result.dense_macs / 1e9:.3g}", less],
-        ["seconds, and recording", f"{result.seconds:.3g}, {result.recording_seconds:.3g}", "", ""],
+        ["seconds", f"{result.seconds:.3g}", *compared],
+        ["seconds of recording", f"{result.recording_seconds:.3g}", "", ""],
         ["MB of keys and values", f"{session.recording_nbytes / 1e6:.1f}", "", ""],
     ]
     terminal.table(["", "the edit", "everything", "times less"], rows)
-    terminal.say(f"{asked.out} is written")
+    if dense:
+        terminal.say(f"In the mask the edit and the dense run are {difference(result, dense):.1f} of 255 apart")
+    terminal.say(f"{asked.out} is written" + (f", and {asked.report}" if asked.report else ""))
     terminal.notes(notes)

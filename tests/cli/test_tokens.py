@@ -72,6 +72,33 @@ def test_words_alone_begin_a_session(run: Run, files: Path) -> None:
     assert (picture(files / "x.png")[outside] == made[outside]).all()
 
 
+def test_an_edit_is_compared_and_reported(run: Run, files: Path) -> None:
+    painted = picture(files / "a.png").copy()
+    painted[16:24, 24:32] = (255, 0, 0)
+    Image.fromarray(painted).save(files / "b.png")
+    given = ["--original", files / "a.png", "--edited", files / "b.png", "--out", files / "c.png", "--compare"]
+    edit = ["edit", *MODEL, "--prompt", "a boat", *given, "--report", files / "r.png"]
+    told = run(*edit, "--json").json
+    assert told["dense_seconds"] > 0 and 0 <= told["difference"] < 1 and told["report"] == str(files / "r.png")
+    page = Image.open(files / "r.png")
+    assert page.width > 3 * 384
+    said = run(*edit).out
+    assert "of 255 apart" in said and "c.png is written, and " in said
+    without = [of for of in edit if of != "--compare"]
+    assert "dense_seconds" not in run(*without, "--json").json and Image.open(files / "r.png").width < page.width
+
+
+def test_an_edit_of_a_large_picture_is_reported_as_its_window_shows_it(run: Run, files: Path) -> None:
+    large = np.random.default_rng(1).integers(0, 255, (10, 20, 3), np.uint8).repeat(10, 0).repeat(10, 1)
+    Image.fromarray(large).save(files / "a.png")
+    mask = np.zeros((100, 200), np.uint8)
+    mask[40:52, 90:110] = 255
+    Image.fromarray(mask).save(files / "m.png")
+    edit = ["edit", *MODEL, "--original", files / "a.png", "--mask", files / "m.png", "--out", files / "c.png"]
+    told = run(*edit, "--compare", "--report", files / "r.png", "--json").json
+    assert 0 <= told["difference"] < 1 and Image.open(files / "r.png").width > 3 * 384
+
+
 def test_one_edit_with_a_reference(run: Run, files: Path) -> None:
     edit = ["edit", *MODEL, "--prompt", "a boat", "--original", files / "a.png", "--mask", files / "m.png"]
     run(*edit, "--out", files / "c.png")
@@ -92,6 +119,9 @@ def test_one_edit_with_a_reference(run: Run, files: Path) -> None:
         (["--original", "a.png", "--mask", "m.png", "--bits", "5"], "weights of 5 bits are not known"),
         (["--original", "a.png", "--mask", "m.png", "--lora", "m.png"], "which no LoRA is for"),
         (["--original", "a.png", "--mask", "m.png", "--strength", "0"], "the strength is 0"),
+        (["--prompt", "a sea", "--compare"], "--compare is for an edit: a picture made of words is computed densely"),
+        (["--prompt", "a sea", "--report", "r.png"], "--report is for an edit"),
+        (["--original", "a.png", "--mask", "m.png", "--report", "m.png"], "m.png"),
         (["--original", "a.png", "--mask", "m.png", "--commit"], "--commit makes a result the original of a session"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_picture_of_words_is_the_first_recording(
 def test_an_edit_is_near_the_dense_one(pipeline: klein.Pipeline) -> None:
     session = TokenSession(pipeline, picture(), prompt="a harbour")
     mask = box(16, 24, 12)
-    edit, dense = session.edit(mask=mask).image.astype(int), session.dense(mask).astype(int)
+    edit, dense = session.edit(mask=mask).image.astype(int), session.dense(mask=mask).image.astype(int)
     inside = mask > 0
     assert (dense[~inside] == picture()[~inside]).all()
     assert np.abs(edit - dense)[inside].mean() <= 0.2 * np.abs(dense - picture())[inside].mean()
@@ -115,7 +115,12 @@ def test_everything_active_is_the_dense_pass(pipeline: klein.Pipeline) -> None:
     everything, prompt = np.full((48, 64), 255, np.uint8), "a boat " * 8
     edit = session.edit(mask=everything, prompt=prompt)
     assert edit.tokens == (192, 192) and edit.text_tokens == (16, 16)
-    assert (session.dense(everything, prompt=prompt) == edit.image).all()
+    assert (session.dense(mask=everything, prompt=prompt).image == edit.image).all()
+    painted = picture()
+    painted[8:24, 8:40] = (255, 0, 0)
+    other = session.edit(painted, everything, prompt=prompt)
+    assert (other.image != edit.image).any()
+    assert (session.dense(painted, everything, prompt=prompt).image == other.image).all()
 
 
 def test_an_empty_mask_is_the_original(pipeline: klein.Pipeline) -> None:
