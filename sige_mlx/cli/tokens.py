@@ -96,15 +96,15 @@ def edit(context: typer.Context, named: set[str], asked: Asked) -> None:
             check_apart(asked.report, asked.session, "--report and --session")
     if asked.commit and not asked.session:
         raise SigeError("--commit makes a result the original of a session: give --session FILE")
+    changes = asked.edited is not None or asked.mask is not None
+    if not changes and (asked.compare or asked.report):
+        option = "--compare" if asked.compare else "--report"
+        raise SigeError(f"{option} is for an edit: a picture made of words is computed densely")
     with turn(asked.session) if asked.session else nullcontext(), terminal.progress_bars(terminal.STAGES) as tell:
         goes_on = asked.session is not None and begun(asked.session)
         session = _going_on(named, asked) if goes_on else _begun(asked)
-        changes = asked.edited is not None or asked.mask is not None
         if goes_on and not changes:
             raise SigeError(f"{asked.session}: this session edits a picture: give --mask or --edited")
-        if not changes and (asked.compare or asked.report):
-            option = "--compare" if asked.compare else "--report"
-            raise SigeError(f"{option} is for an edit: a picture made of words is computed densely")
         rendered, result = _rendered(session, asked, tell) if changes else (None, session.generate(tell))
         save_image(result.picture, asked.out)
         if asked.session:
