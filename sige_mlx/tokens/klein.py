@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
@@ -151,7 +152,7 @@ def load(name: str, bits: int | None = None, path: str | None = None, lora: Sequ
     if name == TINY:
         if lora:
             raise SigeError(f"{TINY} has random weights, which no LoRA is for")
-        return tiny()
+        return tiny(bits=bits or 16)
     if name != KLEIN:
         raise SigeError(f"{name!r} is no model that edits by tokens: they are {' and '.join(MODELS)}")
     flux2.check_mflux()
@@ -228,10 +229,13 @@ def _autoencoder(theirs: Any) -> KLAutoencoder:
     return ours
 
 
-def tiny(seed: int = 0) -> Pipeline:
-    """All parts of klein as small as they can be, with random weights."""
+def tiny(seed: int = 0, bits: int = 16) -> Pipeline:
+    """All parts of klein as small as they can be, with random weights, of which those of the transformer can be
+    quantised as klein's are."""
     mx.random.seed(seed)
     transformer = flux2.tiny_transformer(2, 3)
+    if bits != 16:
+        nn.quantize(transformer, group_size=64, bits=bits)
     autoencoder = KLAutoencoder(KLAutoencoderConfig((64, 64), 16, 32, (1, 1), 1))
     # As of trained ones, latents have about mean 0 and variance 1.
     latents = autoencoder.encoder(mx.random.uniform(-1, 1, (1, 64, 64, 3)))
@@ -243,4 +247,4 @@ def tiny(seed: int = 0) -> Pipeline:
         tokens = mx.random.normal((1, _TINY_TEXT, 64), key=mx.random.key(zlib.crc32(words.encode())))
         return Prompt(tokens, np.arange(_TINY_TEXT) < len(words.split()))
 
-    return Pipeline(TINY, transformer, autoencoder, _TINY_SIZES, prompt, _levels, mx.float32, 16, _TINY_TEXT, 0.0)
+    return Pipeline(TINY, transformer, autoencoder, _TINY_SIZES, prompt, _levels, mx.float32, bits, _TINY_TEXT, 0.0)

@@ -72,6 +72,18 @@ def test_words_alone_begin_a_session(run: Run, files: Path) -> None:
     assert (picture(files / "x.png")[outside] == made[outside]).all()
 
 
+def test_quantised_weights_are_those_of_the_session(run: Run, files: Path) -> None:
+    session = files / "q.sige"
+    edit = ["edit", *MODEL, "--bits", 4, "--original", files / "a.png", "--mask", files / "m.png", "--commit"]
+    first = run(*edit, "--session", session, "--out", files / "c.png", "--json").json
+    assert first["text_tokens"][0] == 1
+    go_on = ["edit", "--session", session, "--mask", files / "n.png", "--out", files / "d.png"]
+    assert "was begun with --bits 4: leave --bits away" in run(*go_on, "--bits", 8).sentence
+    assert run(*go_on, "--json").json["text_tokens"][0] == 1
+    run("session", "undo", session, "--out", files / "u.png")
+    assert (picture(files / "u.png") == picture(files / "a.png")).all()
+
+
 def test_an_edit_is_compared_and_reported(run: Run, files: Path) -> None:
     painted = picture(files / "a.png").copy()
     painted[16:24, 24:32] = (255, 0, 0)

@@ -124,6 +124,29 @@ def test_everything_active_is_the_dense_pass(pipeline: klein.Pipeline) -> None:
     assert (session.dense(painted, everything, prompt=prompt).image == other.image).all()
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+def test_quantised_weights_edit_with_the_text_kept_and_come_back(tmp_path: Path, bits: int) -> None:
+    """A matrix without rows, as no text would be, ends the process where weights are quantised."""
+    pipeline = klein.load(klein.TINY, bits)
+    session = TokenSession(pipeline, picture(), prompt="a harbour")
+    kept = session.edit(mask=box(16, 24))
+    assert kept.text_tokens == (1, 16) and (kept.image != picture()).any()
+    assert (kept.image != TokenSession(klein.tiny(), picture(), prompt="a harbour").edit(mask=box(16, 24)).image).any()
+    everything, prompt = np.full((48, 64), 255, np.uint8), "a boat " * 8
+    edit = session.edit(mask=everything, prompt=prompt)
+    assert (session.dense(mask=everything, prompt=prompt).image == edit.image).all()
+    session.edit(mask=box(16, 24))
+    session.commit()
+    session.save(tmp_path / "q.sige")
+    reopened = TokenSession.open(klein.load(klein.TINY, bits), tmp_path / "q.sige")
+    for of in (reopened, session):
+        of.edit(mask=box(32, 40))
+    again, there = (of._pending and of._pending.latents for of in (reopened, session))
+    assert again and there and mx.array_equal(again.tokens, there.tokens)
+    with pytest.raises(SigeError, match=f"belongs to another model, flux2-tiny q{bits}, than this, flux2-tiny$"):
+        TokenSession.open(klein.load(klein.TINY), tmp_path / "q.sige")
+
+
 def test_an_empty_mask_is_the_original(pipeline: klein.Pipeline) -> None:
     session = TokenSession(pipeline, picture(), prompt="a harbour")
     result = session.edit(mask=np.zeros((48, 64), np.uint8))
