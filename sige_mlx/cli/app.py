@@ -39,8 +39,9 @@ def app(
     """Paint on a picture or into a label map in the browser, and see it rendered as the pen lifts.
 
     The page is served to this machine alone, and to whoever has the address that is printed, in which a secret stands
-    behind the #. Nothing is fetched from anywhere. What is open stays with this command: the page may be closed and
-    opened again, or twice. Ctrl-C ends it.
+    behind the #. Nothing is fetched from anywhere, but the weights of a model that mflux runs, if it is named and they
+    are not here. What is open stays with this command: the page may be closed and opened again, or twice. Ctrl-C ends
+    it.
 
         sige-mlx app
         sige-mlx app photograph.jpg

@@ -164,6 +164,8 @@ def test_klein_is_offered_where_mflux_is_and_is_here_where_its_weights_are(
         return {of["name"]: of["here"] for of in json.loads(body)["models"] if of["task"] == by_tokens.TASK}
 
     assert told() == {"flux2-klein-4b": False, MODEL: True}
+    status, body, _ = ask(running, "POST", "/api/open?model=flux2-klein-4b", sent(np.zeros((16, 16, 3), np.uint8)))
+    assert status == 422 and b"there is no model 'flux2-klein-4b' here" in body  # no page has gigabytes fetched
     weights = tmp_path / "models--black-forest-labs--FLUX.2-klein-4B" / "snapshots" / "0" / "transformer"
     weights.mkdir(parents=True)
     (weights / "model.safetensors").touch()
