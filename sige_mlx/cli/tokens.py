@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from sige_mlx.cli import kept, options, terminal
-from sige_mlx.cli.rendered import Rendered
+from sige_mlx.cli.rendered import Rendered, unedited
 from sige_mlx.errors import SigeError
 from sige_mlx.token_models import MODELS, SESSION
 
 if TYPE_CHECKING:
     from sige_mlx.editing.recording import Progress
-    from sige_mlx.editing.result import DenseResult
     from sige_mlx.tokens.klein import Pipeline
     from sige_mlx.tokens.result import TokenResult
     from sige_mlx.tokens.session import TokenSession
@@ -116,7 +115,7 @@ def edit(context: typer.Context, named: set[str], asked: Asked) -> None:
             save_image(rendered.page(asked.model, "MLX", title=asked.out.name), asked.report)
         except SigeError as error:
             raise SigeError(f"{asked.out} is written, but not the report: {error}") from error
-    _tell(session, result, rendered and rendered.dense, asked, [*result.notes, *losses(result.picture, asked.out)])
+    _tell(session, result, rendered, asked, [*result.notes, *losses(result.picture, asked.out)])
 
 
 def _rendered(session: TokenSession, asked: Asked, tell: Progress) -> tuple[Rendered, TokenResult]:
@@ -129,7 +128,8 @@ def _rendered(session: TokenSession, asked: Asked, tell: Progress) -> tuple[Rend
     if asked.compare:
         dense = session.dense(asked.edited, asked.mask, prompt=asked.prompt, progress=tell)
     settings = f"{session.steps} steps, strength {session.strength:g}, seed {session.seed}"
-    return Rendered(result, dense, before, painted, settings, ""), result
+    why = unedited(asked.mask, before, painted, session.reader.eps)
+    return Rendered(result, dense, before, painted, settings, f"{why}. The result is the original"), result
 
 
 def reopened(path: Path) -> TokenSession:
@@ -212,10 +212,11 @@ def _size(text: str | None) -> tuple[int, int]:
 
 
 def _tell(
-    session: TokenSession, result: TokenResult, dense: DenseResult | None, asked: Asked, notes: list[str]
+    session: TokenSession, result: TokenResult, rendered: Rendered | None, asked: Asked, notes: list[str]
 ) -> None:
     from sige_mlx.cli.figures import difference
 
+    dense = rendered and rendered.dense
     plan = session.plan()
     if asked.json:
         of_edit = {"edited": float(result.mask.mean()), "tokens": result.tokens, "text_tokens": result.text_tokens}
@@ -242,7 +243,9 @@ def _tell(
         ["MB of keys and values", f"{session.recording_nbytes / 1e6:.1f}", "", ""],
     ]
     terminal.table(["", "the edit", "everything", "times less"], rows)
-    if dense:
+    if rendered and not result.mask.any():
+        terminal.say(f"Nothing was edited: {rendered.unedited}.")
+    elif dense:
         terminal.say(f"In the mask the edit and the dense run are {difference(result, dense):.1f} of 255 apart")
     terminal.say(f"{asked.out} is written" + (f", and {asked.report}" if asked.report else ""))
     terminal.notes(notes)

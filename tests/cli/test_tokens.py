@@ -100,6 +100,13 @@ def test_an_edit_is_compared_and_reported(run: Run, files: Path) -> None:
     assert "dense_seconds" not in run(*without, "--json").json and Image.open(files / "r.png").width < page.width
 
 
+def test_an_edit_of_nothing_is_the_original(run: Run, files: Path) -> None:
+    edit = ["edit", *MODEL, "--original", files / "a.png", "--edited", files / "a.png", "--out", files / "c.png"]
+    said = run(*edit, "--compare", "--report", files / "r.png").out
+    assert "Nothing was edited: the pictures do not differ. The result is the original." in said
+    assert (picture(files / "c.png") == picture(files / "a.png")).all() and (files / "r.png").exists()
+
+
 def test_an_edit_of_a_large_picture_is_reported_as_its_window_shows_it(run: Run, files: Path) -> None:
     large = np.random.default_rng(1).integers(0, 255, (10, 20, 3), np.uint8).repeat(10, 0).repeat(10, 1)
     Image.fromarray(large).save(files / "a.png")
