@@ -71,12 +71,13 @@ export async function start() {
   $('device').onchange = () => change({ device: $('device').value })
   $('scale').onchange = () => change({ scale: $('scale').value === '' ? null : +$('scale').value })
   for (const event of ['opened', 'state']) on(event, () => store.doc && show())
+  let usual
   try {
-    const told = await (await request('/api/models')).json()
-    models = told.models ?? told
+    ({ models, usual } = await (await request('/api/models')).json())
   } catch { return }
   const own = models.filter(model => model.kind === 'picture' && model.here)
   $('open-model').replaceChildren(...own.map(({ name }) => make('option', { value: name }, name)))
+  $('open-model').value = usual
   $('open-model').parentElement.hidden = own.length < 2
   if (store.doc) show()
 }

@@ -101,3 +101,4 @@ def test_models_that_are_here_can_be_chosen_for_a_picture_of_ones_own(edit: Edit
     assert editor.page.is_visible("#open-model")
     names = editor.page.locator("#open-model option").all_inner_texts()
     assert {MODEL, "blue-marble-128"} <= {*names}
+    assert editor.page.input_value("#open-model") == MODEL  # which the command named
