@@ -87,10 +87,10 @@ def main(
         [[str(p), f"{p.recorded / GB:.2f}", f"{p.weights / GB:.2f}", f"{p.peak / GB:.1f}"] for p in plans],
     )
     if pairs:
-        side_told = f"{max(sides)}²"
         terminal.say(
-            f"\nA double and a single layer, {side_told}, seconds; a share of 1 is as much less time as work:\n"
+            f"\nA double and a single layer, {max(sides)}², in seconds. Of a share of 1 the edit takes as many times"
         )
+        terminal.say("less time as work:\n")
         head = ["edited", "text", "dense", "the edit", "times less", "work less", "share"]
         terminal.table(
             head,
