@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-BASE = ("arguments", "cache", "described", "errors", "pictures", "published", "scratch")
+BASE = ("arguments", "cache", "described", "errors", "pictures", "published", "scratch", "token_models")
 """Modules of the package that stand for themselves and below everything else."""
 
 SHARED = {
@@ -64,7 +64,7 @@ ENGINES = {"engine", "engine.gpu", "engine.native", *SHARED}
 ARROWS["benchmark"] = {"editing", "families", "graph", "masks", "zoo", "base"} | ENGINES
 ARROWS["evaluation"] = {"benchmark", "editing", "engine", "families", "graph", "label_classes", "masks", "metrics"}
 ARROWS["evaluation"] |= {"nn", "zoo", "base"}
-ARROWS["app"] = {"editing", "engine", "families", "graph", "label_classes", "masks", "zoo", "base"}
+ARROWS["app"] = {"editing", "engine", "families", "graph", "label_classes", "masks", "tokens", "zoo", "base"}
 ARROWS["front"] = {"converters", "editing", "engine", "graph", "masks", "metrics", "nn", "tokens", "base"}
 ARROWS["cli"] = {*ARROWS, *ENGINES}
 ARROWS |= {"metal.sim": set(), "benchmarks.torch_models": set(), "benchmarks": {*ARROWS, "metal.sim"}}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from sige_mlx import arguments, families, zoo
+from sige_mlx.app import by_tokens
 from sige_mlx.app.results import Settings
 from sige_mlx.app.subjects import Given, OfLabels, OfPictures, Subject
 from sige_mlx.editing.images import Source
@@ -19,6 +20,7 @@ from sige_mlx.editing.windows import MOST
 from sige_mlx.engine import DEVICES
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.graph.policy import QUALITIES
+from sige_mlx.token_models import MODELS
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 """Pillow's names of the formats that pages may send."""
@@ -71,13 +73,14 @@ class Catalogue:
         except SigeError:  # the cache cannot be read: the others are there all the same
             names = [*zoo.EMBEDDED, *families.KNOWN]
         told = []
-        for name in dict.fromkeys([*([self._own] if self._own else []), *names]):
+        own = [self._own] if self._own and self._own not in MODELS else []
+        for name in dict.fromkeys([*own, *names]):
             try:
                 described = _described(name)
             except SigeError:
                 continue
             told.append({**described, "name": name, "here": name == self._own or zoo.is_here(name)})
-        return told
+        return told + by_tokens.models(self._own)
 
     def check(self, name: str) -> str:
         """The name, if it is one of a model that is here. Raises `SigeError` for any other."""
@@ -125,15 +128,17 @@ def scene_of(name: str) -> Scene:
 def checked(settings: Settings, changed: dict[str, Any], catalogue: Catalogue) -> Settings:
     """Settings with some changed. Raises `SigeError` for what a network cannot take."""
     known = {name: value for name, value in changed.items() if hasattr(settings, name)}
+    if settings.model in MODELS or known.get("model") in MODELS:
+        catalogue.check(str(known.get("model", settings.model)))
+        _check_same(settings.model, str(known.get("model", settings.model)))
+        return by_tokens.checked(replace(settings, **known))
     for name, allowed in (("quality", QUALITIES), ("device", DEVICES)):
         if name in known and known[name] not in allowed:
             raise SigeError(f"the {name} is {known[name]!r}: it must be one of {', '.join(allowed)}")
-    made = replace(settings, **known)
+    made = replace(settings, **{**known, "prompt": None})
     if made.model != settings.model:
         catalogue.check(str(made.model))
-        before, after = zoo.network(settings.model), zoo.network(made.model)
-        if before.task != after.task or zoo.classes(settings.model) != zoo.classes(made.model):
-            raise SigeError(f"{made.model} does something else than {settings.model}: open the picture with it instead")
+        _check_same(settings.model, made.model)
     network = zoo.network(made.model)
     denoising = families.FAMILIES[network.family].denoising
     scale = None if made.scale is None else arguments.real(made.scale, "the scale", 1, MOST)
@@ -150,9 +155,21 @@ def checked(settings: Settings, changed: dict[str, Any], catalogue: Catalogue) -
     return replace(made, steps=len(found.levels), strength=float(found.strength), scale=scale)
 
 
+def task_of(model: str) -> str:
+    """What a model does: the task of a network, or that of models that edit by tokens."""
+    return by_tokens.TASK if model in MODELS else zoo.network(model).task
+
+
+def _check_same(model: str, other: str) -> None:
+    """Raises `SigeError` unless two models do the same."""
+    if task_of(model) != task_of(other) or (model not in MODELS and zoo.classes(model) != zoo.classes(other)):
+        raise SigeError(f"{other} does something else than {model}: open the picture with it instead")
+
+
 def _opened(path: Path, name: str, model: str, settings: Settings) -> Opened:
-    network = zoo.network(model)
-    if network.task == "labels":
+    task = task_of(model)
+    if task == "labels":
+        network = zoo.network(model)
         classes = zoo.classes(model)
         if not 0 < len(classes) <= 256:
             raise SigeError(f"nobody told the names and colours of the classes of {model}: put labels.json beside it")
@@ -162,6 +179,9 @@ def _opened(path: Path, name: str, model: str, settings: Settings) -> Opened:
     source = Source.of(path, name=name)
     notes = tuple(note.replace(str(path), name) for note in source.notes)
     source = replace(source, name=name, notes=notes)
+    if task == by_tokens.TASK:
+        return Opened(name, OfPictures(), source, by_tokens.usual(model, settings.device), False)
+    network = zoo.network(model)
     denoising = families.FAMILIES[network.family].denoising
     if denoising is not None:
         config = network.model.config

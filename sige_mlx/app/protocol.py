@@ -14,7 +14,7 @@ Text frames are JSON objects, told apart by `t`. From the page (fields with `?` 
 - `cancel`: stops the render that runs and those that wait
 - `accept` seq: the result becomes the original. `reject` seq: the result goes; where there is none, the paint goes
 - `choose` seq, variant: makes another variant the result
-- `settings` seq, and any of model, seed, strength, steps, quality, device, scale (null: as the edit asks for)
+- `settings` seq, and any of model, seed, strength, steps, quality, device, scale (null: as the edit asks for), prompt
 - `pick` seq, x, y, layer? (canvas if missing): answered by `picked`
 - `close`: closes the document, without a question
 
@@ -28,16 +28,17 @@ To the page:
   "fill", "render", "accept", "reject", "choose"; or null), edited (share of the pixels painted, 0 to 1), dirty (there
   is something that was not saved), result (the result layer shows what a network made), proposed (there is a result to
   accept or reject), stale ([x, y, w, h] of what was painted since the result, or null), variants ([{seed, chosen}],
-  empty for fewer than two), settings (model, seed, strength, steps, quality, device, scale; what a model does not have
-  is null), figures (those of the last render, see `rendered`, or null), tiles (likewise), pending ({seq, what}: "open"
-  or "render", or null). Sent after every change, after its rectangles; figures and tiles only where they are others
-  than before.
+  empty for fewer than two), settings (model, seed, strength, steps, quality, device, scale, prompt; what a model does
+  not have is null; one with a prompt renders at `render` alone, and with one seed), figures (those of the last render,
+  see `rendered`, or null), tiles (likewise), pending ({seq, what}: "open" or "render", or null). Sent after every
+  change, after its rectangles; figures and tiles only where they are others than before.
 - `progress` seq, what ("open", "record", "edit", "dense", "commit"), step, steps, seed
 - `rendered` seq, revision, figures, tiles, variants, notes ([sentence]). figures: edited (share of the pixels), tiles
   (active), all_tiles, macs, dense_macs, ms (from the request to the result), engine_ms (of it the engine's own edit),
-  dense_ms (what a dense edit takes; null where that is unknown), recording_ms, way ("tiles" or "dense pass"), window
-  ([x, y, w, h]). tiles: size (the side of a tile in pixels of the picture), x, y, w, h (the window that the network
-  saw), active ([[row, column]] in it); null for a dense pass. Sent after the rectangles of the result.
+  dense_ms (what a dense edit takes; null where that is unknown), recording_ms, way ("tiles", "tokens" or "dense
+  pass"), window ([x, y, w, h]). tiles, or tokens: size (the side of one in pixels of the picture), x, y, w, h (the
+  window that the network saw), active ([[row, column]] in it); null for a dense pass. Sent after the rectangles of the
+  result.
 - `cancelled` seq
 - `picked` seq, value ([r, g, b] or [label]), colour, name (of the label, else null)
 - `error` seq?, why: one sentence

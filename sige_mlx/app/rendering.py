@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from sige_mlx.app.by_tokens import TokenEditing, TokenModel
 from sige_mlx.app.history import Packed
 from sige_mlx.app.results import Found, Settings
-from sige_mlx.app.subjects import Canvas, Given, Part, Subject
+from sige_mlx.app.subjects import Canvas, Given, Part, Subject, size_of
 from sige_mlx.editing.background import Background
 from sige_mlx.editing.boxes import Box, extent
 from sige_mlx.editing.colour import Picture
@@ -24,6 +25,7 @@ from sige_mlx.editing.one_pass import OnePassSession
 from sige_mlx.editing.opening import AnySession, Model, load
 from sige_mlx.editing.result import EditResult
 from sige_mlx.errors import SigeError, first_line
+from sige_mlx.token_models import MODELS
 
 MOST_TILES = 4096
 """Of which a page is told the places."""
@@ -75,7 +77,7 @@ class Renderer:
     def __init__(self, tell: Callable[[Answer], None], memory: int | None = None, background: bool = True):
         self._tell, self._memory, self._background = tell, memory, background
         self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        self._model: tuple[tuple[str, ...], Model] | None = None
+        self._model: tuple[tuple[Any, ...], Model | TokenModel] | None = None
         self._of: _Session | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="sige-mlx renders")
         self._thread.start()
@@ -93,7 +95,9 @@ class Renderer:
     def nbytes(self) -> int:
         """Bytes of recordings that are kept in memory."""
         of = self._of
-        return of.session.memory().recording if of else 0
+        if of is None:
+            return 0
+        return of.session.nbytes if isinstance(of.session, TokenEditing) else of.session.memory().recording
 
     def _run(self) -> None:
         while (request := self._queue.get()) is not None:
@@ -133,7 +137,10 @@ class Renderer:
                 tell(what, step, steps, seed)
 
             session = of.session if own else self._opened(request, dataclasses.replace(request.settings, seed=seed))
-            result = session.edit(edited, progress=of_seed, once=not own)
+            if isinstance(session, TokenEditing):
+                result = session.edit(edited, request.settings.prompt, of_seed)
+            else:
+                result = session.edit(edited, progress=of_seed, once=not own)
             made = _found(request, session, seed, result)
             found.append(made)
             if own:
@@ -150,7 +157,8 @@ class Renderer:
 
     def _session(self, request: Request) -> _Session:
         """The session of a request's settings, of its original."""
-        key = request.document, dataclasses.astuple(request.settings)
+        # A session that edits by tokens takes another prompt with every edit.
+        key = request.document, dataclasses.astuple(dataclasses.replace(request.settings, prompt=None))
         if self._of is None or self._of.key != key:
             self._leave()
             self._of = _Session(key, self._opened(request, request.settings), request.version)
@@ -158,12 +166,21 @@ class Renderer:
             self._of.follow(request)
         return self._of
 
-    def _opened(self, request: Request, settings: Settings) -> AnySession:
+    def _opened(self, request: Request, settings: Settings) -> AnySession | TokenEditing:
         """A new session of a request's original."""
-        key = settings.model, settings.device, settings.quality
+        size = size_of(request.subject, request.given)
+        of_tokens = settings.model in MODELS
+        # Which weights of a model of tokens fit into memory depends on these.
+        how = (size, settings.steps, settings.strength) if of_tokens else settings.quality
+        key = settings.model, settings.device, how
         if self._model is None or self._model[0] != key:
             self._model = None  # whose memory is free before another takes its own
-            self._model = key, load(settings.model, settings.device, quality=settings.quality)
+            if of_tokens:
+                self._model = key, TokenModel(settings, size)
+            else:
+                self._model = key, load(settings.model, settings.device, quality=settings.quality or "balanced")
+        if isinstance(self._model[1], TokenModel):
+            return self._model[1].session(request.given, settings)
         options: dict[str, Any] = {"history": 0}  # the document has one, and sessions follow it
         model, given = self._model[1], request.given
         if request.subject.kind == "labels":
@@ -178,7 +195,7 @@ class Renderer:
 
     def _record_on(self) -> None:
         """Records what is missing while the user paints."""
-        if self._background and self._of:
+        if self._background and self._of and not isinstance(self._of.session, TokenEditing):
             self._of.recording = self._of.session.record_in_background()
 
     def _leave(self) -> None:
@@ -190,7 +207,7 @@ class Renderer:
 class _Session:
     """A session, and which original of the document it is of."""
 
-    def __init__(self, key: object, session: AnySession, version: object):
+    def __init__(self, key: object, session: AnySession | TokenEditing, version: object):
         self.key, self.session, self.version = key, session, version
         self.proposed: object | None = None
         """The version that a commit would make; a result is known by what it found."""
@@ -207,7 +224,7 @@ class _Session:
         self.version, self.proposed = request.version, None
 
 
-def _found(request: Request, session: AnySession, seed: int | None, result: EditResult) -> Found:
+def _found(request: Request, session: AnySession | TokenEditing, seed: int | None, result: EditResult) -> Found:
     """What a result came to, as the document keeps it."""
     picture = result.image
     place = extent(result.mask)

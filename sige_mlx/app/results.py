@@ -39,12 +39,13 @@ class Found:
 
 @dataclass
 class Settings:
-    """What renders are made with. A network has no strength, steps or scale that does not say so by not being None."""
+    """What renders are made with. What is None a network has not."""
 
     model: str
     device: str
-    quality: str = "balanced"
+    quality: str | None = "balanced"
     seed: int | None = None
     strength: float | None = None
     steps: int | None = None
     scale: float | None = None
+    prompt: str | None = None

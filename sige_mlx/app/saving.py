@@ -11,8 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from sige_mlx import zoo
+from sige_mlx.app.by_tokens import TASK
 from sige_mlx.app.document import Document
-from sige_mlx.app.opening import Catalogue, Opened, checked
+from sige_mlx.app.opening import Catalogue, Opened, checked, task_of
 from sige_mlx.app.results import Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, OfLabels, OfPictures, Subject, size_of
 from sige_mlx.editing import save_image, saved
@@ -92,18 +93,18 @@ def open_document(path: Path, catalogue: Catalogue, device: str) -> tuple[Opened
         model, name = str(settings.get("model")), "the session" if session else printable(str(file.told["name"]))
     catalogue.check(model)
     with saved.understood(file):
-        told = {name: settings.get(name) for name in ("quality", "seed", "strength", "steps", "scale")}
+        told = {name: settings.get(name) for name in ("quality", "seed", "strength", "steps", "scale", "prompt")}
         subject, given = _given(file, model)
         kept = {name: value for name, value in told.items() if value is not None}
         of = checked(Settings(model, device, seed=0), kept, catalogue)
-        opened = Opened(name, subject, given, of, zoo.network(model).task != "denoising")
+        opened = Opened(name, subject, given, of, task_of(model) not in ("denoising", TASK))
         return opened, None if session else _painted(file, subject, given)
 
 
 def _given(file: Container, model: str) -> tuple[Subject, Given]:
     """The original in a file, which a model can edit."""
     given = saved.unpack(file, "given", file.told["given"])
-    if isinstance(given, tuple) != (zoo.network(model).task == "labels"):
+    if isinstance(given, tuple) != (task_of(model) == "labels"):
         raise SigeError(f"{file.path} is damaged: its model edits something else")
     subject: Subject = OfPictures()
     if isinstance(given, tuple):

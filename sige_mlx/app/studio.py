@@ -82,7 +82,7 @@ class Studio:
         boxes, deed = document.paint(stroke, client)
         self._cancel()
         self._show(boxes, stroke.seq)
-        if stroke.render and deed:
+        if stroke.render and deed and self._live:
             self._render(stroke.seq, None, deed)
         self._tell_state(stroke.seq)
 
@@ -108,7 +108,7 @@ class Studio:
         boxes, deed = document.fill(told["x"], told["y"], tuple(value[:3]), tolerance)
         self._cancel()
         self._show(boxes, told["seq"])
-        if told.get("render") is True and deed:
+        if told.get("render") is True and deed and self._live:
             self._render(told["seq"], None, deed)
         self._tell_state(told["seq"])
 
@@ -175,6 +175,12 @@ class Studio:
             raise SigeError("no picture is open")
         return self.document
 
+    @property
+    def _live(self) -> bool:
+        """Whether a render is so quick that strokes may ask for one, and other seeds for one more: not where words say
+        what to render."""
+        return self._open().settings.prompt is None
+
     def _leave(self) -> None:
         self._cancel()
         self._end_opening()
@@ -192,7 +198,8 @@ class Studio:
         document = self._open()
         document.finish()
         own = document.settings.seed
-        wanted: tuple[int | None, ...] = (own,) if own is None or not seeds else tuple(dict.fromkeys(seeds))
+        one = own is None or not seeds or not self._live
+        wanted: tuple[int | None, ...] = (own,) if one else tuple(dict.fromkeys(seeds or ()))
         if not document.made:
             self._deferred = seq, wanted, deed
             return

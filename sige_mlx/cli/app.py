@@ -7,6 +7,7 @@ import typer
 
 from sige_mlx.cli import options, terminal
 from sige_mlx.errors import SigeError
+from sige_mlx.token_models import MODELS
 
 GIB = 2**30
 
@@ -38,12 +39,14 @@ def app(
     """Paint on a picture or into a label map in the browser, and see it rendered as the pen lifts.
 
     The page is served to this machine alone, and to whoever has the address that is printed, in which a secret stands
-    behind the #. Nothing is fetched from anywhere. What is open stays with this command: the page may be closed and
-    opened again, or twice. Ctrl-C ends it.
+    behind the #. Nothing is fetched from anywhere, but the weights of a model that mflux runs, if it is named and they
+    are not here. What is open stays with this command: the page may be closed and opened again, or twice. Ctrl-C ends
+    it.
 
         sige-mlx app
         sige-mlx app photograph.jpg
         sige-mlx app -m blue-marble-labels-256 labels.png
+        sige-mlx app -m flux2-klein-4b photograph.jpg
     """
     try:
         from sige_mlx.app.running import Running
@@ -53,6 +56,7 @@ def app(
         raise
     from sige_mlx import zoo
     from sige_mlx.app import opening
+    from sige_mlx.app.by_tokens import check_installed
     from sige_mlx.arguments import real, whole
     from sige_mlx.engine import DEVICES
 
@@ -63,7 +67,10 @@ def app(
     own = None
     if model is not None:
         own = str(model)
-        zoo.load(own)  # says so where it is none, or its weights are not here
+        if own in MODELS:
+            check_installed()
+        else:
+            zoo.load(own)  # says so where it is none, or its weights are not here
     catalogue = opening.Catalogue(own)
     first = opening.opened(picture, picture.name, catalogue.usual, device) if picture else None
     running = Running(catalogue, device, port, memory=budget)

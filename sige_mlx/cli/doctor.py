@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sige_mlx.cli import options, terminal, tokens
+from sige_mlx.cli import options, terminal
 from sige_mlx.errors import SigeError
+from sige_mlx.token_models import MODELS
 
 if TYPE_CHECKING:
     from sige_mlx.benchmark.protocol import Progress
@@ -54,13 +55,13 @@ def doctor(
     With --model flux2-klein-4b three edits by tokens are made, each beside the same one computed densely: the
     difference in the mask, the seams, seconds and memory. That needs mflux, and the weights, which it fetches.
     """
-    if model in tokens.MODELS and coreml is None:
+    if model in MODELS and coreml is None:
         from sige_mlx.cli.tokens_check import check
 
         check(str(model), bits, json)
         return
     if bits is not None:
-        raise SigeError(f"--bits goes with --model {' or '.join(tokens.MODELS)}")
+        raise SigeError(f"--bits goes with --model {' or '.join(MODELS)}")
     if coreml is not None:
         _coreml(coreml, model, threads, json)
         return

@@ -130,7 +130,8 @@ def edit(
     if by_tokens := tokens.chosen(model, session):
         of_pictures = (out, by_tokens, original, edited, mask, tolerance, prompt, reference or [], size)
         of_model = (steps, strength, seed, bits, [str(file.resolve()) for file in lora or []], record)
-        tokens.edit(context, named, tokens.Asked(*of_pictures, *of_model, session, commit, json))
+        of_result = (session, commit, report, compare, json)
+        tokens.edit(context, named, tokens.Asked(*of_pictures, *of_model, *of_result))
         return
     tokens.check_none(named)
     goes_on = session is not None and begun(session)

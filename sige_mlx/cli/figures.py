@@ -31,7 +31,7 @@ def figures(result: EditResult, dense: DenseResult | None = None) -> list[Figure
     if result.window and not result.window.trivial:
         rows.append(_window(result.window))
     for (h, w), (active, count) in result.tiles.items():
-        rows.append(Figure(f"tiles at {w} × {h}", f"{active}", f"{count}", _times(count, active), (h, w)))
+        rows.append(Figure(f"{result.way} at {w} × {h}", f"{active}", f"{count}", _times(count, active), (h, w)))
     steps = steps_in_words(result.steps)
     macs, dense_macs = result.macs, result.dense_macs
     if result.recording_seconds:

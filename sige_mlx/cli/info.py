@@ -8,6 +8,7 @@ import typer
 
 from sige_mlx.cli import options, terminal
 from sige_mlx.errors import SigeError
+from sige_mlx.token_models import MODELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +105,7 @@ def info(
 
     write = _graph_writer(graph) if graph else None
     named = options.named(context)
-    if model in tokens.MODELS:
+    if model in MODELS:
         tokens_info.info(named, str(model), original, mask, edit, steps, bits, record, json)
         return
     tokens.check_none(named)

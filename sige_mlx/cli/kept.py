@@ -54,24 +54,29 @@ def reopened(path: Path, threads: int = 0) -> tuple[AnySession, Pretrained, dict
 def going_on(path: Path, given: dict[str, Any], threads: int) -> tuple[AnySession, Pretrained]:
     """The session in a file and its model. Raises `SigeError` where options that were given are not those that it was
     begun with."""
+    session, pretrained, made = reopened(path, threads)
+    if "model" in given:
+        given = {**given, "model": note(given["model"], "")["model"]}
+    check_begun(path, given, {"quality": QUALITY, **made, **session._settings})
+    return session, pretrained
+
+
+def check_begun(path: Path, given: dict[str, Any], begun: dict[str, Any]) -> None:
+    """Raises `SigeError` where one of the options that were given is not what a session in a file was begun with, of
+    which a tolerance is called `eps`."""
     from sige_mlx.cli import options
     from sige_mlx.masks.difference import LEVELS
 
-    session, pretrained, made = reopened(path, threads)
-    begun = {"quality": QUALITY, **made, **session._settings}
-    if "tolerance" in given:
-        rest = {name: value for name, value in given.items() if name != "tolerance"}
-        given = {**rest, "eps": options.eps(given["tolerance"])}
-    if "model" in given:
-        given = {**given, "model": note(given["model"], "")["model"]}
     for name, value in given.items():
-        if begun.get(name) != value:
-            option, was = options.spelled("tolerance" if name == "eps" else name), begun.get(name)
-            if name == "eps" and was is not None:
-                was = f"{was * LEVELS:g}"
-            told = f"without {option}" if was is None or was is False else f"with {option} {was}"
-            raise SigeError(f"{path} was begun {told}: leave {option} away, or begin another session")
-    return session, pretrained
+        option, was = options.spelled(name), begun.get(name)
+        if name == "tolerance":
+            was, value = begun.get("eps"), options.eps(value)
+        if was == value:
+            continue
+        if name == "tolerance" and was is not None:
+            was = f"{was * LEVELS:g}"
+        told = f"without {option}" if was is None or was is False or was == [] else f"with {option} {was}"
+        raise SigeError(f"{path} was begun {told}: leave {option} away, or begin another session")
 
 
 def check_original(session: AnySession | TokenSession, path: Path, files: dict[str, Path]) -> None:

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from sige_mlx.cli import options, terminal
-from sige_mlx.cli.tokens import MODELS
 from sige_mlx.errors import SigeError
+from sige_mlx.token_models import MODELS
 
 
 def models(json: options.AsJson = False) -> None:

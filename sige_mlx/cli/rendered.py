@@ -68,7 +68,6 @@ def rendered_of(
 def _of_pictures(session: "EditSession | TranslationSession", files: "Files", compare: bool, once: bool) -> Rendered:
     """A picture that was painted into, rendered; `once` if it is the session's only edit."""
     from sige_mlx.editing import EditSession
-    from sige_mlx.masks.difference import LEVELS
 
     settings, same = "translation", "the original translated"
     if isinstance(session, EditSession):
@@ -79,13 +78,19 @@ def _of_pictures(session: "EditSession | TranslationSession", files: "Files", co
     with terminal.progress_bars(terminal.STAGES) as tell:
         result = session.edit(painted, mask, tell, once=once)
         dense = session.dense(painted, mask, tell) if compare else None
-    if mask:
-        why = "the mask is black"
-    elif (painted.pixels == before).all():
-        why = "the pictures do not differ"
-    else:
-        why = f"no pixels differ by more than {int(session.reader.eps * LEVELS)} of 255 levels"
+    why = unedited(mask, before, painted.pixels, session.reader.eps)
     return Rendered(result, dense, before, painted.pixels, settings, f"{why}. The result is {same}")
+
+
+def unedited(mask: Path | None, before: "Picture", painted: "Picture", eps: float) -> str:
+    """Why nothing is edited, of an edit of which that holds."""
+    from sige_mlx.masks.difference import LEVELS
+
+    if mask:
+        return "the mask is black"
+    if (painted == before).all():
+        return "the pictures do not differ"
+    return f"no pixels differ by more than {int(eps * LEVELS)} of 255 levels"
 
 
 def _of_labels(

@@ -40,10 +40,11 @@ def report(
     """The report of an edit: original, edited, mask with its tiles and result; with `dense` its result too, and the
     difference of the two, ten times as strong; then the figures."""
     marked = overlay(original, result, max(1, round(PANEL / original.shape[1])))
+    unit = result.way if result.levels else "tiles"
     panels = [
         Panel(_enlarged(original), "original"),
         Panel(_enlarged(edited), "painted"),
-        Panel(_fitted(marked), "mask and tiles", "white: the mask; colours: see below"),
+        Panel(_fitted(marked), f"mask and {unit}", "white: the mask; colours: see below"),
         Panel(_enlarged(result.image), *_computed(result)),
     ]
     if dense:
@@ -73,8 +74,8 @@ def report(
 
 def _computed(result: EditResult) -> tuple[str, str]:
     """How a result came about: its name and a remark."""
-    if result.way == "tiles":
-        return "incremental", f"only the tiles: {result.seconds:.2g} s"
+    if result.levels:
+        return "incremental", f"only the {result.way}: {result.seconds:.2g} s"
     return "dense", f"every pixel: {result.seconds:.2g} s"
 
 

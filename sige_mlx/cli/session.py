@@ -7,6 +7,7 @@ import typer
 
 from sige_mlx.cli import kept, options, terminal, tokens
 from sige_mlx.errors import SigeError
+from sige_mlx.token_models import SESSION
 
 if TYPE_CHECKING:
     from sige_mlx.editing.container import Container
@@ -56,7 +57,7 @@ def session(
         check_file(file)
         context.with_resource(turn(file))
     described, note = kept.described(file)
-    if deed in ("undo", "redo") and described.told.get("kind") == tokens.KIND:
+    if deed in ("undo", "redo") and described.told.get("kind") == SESSION:
         by_tokens = tokens.reopened(file)
         (by_tokens.undo if deed == "undo" else by_tokens.redo)()
         if out:

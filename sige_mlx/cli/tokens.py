@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from sige_mlx.cli import kept, options, terminal
+from sige_mlx.cli.rendered import Rendered, unedited
 from sige_mlx.errors import SigeError
+from sige_mlx.token_models import MODELS, SESSION
 
 if TYPE_CHECKING:
+    from sige_mlx.editing.recording import Progress
     from sige_mlx.tokens.klein import Pipeline
     from sige_mlx.tokens.result import TokenResult
     from sige_mlx.tokens.session import TokenSession
 
-MODELS = ("flux2-klein-4b", "flux2-tiny")
-"""Models that edit by tokens; the second is tiny, and its weights are random."""
-
-KIND = "TokenSession"
-
 _OWN = ("prompt", "reference", "size", "bits", "lora", "record")
 """Options that only these models have."""
 
-_COMMON = ("out", "model", "original", "edited", "mask", "tolerance", "steps", "strength", "seed", "session", "commit")
+_OF_RESULT = ("out", "session", "commit", "report", "compare", "json")
+_COMMON = ("model", "original", "edited", "mask", "tolerance", "steps", "strength", "seed", *_OF_RESULT)
 """Those that they share with others."""
 
 
@@ -48,6 +47,8 @@ class Asked(NamedTuple):
     record: str | None
     session: Path | None
     commit: bool
+    report: Path | None
+    compare: bool
     json: bool
 
 
@@ -60,7 +61,7 @@ def chosen(model: str | None, session: Path | None) -> str | None:
         return model
     if session and claims(session, PURPOSE):
         described, note = kept.described(session)
-        if described.told.get("kind") == KIND:
+        if described.told.get("kind") == SESSION:
             return str(note["model"])
     return None
 
@@ -78,33 +79,57 @@ def edit(context: typer.Context, named: set[str], asked: Asked) -> None:
     from sige_mlx.editing.turns import begun, turn
     from sige_mlx.pictures import check_is_picture
 
-    if stray := sorted(named - {*_OWN, *_COMMON, "json"}):
+    if stray := sorted(named - {*_OWN, *_COMMON}):
         raise SigeError(f"{options.spelled(stray[0])} is not for {asked.model}: leave it away")
     files = [file for file in (asked.original, asked.edited, asked.mask, *asked.references) if file]
     check_picture(asked.out, files)
+    if asked.report:
+        check_picture(asked.report, files)
+        check_apart(asked.out, asked.report, "--out and --report")
     for file in files:
         check_is_picture(file)
     if asked.session:
         check_file(asked.session, files)
         check_apart(asked.out, asked.session, "--out and --session")
+        if asked.report:
+            check_apart(asked.report, asked.session, "--report and --session")
     if asked.commit and not asked.session:
         raise SigeError("--commit makes a result the original of a session: give --session FILE")
+    changes = asked.edited is not None or asked.mask is not None
+    if not changes and (asked.compare or asked.report):
+        option = "--compare" if asked.compare else "--report"
+        raise SigeError(f"{option} is for an edit: a picture made of words is computed densely")
     with turn(asked.session) if asked.session else nullcontext(), terminal.progress_bars(terminal.STAGES) as tell:
         goes_on = asked.session is not None and begun(asked.session)
         session = _going_on(named, asked) if goes_on else _begun(asked)
-        changes = asked.edited is not None or asked.mask is not None
         if goes_on and not changes:
             raise SigeError(f"{asked.session}: this session edits a picture: give --mask or --edited")
-        if changes:
-            result = session.edit(asked.edited, asked.mask, prompt=asked.prompt, progress=tell)
-        else:
-            result = session.generate(tell)
+        rendered, result = _rendered(session, asked, tell) if changes else (None, session.generate(tell))
         save_image(result.picture, asked.out)
         if asked.session:
             if asked.commit and changes:
                 session.commit()
             kept.save(session, asked.session, asked.out)
-    _tell(session, result, asked, [*result.notes, *losses(result.picture, asked.out)])
+    if asked.report and rendered:
+        try:
+            save_image(rendered.page(asked.model, "MLX", title=asked.out.name), asked.report)
+        except SigeError as error:
+            raise SigeError(f"{asked.out} is written, but not the report: {error}") from error
+    _tell(session, result, rendered, asked, [*result.notes, *losses(result.picture, asked.out)])
+
+
+def _rendered(session: TokenSession, asked: Asked, tell: Progress) -> tuple[Rendered, TokenResult]:
+    """The edit that is asked for, and the same computed densely where that is."""
+    before, painted = session.original, session.original
+    if asked.edited:
+        painted = session.reader.edited(asked.edited, session.source).pixels
+    result = session.edit(asked.edited, asked.mask, prompt=asked.prompt, progress=tell)
+    dense = None
+    if asked.compare:
+        dense = session.dense(asked.edited, asked.mask, prompt=asked.prompt, progress=tell)
+    settings = f"{session.steps} steps, strength {session.strength:g}, seed {session.seed}"
+    why = unedited(asked.mask, before, painted, session.reader.eps)
+    return Rendered(result, dense, before, painted, settings, f"{why}. The result is the original"), result
 
 
 def reopened(path: Path) -> TokenSession:
@@ -151,10 +176,8 @@ def _planned(asked: Asked, settings: dict[str, Any], size: tuple[int, int] | Non
 
     seen = size or Source.of(asked.original, name="the original").size  # type: ignore[arg-type]
     of_references = [Source.of(file, name="a reference").size for file in settings["references"]]
-    precisions = [asked.record] if asked.record else [None, "int8"]
-    how = asked.model, seen, of_references, settings["steps"], settings["strength"], asked.bits
-    plans = [klein.planned(*how, precision) for precision in precisions]
-    (next((plan for plan in plans if plan.fits()), plans[0])).check()
+    how = seen, of_references, settings["steps"], settings["strength"]
+    klein.fitting(asked.model, *how, [asked.bits], asked.record)
     return klein.load(asked.model, asked.bits, lora=asked.lora)
 
 
@@ -165,11 +188,9 @@ def _going_on(named: set[str], asked: Asked) -> TokenSession:
     session = reopened(asked.session)
     begun = {"model": note["model"], "steps": session.steps, "strength": session.strength, "seed": session.seed}
     begun |= {"bits": note.get("bits"), "lora": note.get("lora", []), "record": session.precision}
-    for name, was in begun.items():
-        if name in named and getattr(asked, name) != was:
-            told = f"without {options.spelled(name)}" if was in (None, []) else f"with {options.spelled(name)} {was}"
-            raise SigeError(f"{asked.session} was begun {told}: leave {options.spelled(name)} away, or begin another")
-    for name in ("reference", "size", "tolerance"):
+    given = {name: getattr(asked, name) for name in (*begun, "tolerance") if name in named}
+    kept.check_begun(asked.session, given, {**begun, "eps": session.reader.eps})
+    for name in ("reference", "size"):
         if name in named:
             raise SigeError(f"{asked.session} is begun already: leave {options.spelled(name)} away")
     if asked.original:
@@ -190,27 +211,41 @@ def _size(text: str | None) -> tuple[int, int]:
     return height, width
 
 
-def _tell(session: TokenSession, result: TokenResult, asked: Asked, notes: list[str]) -> None:
+def _tell(
+    session: TokenSession, result: TokenResult, rendered: Rendered | None, asked: Asked, notes: list[str]
+) -> None:
+    from sige_mlx.cli.figures import difference
+
+    dense = rendered and rendered.dense
     plan = session.plan()
     if asked.json:
         of_edit = {"edited": float(result.mask.mean()), "tokens": result.tokens, "text_tokens": result.text_tokens}
         cost = {"macs": result.macs, "dense_macs": result.dense_macs, "seconds": result.seconds}
         memory = {"recording": session.recording_nbytes, "planned_recording": plan.recorded, "planned_peak": plan.peak}
-        written = {"out": str(asked.out), "session": str(asked.session) if asked.session else None}
+        paths = {"out": asked.out, "report": asked.report, "session": asked.session}
+        written = {name: str(path) if path else None for name, path in paths.items()}
+        if dense:
+            cost |= {"dense_seconds": dense.seconds, "difference": difference(result, dense)}
         told = {"model": asked.model, **written, **of_edit, "steps": result.steps, **cost}
         told |= {"recording_seconds": result.recording_seconds, "bytes": memory, "notes": notes}
         terminal.print_json({**told, "seed": session.seed, "prompt": asked.prompt or session.prompt})
         return
     (active, image), (words, text) = result.tokens, result.text_tokens
     less = f"{result.dense_macs / result.macs:.1f}x" if result.macs else ""
+    compared = [f"{dense.seconds:.3g}", f"{dense.seconds / result.seconds:.1f}x"] if dense else ["", ""]
     rows = [
         ["edited pixels", f"{result.mask.sum()} ({result.mask.mean():.1%})", f"{result.mask.size}", ""],
         ["image tokens", f"{active}", f"{image}", f"{image / active:.1f}x" if active else ""],
         ["text tokens", f"{words}", f"{text}", ""],
         [f"GMACs, {result.steps} steps", f"{result.macs / 1e9:.3g}", f"{result.dense_macs / 1e9:.3g}", less],
-        ["seconds, and recording", f"{result.seconds:.3g}, {result.recording_seconds:.3g}", "", ""],
+        ["seconds", f"{result.seconds:.3g}", *compared],
+        ["seconds of recording", f"{result.recording_seconds:.3g}", "", ""],
         ["MB of keys and values", f"{session.recording_nbytes / 1e6:.1f}", "", ""],
     ]
     terminal.table(["", "the edit", "everything", "times less"], rows)
-    terminal.say(f"{asked.out} is written")
+    if rendered and not result.mask.any():
+        terminal.say(f"Nothing was edited: {rendered.unedited}.")
+    elif dense:
+        terminal.say(f"In the mask the edit and the dense run are {difference(result, dense):.1f} of 255 apart")
+    terminal.say(f"{asked.out} is written" + (f", and {asked.report}" if asked.report else ""))
     terminal.notes(notes)

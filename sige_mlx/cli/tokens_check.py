@@ -82,7 +82,7 @@ def checked(name: str, bits: int | None, progress: Progress) -> Report:
         result = session.edit(mask=mask, prompt=prompt)
         recording = recording or result.recording_seconds
         start = time.perf_counter()
-        dense = session.dense(mask, prompt=prompt)
+        dense = session.dense(mask=mask, prompt=prompt).image
         seconds = time.perf_counter() - start
         inside = mask > 0
         kept = bool((result.image[~inside] == session.original[~inside]).all())

@@ -14,8 +14,8 @@ from sige_mlx.editing.windows import Window
 from sige_mlx.engine import Engine, PreparedEdit
 from sige_mlx.graph.tiling import ActiveTiles, Size
 
-Way = Literal["tiles", "dense pass"]
-"""Only the tiles that an edit touches, or everything."""
+Way = Literal["tiles", "tokens", "dense pass"]
+"""Only the tiles, or tokens, that an edit touches, or everything."""
 
 
 class DenseResult(NamedTuple):

@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,21 +66,23 @@ BLOCKS = Blocks()
 
 
 class MappedFile:
-    """A file of the bytes of `data`, in a folder, and `data` as it is mapped: what is written there reaches the file.
-    The file has no name, so that it goes with this object, or with the process, however that ends. Raises `SigeError`
-    when it cannot be written."""
+    """A file of `parts` one behind the other, `nbytes` together, in a folder, and `data`, the bytes of it as they are
+    mapped: what is written there reaches the file. A part is written before the next one is asked for. The file has no
+    name, so that it goes with this object, or with the process, however that ends. Raises `SigeError` when it cannot be
+    written."""
 
-    def __init__(self, data: Bytes, folder: Path):
+    def __init__(self, parts: Iterable[Bytes], nbytes: int, folder: Path):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
-            left = data.data
-            while left:
-                left = left[self.file.write(left) :]
-            self._map = mmap.mmap(self.file.fileno(), data.nbytes)
+            for part in parts:
+                left = part.data
+                while left:
+                    left = left[self.file.write(left) :]
+            self._map = mmap.mmap(self.file.fileno(), nbytes)
         except OSError as error:
             raise SigeError(
-                f"a recorded step of {data.nbytes / 2**20:.0f} MiB cannot be put into {folder}: {error.strerror};"
+                f"a recorded step of {nbytes / 2**20:.0f} MiB cannot be put into {folder}: {error.strerror};"
                 " SIGE_MLX_CACHE may name another folder"
             ) from None
         self.data = np.frombuffer(self._map, np.uint8)

@@ -7,6 +7,7 @@ LoRA work as they are.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -95,6 +96,7 @@ def _attention_of_mflux() -> Any:
 def member(module: str, name: str) -> Any:
     """Something of mflux. Raises `SigeError` where it is not there."""
     installed = mflux_version()
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch, which nobody needs here
     try:
         return getattr(import_module(module), name)
     except Exception as e:  # whatever another package raises while it is imported

@@ -7,9 +7,11 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
@@ -19,14 +21,11 @@ from sige_mlx.engine.staged import StagedNetwork
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
 from sige_mlx.nn.module import parameters
+from sige_mlx.token_models import KLEIN, MODELS, TINY
 from sige_mlx.tokens import flux2
 from sige_mlx.tokens.cost import Flux2Sizes
 from sige_mlx.tokens.plan import BITS, TEXT_PARAMETERS, TEXT_TOKENS, Plan, planes_of
 from sige_mlx.tokens.stored import RECORD_PRECISIONS
-
-KLEIN, TINY = "flux2-klein-4b", "flux2-tiny"
-MODELS = (KLEIN, TINY)
-"""Names of models that edit by tokens."""
 
 _TINY_SIZES = Flux2Sizes(2, 3, heads=2, head_dim=32, channels=64, text_width=64, time_channels=64)
 _TINY_TEXT = 16
@@ -38,6 +37,9 @@ _BEFOREHAND: dict[str, tuple[Flux2Sizes, int, int, Codec]] = {
     TINY: (_TINY_SIZES, 4, _TINY_TEXT, "float32"),
 }
 """Sizes, pixels along a side of a token, text tokens, and what keys and values are kept in where nobody says."""
+
+REPOSITORY = "black-forest-labs/FLUX.2-klein-4B"
+"""From where mflux fetches klein's weights."""
 
 LARGEST = {KLEIN: 1024, TINY: 64}
 """Pixels along a side of the largest window, where nobody asks for another."""
@@ -122,6 +124,39 @@ def planned(
     return plan if name == KLEIN else replace(plan, text_parameters=0.0, autoencoder=_TINY_AUTOENCODER, value=4)
 
 
+def fitting(
+    name: str,
+    picture: tuple[int, int],
+    references: Sequence[tuple[int, int]],
+    steps: int,
+    strength: float,
+    bits: Sequence[int | None],
+    precision: str | None = None,
+) -> Plan:
+    """How a picture (H, W) can be edited within the memory that there is: with weights in the first of some `bits` that
+    fit, and a record in a precision, by default the model's own or else int8. Raises `SigeError` where nothing fits,
+    with what would."""
+    precisions = [precision] if precision else [None, "int8"]
+    plans = [
+        planned(name, picture, references, steps, strength, weights, record)
+        for record in precisions
+        for weights in bits
+    ]
+    fits = next((plan for plan in plans if plan.fits()), plans[0])
+    fits.check()
+    return fits
+
+
+def downloaded(name: str) -> bool:
+    """Whether the weights of a model are on this machine, so that nothing has to be fetched from the hub."""
+    if name == TINY:
+        return True
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE) / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots"
+    return any(folder.glob("*/transformer/*.safetensors"))
+
+
 def load(name: str, bits: int | None = None, path: str | None = None, lora: Sequence[str] = ()) -> Pipeline:
     """A model by name, in its published weights or quantised to 8 or 4 `bits`; of klein also from a folder, or another
     repository of the hub, and with files of LoRA. Raises `SigeError` for what there is not."""
@@ -129,7 +164,7 @@ def load(name: str, bits: int | None = None, path: str | None = None, lora: Sequ
     if name == TINY:
         if lora:
             raise SigeError(f"{TINY} has random weights, which no LoRA is for")
-        return tiny()
+        return tiny(bits=bits or 16)
     if name != KLEIN:
         raise SigeError(f"{name!r} is no model that edits by tokens: they are {' and '.join(MODELS)}")
     flux2.check_mflux()
@@ -206,10 +241,13 @@ def _autoencoder(theirs: Any) -> KLAutoencoder:
     return ours
 
 
-def tiny(seed: int = 0) -> Pipeline:
-    """All parts of klein as small as they can be, with random weights."""
+def tiny(seed: int = 0, bits: int = 16) -> Pipeline:
+    """All parts of klein as small as they can be, with random weights, of which those of the transformer can be
+    quantised as klein's are."""
     mx.random.seed(seed)
     transformer = flux2.tiny_transformer(2, 3)
+    if bits != 16:
+        nn.quantize(transformer, group_size=64, bits=bits)
     autoencoder = KLAutoencoder(KLAutoencoderConfig((64, 64), 16, 32, (1, 1), 1))
     # As of trained ones, latents have about mean 0 and variance 1.
     latents = autoencoder.encoder(mx.random.uniform(-1, 1, (1, 64, 64, 3)))
@@ -221,4 +259,4 @@ def tiny(seed: int = 0) -> Pipeline:
         tokens = mx.random.normal((1, _TINY_TEXT, 64), key=mx.random.key(zlib.crc32(words.encode())))
         return Prompt(tokens, np.arange(_TINY_TEXT) < len(words.split()))
 
-    return Pipeline(TINY, transformer, autoencoder, _TINY_SIZES, prompt, _levels, mx.float32, 16, _TINY_TEXT, 0.0)
+    return Pipeline(TINY, transformer, autoencoder, _TINY_SIZES, prompt, _levels, mx.float32, bits, _TINY_TEXT, 0.0)

@@ -67,9 +67,10 @@ class KeyValueRecord:
 
     def put_on_disk(self, folder: Path) -> None:
         """Moves it into a file without a name in a folder. Raises `SigeError` when that cannot be written."""
-        parts = [stored.bytes(self._rows) for pair in self._places.values() for stored in pair]
-        self._file = MappedFile(np.concatenate([part for of in parts for part in of]), folder)
-        ends = np.cumsum([sum(part.size for part in of) for of in parts])
+        held = [stored for pair in self._places.values() for stored in pair]
+        ends = np.cumsum([stored.recorded_nbytes(self._rows) for stored in held])
+        parts = (part for stored in held for part in stored.bytes(self._rows))
+        self._file = MappedFile(parts, int(ends[-1]), folder)
         data = iter(np.split(self._file.data, ends[:-1]))
         for place, pair in self._places.items():
             keys, values = (Mapped(stored.parts, self.precision, next(data), self._rows) for stored in pair)

@@ -15,6 +15,7 @@ from sige_mlx.editing.images import Source
 from sige_mlx.editing.saved import PURPOSE, pack, understood, unpack
 from sige_mlx.editing.windows import placed
 from sige_mlx.errors import SigeError
+from sige_mlx.token_models import SESSION
 from sige_mlx.tokens.klein import Pipeline
 from sige_mlx.tokens.record import KeyValueRecord, Place
 from sige_mlx.tokens.result import Original
@@ -22,8 +23,6 @@ from sige_mlx.tokens.view import Latents
 
 if TYPE_CHECKING:
     from sige_mlx.tokens.session import TokenSession
-
-KIND = "TokenSession"
 
 
 def save(session: TokenSession, path: str | os.PathLike[str]) -> None:
@@ -51,7 +50,7 @@ def save(session: TokenSession, path: str | os.PathLike[str]) -> None:
     for i, picture in enumerate(session.references):
         arrays[f"reference.{i}"] = picture
     told = {
-        "kind": KIND,
+        "kind": SESSION,
         "model": _named(session.pipeline),
         "size": session.size,
         "settings": settings,
@@ -73,7 +72,7 @@ def opened(pipeline: Pipeline, path: str | os.PathLike[str], history: int | None
 
     file = Container(path, PURPOSE)
     told = file.told
-    if told.get("kind") != KIND:
+    if told.get("kind") != SESSION:
         raise SigeError(f"{path} is the session of another kind of network, {told.get('kind')}")
     if told.get("model") != _named(pipeline):
         raise SigeError(f"{path} belongs to another model, {told.get('model')}, than this, {_named(pipeline)}")

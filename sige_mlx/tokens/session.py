@@ -12,8 +12,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
-import numpy.typing as npt
 
 from sige_mlx.editing.boxes import Box, extent
 from sige_mlx.editing.colour import Picture
@@ -21,6 +21,7 @@ from sige_mlx.editing.edits import Painted, PictureReader
 from sige_mlx.editing.history import History, Past, Undoing
 from sige_mlx.editing.images import Source
 from sige_mlx.editing.recording import Progress
+from sige_mlx.editing.result import DenseResult
 from sige_mlx.editing.windows import Window, around, over
 from sige_mlx.engine.recordings import Codec
 from sige_mlx.errors import SigeError
@@ -29,7 +30,7 @@ from sige_mlx.pictures import ImageLike, Size
 from sige_mlx.tokens.active import ActiveTokens
 from sige_mlx.tokens.klein import Pipeline, Prompt
 from sige_mlx.tokens.plan import Plan
-from sige_mlx.tokens.result import Original, TokenResult
+from sige_mlx.tokens.result import Original, TokenResult, result_of
 from sige_mlx.tokens.settings import STEPS, STRENGTH, TokenSettings
 from sige_mlx.tokens.view import Latents, View
 
@@ -137,10 +138,8 @@ class TokenSession(TokenSettings, Undoing[Original]):
         self._to_generate = False
         everything = view.active(np.ones(self._seen, np.bool_), prompt, prompt)
         macs = self.pipeline.sizes.macs(everything, recorded=False) * self.steps
-        count, words = view.plane.count, len(prompt.real)
-        region, seconds = np.ones(self.size, np.bool_), time.perf_counter() - start
-        counted = (count, count), (words, words), self.steps, macs, macs
-        return TokenResult(self.source, region, *counted, 0.0, seconds, view.window)
+        region = np.ones(self.size, np.bool_)
+        return result_of(self.source, region, everything, view, self.steps, macs, start, time.perf_counter())
 
     def record(self, progress: Progress | None = None) -> None:
         """Records what is missing of the original in the window used last; done by the first edit."""
@@ -165,34 +164,41 @@ class TokenSession(TokenSettings, Undoing[Original]):
         prompt that is recorded or another. It waits in `pending` until `commit` or `revert`."""
         if self._to_generate:
             self.generate(progress)
-        if edited is None and mask is None:
-            raise SigeError("there is no edit: give a mask, or a copy of the picture that was painted into")
-        painted = self.reader.read(self.source, self.source if edited is None else edited, mask)
-        region, start = painted.region, time.perf_counter()
+        painted = self._read(edited, mask)
+        start = time.perf_counter()
         view, latents, was, now, active = self._asked(painted, prompt)
+        of_edit = painted.region, active, view, len(view.steps)
         if active.empty:
-            return self._waits(self._result(self.source, region, active, view, 0, start, start, painted.notes), None)
+            return self._waits(result_of(self.source, *of_edit, 0, start, start, painted.notes), None)
         view.record(latents, was, self._teller(progress, "record"))
         recorded = time.perf_counter()
-        before, after = view.window.seen(self.original), view.window.seen(painted.source.pixels)
-        x0 = view.painted(latents, before, after, view.window.touched(region))
+        x0 = self._x0(painted, view, latents)
         self.revert()  # interrupted from here on, rows of two edits would lie over the record
         made = view.edit(x0, active, now, self._teller(progress, "edit"))
         changed, picture = view.replaced(latents, made, active)
         source = self._pasted(painted, view, picture)
         macs = self.pipeline.sizes.macs(active) * len(view.steps)
-        result = self._result(source, region, active, view, macs, recorded, start, painted.notes)
+        result = result_of(source, *of_edit, macs, start, recorded, painted.notes)
         words = self.prompt if prompt is None else prompt
         return self._waits(result, Original(source, words, view.window, changed))
 
-    def dense(self, mask: ImageLike, *, prompt: str | None = None) -> Picture:
-        """An edit of what a mask covers with nothing reused of the transformer: what `edit` is compared with."""
-        painted = self.reader.read(self.source, self.source, mask)
+    def dense(
+        self,
+        edited: ImageLike | Source | None = None,
+        mask: ImageLike | None = None,
+        *,
+        prompt: str | None = None,
+        progress: Progress | None = None,
+    ) -> DenseResult:
+        """The same edit with nothing reused of the transformer: what `edit` is compared with. It waits nowhere."""
+        painted, start = self._read(edited, mask), time.perf_counter()
         view, latents, _, now, active = self._asked(painted, prompt)
         if active.empty:
-            return self.original
-        made = view.dense(latents.tokens, latents, active, now)
-        return self._pasted(painted, view, view.replaced(latents, made, active)[1]).pixels
+            return DenseResult(self.original, time.perf_counter() - start)
+        x0 = self._x0(painted, view, latents)
+        made = view.dense(x0, latents, active, now, self._teller(progress, "dense"))
+        picture = self._pasted(painted, view, view.replaced(latents, made, active)[1]).pixels
+        return DenseResult(picture, time.perf_counter() - start)
 
     def commit(self) -> None:
         """Makes the pending result the original, and its keys and values those that are recorded. Raises `SigeError`
@@ -236,6 +242,16 @@ class TokenSession(TokenSettings, Undoing[Original]):
         from sige_mlx.tokens.saved import opened
 
         return opened(pipeline, path, history)
+
+    def _read(self, edited: ImageLike | Source | None, mask: ImageLike | None) -> Painted:
+        if edited is None and mask is None:
+            raise SigeError("there is no edit: give a mask, or a copy of the picture that was painted into")
+        return self.reader.read(self.source, self.source if edited is None else edited, mask)
+
+    def _x0(self, painted: Painted, view: View, latents: Latents) -> mx.array:
+        """The tokens of the picture that was painted into."""
+        before, after = view.window.seen(self.original), view.window.seen(painted.source.pixels)
+        return view.painted(latents, before, after, view.window.touched(painted.region))
 
     def _asked(self, painted: Painted, prompt: str | None) -> tuple[View, Latents, Prompt, Prompt, ActiveTokens]:
         """Where an edit is seen, the prompt that is recorded and the edit's, and which tokens are active."""
@@ -281,22 +297,6 @@ class TokenSession(TokenSettings, Undoing[Original]):
         seen = window.seen(painted.source.pixels)
         result = window.carried(rendered, seen, after.pixels, before.pixels, inside)
         return self.source.patched(box, before.changed(result, inside, after))
-
-    def _result(
-        self,
-        source: Source,
-        region: npt.NDArray[np.bool_],
-        active: ActiveTokens,
-        view: View,
-        macs: int,
-        recorded: float,
-        start: float,
-        notes: tuple[str, ...],
-    ) -> TokenResult:
-        dense = self.pipeline.sizes.macs(active, recorded=False) * len(view.steps)
-        image, text = (int(active.image.size), view.plane.count), (int(active.text.size), active.text_count)
-        seconds = time.perf_counter() - recorded, recorded - start
-        return TokenResult(source, region, image, text, len(view.steps), macs, dense, *seconds, view.window, notes)
 
     def _waits(self, result: TokenResult, given: Original | None) -> TokenResult:
         self.pending, self._pending = result, given

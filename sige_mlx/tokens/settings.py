@@ -19,6 +19,14 @@ STEPS, STRENGTH = 4, 0.75
 MOST_STEPS = 64
 
 
+def check_steps(steps: object, strength: object) -> tuple[int, float]:
+    """Both, if they are such as an edit may have. Raises `SigeError` for others."""
+    count, share = whole(steps, "the number of steps", 1, MOST_STEPS), real(strength, "the strength", 0, 1)
+    if not share:
+        raise SigeError("the strength is 0: an edit of strength 0 changes nothing; above 0 and at most 1")
+    return count, share
+
+
 class TokenSettings:
     """See `TokenSession`. Raises `SigeError` for arguments out of range."""
 
@@ -33,10 +41,7 @@ class TokenSettings:
         largest: int | None,
     ):
         self.pipeline = pipeline
-        self.steps = whole(steps, "the number of steps", 1, MOST_STEPS)
-        self.strength = real(strength, "the strength", 0, 1)
-        if not self.strength:
-            raise SigeError("the strength is 0: an edit of strength 0 changes nothing; above 0 and at most 1")
+        self.steps, self.strength = check_steps(steps, strength)
         self.seed = arguments.seed(seed)
         if precision is not None and precision not in RECORD_PRECISIONS:
             raise SigeError(f"a record in {precision!r} is not known: take one of {', '.join(RECORD_PRECISIONS)}")

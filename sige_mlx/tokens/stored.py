@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import mlx.core as mx
 import numpy as np
@@ -79,9 +79,14 @@ class Stored:
         mx.eval(self.parts)
         return before
 
-    def bytes(self, rows: int) -> list[Bytes]:
+    def recorded_nbytes(self, rows: int) -> int:
+        """Bytes of the recorded rows, without spare ones."""
+        return sum(part[:, :, :rows].nbytes for part in self.parts)
+
+    def bytes(self, rows: int) -> Iterator[Bytes]:
         """The recorded rows as they are stored, a part after another."""
-        return [raw(part[:, :, :rows]) for part in self.parts]
+        for part in self.parts:
+            yield raw(part[:, :, :rows])
 
 
 class Mapped(Stored):
@@ -122,8 +127,9 @@ class Mapped(Stored):
             at += part.size
         return before
 
-    def bytes(self, rows: int) -> list[Bytes]:
-        return [raw(part) for part in self._read()]
+    def bytes(self, rows: int) -> Iterator[Bytes]:
+        for part in self._read():
+            yield raw(part)
 
 
 def encoded(given: mx.array, precision: Codec) -> list[mx.array]:

@@ -142,13 +142,14 @@ class View:
             mx.eval(x)
         return x
 
-    def dense(self, x0: mx.array, latents: Latents, active: ActiveTokens, prompt: Prompt) -> mx.array:
+    def dense(self, x0: mx.array, latents: Latents, active: ActiveTokens, prompt: Prompt, tell: Tell) -> mx.array:
         """The same by passes over everything, in which what is not active is as it was."""
         inside = mx.zeros((self.plane.count,), mx.bool_)
         inside[mx.array(active.image)] = True
         level = self.levels[self.first]
         x = (1 - level) * x0 + level * self.noise
         for step in self.steps:
+            tell(step - self.first)
             level, following = self.levels[step], self.levels[step + 1]
             x = mx.where(inside[None, :, None], x, (1 - level) * latents.tokens + level * self.noise)
             x = x + (following - level) * self._run(x, level, prompt)

@@ -298,9 +298,13 @@ def test_a_translation_is_of_all_of_the_picture(tiny_translation: Path) -> None:
 def test_settings_are_those_that_a_network_can_take(running: Running) -> None:
     with editing(running, sent(original())) as page:
         assert page.document["settings"]["steps"] == 20
-        assert page.do("settings", strength=0.25, seed=9)["settings"] | {"model": "", "device": ""} == {
+        assert page.do("settings", strength=0.25, seed=9, prompt="a boat")["settings"] | {
             "model": "",
             "device": "",
+        } == {
+            "model": "",
+            "device": "",
+            "prompt": None,
             "quality": "balanced",
             "seed": 9,
             "strength": 0.25,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,17 @@ def test_without_the_extra_one_sentence_says_how_to_get_it(run: Run, monkeypatch
 def test_bad_input_is_one_sentence(run: Run, arguments: tuple[object, ...], words: str) -> None:
     pytest.importorskip("uvicorn")
     assert words in run("app", "--no-browser", *arguments).sentence
+
+
+def test_without_mflux_one_sentence_says_how_to_get_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("uvicorn")
+
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("sige_mlx.tokens.flux2.version", absent)
+    said = run("app", "--no-browser", "-m", "flux2-klein-4b").sentence
+    assert "FLUX.2 is run by mflux, which is not installed: pip install 'mflux>=0.18.1'" in said
 
 
 def test_a_port_that_is_taken_is_one_sentence(run: Run) -> None:

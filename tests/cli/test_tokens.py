@@ -72,6 +72,52 @@ def test_words_alone_begin_a_session(run: Run, files: Path) -> None:
     assert (picture(files / "x.png")[outside] == made[outside]).all()
 
 
+def test_quantised_weights_are_those_of_the_session(run: Run, files: Path) -> None:
+    session = files / "q.sige"
+    edit = ["edit", *MODEL, "--bits", 4, "--original", files / "a.png", "--mask", files / "m.png", "--commit"]
+    first = run(*edit, "--session", session, "--out", files / "c.png", "--json").json
+    assert first["text_tokens"][0] == 1
+    go_on = ["edit", "--session", session, "--mask", files / "n.png", "--out", files / "d.png"]
+    assert "was begun with --bits 4: leave --bits away" in run(*go_on, "--bits", 8).sentence
+    assert run(*go_on, "--json").json["text_tokens"][0] == 1
+    run("session", "undo", session, "--out", files / "u.png")
+    assert (picture(files / "u.png") == picture(files / "a.png")).all()
+
+
+def test_an_edit_is_compared_and_reported(run: Run, files: Path) -> None:
+    painted = picture(files / "a.png").copy()
+    painted[16:24, 24:32] = (255, 0, 0)
+    Image.fromarray(painted).save(files / "b.png")
+    given = ["--original", files / "a.png", "--edited", files / "b.png", "--out", files / "c.png", "--compare"]
+    edit = ["edit", *MODEL, "--prompt", "a boat", *given, "--report", files / "r.png"]
+    told = run(*edit, "--json").json
+    assert told["dense_seconds"] > 0 and 0 <= told["difference"] < 1 and told["report"] == str(files / "r.png")
+    page = Image.open(files / "r.png")
+    assert page.width > 3 * 384
+    said = run(*edit).out
+    assert "of 255 apart" in said and "c.png is written, and " in said
+    without = [of for of in edit if of != "--compare"]
+    assert "dense_seconds" not in run(*without, "--json").json and Image.open(files / "r.png").width < page.width
+
+
+def test_an_edit_of_nothing_is_the_original(run: Run, files: Path) -> None:
+    edit = ["edit", *MODEL, "--original", files / "a.png", "--edited", files / "a.png", "--out", files / "c.png"]
+    said = run(*edit, "--compare", "--report", files / "r.png").out
+    assert "Nothing was edited: the pictures do not differ. The result is the original." in said
+    assert (picture(files / "c.png") == picture(files / "a.png")).all() and (files / "r.png").exists()
+
+
+def test_an_edit_of_a_large_picture_is_reported_as_its_window_shows_it(run: Run, files: Path) -> None:
+    large = np.random.default_rng(1).integers(0, 255, (10, 20, 3), np.uint8).repeat(10, 0).repeat(10, 1)
+    Image.fromarray(large).save(files / "a.png")
+    mask = np.zeros((100, 200), np.uint8)
+    mask[40:52, 90:110] = 255
+    Image.fromarray(mask).save(files / "m.png")
+    edit = ["edit", *MODEL, "--original", files / "a.png", "--mask", files / "m.png", "--out", files / "c.png"]
+    told = run(*edit, "--compare", "--report", files / "r.png", "--json").json
+    assert 0 <= told["difference"] < 1 and Image.open(files / "r.png").width > 3 * 384
+
+
 def test_one_edit_with_a_reference(run: Run, files: Path) -> None:
     edit = ["edit", *MODEL, "--prompt", "a boat", "--original", files / "a.png", "--mask", files / "m.png"]
     run(*edit, "--out", files / "c.png")
@@ -92,6 +138,9 @@ def test_one_edit_with_a_reference(run: Run, files: Path) -> None:
         (["--original", "a.png", "--mask", "m.png", "--bits", "5"], "weights of 5 bits are not known"),
         (["--original", "a.png", "--mask", "m.png", "--lora", "m.png"], "which no LoRA is for"),
         (["--original", "a.png", "--mask", "m.png", "--strength", "0"], "the strength is 0"),
+        (["--prompt", "a sea", "--compare"], "--compare is for an edit: a picture made of words is computed densely"),
+        (["--prompt", "a sea", "--report", "r.png"], "--report is for an edit"),
+        (["--original", "a.png", "--mask", "m.png", "--report", "m.png"], "m.png"),
         (["--original", "a.png", "--mask", "m.png", "--commit"], "--commit makes a result the original of a session"),
     ],
 )
@@ -114,6 +163,7 @@ def test_a_session_keeps_to_what_it_was_begun_with(run: Run, files: Path) -> Non
     assert "was begun with --seed 0: leave --seed away" in run(*go_on, "--seed", 3).sentence
     assert "was begun without --record: leave --record away" in run(*go_on, "--record", "int8").sentence
     assert "m.png is not the original of" in run(*go_on, "--original", files / "m.png").sentence
+    assert "was begun with --tolerance 1.275: leave --tolerance away" in run(*go_on, "--tolerance", 9).sentence
     assert "is begun already: leave --reference away" in run(*go_on, "--reference", files / "m.png").sentence
     assert "give --mask or --edited" in run("edit", "--session", session, "--out", files / "c.png").sentence
 
@@ -165,7 +215,3 @@ def test_info_tells_what_a_recording_will_take(run: Run, files: Path) -> None:
 def test_they_are_among_the_models(run: Run) -> None:
     assert run("models", "--json").json["by_tokens"] == ["flux2-klein-4b", "flux2-tiny"]
     assert "Edited by tokens: flux2-klein-4b" in run("models").out
-    from sige_mlx.cli.tokens import MODELS
-    from sige_mlx.tokens import klein
-
-    assert MODELS == klein.MODELS

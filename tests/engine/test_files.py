@@ -63,7 +63,7 @@ def test_a_step_that_is_recorded_anew_keeps_its_pages() -> None:
 def test_bytes_that_nobody_expected_are_brought_in_when_they_are_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = MappedFile(np.arange(200, dtype=np.uint8), tmp_path)
+    file = MappedFile(np.split(np.arange(200, dtype=np.uint8), [70]), 200, tmp_path)
     brought: list[object] = []
     monkeypatch.setattr(MappedFile, "_bring_in", lambda self, ranges: brought.append(ranges))
     file.need([(0, 8)])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
+
 import mlx.core as mx
 import pytest
 
@@ -92,3 +95,26 @@ def test_int8_keeps_zeros_and_extremes() -> None:
 def test_attention_reads_the_overlay_in_place_of_the_rows_it_replaces() -> None:
     active = ActiveTokens([1], [0, 2], 2, 3)
     assert overlay_mask(active)[0, 0, 0].tolist() == [True, False, False, True, False, True, True, True]
+
+
+@pytest.mark.parametrize("precision", RECORD_PRECISIONS)
+def test_on_its_way_to_the_disk_a_record_is_never_in_memory_twice(precision: str, tmp_path: Path) -> None:
+    """It goes there where memory has no room; a part of it at a time is copied, for the spare rows of an edit lie
+    between the recorded ones."""
+    record = KeyValueRecord(precision)
+    places = [Place(0, "double", layer) for layer in range(4)]
+    for place in places:
+        record.keep(place, rows(2048, place.layer), rows(2048, place.layer + 9))
+        mx.eval(record.overlay(place, rows(3, 2), rows(3, 3)), record.at(place))
+    before = {name: part.copy() for name, part in record.bytes().items()}
+    mx.clear_cache()
+    mx.reset_peak_memory()
+    held = mx.get_active_memory()
+    tracemalloc.start()
+    record.put_on_disk(tmp_path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    taken = max(mx.get_peak_memory() - held, 0) + most
+    assert taken < layer_nbytes(precision, 2048) * 1.1
+    assert record.kept == (0, 4 * layer_nbytes(precision, 2048))
+    assert all((part == before[name]).all() for name, part in record.bytes().items())

@@ -103,7 +103,7 @@ def test_a_picture_of_words_is_the_first_recording(
 def test_an_edit_is_near_the_dense_one(pipeline: klein.Pipeline) -> None:
     session = TokenSession(pipeline, picture(), prompt="a harbour")
     mask = box(16, 24, 12)
-    edit, dense = session.edit(mask=mask).image.astype(int), session.dense(mask).astype(int)
+    edit, dense = session.edit(mask=mask).image.astype(int), session.dense(mask=mask).image.astype(int)
     inside = mask > 0
     assert (dense[~inside] == picture()[~inside]).all()
     assert np.abs(edit - dense)[inside].mean() <= 0.2 * np.abs(dense - picture())[inside].mean()
@@ -115,7 +115,36 @@ def test_everything_active_is_the_dense_pass(pipeline: klein.Pipeline) -> None:
     everything, prompt = np.full((48, 64), 255, np.uint8), "a boat " * 8
     edit = session.edit(mask=everything, prompt=prompt)
     assert edit.tokens == (192, 192) and edit.text_tokens == (16, 16)
-    assert (session.dense(everything, prompt=prompt) == edit.image).all()
+    assert (session.dense(mask=everything, prompt=prompt).image == edit.image).all()
+    painted = picture()
+    painted[8:24, 8:40] = (255, 0, 0)
+    session = TokenSession(pipeline, picture(), prompt="a harbour", strength=0.5)
+    other = session.edit(painted, everything, prompt=prompt)
+    assert (other.image != session.edit(mask=everything, prompt=prompt).image).any()
+    assert (session.dense(painted, everything, prompt=prompt).image == other.image).all()
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_quantised_weights_edit_with_the_text_kept_and_come_back(tmp_path: Path, bits: int) -> None:
+    """A matrix without rows, as no text would be, ends the process where weights are quantised."""
+    pipeline = klein.load(klein.TINY, bits)
+    session = TokenSession(pipeline, picture(), prompt="a harbour")
+    kept = session.edit(mask=box(16, 24))
+    assert kept.text_tokens == (1, 16) and (kept.image != picture()).any()
+    assert (kept.image != TokenSession(klein.tiny(), picture(), prompt="a harbour").edit(mask=box(16, 24)).image).any()
+    everything, prompt = np.full((48, 64), 255, np.uint8), "a boat " * 8
+    edit = session.edit(mask=everything, prompt=prompt)
+    assert (session.dense(mask=everything, prompt=prompt).image == edit.image).all()
+    session.edit(mask=box(16, 24))
+    session.commit()
+    session.save(tmp_path / "q.sige")
+    reopened = TokenSession.open(klein.load(klein.TINY, bits), tmp_path / "q.sige")
+    for of in (reopened, session):
+        of.edit(mask=box(32, 40))
+    again, there = (of._pending and of._pending.latents for of in (reopened, session))
+    assert again and there and mx.array_equal(again.tokens, there.tokens)
+    with pytest.raises(SigeError, match=f"belongs to another model, flux2-tiny q{bits}, than this, flux2-tiny$"):
+        TokenSession.open(klein.load(klein.TINY), tmp_path / "q.sige")
 
 
 def test_an_empty_mask_is_the_original(pipeline: klein.Pipeline) -> None:

@@ -4,6 +4,8 @@ import { $, make, on, store } from './store.js'
 
 const UNITS = [[1e12, 'TMACs'], [1e9, 'GMACs'], [1e6, 'MMACs'], [1e3, 'kMACs']]
 
+const UNIT = { tiles: 'Tiles', tokens: 'Tokens' }
+
 export function macs(count) {
   const [unit, name] = UNITS.find(([size]) => count >= size) ?? [1, 'MACs']
   const value = count / unit
@@ -43,7 +45,7 @@ function show() {
   if (!figures) return $('figures').replaceChildren()
   const { edited, tiles, all_tiles: all, macs: work, dense_macs: denseWork, engine_ms: took, dense_ms: dense, recording_ms: recording, way } = figures
   const facts = [fact('Edited', percent(edited))]
-  if (way === 'tiles') facts.push(fact('Tiles computed', all ? `${tiles.toLocaleString('en')} of ${all.toLocaleString('en')}` : tiles.toLocaleString('en')))
+  if (way in UNIT) facts.push(fact(`${UNIT[way]} computed`, all ? `${tiles.toLocaleString('en')} of ${all.toLocaleString('en')}` : tiles.toLocaleString('en')))
   else facts.push(fact('Computed', 'everything'))
   if (recording >= 20) facts.push(fact('Recording, once', time(recording)))
   $('figures').replaceChildren(...[

@@ -10,8 +10,11 @@ const THUMB = 104 // CSS pixels
 let ends = null
 
 const seedOf = () => store.doc.settings.seed
+/** Renders by words take too long for strokes to ask for one, and for several at once. */
+const quick = () => store.doc.settings.prompt === null
+const count = () => quick() ? +$('count').value : 1
 /** Other seeds than the one that is set, as many as results are wanted at once. */
-const seeds = first => Array.from({ length: +$('count').value }, (_, i) => (first + i) % 2 ** 32)
+const seeds = first => Array.from({ length: count() }, (_, i) => (first + i) % 2 ** 32)
 
 /** Short enough to be told to somebody. */
 export const anySeed = () => Math.floor(Math.random() * 100_000)
@@ -25,14 +28,14 @@ const settled = () => store.doc.proposed && !store.doc.stale
 
 export function render() {
   if (!store.doc || !painted()) return
-  if (seedOf() !== null && +$('count').value > 1) command('render', { seeds: seeds(seedOf()) })
+  if (seedOf() !== null && count() > 1) command('render', { seeds: seeds(seedOf()) })
   else command('render')
 }
 
 export function again() {
   if (!store.doc || seedOf() === null || !painted()) return
   const seed = anySeed()
-  if (+$('count').value > 1) command('render', { seeds: seeds(seed) })
+  if (count() > 1) command('render', { seeds: seeds(seed) })
   else {
     command('settings', { seed })
     command('render')
@@ -76,6 +79,7 @@ function show() {
   $('reject').querySelector('span').textContent = doc.proposed ? 'Reject' : 'Clear'
   $('peek').hidden = !rendered
   $('again').hidden = !rendered || seedOf() === null || !settled()
+  $('live-label').hidden = !quick()
   $('hint').hidden = doc.pending || painted() || doc.proposed
   $('hint').textContent = doc.kind === 'labels' ? 'Choose a class and paint it into the map' : 'Paint what you want to see, roughly'
   if (!doc.pending) store.progress = null

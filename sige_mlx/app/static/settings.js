@@ -2,7 +2,7 @@
 
 import { $, make, on, store } from './store.js'
 import { command, request } from './connection.js'
-import { anySeed } from './rendering.js'
+import { anySeed, render } from './rendering.js'
 
 export let models = []
 
@@ -11,10 +11,13 @@ const outputs = { strength: value => `${Math.round(value)} %`, steps: value => v
 
 function show() {
   const { settings, kind } = store.doc
+  const words = settings.prompt !== null // renders that take a while, by a runtime of its own
+  const hidden = { scale: kind === 'labels' || words, device: words, count: words || settings.seed === null }
   for (const field of document.querySelectorAll('[data-setting]')) {
     const name = field.dataset.setting
-    field.hidden = name !== 'scale' && settings[name] === null || name === 'scale' && kind === 'labels'
+    field.hidden = hidden[name] ?? settings[name] === null
   }
+  write('prompt', settings.prompt)
   write('seed', settings.seed)
   write('strength', settings.strength === null ? null : settings.strength * 100)
   write('steps', settings.steps)
@@ -25,7 +28,8 @@ function show() {
     write('scale', settings.scale)
   }
   for (const input of $('quality').querySelectorAll('input')) input.checked = input.value === settings.quality
-  const fitting = models.filter(model => model.kind === kind && (model.cached || model.name === settings.model))
+  const task = models.find(model => model.name === settings.model)?.task
+  const fitting = models.filter(model => model.task === task && (model.here || model.name === settings.model))
   const names = fitting.length ? fitting.map(model => model.name) : [settings.model]
   $('model').replaceChildren(...names.map(name => make('option', { value: name }, name)))
   write('model', settings.model)
@@ -34,7 +38,7 @@ function show() {
 /** A control that somebody is at keeps what they are about to say. */
 function write(id, value) {
   const control = $(id)
-  if (value === null || (document.activeElement === control && control.type === 'number' && control.dataset.edited)) return
+  if (value === null || (document.activeElement === control && control.dataset.edited)) return
   control.value = value
   if (outputs[id]) $(`${id}-out`).textContent = outputs[id](value)
 }
@@ -46,6 +50,17 @@ export async function start() {
     const seed = Math.min(2 ** 32 - 1, Math.max(0, Math.round(+$('seed').value)))
     if (Number.isFinite(seed)) change({ seed })
   }
+  $('prompt').oninput = () => { $('prompt').dataset.edited = '1' }
+  $('prompt').onchange = () => {
+    delete $('prompt').dataset.edited
+    change({ prompt: $('prompt').value })
+  }
+  $('prompt').onkeydown = event => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
+    event.preventDefault()
+    if ($('prompt').dataset.edited) $('prompt').onchange()
+    render()
+  }
   $('dice').onclick = () => change({ seed: anySeed() })
   for (const id of ['strength', 'steps']) {
     $(id).oninput = () => { $(`${id}-out`).textContent = outputs[id](+$(id).value) }
@@ -56,12 +71,13 @@ export async function start() {
   $('device').onchange = () => change({ device: $('device').value })
   $('scale').onchange = () => change({ scale: $('scale').value === '' ? null : +$('scale').value })
   for (const event of ['opened', 'state']) on(event, () => store.doc && show())
+  let usual
   try {
-    const told = await (await request('/api/models')).json()
-    models = told.models ?? told
+    ({ models, usual } = await (await request('/api/models')).json())
   } catch { return }
-  const own = models.filter(model => model.kind === 'picture' && model.cached)
+  const own = models.filter(model => model.kind === 'picture' && model.here)
   $('open-model').replaceChildren(...own.map(({ name }) => make('option', { value: name }, name)))
+  $('open-model').value = usual
   $('open-model').parentElement.hidden = own.length < 2
   if (store.doc) show()
 }

@@ -79,9 +79,10 @@ const onPicture = event => Boolean(event.target.closest?.('.pane'))
 /** Keys that a control needs for itself. */
 function taken(event) {
   const { tagName, type } = event.target
-  if (event.ctrlKey || event.metaKey) return tagName === 'INPUT' && /^(text|number)$/.test(type) && /^[zy]$/i.test(event.key)
+  const typed = tagName === 'TEXTAREA' || (tagName === 'INPUT' && /^(text|number)$/.test(type))
+  if (event.ctrlKey || event.metaKey) return typed && /^[zy]$/i.test(event.key)
   if (event.target.closest?.('dialog, [role=menu]')) return true
-  if (tagName === 'INPUT' && /^(text|number)$/.test(type)) return event.key !== 'F6'
+  if (typed) return event.key !== 'F6'
   if (tagName === 'SELECT') return event.key !== 'F6' && event.key !== 'Escape'
   if (/^(BUTTON|SUMMARY)$/.test(tagName)) return event.key === 'Enter' || event.key === 'Tab'
   return tagName === 'INPUT' && (/^Arrow|^Home|^End|^Page/.test(event.key) || event.key === 'Tab')
@@ -98,7 +99,7 @@ function nextPart(event) {
   const parts = ['.top', '#tools', '#panes', '#deck', '#panel', '#start'].map(part => document.querySelector(part)).filter(part => part?.checkVisibility?.() ?? part?.offsetParent)
   const at = parts.findIndex(part => part.contains(document.activeElement))
   const to = parts.at((at + (event.shiftKey ? -1 : 1)) % parts.length)
-  const able = [...to.querySelectorAll('button, input, select, summary, [tabindex="0"]')].find(one => !one.disabled && one.tabIndex >= 0 && (one.checkVisibility?.() ?? one.offsetParent))
+  const able = [...to.querySelectorAll('button, input, select, textarea, summary, [tabindex="0"]')].find(one => !one.disabled && one.tabIndex >= 0 && (one.checkVisibility?.() ?? one.offsetParent))
   able?.focus()
 }
 

@@ -141,7 +141,7 @@ class NativeRecord(Record):
 
     def put_on_disk(self, folder: Path) -> None:
         """Moves it into a file without a name in a folder. Raises `SigeError` when that cannot be written."""
-        file = MappedFile(self.block, folder)
+        file = MappedFile([self.block], self.nbytes, folder)
         self._place(file.data, file)
 
     def part(self, touched: Touched) -> Replaced:

@@ -22,11 +22,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
+def options() -> list[str]:
+    """Of `sige-mlx app`."""
+    return []
+
+
+@pytest.fixture
+def address(tmp_path: Path, options: list[str]) -> Iterator[str]:
     """Where an editor of this test's own is, with its token. It ends without a word on its error output."""
     pytest.importorskip("starlette")
     errors = tmp_path / "app.errors"
-    command = [sys.executable, "-m", "sige_mlx", "app", "--no-browser", "--port", "0"]
+    command = [sys.executable, "-m", "sige_mlx", "app", "--no-browser", "--port", "0", *options]
     with errors.open("wb") as said:
         running = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=said, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}

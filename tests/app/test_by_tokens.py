@@ -1,0 +1,187 @@
+"""The editor with a model that edits by tokens, tiny and random: words, renders that are asked for, and going back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mflux")
+
+from sige_mlx.app import by_tokens, protocol
+from sige_mlx.app.running import Running
+from sige_mlx.errors import SigeError
+from sige_mlx.tokens import klein
+from sige_mlx.tokens.session import TokenSession
+from tests.app.talking import Page, ask, editing, sent, serving
+
+MODEL = "flux2-tiny"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with serving(MODEL) as server:
+        yield server
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+
+
+@pytest.fixture
+def page(running: Running, picture: np.ndarray) -> Iterator[Page]:
+    with editing(running, sent(picture)) as opened:
+        yield opened
+
+
+def render(page: Page) -> list[str]:
+    """Renders; returns what was told of, in turn: the stages of the render."""
+    page.heard.clear()
+    done = page.until("rendered", "error", seq=page.say("render"))
+    assert done["t"] == "rendered", done
+    page.settled()
+    return list(dict.fromkeys(told["what"] for told in page.heard if told["t"] == "progress"))
+
+
+def test_words_say_what_is_rendered_where_something_was_painted(page: Page, picture: np.ndarray) -> None:
+    settings = page.document["settings"]
+    assert (settings["prompt"], settings["steps"], settings["strength"], settings["quality"]) == ("", 4, 0.75, None)
+    page.do("settings", prompt="a red boat")
+    page.paint([(20, 20), (24, 20)])
+    painted = (page.layers[protocol.CANVAS] != picture).any(-1)
+    assert render(page) == ["open", "record", "edit"]
+    steps = [(of["step"], of["steps"]) for of in page.heard if of["t"] == "progress" and of["what"] == "edit"]
+    assert steps == [(0, 3), (1, 3), (2, 3)]
+    boat, figures = page.layers[protocol.RESULT].copy(), page.document["figures"]
+    changed = (boat != picture).any(-1)
+    assert changed[painted].any() and changed.mean() < 0.2
+    assert figures["way"] == "tokens" and 0 < figures["tiles"] < figures["all_tiles"] == 12 * 16
+    assert figures["macs"] < figures["dense_macs"] and len(page.document["tiles"]["active"]) == figures["tiles"]
+    assert page.document["tiles"]["size"] == 4
+    page.do("settings", prompt="a grey whale")
+    assert render(page) == ["open", "edit"]  # what was recorded is read with other words
+    assert (page.layers[protocol.RESULT] != boat).any()
+    assert page.document["figures"]["macs"] > figures["macs"]
+
+
+def test_a_result_is_kept_and_going_back_records_nothing_again(page: Page, picture: np.ndarray) -> None:
+    page.do("settings", prompt="a red boat")
+    page.paint([(20, 20), (24, 20)])
+    render(page)
+    first = page.layers[protocol.RESULT].copy()
+    page.do("accept")
+    np.testing.assert_array_equal(page.layers[protocol.ORIGINAL], first)
+    page.paint([(50, 36)])
+    assert render(page) == ["open", "edit"]
+    page.do("reject")
+    page.do("undo"), page.do("undo"), page.do("undo"), page.do("undo")  # to the result that was accepted
+    np.testing.assert_array_equal(page.layers[protocol.ORIGINAL], picture)
+    assert page.document["proposed"]
+    assert render(page) == ["open", "edit"]
+    np.testing.assert_array_equal(page.layers[protocol.RESULT], first)
+
+
+def test_a_stroke_renders_nothing_by_itself_and_there_is_one_result_at_a_time(page: Page) -> None:
+    page.paint([(20, 20)], flags=protocol.RENDER)
+    page.do("fill", x=50, y=40, value=[1, 2, 3], render=True)
+    assert page.document["pending"] is None and not page.document["proposed"]
+    done = page.until("rendered", "error", seq=page.say("render", seeds=[4, 5, 6]))
+    assert done["t"] == "rendered" and done["variants"] == []
+    assert page.document["settings"]["seed"] == 0
+
+
+def test_a_render_can_be_stopped_while_it_records_and_while_it_edits(page: Page) -> None:
+    page.do("settings", steps=64, prompt="a sea")
+    page.paint([(20, 20)])
+    for what in ("record", "edit"):
+        seq = page.say("render")
+        while (told := page.until("progress", seq=seq))["what"] != what:
+            pass
+        page.say("cancel")
+        page.until("cancelled", seq=seq)
+        page.settled()
+        assert not page.document["proposed"] and page.document["edited"] > 0
+    assert told["steps"] == 48
+    assert render(page) == ["open", "edit"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"prompt": "x" * 2001}, "the prompt must be words, at most 2000 characters"),
+        ({"prompt": 3}, "the prompt must be words"),
+        ({"steps": 65}, "the number of steps is 65"),
+        ({"strength": 0}, "the strength is 0"),
+        ({"seed": -1}, "the seed is -1"),
+        ({"model": "blue-marble-128"}, "blue-marble-128 does something else than flux2-tiny"),
+        ({"model": "flux2-huge"}, "there is no model 'flux2-huge' here"),
+    ],
+)
+def test_settings_that_it_cannot_take_are_said_in_a_sentence(page: Page, settings: dict[str, object], why: str) -> None:
+    before = page.document["settings"]
+    assert why in page.do("settings", **settings)["why"]
+    assert page.document["settings"] == before
+
+
+def test_a_document_comes_back_with_its_words(running: Running, page: Page, picture: np.ndarray) -> None:
+    page.do("settings", prompt="a red boat", seed=7)
+    page.paint([(20, 20)])
+    canvas = page.layers[protocol.CANVAS].copy()
+    status, saved, _ = ask(running, "GET", "/api/session")
+    assert status == 200
+    assert ask(running, "POST", "/api/session", saved)[0] == 200
+    page.until("document")
+    page.settled()
+    assert page.document["settings"]["prompt"] == "a red boat" and page.document["settings"]["seed"] == 7
+    np.testing.assert_array_equal(page.layers[protocol.CANVAS], canvas)
+
+
+def test_a_session_of_the_command_line_is_opened(
+    running: Running, page: Page, picture: np.ndarray, tmp_path: Path
+) -> None:
+    session = TokenSession(klein.load(MODEL), picture, prompt="two boats", steps=6, seed=3)
+    session.note = {"model": MODEL, "quality": "balanced", "bits": None, "lora": []}
+    session.save(tmp_path / "s.sige")
+    assert ask(running, "POST", "/api/session", (tmp_path / "s.sige").read_bytes())[0] == 200
+    page.until("document")
+    page.settled()
+    settings = page.document["settings"]
+    assert (settings["prompt"], settings["steps"], settings["seed"]) == ("two boats", 6, 3)
+    np.testing.assert_array_equal(page.layers[protocol.ORIGINAL], picture)
+
+
+def test_klein_is_offered_where_mflux_is_and_is_here_where_its_weights_are(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+    def told() -> dict[str, bool]:
+        _, body, _ = ask(running, "GET", "/api/models")
+        return {of["name"]: of["here"] for of in json.loads(body)["models"] if of["task"] == by_tokens.TASK}
+
+    assert told() == {"flux2-klein-4b": False, MODEL: True}
+    status, body, _ = ask(running, "POST", "/api/open?model=flux2-klein-4b", sent(np.zeros((16, 16, 3), np.uint8)))
+    assert status == 422 and b"there is no model 'flux2-klein-4b' here" in body  # no page has gigabytes fetched
+    weights = tmp_path / "models--black-forest-labs--FLUX.2-klein-4B" / "snapshots" / "0" / "transformer"
+    weights.mkdir(parents=True)
+    (weights / "model.safetensors").touch()
+    assert told() == {"flux2-klein-4b": True, MODEL: True}
+    monkeypatch.setattr(by_tokens.importlib.util, "find_spec", lambda name: None)
+    assert told() == {}
+
+
+def test_weights_are_quantised_where_memory_has_no_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[int | None] = []
+    monkeypatch.setattr(klein, "load", lambda name, bits: loaded.append(bits))
+    for limit in (20e9, 10e9, 8e9):
+        monkeypatch.setattr("sige_mlx.tokens.plan.usable_memory", lambda limit=limit: int(limit))
+        model = by_tokens.TokenModel(by_tokens.usual(klein.KLEIN, "gpu"), (512, 512))
+        assert loaded[-1] == 16 or f"quantised to {loaded[-1]} bits" in model.notes[0]
+    assert loaded == [16, 8, 4]
+    monkeypatch.setattr("sige_mlx.tokens.plan.usable_memory", lambda: int(1e9))
+    with pytest.raises(SigeError, match=r"1\.0 GB may be used; nothing smaller would fit either"):
+        by_tokens.TokenModel(by_tokens.usual(klein.KLEIN, "gpu"), (512, 512))
