@@ -13,7 +13,7 @@ from sige_mlx.app.painting import BLOCK, Painting, blocks_of, box_of
 from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RESULT, Layer, Stroke
 from sige_mlx.app.results import Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, Original, Subject, size_of
-from sige_mlx.editing.boxes import Box, extent
+from sige_mlx.editing.boxes import Box, extent, union
 from sige_mlx.editing.colour import Picture
 from sige_mlx.errors import SigeError
 
@@ -64,6 +64,15 @@ class Document:
     def without_result(self) -> Picture:
         """What the result layer shows where there is no result."""
         return self.subject.shown(self.original) if self.base is None else self.base
+
+    @property
+    def seed(self) -> int | None:
+        """That of the settings, which follows the variant that is chosen."""
+        return self.settings.seed
+
+    @seed.setter
+    def seed(self, seed: int | None) -> None:
+        self.settings.seed = seed
 
     @property
     def edited(self) -> float:
@@ -211,14 +220,19 @@ class Document:
         """Takes in what a network makes of the original, where that is another picture. This is no deed."""
         assert self.base is not None
         self.base[...] = picture
-        if self.found is None:
-            self.result[...] = picture
+        self.show_found()
         self.made, clean = True, not self.dirty
         self.revision += 1
         if clean:
             self.saved_at = self.revision
         whole = [Box(0, 0, *self.size)]
         return {BEFORE: whole, RESULT: whole}
+
+    def show_found(self) -> None:
+        """Makes the result layer anew: what it shows without a result, and on it the result."""
+        self.result[...] = self.without_result
+        if self.found and self.found.box and self.found.pixels:
+            self.found.box.of(self.result)[...] = self.found.pixels.array
 
     def pick(self, x: float, y: float, layer: int) -> tuple[list[int], npt.NDArray[np.uint8]]:
         """The value of a pixel, and its colour: of labels the label, but of the result layer's the colour."""
@@ -239,13 +253,12 @@ class Document:
             changes.append(Patch.of("result", found.box, self.result))
         if found and found.box and found.pixels:
             found.box.of(self.result)[...] = found.pixels.array
-        names = ("found", "variants", "last", "stale", "made")
+        names = ("found", "variants", "last", "stale", "made", "seed")
         changes.append(Values({name: getattr(self, name) for name in names}))
-        changes.append(_Seed(self.settings.seed))
         self.found, self.variants, self.made = found, variants, True
         if found:
             self.last = found
-            self.settings.seed = found.seed
+            self.seed = found.seed
         self.revision += 1
         return changes, {RESULT: boxes}
 
@@ -297,27 +310,3 @@ class Document:
         classes = getattr(self.subject, "classes", None)
         if classes is not None and value[0] >= len(classes):
             raise SigeError(f"there is no label {value[0]}: this model knows 0 to {len(classes) - 1}")
-
-
-class _Seed:
-    """A change of the seed that follows a variant."""
-
-    nbytes = 0
-
-    def __init__(self, seed: int | None):
-        self._seed = seed
-
-    def swap(self, document: Document) -> _Seed:
-        before = _Seed(document.settings.seed)
-        document.settings.seed = self._seed
-        return before
-
-    def squeeze(self) -> None:
-        pass
-
-
-def union(boxes: list[Box]) -> Box:
-    """The smallest rectangle that holds all."""
-    top, left = min(box.top for box in boxes), min(box.left for box in boxes)
-    bottom, right = max(box.rows[1] for box in boxes), max(box.columns[1] for box in boxes)
-    return Box(top, left, bottom - top, right - left)

@@ -23,6 +23,10 @@ from sige_mlx.editing.colour import Picture
 from sige_mlx.engine import physical_memory
 from sige_mlx.errors import SigeError
 
+PATIENCE = 0.05
+"""Seconds from one report of what a render does to the next: one that is over by then needs none, and the page, which
+draws every one, has time for its result."""
+
 QUIET = 0.25
 """Seconds after a deed in which nothing else happened, until what undo keeps is compressed."""
 
@@ -36,14 +40,19 @@ class Studio:
         self.catalogue, self.device = catalogue, device
         self.clients = Clients()
         self.document: Document | None = None
-        self._history = physical_memory() // 16 if memory is None else memory // 4
+        self.history = physical_memory() // 16 if memory is None else memory // 4
+        """Bytes that what can be undone may take."""
         self._loop = asyncio.get_running_loop()
-        self._renderer = Renderer(self._heard, None if memory is None else memory - self._history, background)
+        self._renderer = Renderer(self._heard, None if memory is None else memory - self.history, background)
         self._pending: Request | None = None
         self._opening: Request | None = None
+        self._known: Request | None = None
+        """One of the openings: what a network makes of the original came with its file, and stays."""
         self._deferred: tuple[int, tuple[int | None, ...], Deed | None] | None = None
         self._revision = 0
         self._tidying: asyncio.TimerHandle | None = None
+        self._progress: Answer | None = None
+        """What pages are told next of the render that runs."""
         self._told: Found | None = None
         """Whose figures all pages have."""
 
@@ -54,16 +63,14 @@ class Studio:
         self.clients.close()
         self._renderer.close()
 
-    def open(self, opened: Opened, painted: tuple[Box, Canvas] | None = None) -> None:
+    def open(self, opened: Opened | Document) -> None:
         """Opens a document in place of the one that is open."""
-        name, subject, given, settings, translates = opened
-        document = Document(name, subject, given, settings, translates, self._history)
-        if painted:
-            document.repaint(*painted)
+        document = opened if isinstance(opened, Document) else Document(*opened, self.history)
         self._leave()
         document.revision = document.saved_at = self._revision + 1
         self.document, self._told = document, None
         self._warm()
+        self._known = self._opening if document.made else None
         self._tell_document(None)
 
     def shut(self) -> None:
@@ -232,8 +239,9 @@ class Studio:
         if document is None or request not in (self._pending, self._opening):
             return
         if answer.progress:
-            what, step, steps, seed = answer.progress
-            self.clients.say("progress", seq=request.seq, what=what, step=step, steps=steps, seed=seed)
+            if self._progress is None:
+                self._loop.call_later(PATIENCE, self._report)
+            self._progress = answer
             return
         if request is self._opening:
             self._opening = None
@@ -242,7 +250,8 @@ class Studio:
         if answer.error:
             self.clients.say("error", seq=request.seq or None, why=answer.error)
         elif answer.picture is not None:
-            self._show(document.begins(answer.picture), 0)
+            if request is not self._known:
+                self._show(document.begins(answer.picture), 0)
             if self._deferred:
                 (seq, seeds, deed), self._deferred = self._deferred, None
                 self._pending = self._request(seq, document.canvas.copy(), seeds, deed)
@@ -257,6 +266,13 @@ class Studio:
             variants = self._variants(document)
             self.clients.say("rendered", seq=request.seq, revision=document.revision, variants=variants, **told)
         self._tell_state(request.seq or None)
+
+    def _report(self) -> None:
+        """Tells of the last progress, if what it is of still runs."""
+        answer, self._progress = self._progress, None
+        if answer and answer.progress and answer.request in (self._pending, self._opening):
+            what, step, steps, seed = answer.progress
+            self.clients.say("progress", seq=answer.request.seq, what=what, step=step, steps=steps, seed=seed)
 
     def _show(self, boxes: Boxes, seq: int, to: Client | None = None) -> None:
         document = self._open()

@@ -13,6 +13,7 @@ const contexts = Object.fromEntries(Object.entries(layers).map(([name, layer]) =
 /** Rectangles of each variant: {x, y, w, h, picture}. */
 export const variants = []
 let hasBefore = false
+let arranged = '' // what the panes were arranged for: moving layers about makes a browser draw them all anew
 let missing = 0 // pixels of original, canvas and result that a new document has not brought yet
 
 /** The layer that an edit is compared with. */
@@ -64,6 +65,9 @@ function put(context, pixels, x, y) {
 export function arrange() {
   const { doc, mode, before, slider } = store
   if (!doc) return
+  const now = JSON.stringify([mode, before, slider, doc.kind, doc.result, hasBefore])
+  if (now === arranged) return
+  arranged = now
   const [split, paint] = [mode === 'split', mode === 'paint']
   const home = split ? $('stage-b') : $('stage-a')
   const compared = reference()

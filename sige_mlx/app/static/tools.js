@@ -4,7 +4,7 @@ import { $, emit, on, store } from './store.js'
 import { brush, colour, hardness, picked, used, value } from './brush.js'
 import { command, number, send } from './connection.js'
 import { fresh } from './fresh.js'
-import { overlay, redraw } from './overlay.js'
+import { overlay, redraw, unflash } from './overlay.js'
 import { TOOLS, encode } from './shapes.js'
 import { panBy, toPicture, view, zoomBy } from './view.js'
 
@@ -54,6 +54,7 @@ function begin(event, pane, x, y, erases) {
   const shape = { tool, radius: brush.diameter / 2, hardness: hardness(), colour: colour(), points: [] }
   drawing = { id: event.pointerId, pane, shape, seq: number(), sent: 0, value: value(), straight: tool === 'line' || tool === 'rectangle' }
   Object.assign(overlay, { stroke: shape, pane })
+  unflash()
   if (event.shiftKey && lastPoint && TOOLS[tool] < 2) shape.points.push(...lastPoint, 1)
   add(event, x, y)
 }
@@ -136,7 +137,7 @@ function finish() {
     lastPoint = points.slice(-3, -1)
     if (shape.tool !== 'eraser') used()
   }
-  redraw()
+  if (shape.tool === 'lasso') redraw() // others look the same until the server's pixels come
 }
 
 /** Gives a stroke up that was not sent in parts. */
