@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sige_mlx.app.flood import area
 from sige_mlx.app.history import Change, Deed, History, Patch, Values
-from sige_mlx.app.painting import BLOCK, Painting, blocks_of, box_of
+from sige_mlx.app.painting import BLOCK, Painting, blocks_of, box_of, merged
 from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RESULT, Layer, Stroke
 from sige_mlx.app.results import Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, Original, Subject, size_of
@@ -85,9 +85,19 @@ class Document:
         return self.revision != self.saved_at
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """Those that it has now."""
-        return (ORIGINAL, CANVAS, RESULT) if self.base is None or not self.made else (ORIGINAL, CANVAS, RESULT, BEFORE)
+    def layers(self) -> list[tuple[Layer, Layer | None, list[Box]]]:
+        """Those that it has now, each with an earlier one that it is as, if there is one, but for some rectangles."""
+        whole = [Box(0, 0, *self.size)]
+        found = [self.found.box] if self.found and self.found.box else []
+        layers: list[tuple[Layer, Layer | None, list[Box]]] = [
+            (ORIGINAL, None, whole),
+            (CANVAS, ORIGINAL, merged(self._edited > 0, self.size)),
+        ]
+        if self.base is None:
+            return [*layers, (RESULT, ORIGINAL, found)]
+        if not self.made:
+            return [*layers, (RESULT, None, whole)]
+        return [*layers, (BEFORE, None, whole), (RESULT, BEFORE, found)]
 
     def layer(self, layer: Layer, box: Box) -> Picture:
         """A part of a layer."""

@@ -300,9 +300,12 @@ class Studio:
             ]
         told = {"name": document.name, "kind": subject.kind, "model": document.settings.model, "palette": palette}
         self.clients.say("document", to, **told, w=width, h=height, **self._state(document))
-        whole = [Box(0, 0, height, width)]
-        self._show({layer: whole for layer in document.layers}, 0, to)
+        for layer, like, boxes in document.layers:
+            if like is not None:
+                self.clients.say("copy", to, layer=layer, of=like)
+            self._show({layer: boxes}, 0, to)
         self._show_variants(0, to)
+        self.clients.say("loaded", to)
 
     def _tell_state(self, seq: int | None) -> None:
         document = self._open()

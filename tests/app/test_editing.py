@@ -219,8 +219,7 @@ def test_a_second_page_and_one_that_comes_again_see_everything(running: Running)
         page.until("rendered")
         page.settled()
         with Page(running) as second:
-            while len(second.heard) < 1 or any(not second.layers[of].any() for of in range(3)):
-                second.hear()
+            second.until("loaded")
             assert {k: v for k, v in second.document.items() if k != "seq"} == {
                 k: v for k, v in page.document.items() if k != "seq"
             }
@@ -231,6 +230,20 @@ def test_a_second_page_and_one_that_comes_again_see_everything(running: Running)
             page.draw([(28, 25)], seq=seq)
             second.until("state")
             assert second.document["undo"] == 2
+
+
+def test_what_is_the_same_in_several_layers_is_sent_once(running: Running) -> None:
+    """The canvas and the result of a picture, where nothing is painted or rendered, are its original."""
+    with editing(running, sent(original())) as page, Page(running) as second:
+        places = second.placed
+        second.until("loaded")
+        assert places == [(ORIGINAL, SIZE, SIZE)]
+        assert all(np.array_equal(second.layers[of], original()) for of in range(3))
+        page.paint(ISLAND)
+        with Page(running) as third:
+            third.until("loaded")
+            assert [layer for layer, *_ in third.placed] == [ORIGINAL, CANVAS]
+            assert all(np.array_equal(third.layers[of], page.layers[of]) for of in range(3))
 
 
 def test_a_stroke_that_never_ends_is_kept(running: Running) -> None:
