@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sige_mlx.app.flood import area
 from sige_mlx.app.history import Change, Deed, History, Patch, Values
-from sige_mlx.app.painting import BLOCK, Painting, blocks_of, box_of, merged
+from sige_mlx.app.painting import Painted, Painting
 from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RESULT, Layer, Stroke
 from sige_mlx.app.results import Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, Original, Subject, size_of
@@ -51,7 +51,7 @@ class Document:
         self.revision = 0
         self.saved_at = 0
         self._painting: tuple[tuple[object, int], Painting, Values] | None = None
-        self._edited = np.zeros(tuple(-(-side // BLOCK) for side in self.size), np.int64)
+        self._painted = Painted(self.size)
 
     @property
     def original(self) -> Canvas:
@@ -77,7 +77,7 @@ class Document:
     @property
     def edited(self) -> float:
         """Share of the pixels that are painted, 0 to 1."""
-        return float(self._edited.sum()) / (self.size[0] * self.size[1])
+        return self._painted.share
 
     @property
     def dirty(self) -> bool:
@@ -91,7 +91,7 @@ class Document:
         found = [self.found.box] if self.found and self.found.box else []
         layers: list[tuple[Layer, Layer | None, list[Box]]] = [
             (ORIGINAL, None, whole),
-            (CANVAS, ORIGINAL, merged(self._edited > 0, self.size)),
+            (CANVAS, ORIGINAL, self._painted.boxes),
         ]
         if self.base is None:
             return [*layers, (RESULT, ORIGINAL, found)]
@@ -174,7 +174,7 @@ class Document:
             raise SigeError("there is no result to accept: render first")
         if self.stale is not None:
             raise SigeError("what was painted since has not been rendered: render it, or undo it, and then accept")
-        boxes = [box for box in (found.part and found.part.box, self._painted()) if box]
+        boxes = [box for box in (found.part and found.part.box, self._painted.extent) if box]
         changes: list[Change] = [Patch.of("canvas", box, self.canvas) for box in boxes]
         values = {name: getattr(self, name) for name in ("found", "variants", "version")}
         if self.base is not None and found.box:
@@ -201,7 +201,7 @@ class Document:
             self.stale = None
             self.history.add("reject", changes)
             return boxes
-        box = self._painted()
+        box = self._painted.extent
         if box is None:
             raise SigeError("there is nothing to reject: no result, and no paint")
         before: list[Change] = [Patch.of("canvas", box, self.canvas), Values({"stale": self.stale})]
@@ -294,21 +294,7 @@ class Document:
     def _changed(self, boxes: Iterable[Box]) -> None:
         """Counts anew what is painted, where the canvas or the original changed."""
         self.revision += 1
-        todo = np.zeros_like(self._edited, np.bool_)
-        for box in boxes:
-            todo[blocks_of(box)] = True
-        for y, x in np.argwhere(todo).tolist():
-            block = Box(y * BLOCK, x * BLOCK, BLOCK, BLOCK)
-            differs = block.of(self.canvas) != block.of(self.original)
-            self._edited[y, x] = np.count_nonzero(differs.any(-1) if differs.ndim == 3 else differs)
-
-    def _painted(self) -> Box | None:
-        """Where the canvas differs from the original, to the block."""
-        at = np.argwhere(self._edited)
-        if not len(at):
-            return None
-        (top, left), (bottom, right) = at.min(0).tolist(), (at.max(0) + 1).tolist()
-        return box_of(top, left, bottom, right, self.size)
+        self._painted.count(boxes, self.canvas, self.original)
 
     def _pixel(self, x: float, y: float) -> tuple[int, int]:
         column, row = int(np.floor(x)), int(np.floor(y))

@@ -54,11 +54,11 @@ server joins them. Points beside the picture are fine.
 A rectangle, to the page: layer (0 original, 1 canvas, 2 result, 3 a variant, 4 before), format (low half: 0 raw RGBA, 1
 PNG, 2 WebP without loss; high half: number of the variant), 0, seq (of what caused it, 0 at `hello`), revision, x, y,
 w, h, then the body. Every layer is as large as the picture and begins as what `hello` brought: a whole layer comes in
-as many rectangles as it takes, or as a `copy`. A variant is the original but for its one rectangle. Canvas and original of labels come
-in the colours of the palette. Without a result the result layer of a picture is its original; of labels, and of
-networks that translate pictures, it is black until the network has made it of the original, which it does by itself at
-first. Of these alone there is the layer before: what the network makes of the original, with which the result is to be
-compared.
+as many rectangles as it takes, or as a `copy`. A variant is the original but for its one rectangle. Canvas and original
+of labels come in the colours of the palette. Without a result the result layer of a picture is its original; of labels,
+and of networks that translate pictures, it is black until the network has made it of the original, which it does by
+itself at first. Of these alone there is the layer before: what the network makes of the original, with which the result
+is to be compared.
 """
 
 from __future__ import annotations

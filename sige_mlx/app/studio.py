@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sige_mlx.app import protocol
+from sige_mlx.app import protocol, telling
 from sige_mlx.app.clients import Client, Clients
 from sige_mlx.app.document import Boxes, Document
 from sige_mlx.app.history import Deed
@@ -155,7 +155,7 @@ class Studio:
         name = None
         if isinstance(document.subject, OfLabels) and len(value) == 1:
             name = document.subject.classes[value[0]].name
-        self.clients.say("picked", client, seq=told["seq"], value=value, colour=_hex(colour), name=name)
+        self.clients.say("picked", client, seq=told["seq"], value=value, colour=telling.hexadecimal(colour), name=name)
 
     def _stop(self, client: Client, told: dict[str, Any]) -> None:
         self._cancel()
@@ -263,8 +263,8 @@ class Studio:
             self._show_variants(request.seq)
             found = answer.found[chosen]
             told: dict[str, Any] = {"figures": found.figures, "tiles": found.tiles, "notes": found.notes}
-            variants = self._variants(document)
-            self.clients.say("rendered", seq=request.seq, revision=document.revision, variants=variants, **told)
+            told |= {"revision": document.revision, "variants": telling.variants(document)}
+            self.clients.say("rendered", seq=request.seq, **told)
         self._tell_state(request.seq or None)
 
     def _report(self) -> None:
@@ -292,20 +292,16 @@ class Studio:
         if document is None:
             self.clients.say("document", to, name=None, revision=self._revision, device=self.device)
             return
-        height, width = document.size
-        subject, palette = document.subject, None
-        if isinstance(subject, OfLabels):
-            palette = [
-                {"value": value, "name": of.name, "colour": _hex(of.colour)} for value, of in enumerate(subject.classes)
-            ]
-        told = {"name": document.name, "kind": subject.kind, "model": document.settings.model, "palette": palette}
-        self.clients.say("document", to, **told, w=width, h=height, **self._state(document))
+        self.clients.say("document", to, **telling.identity(document), **self._state(document))
         for layer, like, boxes in document.layers:
             if like is not None:
                 self.clients.say("copy", to, layer=layer, of=like)
             self._show({layer: boxes}, 0, to)
         self._show_variants(0, to)
         self.clients.say("loaded", to)
+
+    def _state(self, document: Document) -> dict[str, Any]:
+        return telling.state(document, self._pending or self._opening)
 
     def _tell_state(self, seq: int | None) -> None:
         document = self._open()
@@ -324,38 +320,7 @@ class Studio:
         self._tidying = None
         self._loop.run_in_executor(None, document.history.squeeze)
 
-    def _state(self, document: Document) -> dict[str, Any]:
-        history, last, stale = document.history, document.last, document.stale
-        pending = self._pending or self._opening
-        return {
-            "revision": document.revision,
-            "undo": len(history.undo),
-            "redo": len(history.redo),
-            "undo_name": history.undo[-1].name if history.undo else None,
-            "redo_name": history.redo[-1].name if history.redo else None,
-            "edited": document.edited,
-            "dirty": document.dirty,
-            "result": document.found is not None or (document.translates and document.made),
-            "proposed": document.found is not None,
-            "stale": [stale.left, stale.top, stale.width, stale.height] if stale else None,
-            "variants": self._variants(document),
-            "settings": dataclasses.asdict(document.settings),
-            "figures": last.figures if last else None,
-            "tiles": last.tiles if last else None,
-            "pending": {"seq": pending.seq, "what": "render" if pending.canvas is not None else "open"}
-            if pending
-            else None,
-        }
-
-    def _variants(self, document: Document) -> list[dict[str, Any]]:
-        return [{"seed": found.seed, "chosen": found is document.found} for found in document.variants]
-
 
 def _part(pixels: Picture, at: Box, part: Box) -> Picture:
     """A part of a picture, of which there are the pixels of a rectangle."""
     return part.seen_from(at).of(pixels)
-
-
-def _hex(colour: Any) -> str:
-    red, green, blue = (int(level) for level in colour)
-    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -19,9 +19,12 @@ async function ask(what, doing) {
   }
 }
 
+/** Whether what is open may go: who has not saved it is asked, for nothing brings it back. */
+const mayGo = () => !store.doc?.dirty || confirm(`${store.doc.name} has changes that are not saved. Open the other and lose them?`)
+
 /** Opens a file: a picture, or a session where its name says so. */
 export function open(file) {
-  if (!file) return
+  if (!file || !mayGo()) return
   const session = /\.(sige|session)$/i.test(file.name)
   const model = $('open-model').value
   const query = new URLSearchParams({ name: file.name, ...(model && { model }) })
@@ -34,11 +37,10 @@ export function save(format = 'png') {
   if (!store.doc) return
   return ask(async () => {
     const answer = await request(format === 'session' ? '/api/session' : `/api/picture?format=${format}`)
-    const told = /filename="([^"]+)"/.exec(answer.headers.get('content-disposition') ?? '')?.[1]
     const stem = store.doc.name.replace(/\.[a-z0-9]{2,5}$/i, '')
     const link = make('a', {
       href: URL.createObjectURL(await answer.blob()),
-      download: told ?? (format === 'session' ? `${stem}.sige` : `${stem}-edited.${format === 'jpeg' ? 'jpg' : format}`),
+      download: format === 'session' ? `${stem}.sige` : `${stem}-edited.${{ jpeg: 'jpg', tiff: 'tif' }[format] ?? format}`,
     })
     link.click()
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
