@@ -112,6 +112,9 @@ def test_what_is_not_saved_goes_only_if_its_owner_says_so(edit: Edit, tmp_path: 
     editor.choose(gradient(tmp_path / "third.png", 160, 130))
     editor.until("store.doc.name === 'third.png'")
     assert len(asked) == 2
+    editor.page.click("#shut")
+    editor.page.wait_for_selector("#gallery button")
+    assert len(asked) == 2 and editor.know("store.doc") is None
 
 
 def test_a_document_that_is_opened_again_goes_back(edit: Edit, tmp_path: Path) -> None:
