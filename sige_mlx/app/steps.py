@@ -147,8 +147,11 @@ class _Reader:
     """Makes of what is told what a document has."""
 
     def __init__(self, file: Container, document: Document):
-        self._file, self._document, self._room = file, document, 2 * MOST
+        self._file, self._document = file, document
         self._first = document.version
+        arrays = document.subject.arrays(document.given)
+        of_result = document.result.nbytes + sum(array.nbytes for array in arrays if array is not None)
+        self._room = MOST + (MOST_SEEDS + 2) * of_result  # the present's results are kept however large they are
         self.founds: list[Found] = []
 
     def change(self, told: dict[str, Any]) -> Change:

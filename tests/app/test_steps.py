@@ -127,6 +127,19 @@ def test_a_file_keeps_so_many_bytes_of_the_nearest_steps(running: Running, monke
         assert alike(wanted, walk(page, "undo"))
 
 
+def test_the_present_is_kept_however_large_it_is(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "MOST", 0)
+    with editing(running, sent(original())) as page:
+        page.draw([(4, 4), (28, 28)], radius=20)
+        page.say("render", seeds=[*range(8)])
+        page.until("rendered")
+        page.do("settings")
+        wanted = looks(page)
+        state = reopened(running, page, session(running))
+        assert (state["undo"], len(state["variants"]), state["proposed"]) == (0, 8, True)
+        assert alike([wanted], [looks(page)])
+
+
 def changed(document: bytes, path: Path, change: Callable[[dict[str, Any]], None]) -> bytes:
     """The file of a document in which something else is told, with right checksums."""
     path.write_bytes(document)
