@@ -42,6 +42,8 @@ class Painting:
     def patches(self) -> list[Patch]:
         """What was under the stroke."""
         boxes = merged(self._kept, self.size)
+        for box in boxes:  # which has blocks, too, that the stroke did not come to
+            self._keep(box)
         return [Patch("canvas", box, Packed(box.of(self._before).copy())) for box in boxes]
 
     def _paint(self, stroke: Stroke, part: Covered) -> Box:
