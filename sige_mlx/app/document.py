@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from sige_mlx.app.flood import area
 from sige_mlx.app.history import Change, Deed, History, Patch, Values
-from sige_mlx.app.painting import BLOCK, Painting, blocks_of, box_of
+from sige_mlx.app.painting import Painted, Painting
 from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RESULT, Layer, Stroke
 from sige_mlx.app.results import Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, Original, Subject, size_of
-from sige_mlx.editing.boxes import Box, extent
+from sige_mlx.editing.boxes import Box, extent, union
 from sige_mlx.editing.colour import Picture
 from sige_mlx.errors import SigeError
 
@@ -51,7 +51,7 @@ class Document:
         self.revision = 0
         self.saved_at = 0
         self._painting: tuple[tuple[object, int], Painting, Values] | None = None
-        self._edited = np.zeros(tuple(-(-side // BLOCK) for side in self.size), np.int64)
+        self._painted = Painted(self.size)
 
     @property
     def original(self) -> Canvas:
@@ -66,9 +66,18 @@ class Document:
         return self.subject.shown(self.original) if self.base is None else self.base
 
     @property
+    def seed(self) -> int | None:
+        """That of the settings, which follows the variant that is chosen."""
+        return self.settings.seed
+
+    @seed.setter
+    def seed(self, seed: int | None) -> None:
+        self.settings.seed = seed
+
+    @property
     def edited(self) -> float:
         """Share of the pixels that are painted, 0 to 1."""
-        return float(self._edited.sum()) / (self.size[0] * self.size[1])
+        return self._painted.share
 
     @property
     def dirty(self) -> bool:
@@ -76,9 +85,19 @@ class Document:
         return self.revision != self.saved_at
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """Those that it has now."""
-        return (ORIGINAL, CANVAS, RESULT) if self.base is None or not self.made else (ORIGINAL, CANVAS, RESULT, BEFORE)
+    def layers(self) -> list[tuple[Layer, Layer | None, list[Box]]]:
+        """Those that it has now, each with an earlier one that it is as, if there is one, but for some rectangles."""
+        whole = [Box(0, 0, *self.size)]
+        found = [self.found.box] if self.found and self.found.box else []
+        layers: list[tuple[Layer, Layer | None, list[Box]]] = [
+            (ORIGINAL, None, whole),
+            (CANVAS, ORIGINAL, self._painted.boxes),
+        ]
+        if self.base is None:
+            return [*layers, (RESULT, ORIGINAL, found)]
+        if not self.made:
+            return [*layers, (RESULT, None, whole)]
+        return [*layers, (BEFORE, None, whole), (RESULT, BEFORE, found)]
 
     def layer(self, layer: Layer, box: Box) -> Picture:
         """A part of a layer."""
@@ -155,7 +174,7 @@ class Document:
             raise SigeError("there is no result to accept: render first")
         if self.stale is not None:
             raise SigeError("what was painted since has not been rendered: render it, or undo it, and then accept")
-        boxes = [box for box in (found.part and found.part.box, self._painted()) if box]
+        boxes = [box for box in (found.part and found.part.box, self._painted.extent) if box]
         changes: list[Change] = [Patch.of("canvas", box, self.canvas) for box in boxes]
         values = {name: getattr(self, name) for name in ("found", "variants", "version")}
         if self.base is not None and found.box:
@@ -182,7 +201,7 @@ class Document:
             self.stale = None
             self.history.add("reject", changes)
             return boxes
-        box = self._painted()
+        box = self._painted.extent
         if box is None:
             raise SigeError("there is nothing to reject: no result, and no paint")
         before: list[Change] = [Patch.of("canvas", box, self.canvas), Values({"stale": self.stale})]
@@ -211,14 +230,19 @@ class Document:
         """Takes in what a network makes of the original, where that is another picture. This is no deed."""
         assert self.base is not None
         self.base[...] = picture
-        if self.found is None:
-            self.result[...] = picture
+        self.show_found()
         self.made, clean = True, not self.dirty
         self.revision += 1
         if clean:
             self.saved_at = self.revision
         whole = [Box(0, 0, *self.size)]
         return {BEFORE: whole, RESULT: whole}
+
+    def show_found(self) -> None:
+        """Makes the result layer anew: what it shows without a result, and on it the result."""
+        self.result[...] = self.without_result
+        if self.found and self.found.box and self.found.pixels:
+            self.found.box.of(self.result)[...] = self.found.pixels.array
 
     def pick(self, x: float, y: float, layer: int) -> tuple[list[int], npt.NDArray[np.uint8]]:
         """The value of a pixel, and its colour: of labels the label, but of the result layer's the colour."""
@@ -239,13 +263,12 @@ class Document:
             changes.append(Patch.of("result", found.box, self.result))
         if found and found.box and found.pixels:
             found.box.of(self.result)[...] = found.pixels.array
-        names = ("found", "variants", "last", "stale", "made")
+        names = ("found", "variants", "last", "stale", "made", "seed")
         changes.append(Values({name: getattr(self, name) for name in names}))
-        changes.append(_Seed(self.settings.seed))
         self.found, self.variants, self.made = found, variants, True
         if found:
             self.last = found
-            self.settings.seed = found.seed
+            self.seed = found.seed
         self.revision += 1
         return changes, {RESULT: boxes}
 
@@ -271,21 +294,7 @@ class Document:
     def _changed(self, boxes: Iterable[Box]) -> None:
         """Counts anew what is painted, where the canvas or the original changed."""
         self.revision += 1
-        todo = np.zeros_like(self._edited, np.bool_)
-        for box in boxes:
-            todo[blocks_of(box)] = True
-        for y, x in np.argwhere(todo).tolist():
-            block = Box(y * BLOCK, x * BLOCK, BLOCK, BLOCK)
-            differs = block.of(self.canvas) != block.of(self.original)
-            self._edited[y, x] = np.count_nonzero(differs.any(-1) if differs.ndim == 3 else differs)
-
-    def _painted(self) -> Box | None:
-        """Where the canvas differs from the original, to the block."""
-        at = np.argwhere(self._edited)
-        if not len(at):
-            return None
-        (top, left), (bottom, right) = at.min(0).tolist(), (at.max(0) + 1).tolist()
-        return box_of(top, left, bottom, right, self.size)
+        self._painted.count(boxes, self.canvas, self.original)
 
     def _pixel(self, x: float, y: float) -> tuple[int, int]:
         column, row = int(np.floor(x)), int(np.floor(y))
@@ -297,27 +306,3 @@ class Document:
         classes = getattr(self.subject, "classes", None)
         if classes is not None and value[0] >= len(classes):
             raise SigeError(f"there is no label {value[0]}: this model knows 0 to {len(classes) - 1}")
-
-
-class _Seed:
-    """A change of the seed that follows a variant."""
-
-    nbytes = 0
-
-    def __init__(self, seed: int | None):
-        self._seed = seed
-
-    def swap(self, document: Document) -> _Seed:
-        before = _Seed(document.settings.seed)
-        document.settings.seed = self._seed
-        return before
-
-    def squeeze(self) -> None:
-        pass
-
-
-def union(boxes: list[Box]) -> Box:
-    """The smallest rectangle that holds all."""
-    top, left = min(box.top for box in boxes), min(box.left for box in boxes)
-    bottom, right = max(box.rows[1] for box in boxes), max(box.columns[1] for box in boxes)
-    return Box(top, left, bottom - top, right - left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,17 @@ class Packed:
         return len(data) if isinstance(data, bytes) else data.nbytes
 
     @property
+    def size(self) -> int:
+        """Bytes that it takes when it is not compressed."""
+        return math.prod(self._shape) * self._dtype.itemsize
+
+    @property
+    def compressed(self) -> bytes:
+        """Its bytes as zlib has them."""
+        data = self._data
+        return data if isinstance(data, bytes) else zlib.compress(data.tobytes(), 1)
+
+    @property
     def array(self) -> npt.NDArray[Any]:
         """As it was; not to be written into."""
         data = self._data
@@ -41,7 +53,7 @@ class Packed:
         """Compresses it."""
         data = self._data
         if not isinstance(data, bytes) and data.nbytes > SMALL:
-            self._data = zlib.compress(data.tobytes(), 1)
+            self._data = self.compressed
 
 
 class Change(Protocol):

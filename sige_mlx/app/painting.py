@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -40,6 +42,8 @@ class Painting:
     def patches(self) -> list[Patch]:
         """What was under the stroke."""
         boxes = merged(self._kept, self.size)
+        for box in boxes:  # which has blocks, too, that the stroke did not come to
+            self._keep(box)
         return [Patch("canvas", box, Packed(box.of(self._before).copy())) for box in boxes]
 
     def _paint(self, stroke: Stroke, part: Covered) -> Box:
@@ -62,6 +66,43 @@ class Painting:
             block = Box((rows.start + y) * BLOCK, (columns.start + x) * BLOCK, BLOCK, BLOCK)
             block.of(self._before)[...] = block.of(self._canvas)
         self._kept[rows, columns] = True
+
+
+class Painted:
+    """How many pixels of a canvas differ from its original, by blocks."""
+
+    def __init__(self, size: Size):
+        self._size = size
+        self._counts = np.zeros(tuple(-(-side // BLOCK) for side in size), np.int64)
+
+    def count(self, boxes: Iterable[Box], canvas: Canvas, original: Canvas) -> None:
+        """Counts anew what rectangles touch, which may have changed."""
+        todo = np.zeros_like(self._counts, np.bool_)
+        for box in boxes:
+            todo[blocks_of(box)] = True
+        for y, x in np.argwhere(todo).tolist():
+            block = Box(y * BLOCK, x * BLOCK, BLOCK, BLOCK)
+            differs = block.of(canvas) != block.of(original)
+            self._counts[y, x] = np.count_nonzero(differs.any(-1) if differs.ndim == 3 else differs)
+
+    @property
+    def share(self) -> float:
+        """Of all pixels, 0 to 1."""
+        return float(self._counts.sum()) / (self._size[0] * self._size[1])
+
+    @property
+    def boxes(self) -> list[Box]:
+        """Where they are, to the block."""
+        return merged(self._counts > 0, self._size)
+
+    @property
+    def extent(self) -> Box | None:
+        """The rectangle around all, to the block; None for none."""
+        at = np.argwhere(self._counts)
+        if not len(at):
+            return None
+        (top, left), (bottom, right) = at.min(0).tolist(), (at.max(0) + 1).tolist()
+        return box_of(top, left, bottom, right, self._size)
 
 
 def blocks_of(box: Box) -> tuple[slice, slice]:

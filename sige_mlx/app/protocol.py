@@ -39,6 +39,8 @@ To the page:
   pass"), window ([x, y, w, h]). tiles, or tokens: size (the side of one in pixels of the picture), x, y, w, h (the
   window that the network saw), active ([[row, column]] in it); null for a dense pass. Sent after the rectangles of the
   result.
+- `copy` layer, of: a layer is, whole, as another is now; rectangles of what differs follow. Sent with a whole document
+- `loaded`: all layers of the document that was sent last have come
 - `cancelled` seq
 - `picked` seq, value ([r, g, b] or [label]), colour, name (of the label, else null)
 - `error` seq?, why: one sentence
@@ -53,11 +55,11 @@ server joins them. Points beside the picture are fine.
 A rectangle, to the page: layer (0 original, 1 canvas, 2 result, 3 a variant, 4 before), format (low half: 0 raw RGBA, 1
 PNG, 2 WebP without loss; high half: number of the variant), 0, seq (of what caused it, 0 at `hello`), revision, x, y,
 w, h, then the body. Every layer is as large as the picture and begins as what `hello` brought: a whole layer comes in
-as many rectangles as it takes. A variant is the original but for its one rectangle. Canvas and original of labels come
-in the colours of the palette. Without a result the result layer of a picture is its original; of labels, and of
-networks that translate pictures, it is black until the network has made it of the original, which it does by itself at
-first. Of these alone there is the layer before: what the network makes of the original, with which the result is to be
-compared.
+as many rectangles as it takes, or as a `copy`. A variant is the original but for its one rectangle. Canvas and original
+of labels come in the colours of the palette. Without a result the result layer of a picture is its original; of labels,
+and of networks that translate pictures, it is black until the network has made it of the original, which it does by
+itself at first. Of these alone there is the layer before: what the network makes of the original, with which the result
+is to be compared.
 """
 
 from __future__ import annotations

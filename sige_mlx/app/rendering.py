@@ -30,6 +30,9 @@ from sige_mlx.token_models import MODELS
 MOST_TILES = 4096
 """Of which a page is told the places."""
 
+REST = 0.2
+"""Seconds in which nothing was asked for, until what is missing is recorded: what is on its way to a page is first."""
+
 
 class Cancelled(Exception):
     """Nobody wants the render any more."""
@@ -99,8 +102,17 @@ class Renderer:
             return 0
         return of.session.nbytes if isinstance(of.session, TokenEditing) else of.session.memory().recording
 
+    def _next(self) -> Request | None:
+        """What is to be done next. While nothing is, what is missing is recorded."""
+        if self._background and self._of and not isinstance(self._of.session, TokenEditing):
+            try:
+                return self._queue.get(timeout=REST)
+            except queue.Empty:
+                self._of.recording = self._of.session.record_in_background()
+        return self._queue.get()
+
     def _run(self) -> None:
-        while (request := self._queue.get()) is not None:
+        while (request := self._next()) is not None:
             try:
                 answer = self._answer(request)
             except Cancelled:
@@ -126,7 +138,6 @@ class Renderer:
         if request.canvas is None:
             if isinstance(of.session, OnePassSession):
                 return Answer(request, picture=of.session.record(tell))
-            self._record_on()
             return Answer(request)
         edited = request.subject.edited(request.given, request.canvas)
         found = []
@@ -145,7 +156,6 @@ class Renderer:
             found.append(made)
             if own:
                 of.proposed = made
-        self._record_on()
         return Answer(request, found=found)
 
     def _say(self, request: Request, what: str, step: int, steps: int, seed: int | None) -> None:
@@ -193,11 +203,6 @@ class Renderer:
             session.engine.recordings.budget = self._memory
         return session
 
-    def _record_on(self) -> None:
-        """Records what is missing while the user paints."""
-        if self._background and self._of and not isinstance(self._of.session, TokenEditing):
-            self._of.recording = self._of.session.record_in_background()
-
     def _leave(self) -> None:
         of, self._of = self._of, None
         if of and of.recording:
@@ -228,7 +233,7 @@ def _found(request: Request, session: AnySession | TokenEditing, seed: int | Non
     """What a result came to, as the document keeps it."""
     picture = result.image
     place = extent(result.mask)
-    part = Part(request.subject, session.proposed, place) if place else None
+    part = Part.of(request.subject, session.proposed, place) if place else None
     box = place if request.base is None else extent((picture != request.base).any(-1))
     pixels = Packed(box.of(picture).copy()) if box else None
     active, count = max(result.tiles.items(), default=((0, 0), (0, 0)))[1]  # of the finest plane

@@ -30,6 +30,11 @@ class Found:
         """Bytes that it takes."""
         return sum(of.nbytes for of in (self.part, self.pixels) if of)
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes when it is not compressed."""
+        return sum(of.size for of in (self.part, self.pixels) if of)
+
     def squeeze(self) -> None:
         """Compresses what it keeps."""
         for of in (self.part, self.pixels):

@@ -11,10 +11,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from sige_mlx import zoo
+from sige_mlx.app import steps
 from sige_mlx.app.by_tokens import TASK
 from sige_mlx.app.document import Document
 from sige_mlx.app.opening import Catalogue, Opened, checked, task_of
 from sige_mlx.app.results import Found, Settings
+from sige_mlx.app.steps import Steps
 from sige_mlx.app.subjects import Canvas, Given, OfLabels, OfPictures, Subject, size_of
 from sige_mlx.editing import save_image, saved
 from sige_mlx.editing.boxes import Box, extent
@@ -39,6 +41,9 @@ class Snapshot(NamedTuple):
     """None where it is the original."""
     found: Found | None
     settings: dict[str, Any]
+    base: Picture | None
+    """What the network makes of the original, where that is another picture."""
+    steps: Steps
 
     @classmethod
     def of(cls, document: Document) -> Snapshot:
@@ -48,7 +53,9 @@ class Snapshot(NamedTuple):
         result = document.result.copy() if document.translates else None
         settings = dataclasses.asdict(document.settings)
         given, found = document.given, document.found
-        return cls(document.name, document.subject, given, document.canvas.copy(), result, found, settings)
+        base = None if document.base is None else document.base.copy()
+        of = document.name, document.subject, given, document.canvas.copy()
+        return cls(*of, result, found, settings, base, Steps.of(document))
 
 
 def save_picture(of: Snapshot, path: Path) -> None:
@@ -67,8 +74,8 @@ def save_picture(of: Snapshot, path: Path) -> None:
 
 
 def save_document(of: Snapshot, path: Path) -> None:
-    """Writes the original, what is painted on it and the settings. What was recorded, the result and the steps that
-    could be undone are not kept: a render makes the first two anew."""
+    """Writes the original, what is painted on it, the result and its variants, the settings, and the steps that can be
+    undone and done again (of these `steps.MOST` bytes). What was recorded is not kept: a render makes it anew."""
     arrays: dict[str, Any] = {}
     told: dict[str, Any] = {"name": of.name, "kind": of.subject.kind, "settings": of.settings}
     told["given"] = saved.pack(arrays, "given", of.given)
@@ -77,13 +84,16 @@ def save_document(of: Snapshot, path: Path) -> None:
     told["painted"] = box
     if box:
         arrays["painted"] = box.of(of.canvas)
+    if of.base is not None:
+        arrays["base"] = of.base
+    told["steps"] = steps.write(arrays, of.steps)
     write(path, PURPOSE, {name: np.ascontiguousarray(array) for name, array in arrays.items()}, told)
 
 
-def open_document(path: Path, catalogue: Catalogue, device: str) -> tuple[Opened, tuple[Box, Canvas] | None]:
-    """What `save_document` wrote: what it is made of, and what is painted on it; or the original of a session, which
-    `sige-mlx edit --session` or `Session.save` wrote. Raises `SigeError` for a file that is neither, and for one whose
-    model is not here."""
+def open_document(path: Path, catalogue: Catalogue, device: str, budget: int) -> Document:
+    """What `save_document` wrote; or the original of a session, which `sige-mlx edit --session` or `Session.save`
+    wrote. What can be undone takes at most `budget` bytes. Raises `SigeError` for a file that is neither, and for one
+    whose model is not here."""
     session = claims(path, saved.PURPOSE)
     file = Container(path, saved.PURPOSE if session else PURPOSE)
     with saved.understood(file):
@@ -98,7 +108,10 @@ def open_document(path: Path, catalogue: Catalogue, device: str) -> tuple[Opened
         kept = {name: value for name, value in told.items() if value is not None}
         of = checked(Settings(model, device, seed=0), kept, catalogue)
         opened = Opened(name, subject, given, of, task_of(model) not in ("denoising", TASK))
-        return opened, None if session else _painted(file, subject, given)
+        document = Document(*opened, budget)
+        if not session:
+            _restore(document, file)
+        return document
 
 
 def _given(file: Container, model: str) -> tuple[Subject, Given]:
@@ -117,6 +130,22 @@ def _given(file: Container, model: str) -> tuple[Subject, Given]:
     if height * width > MOST_PIXELS:
         raise SigeError(f"{file.path} has too many pixels to edit")
     return subject, given
+
+
+def _restore(document: Document, file: Container) -> None:
+    """Gives a document, just made, what is painted on it and, where a file has that, its result and steps."""
+    if painted := _painted(file, document.subject, document.given):
+        document.repaint(*painted)
+    if (told := file.told.get("steps")) is None:  # of an earlier version
+        return
+    if document.base is not None:
+        base = file.array("base")
+        if base.shape != document.base.shape or base.dtype != np.uint8:
+            raise SigeError(f"{file.path} is damaged: its picture is of another size")
+        document.base[...] = base
+        document.made = True
+    steps.read(file, told, document)
+    document.show_found()
 
 
 def _painted(file: Container, subject: Subject, given: Given) -> tuple[Box, Canvas] | None:

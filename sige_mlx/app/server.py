@@ -115,8 +115,8 @@ class Server:
 
     async def open_session(self, request: Request) -> Response:
         async with self._one_at_a_time, self._received(request) as path:
-            opened = await asyncio.to_thread(saving.open_document, path, self.catalogue, self.device)
-            self.studio.open(*opened)
+            limits = self.device, self.studio.history
+            self.studio.open(await asyncio.to_thread(saving.open_document, path, self.catalogue, *limits))
         return JSONResponse({})
 
     async def session(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sige_mlx.app import protocol
+from sige_mlx.app import protocol, telling
 from sige_mlx.app.clients import Client, Clients
 from sige_mlx.app.document import Boxes, Document
 from sige_mlx.app.history import Deed
@@ -22,6 +22,10 @@ from sige_mlx.editing.boxes import Box
 from sige_mlx.editing.colour import Picture
 from sige_mlx.engine import physical_memory
 from sige_mlx.errors import SigeError
+
+PATIENCE = 0.05
+"""Seconds from one report of what a render does to the next: one that is over by then needs none, and the page, which
+draws every one, has time for its result."""
 
 QUIET = 0.25
 """Seconds after a deed in which nothing else happened, until what undo keeps is compressed."""
@@ -36,14 +40,19 @@ class Studio:
         self.catalogue, self.device = catalogue, device
         self.clients = Clients()
         self.document: Document | None = None
-        self._history = physical_memory() // 16 if memory is None else memory // 4
+        self.history = physical_memory() // 16 if memory is None else memory // 4
+        """Bytes that what can be undone may take."""
         self._loop = asyncio.get_running_loop()
-        self._renderer = Renderer(self._heard, None if memory is None else memory - self._history, background)
+        self._renderer = Renderer(self._heard, None if memory is None else memory - self.history, background)
         self._pending: Request | None = None
         self._opening: Request | None = None
+        self._known: Request | None = None
+        """One of the openings: what a network makes of the original came with its file, and stays."""
         self._deferred: tuple[int, tuple[int | None, ...], Deed | None] | None = None
         self._revision = 0
         self._tidying: asyncio.TimerHandle | None = None
+        self._progress: Answer | None = None
+        """What pages are told next of the render that runs."""
         self._told: Found | None = None
         """Whose figures all pages have."""
 
@@ -54,16 +63,14 @@ class Studio:
         self.clients.close()
         self._renderer.close()
 
-    def open(self, opened: Opened, painted: tuple[Box, Canvas] | None = None) -> None:
+    def open(self, opened: Opened | Document) -> None:
         """Opens a document in place of the one that is open."""
-        name, subject, given, settings, translates = opened
-        document = Document(name, subject, given, settings, translates, self._history)
-        if painted:
-            document.repaint(*painted)
+        document = opened if isinstance(opened, Document) else Document(*opened, self.history)
         self._leave()
         document.revision = document.saved_at = self._revision + 1
         self.document, self._told = document, None
         self._warm()
+        self._known = self._opening if document.made else None
         self._tell_document(None)
 
     def shut(self) -> None:
@@ -148,7 +155,7 @@ class Studio:
         name = None
         if isinstance(document.subject, OfLabels) and len(value) == 1:
             name = document.subject.classes[value[0]].name
-        self.clients.say("picked", client, seq=told["seq"], value=value, colour=_hex(colour), name=name)
+        self.clients.say("picked", client, seq=told["seq"], value=value, colour=telling.hexadecimal(colour), name=name)
 
     def _stop(self, client: Client, told: dict[str, Any]) -> None:
         self._cancel()
@@ -239,8 +246,9 @@ class Studio:
         if document is None or request not in (self._pending, self._opening):
             return
         if answer.progress:
-            what, step, steps, seed = answer.progress
-            self.clients.say("progress", seq=request.seq, what=what, step=step, steps=steps, seed=seed)
+            if self._progress is None:
+                self._loop.call_later(PATIENCE, self._report)
+            self._progress = answer
             return
         if request is self._opening:
             self._opening = None
@@ -249,7 +257,8 @@ class Studio:
         if answer.error:
             self.clients.say("error", seq=request.seq or None, why=answer.error)
         elif answer.picture is not None:
-            self._show(document.begins(answer.picture), 0)
+            if request is not self._known:
+                self._show(document.begins(answer.picture), 0)
             if self._deferred:
                 (seq, seeds, deed), self._deferred = self._deferred, None
                 self._pending = self._request(seq, document.canvas.copy(), seeds, deed)
@@ -261,9 +270,16 @@ class Studio:
             self._show_variants(request.seq)
             found = answer.found[chosen]
             told: dict[str, Any] = {"figures": found.figures, "tiles": found.tiles, "notes": found.notes}
-            variants = self._variants(document)
-            self.clients.say("rendered", seq=request.seq, revision=document.revision, variants=variants, **told)
+            told |= {"revision": document.revision, "variants": telling.variants(document)}
+            self.clients.say("rendered", seq=request.seq, **told)
         self._tell_state(request.seq or None)
+
+    def _report(self) -> None:
+        """Tells of the last progress, if what it is of still runs."""
+        answer, self._progress = self._progress, None
+        if answer and answer.progress and answer.request in (self._pending, self._opening):
+            what, step, steps, seed = answer.progress
+            self.clients.say("progress", seq=answer.request.seq, what=what, step=step, steps=steps, seed=seed)
 
     def _show(self, boxes: Boxes, seq: int, to: Client | None = None) -> None:
         document = self._open()
@@ -283,17 +299,16 @@ class Studio:
         if document is None:
             self.clients.say("document", to, name=None, revision=self._revision, device=self.device)
             return
-        height, width = document.size
-        subject, palette = document.subject, None
-        if isinstance(subject, OfLabels):
-            palette = [
-                {"value": value, "name": of.name, "colour": _hex(of.colour)} for value, of in enumerate(subject.classes)
-            ]
-        told = {"name": document.name, "kind": subject.kind, "model": document.settings.model, "palette": palette}
-        self.clients.say("document", to, **told, w=width, h=height, **self._state(document))
-        whole = [Box(0, 0, height, width)]
-        self._show({layer: whole for layer in document.layers}, 0, to)
+        self.clients.say("document", to, **telling.identity(document), **self._state(document))
+        for layer, like, boxes in document.layers:
+            if like is not None:
+                self.clients.say("copy", to, layer=layer, of=like)
+            self._show({layer: boxes}, 0, to)
         self._show_variants(0, to)
+        self.clients.say("loaded", to)
+
+    def _state(self, document: Document) -> dict[str, Any]:
+        return telling.state(document, self._pending or self._opening)
 
     def _tell_state(self, seq: int | None) -> None:
         document = self._open()
@@ -312,38 +327,7 @@ class Studio:
         self._tidying = None
         self._loop.run_in_executor(None, document.history.squeeze)
 
-    def _state(self, document: Document) -> dict[str, Any]:
-        history, last, stale = document.history, document.last, document.stale
-        pending = self._pending or self._opening
-        return {
-            "revision": document.revision,
-            "undo": len(history.undo),
-            "redo": len(history.redo),
-            "undo_name": history.undo[-1].name if history.undo else None,
-            "redo_name": history.redo[-1].name if history.redo else None,
-            "edited": document.edited,
-            "dirty": document.dirty,
-            "result": document.found is not None or (document.translates and document.made),
-            "proposed": document.found is not None,
-            "stale": [stale.left, stale.top, stale.width, stale.height] if stale else None,
-            "variants": self._variants(document),
-            "settings": dataclasses.asdict(document.settings),
-            "figures": last.figures if last else None,
-            "tiles": last.tiles if last else None,
-            "pending": {"seq": pending.seq, "what": "render" if pending.canvas is not None else "open"}
-            if pending
-            else None,
-        }
-
-    def _variants(self, document: Document) -> list[dict[str, Any]]:
-        return [{"seed": found.seed, "chosen": found is document.found} for found in document.variants]
-
 
 def _part(pixels: Picture, at: Box, part: Box) -> Picture:
     """A part of a picture, of which there are the pixels of a rectangle."""
     return part.seen_from(at).of(pixels)
-
-
-def _hex(colour: Any) -> str:
-    red, green, blue = (int(level) for level in colour)
-    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -101,28 +101,36 @@ class OfLabels:
 
 
 class Part:
-    """A rectangle of an original, kept for later."""
+    """A rectangle of an original, kept for later: of each of its arrays, in their order, what is in it."""
 
-    def __init__(self, subject: Subject, given: Given, box: Box):
-        self.box = box
-        arrays = subject.arrays(given)
-        self._kept = [None if array is None else Packed(box.of(array).copy()) for array in arrays]
+    def __init__(self, box: Box, kept: list[Packed | None]):
+        self.box, self.kept = box, kept
+
+    @classmethod
+    def of(cls, subject: Subject, given: Given, box: Box) -> Part:
+        """What an original has in a rectangle."""
+        return cls(box, [None if of is None else Packed(box.of(of).copy()) for of in subject.arrays(given)])
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes when it is not compressed."""
+        return sum(kept.size for kept in self.kept if kept)
 
     @property
     def nbytes(self) -> int:
         """Bytes that it takes."""
-        return sum(kept.nbytes for kept in self._kept if kept)
+        return sum(kept.nbytes for kept in self.kept if kept)
 
     def squeeze(self) -> None:
         """Compresses it."""
-        for kept in self._kept:
+        for kept in self.kept:
             if kept:
                 kept.squeeze()
 
     def into(self, subject: Subject, given: Given) -> Given:
         """An original with it in its place."""
         arrays: list[npt.NDArray[Any] | None] = []
-        for whole, kept in zip(subject.arrays(given), self._kept, strict=True):
+        for whole, kept in zip(subject.arrays(given), self.kept, strict=True):
             if whole is not None and kept is not None:
                 whole = whole.copy()
                 self.box.of(whole)[...] = kept.array
@@ -134,19 +142,19 @@ class Original:
     """A change of the document's original."""
 
     def __init__(self, part: Part):
-        self._part = part
+        self.part = part
 
     @property
     def nbytes(self) -> int:
-        return self._part.nbytes
+        return self.part.nbytes
 
     def swap(self, document: Any) -> Change:
-        before = Part(document.subject, document.given, self._part.box)
-        document.given = self._part.into(document.subject, document.given)
+        before = Part.of(document.subject, document.given, self.part.box)
+        document.given = self.part.into(document.subject, document.given)
         return Original(before)
 
     def squeeze(self) -> None:
-        self._part.squeeze()
+        self.part.squeeze()
 
 
 def size_of(subject: Subject, given: Given) -> Size:

@@ -68,3 +68,10 @@ def extent(mask: Mask) -> Box | None:
         return None
     top, bottom, left, right = (int(at) for at in (rows[0], rows[-1], columns[0], columns[-1]))
     return Box(top, left, bottom - top + 1, right - left + 1)
+
+
+def union(boxes: list[Box]) -> Box:
+    """The smallest rectangle that holds all."""
+    top, left = min(box.top for box in boxes), min(box.left for box in boxes)
+    bottom, right = max(box.rows[1] for box in boxes), max(box.columns[1] for box in boxes)
+    return Box(top, left, bottom - top, right - left)

@@ -108,6 +108,8 @@ class Page:
         self.document: dict[str, Any] = {}
         self.layers: dict[int, np.ndarray] = {}
         self.heard: list[dict[str, Any]] = []
+        self.placed: list[tuple[int, int, int]] = []
+        """Layer, height and width of each rectangle that came."""
         self._seqs = itertools.count(1)
         if hello:
             self.say("hello")
@@ -176,12 +178,15 @@ class Page:
             if told["name"] is not None:
                 size = told["h"], told["w"], 3
                 self.layers = {layer: np.zeros(size, np.uint8) for layer in range(3)}
+        elif told["t"] == "copy":
+            self.layers[told["layer"]] = self.layers[told["of"]].copy()
         elif told["t"] == "state":
             self.document |= {**told, "t": "document"}
         return told
 
     def _place(self, frame: bytes) -> None:
         layer, form, _, _, _, x, y, w, h = protocol.RECTANGLE.unpack_from(frame)
+        self.placed.append((layer, h, w))
         body = frame[protocol.RECTANGLE.size :]
         if form & 15 == protocol.RAW:
             pixels = np.frombuffer(body, np.uint8).reshape(h, w, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from sige_mlx.app import protocol
 from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RENDER, RESULT
+from sige_mlx.app.studio import PATIENCE
 from tests.app.talking import VARIANTS, Page, Running, ask, editing, sent, serving
 from tests.tiny import LABEL_SIZE, SIZE, labels, original
 
@@ -43,8 +45,21 @@ def test_a_render_is_what_a_session_makes_of_the_canvas(running: Running, tiny: 
         )
         assert figures["ms"] >= figures["engine_ms"] > 0 and figures["dense_ms"] > 0
         assert len(told["tiles"]["active"]) == figures["tiles"] == wanted.tiles[SIZE, SIZE][0]
-        steps = [(of["what"], of["step"], of["steps"]) for of in page.heard if of["t"] == "progress"]
-        assert [of for of in steps if of[0] == "edit"] == [("edit", i, 20) for i in range(21)]
+
+
+def test_progress_is_told_by_the_step_but_not_of_what_takes_a_moment(running: Running) -> None:
+    with editing(running, sent(original())) as page:
+        page.do("settings", steps=400, strength=1.0)
+        page.settled()
+        page.heard.clear()
+        started = time.perf_counter()
+        seq = page.say("render") if page.draw(ISLAND) else None
+        page.until("rendered")
+        told = [of for of in page.heard if of["t"] == "progress"]
+        assert all(of["seq"] == seq for of in told)
+        assert len(told) <= (time.perf_counter() - started) / PATIENCE
+        steps = [of["step"] for of in told if of["what"] == "edit"]
+        assert steps and steps == sorted(set(steps)) and {of["steps"] for of in told if of["what"] == "edit"} == {400}
 
 
 def test_a_stroke_may_render_as_it_ends_and_undo_takes_both_back(running: Running) -> None:
@@ -204,8 +219,7 @@ def test_a_second_page_and_one_that_comes_again_see_everything(running: Running)
         page.until("rendered")
         page.settled()
         with Page(running) as second:
-            while len(second.heard) < 1 or any(not second.layers[of].any() for of in range(3)):
-                second.hear()
+            second.until("loaded")
             assert {k: v for k, v in second.document.items() if k != "seq"} == {
                 k: v for k, v in page.document.items() if k != "seq"
             }
@@ -216,6 +230,20 @@ def test_a_second_page_and_one_that_comes_again_see_everything(running: Running)
             page.draw([(28, 25)], seq=seq)
             second.until("state")
             assert second.document["undo"] == 2
+
+
+def test_what_is_the_same_in_several_layers_is_sent_once(running: Running) -> None:
+    """The canvas and the result of a picture, where nothing is painted or rendered, are its original."""
+    with editing(running, sent(original())) as page, Page(running) as second:
+        places = second.placed
+        second.until("loaded")
+        assert places == [(ORIGINAL, SIZE, SIZE)]
+        assert all(np.array_equal(second.layers[of], original()) for of in range(3))
+        page.paint(ISLAND)
+        with Page(running) as third:
+            third.until("loaded")
+            assert [layer for layer, *_ in third.placed] == [ORIGINAL, CANVAS]
+            assert all(np.array_equal(third.layers[of], page.layers[of]) for of in range(3))
 
 
 def test_a_stroke_that_never_ends_is_kept(running: Running) -> None:

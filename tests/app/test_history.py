@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from sige_mlx.app import protocol
 from sige_mlx.app.history import History, Packed, Patch, Values
+from sige_mlx.app.painting import Painting
+from sige_mlx.app.protocol import Stroke
 from sige_mlx.editing.boxes import Box
 
 
@@ -72,3 +75,22 @@ def test_a_later_deed_joins_only_the_last_one() -> None:
     assert len(history.undo) == 2 and document.number == 1
     history.redo.append(history.undo.pop())
     assert not history.join(first, "render", [])
+
+
+def test_a_stroke_around_a_corner_takes_back_what_it_painted_and_nothing_else() -> None:
+    """Its rectangle has blocks that it does not touch."""
+    rng = np.random.default_rng(0)
+    for points in (
+        [(10, 10), (10, 200), (200, 200)],
+        [(5, 5), (250, 250)],
+        [(200, 10), (10, 10), (10, 200), (240, 240)],
+    ):
+        before = rng.integers(1, 256, (256, 256, 3)).astype(np.uint8)
+        canvas = before.copy()
+        painting = Painting(canvas, before)
+        drawn = np.array([(*point, 1) for point in points], np.float32)
+        painting.add(Stroke(protocol.BRUSH, 1.0, False, False, 1, 4.0, (0, 0, 0), drawn))
+        assert (canvas != before).any()
+        for patch in painting.patches():
+            patch.box.of(canvas)[...] = patch.kept.array
+        assert np.array_equal(canvas, before)

@@ -163,7 +163,20 @@ def test_trained_it_is_the_same() -> None:
             native = model.session(shown.of(strip), steps=5, seed=seed).edit(shown.of(edited))
             assert np.array_equal(shown.of(result.image), native.image)
     ours, theirs = np.array(seams).T
-    assert np.abs(ours - theirs).max() < 0.5 and ours.sum() == pytest.approx(theirs.sum(), rel=0.02)
+    assert ours == pytest.approx(theirs, rel=0.05) and ours.sum() == pytest.approx(theirs.sum(), rel=0.02)
+
+
+@pytest.mark.slow
+def test_trained_in_sea_of_one_colour_seams_differ_by_less_than_half_a_level() -> None:
+    """Where a window shows next to nothing, a stroke changes the statistics of its norms most. The seam, of some five
+    levels of 255, is off by more than a twentieth then, though nobody sees it; the exact quality's is not."""
+    strip = np.asarray(open_image(zoo.ASSETS / "held-out" / "picture.jpg"))
+    for quality, most in (("balanced", 0.5), ("exact", 0.0)):
+        model = sige_mlx.load(zoo.DEFAULT, quality=quality)
+        for seed, box in ((25, Box(1559, 0, 20, 13)), (32, Box(1561, 250, 27, 13)), (64, Box(1569, 220, 20, 28))):
+            opened, edited = model.session(strip, steps=5, seed=seed), stroke(strip, box, seed)
+            result, dense = opened.edit(edited), opened.dense(edited)
+            assert abs(seam(result.image, result.mask) - seam(dense.image, result.mask)) <= most
 
 
 def test_later_edits_in_a_window_record_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ export function percent(share) {
   return value === 0 ? '0 %' : value < 0.01 ? '< 0.01 %' : `${value.toFixed(value < 1 ? 2 : value < 10 ? 1 : 0)} %`
 }
 
+let shown // the figures that are there now
+
 const times = ratio => `${ratio.toFixed(ratio < 10 ? 1 : 0)}×`
 
 /** Two bars, this edit's above that of everything, and the ratio between them. */
@@ -41,6 +43,8 @@ function fact(name, value) {
 
 function show() {
   const { figures } = store.doc ?? {}
+  if (figures === shown) return
+  shown = figures
   $('figures').hidden = !figures
   if (!figures) return $('figures').replaceChildren()
   const { edited, tiles, all_tiles: all, macs: work, dense_macs: denseWork, engine_ms: took, dense_ms: dense, recording_ms: recording, way } = figures

@@ -1,7 +1,7 @@
 // Pictures and sessions in and out: the start page with its gallery, the file dialog, dropping, pasting, saving.
 
 import { $, habits, make, on, store, toast } from './store.js'
-import { request } from './connection.js'
+import { request, send } from './connection.js'
 
 const KINDS = { picture: 'picture', labels: 'label map' }
 
@@ -19,9 +19,12 @@ async function ask(what, doing) {
   }
 }
 
+/** Whether what is open may go: who has not saved it is asked, for nothing brings it back. */
+const mayGo = () => !store.doc?.dirty || confirm(`${store.doc.name} has changes that are not saved. Go on without them?`)
+
 /** Opens a file: a picture, or a session where its name says so. */
 export function open(file) {
-  if (!file) return
+  if (!file || !mayGo()) return
   const session = /\.(sige|session)$/i.test(file.name)
   const model = $('open-model').value
   const query = new URLSearchParams({ name: file.name, ...(model && { model }) })
@@ -34,11 +37,10 @@ export function save(format = 'png') {
   if (!store.doc) return
   return ask(async () => {
     const answer = await request(format === 'session' ? '/api/session' : `/api/picture?format=${format}`)
-    const told = /filename="([^"]+)"/.exec(answer.headers.get('content-disposition') ?? '')?.[1]
     const stem = store.doc.name.replace(/\.[a-z0-9]{2,5}$/i, '')
     const link = make('a', {
       href: URL.createObjectURL(await answer.blob()),
-      download: told ?? (format === 'session' ? `${stem}.sige` : `${stem}-edited.${format === 'jpeg' ? 'jpg' : format}`),
+      download: format === 'session' ? `${stem}.sige` : `${stem}-edited.${{ jpeg: 'jpg', tiff: 'tif' }[format] ?? format}`,
     })
     link.click()
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
@@ -50,15 +52,15 @@ export function save(format = 'png') {
 async function showGallery() {
   const list = await ask(async () => {
     const told = await (await request('/api/gallery')).json()
-    return told.pictures ?? told.gallery ?? told
+    return told.pictures
   }, 'Looking for pictures')
   $('gallery').replaceChildren(...(list ?? []).map(card))
 }
 
-function card({ name, kind, model }) {
+function card({ name, title, kind, model }) {
   const canvas = make('canvas', { width: 1, height: 1, ariaHidden: 'true' })
   const button = make('button', { onclick: () => ask(() => request(`/api/gallery/${encodeURIComponent(name)}`, { method: 'POST' }), 'Opening') },
-    canvas, make('strong', {}, name.replace(/[-_]/g, ' ')), make('small', {}, `${KINDS[kind] ?? kind} · ${model}`))
+    canvas, make('strong', {}, title), make('small', {}, `${KINDS[kind] ?? kind} · ${model}`))
   request(`/api/gallery/${encodeURIComponent(name)}`).then(async answer => {
     const picture = await createImageBitmap(await answer.blob())
     Object.assign(canvas, { width: picture.width, height: picture.height })
@@ -100,6 +102,7 @@ function menu() {
 
 export function start() {
   $('open').onclick = $('choose').onclick = choose
+  $('shut').onclick = () => mayGo() && send({ t: 'close' })
   $('file').onchange = () => {
     open($('file').files[0])
     $('file').value = ''

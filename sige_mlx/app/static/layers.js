@@ -13,7 +13,7 @@ const contexts = Object.fromEntries(Object.entries(layers).map(([name, layer]) =
 /** Rectangles of each variant: {x, y, w, h, picture}. */
 export const variants = []
 let hasBefore = false
-let missing = 0 // pixels of original, canvas and result that a new document has not brought yet
+let arranged = '' // what the panes were arranged for: moving layers about makes a browser draw them all anew
 
 /** The layer that an edit is compared with. */
 export const reference = () => store.mode !== 'paint' && hasBefore ? layers.before : layers.original
@@ -21,7 +21,6 @@ export const reference = () => store.mode !== 'paint' && hasBefore ? layers.befo
 function opened(doc, old) {
   const other = !old || old.name !== doc.name || old.w !== doc.w || old.h !== doc.h || old.kind !== doc.kind || doc.revision < old.revision
   variants.length = 0
-  missing = 3 * doc.w * doc.h
   store.loaded = false
   if (!other) return
   hasBefore = false
@@ -47,11 +46,16 @@ function rectangle({ layer, variant, seq, x, y, w, h, pixels }) {
       arrange()
     }
     put(contexts[name], pixels, x, y)
-    missing -= w * h
-    store.loaded = missing <= 0
     if (name === 'canvas') fresh.received(seq, [x, y, w, h])
   }
   emit('pixels', { layer: NAMES[layer] })
+}
+
+/** A layer that is as another, which so need not be sent twice. */
+function copy({ layer, of }) {
+  const name = NAMES[layer]
+  contexts[name].drawImage(layers[NAMES[of]], 0, 0)
+  emit('pixels', { layer: name })
 }
 
 function put(context, pixels, x, y) {
@@ -64,6 +68,9 @@ function put(context, pixels, x, y) {
 export function arrange() {
   const { doc, mode, before, slider } = store
   if (!doc) return
+  const now = JSON.stringify([mode, before, slider, doc.kind, doc.result, hasBefore])
+  if (now === arranged) return
+  arranged = now
   const [split, paint] = [mode === 'split', mode === 'paint']
   const home = split ? $('stage-b') : $('stage-a')
   const compared = reference()
@@ -90,6 +97,8 @@ export function arrange() {
 export function start() {
   on('message', message => {
     if (message.t === 'rectangle' && store.doc) rectangle(message)
+    else if (message.t === 'copy' && store.doc) copy(message)
+    else if (message.t === 'loaded') store.loaded = true
   })
   on('document', ({ doc, old }) => {
     if (doc) opened(doc, old)

@@ -14,6 +14,9 @@ const scratch = document.createElement('canvas')
 let flashed = -Infinity
 let asked = false
 
+/** Ends the show of tiles: who paints again wants the frames for that. */
+export const unflash = () => { flashed = -Infinity }
+
 export function redraw() {
   if (asked) return
   asked = true

@@ -7,7 +7,10 @@ import { overlay, redraw } from './overlay.js'
 
 const WORDS = { open: 'Opening', record: 'Recording the original', edit: 'Rendering', dense: 'Rendering everything', commit: 'Keeping' }
 const THUMB = 104 // CSS pixels
+const PATIENCE = 60 // milliseconds of a render before its progress is shown: most of small edits are over by then
 let ends = null
+let waiting = null
+let late = false // it takes longer than that
 
 const seedOf = () => store.doc.settings.seed
 /** Renders by words take too long for strokes to ask for one, and for several at once. */
@@ -65,10 +68,20 @@ export function setBefore(held) {
   emit('before')
 }
 
+/** What of a render that is asked for is not shown yet. */
+function soon() {
+  if (!store.doc || !rendering()) {
+    clearTimeout(waiting)
+    waiting = null
+    late = false
+  } else waiting ??= setTimeout(() => { late = true; show() }, PATIENCE)
+}
+
 function show() {
   const { doc } = store
   if (!doc) return
   const running = rendering()
+  if (running && !late) return
   const rendered = doc.proposed && !running
   $('deck').dataset.state = running ? 'running' : settled() ? 'settled' : painted() ? 'painted' : 'idle'
   $('progress').hidden = !doc.pending
@@ -191,6 +204,7 @@ export function start() {
   })
   for (const change of ['state', 'opened']) {
     on(change, () => {
+      soon()
       show()
       showStrip()
     })

@@ -4,11 +4,12 @@ import { $, emit, on, store } from './store.js'
 import { brush, colour, hardness, picked, used, value } from './brush.js'
 import { command, number, send } from './connection.js'
 import { fresh } from './fresh.js'
-import { overlay, redraw } from './overlay.js'
+import { overlay, redraw, unflash } from './overlay.js'
 import { TOOLS, encode } from './shapes.js'
 import { panBy, toPicture, view, zoomBy } from './view.js'
 
 const PART = 4000 // points that are sent at once, of a stroke that is still being drawn
+const SWEPT = 1 << 17 // pixels that it covers until a part is sent: the server has less to do when the pen lifts
 const MOST = 19_000
 
 const pointers = new Map() // those that are down, by their id
@@ -44,16 +45,16 @@ function down(event) {
 
 /** A second finger ends the stroke of the first, which was meant to pan. */
 function pinch() {
-  drawing = overlay.stroke = null
+  abandon()
   panning = null
-  redraw()
 }
 
 function begin(event, pane, x, y, erases) {
   const tool = erases ? 'eraser' : store.tool
   const shape = { tool, radius: brush.diameter / 2, hardness: hardness(), colour: colour(), points: [] }
-  drawing = { id: event.pointerId, pane, shape, seq: number(), sent: 0, value: value(), straight: tool === 'line' || tool === 'rectangle' }
+  drawing = { id: event.pointerId, pane, shape, seq: number(), sent: 0, swept: 0, value: value(), straight: tool === 'line' || tool === 'rectangle' }
   Object.assign(overlay, { stroke: shape, pane })
+  unflash()
   if (event.shiftKey && lastPoint && TOOLS[tool] < 2) shape.points.push(...lastPoint, 1)
   add(event, x, y)
 }
@@ -70,12 +71,15 @@ function add(event, x, y) {
     const near = points.length && Math.hypot(x - points.at(-3), y - points.at(-2)) < Math.max(0.25, 0.35 / view.s)
     if (near && Math.abs(p - points.at(-1)) < 0.02) return
     if (shape.tool === 'lasso' && points.length >= MOST * 3) return
+    if (points.length) drawing.swept += 2 * shape.radius * Math.hypot(x - points.at(-3), y - points.at(-2))
     points.push(x, y, p)
   }
   const whole = points.length / 3
-  if (TOOLS[shape.tool] < 2 && whole - drawing.sent >= PART) {
+  if (TOOLS[shape.tool] < 2 && (whole - drawing.sent >= PART || drawing.swept >= SWEPT)) {
+    fresh.part(drawing.seq)
     send(encode(shape, drawing.seq, 2, drawing.value, points.slice(drawing.sent * 3)))
     drawing.sent = whole - 1 // the next part begins where this ended
+    drawing.swept = 0
   }
   redraw()
 }
@@ -136,13 +140,18 @@ function finish() {
     lastPoint = points.slice(-3, -1)
     if (shape.tool !== 'eraser') used()
   }
-  redraw()
+  if (shape.tool === 'lasso') redraw() // others look the same until the server's pixels come
 }
 
-/** Gives a stroke up that was not sent in parts. */
+/** Gives a stroke up; parts that were sent are undone. */
 export function abandon() {
-  if (!drawing || drawing.sent) return false
+  if (!drawing) return false
+  const { shape, seq, sent, value } = drawing
   drawing = overlay.stroke = null
+  if (sent) {
+    send(encode(shape, seq, 0, value, shape.points.slice(sent * 3)))
+    command('undo')
+  }
   redraw()
   return true
 }

@@ -54,6 +54,7 @@ def test_what_is_no_picture_is_refused_in_a_sentence_and_nothing_is_lost(edit: E
     editor.island(60, 60, 6)
     edited = editor.know("store.doc.edited")
     (tmp_path / "letter.png").write_text("Dear Sir or Madam")
+    editor.page.once("dialog", lambda dialog: dialog.accept())  # what is not saved may go, but does not
     with editor.page.expect_response(lambda answer: "/api/open" in answer.url) as answer:
         editor.choose(tmp_path / "letter.png")
     assert 400 <= answer.value.status < 500
@@ -89,3 +90,52 @@ def test_a_saved_session_goes_on_in_another_editor(edit: Edit, tmp_path: Path) -
     np.testing.assert_array_equal(editor.layer("original"), kept)
     editor.island(30, 30, 5)
     editor.render()
+
+
+def test_what_is_not_saved_goes_only_if_its_owner_says_so(edit: Edit, tmp_path: Path) -> None:
+    editor = edit()
+    editor.gallery("blue-marble-128")
+    editor.stroke([(40, 40), (60, 50)])
+    other = gradient(tmp_path / "other.png", 160, 130)
+    asked: list[str] = []
+
+    def answer(how: str) -> None:
+        editor.page.once("dialog", lambda dialog: (asked.append(dialog.message), getattr(dialog, how)()))
+
+    answer("dismiss")
+    editor.choose(other)
+    editor.page.wait_for_timeout(300)
+    assert editor.know("[store.doc.name, store.doc.undo]") == ["Open sea", 1] and "not saved" in asked[0]
+    answer("accept")
+    editor.choose(other)
+    editor.until("store.doc.name === 'other.png'")
+    editor.choose(gradient(tmp_path / "third.png", 160, 130))
+    editor.until("store.doc.name === 'third.png'")
+    assert len(asked) == 2
+    editor.page.click("#shut")
+    editor.page.wait_for_selector("#gallery button")
+    assert len(asked) == 2 and editor.know("store.doc") is None
+
+
+def test_a_document_that_is_opened_again_goes_back(edit: Edit, tmp_path: Path) -> None:
+    editor = edit()
+    editor.gallery("blue-marble-128")
+    editor.stroke([(40, 40), (60, 50)])
+    editor.stroke([(80, 80), (90, 90)])
+    painted = editor.layer("canvas")
+    with editor.page.expect_download() as download:
+        editor.page.click("#save")
+        editor.page.click("[data-save=session]")
+    assert download.value.suggested_filename == "Open sea.sige"
+    download.value.save_as(tmp_path / "sea.sige")
+    editor.until("!store.doc.dirty")
+    editor.choose(gradient(tmp_path / "other.png", 160, 130))
+    editor.until("store.doc.name === 'other.png'")
+    editor.choose(tmp_path / "sea.sige")
+    editor.until("store.doc.name === 'Open sea' && store.doc.undo === 2")
+    editor.ready()
+    np.testing.assert_array_equal(editor.layer("canvas"), painted)
+    editor.page.keyboard.press("z")
+    editor.page.keyboard.press("z")
+    editor.until("store.doc.undo === 0 && store.doc.edited === 0")
+    np.testing.assert_array_equal(editor.layer("canvas"), editor.layer("original"))

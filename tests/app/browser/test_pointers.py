@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.app.browser.editor import Editor
+from tests.app.browser.test_files import gradient
 
 Edit = Callable[..., Editor]
 RED = (255, 0, 0)
@@ -90,6 +92,33 @@ def test_a_pen_that_presses_harder_draws_wider(sea: Edit) -> None:
     editor.until(f"store.doc.revision > {revision}")
     widths = red(editor).sum(0)
     assert 1 <= widths[22] <= 5 and 16 <= widths[98] <= 22
+
+
+def test_a_wide_stroke_is_sent_as_it_is_drawn_and_is_one_stroke(sea: Edit, tmp_path: Path) -> None:
+    editor = sea()
+    editor.choose(gradient(tmp_path / "large.png", 1600, 1200))
+    editor.until("store.doc.name === 'large.png'")
+    editor.ready()
+    editor.page.evaluate("import('/static/brush.js').then(brush => { brush.setDiameter(200) })")
+
+    def draw() -> None:
+        editor.page.mouse.move(*editor.at(200, 300))
+        editor.page.mouse.down()
+        editor.page.mouse.move(*editor.at(1300, 500), steps=30)
+        editor.page.mouse.move(*editor.at(300, 900), steps=30)
+        editor.until("store.doc.edited > 0.1")
+
+    draw()
+    editor.page.keyboard.press("Escape")
+    editor.until("store.doc.edited === 0 && store.doc.undo === 0")
+    editor.page.mouse.up()
+    draw()
+    editor.page.mouse.up()
+    editor.until("store.doc.undo === 1")
+    assert red(editor)[[300, 500, 900], [200, 1300, 300]].all()
+    assert editor.know("import('/static/fresh.js').then(({ fresh }) => fresh.waiting.length)") == 0
+    editor.page.keyboard.press("z")
+    editor.until("store.doc.edited === 0 && store.doc.undo === 0")
 
 
 def test_one_finger_paints_and_two_move_and_zoom(sea: Edit) -> None:
