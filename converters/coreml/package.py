@@ -22,6 +22,7 @@ from sige_mlx.converters.folder import staged_folder
 from sige_mlx.engine.estimates import half as half_size
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.nn.module import parameters
 from sige_mlx.zoo import Pretrained
 
 PASSES = tuple(
@@ -75,8 +76,8 @@ def export(
     with "macos13" it is a folder with a package of each name. With `state` edits take the recording as states, which an
     app fills once. With `pictures` what is translated or made is a picture, and not an array from -1 to 1. `progress`
     is told which function comes next. What was at `out` is only replaced with `force`, and whatever interrupts, it is
-    as it was or complete. Raises `SigeError`
-    for an option that is none, and for a network that has no program, which names the layer.
+    as it was or complete. Raises `SigeError` for an option that is none, where there is no room for the package, for
+    parameters that float16 does not reach, and for a network that has no program, which names the layer.
     """
     _check(out, kinds, buckets, precision, target, state)
     half, multi = precision == "float16", target == "macos15"
@@ -95,9 +96,9 @@ def export(
         pictures=_pictures(network, lowered) if pictures else (),
     )
     names = _names(functions, kinds)
-    told = about(network, functions, names, precision)
     files = ("Manifest.json", "Data") if multi else tuple(f"{name}{SUFFIX}" for name in names)
-    with staged_folder(out, files, 0, force) as folder:
+    with staged_folder(out, files, _needed(network, names, half, multi), force) as folder:
+        told = about(network, functions, names, precision)
         made = _packages(functions, names, folder, progress)
         if multi:
             _join(made, folder, lambda spec: describe(spec, network, functions, told))
@@ -106,6 +107,7 @@ def export(
                 spec = spec_of(package)
                 describe(spec, network, functions, told)
                 (package / MODEL).write_bytes(spec.SerializeToString())
+        _open_to_others(folder)
         nbytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Exported(out, tuple(names), nbytes)
 
@@ -143,7 +145,7 @@ def _check(out: Path, kinds: Sequence[str], buckets: Sequence[int], precision: s
         raise SigeError(f"precision {precision!r} is none: choose {' or '.join(PRECISIONS)}")
     if target not in TARGETS:
         raise SigeError(f"target {target!r} is none: choose {' or '.join(TARGETS)}")
-    if "edit" in kinds and (not buckets or min(buckets) < 1 or len({*buckets}) < len(buckets)):
+    if min(buckets, default=int("edit" not in kinds)) < 1 or len({*buckets}) < len(buckets):
         raise SigeError(
             f"buckets are {', '.join(map(str, buckets)) or 'none'}: numbers from 1 on, each once, would be right"
         )
@@ -161,6 +163,20 @@ def _names(functions: Functions, kinds: Sequence[str]) -> list[str]:
         if kind == "edit" and functions.estimates:
             found.append("estimate")
     return found
+
+
+def _needed(network: Pretrained, names: Sequence[str], half: bool, multi: bool) -> int:
+    """Returns how many bytes packages take at most while they are made: one is there beside those that it joins."""
+    weights = sum(of.size for of in parameters(network.model).values()) * (2 if half else 4)
+    functions = [name for name in names if name != "tiles"]
+    return weights * (min(len(functions), 2) if multi else len(functions))
+
+
+def _open_to_others(folder: Path) -> None:
+    """Gives all in a folder the permissions of the folder. coremltools writes files that their owner alone can read."""
+    mode = folder.stat().st_mode & 0o777
+    for path in folder.rglob("*"):
+        path.chmod(mode if path.is_dir() else mode & 0o666)
 
 
 def _packages(
