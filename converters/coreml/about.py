@@ -23,8 +23,8 @@ CALLS = (
 )
 
 
-def describe(spec: Any, network: Pretrained, functions: Functions, names: Sequence[str], precision: str) -> None:
-    """Completes the description of a saved model, whose functions have these names."""
+def describe(spec: Any, network: Pretrained, functions: Functions, told_of: Mapping[str, Any]) -> None:
+    """Completes the description of a saved model, of which an app is told this: see `about`."""
     described = spec.description
     told = described.metadata
     task = {"denoising": "denoises pictures", "labels": "makes pictures of label maps"}.get(network.task)
@@ -37,7 +37,7 @@ def describe(spec: Any, network: Pretrained, functions: Functions, names: Sequen
     told.license = (
         "MIT, as sige-mlx" if network.name in EMBEDDED else "that of the weights, which sige-mlx has converted"
     )
-    told.userDefined[ABOUT] = json.dumps(about(network, functions, names, precision))
+    told.userDefined[ABOUT] = json.dumps(told_of)
     for part in described.functions or [described]:
         for feature in (*part.input, *part.output, *part.state):
             feature.shortDescription = _of_feature(feature.name, network)

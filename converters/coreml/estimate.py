@@ -6,10 +6,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from coremltools.converters.mil import Builder as mb
 
 from sige_mlx.converters.coreml.borders import recorded_name
-from sige_mlx.converters.coreml.reading import Exact
+from sige_mlx.converters.coreml.builder import Builder
 from sige_mlx.converters.coreml.statistics import affine
 from sige_mlx.converters.coreml.translate import Translator
 from sige_mlx.engine.weights import Loader, floats
@@ -22,8 +21,8 @@ class Estimate:
     """It is of a network, and of the same network at half the size. All of it is computed in float32 but the pass
     itself."""
 
-    def __init__(self, lowered: Lowered, small: Lowered, load: Loader):
-        self.lowered, self.small, self.load = lowered, small, load
+    def __init__(self, lowered: Lowered, small: Lowered, load: Loader, half: bool):
+        self.lowered, self.small, self.load, self.half = lowered, small, load, half
         self.norms = lowered.renewed
 
     @cached_property
@@ -49,9 +48,10 @@ class Estimate:
         """Returns the moments of norms at half the size, [N, 2, groups], by what a recording calls them. `inputs` are
         those of the network at its own size."""
         program, size = self.small.measuring, self.lowered.image_size
-        of = Translator(self.small.groups, program, self.load, self.small.tile)
-        of.exact = Exact("exact_small")
-        given = {name: shrunk(x, self.small.image_size) if x.shape[2:] == size else x for name, x in inputs.items()}
+        of = Translator(self.small.groups, program, self.load, self.small.tile, self.half)
+        given = {
+            name: shrunk(of.mb, x, self.small.image_size) if x.shape[2:] == size else x for name, x in inputs.items()
+        }
         for slot, buffer in enumerate(program.buffers):
             if buffer.kind is Kind.INPUT:
                 embedded = isinstance(buffer.key, Embedding)
@@ -64,7 +64,7 @@ class Estimate:
     def estimated(self, measured: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """Returns scales and shifts of norms, [N, C, 1, 1], by what a recording calls them. Every mean moves by the
         difference, and every variance by the ratio, that the passes at half the size show."""
-        exact, found = Exact("exact_estimate"), {}
+        exact, found = Builder(False), {}
         for norm in self.norms:
             n, g, c = self.lowered.batch, norm.groups, self._channels(norm)
             small = recorded_name(("small", norm.value))
@@ -88,7 +88,7 @@ class Estimate:
     def _channels(self, norm: FusedNorm) -> int:
         return self.lowered.graph.nodes[norm.value].shape[-1]
 
-    def _gain(self, exact: Exact, norm: FusedNorm, given: Mapping[str, Any]) -> tuple[Any, Any]:
+    def _gain(self, exact: Builder, norm: FusedNorm, given: Mapping[str, Any]) -> tuple[Any, Any]:
         """Returns what a norm does to a channel of mean 0 and variance 1, by group."""
         n, g, c = self.lowered.batch, norm.groups, self._channels(norm)
         if norm.film is None:
@@ -103,7 +103,7 @@ class Estimate:
         return first, second
 
 
-def shrunk(x: Any, size: tuple[int, int]) -> Any:
+def shrunk(mb: Builder, x: Any, size: tuple[int, int]) -> Any:
     """Returns images [N, C, H, W] at a smaller size, every pixel the mean of the area that it covers."""
     down, across = (_means(before, after) for before, after in zip(x.shape[2:], size, strict=True))
     return mb.matmul(x=mb.matmul(x=down[None, None], y=x), y=across.T[None, None])

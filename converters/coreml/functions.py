@@ -2,10 +2,10 @@
 estimates the statistics of large ones."""
 
 import math
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from coremltools.converters.mil import Builder as mb
 from coremltools.converters.mil.mil import Function, types
 
@@ -19,6 +19,7 @@ from sige_mlx.converters.coreml.borders import (
     recorded_name,
     recorded_shape,
 )
+from sige_mlx.converters.coreml.builder import Builder
 from sige_mlx.converters.coreml.estimate import Estimate
 from sige_mlx.converters.coreml.tiles import tiles_function
 from sige_mlx.converters.coreml.translate import Translator
@@ -99,7 +100,7 @@ class Functions:
     def estimate(self) -> Estimate:
         """What estimates statistics of large edits."""
         assert self.small is not None
-        return Estimate(self.lowered, self.small, self.load)
+        return Estimate(self.lowered, self.small, self.load, self.half)
 
     # ---- functions
 
@@ -141,15 +142,16 @@ class Functions:
         for size in takes.images:
             specs[images_name(size)] = mb.placeholder((self.count(size, bucket),), dtype=types.int32)
         with Function(specs, opset_version=self.target) as function:
-            of = Translator(self.lowered.groups, program, self.load, self.lowered.tile)
+            of = Translator(self.lowered.groups, program, self.load, self.lowered.tile, self.half)
             given = function.inputs
             of.indices = {windows: given[windows.name] for windows in takes.windows}
             of.images = {size: given[images_name(size)] for size in takes.images}
             if not recording:
                 for slot, buffer in takes.recorded.items():
                     x = given[recorded_name(buffer.key)]
-                    of.values[slot] = _float(mb.read_state(input=x) if self.is_state(buffer) else x)
-            self._inputs(of, given)
+                    of.values[slot] = mb.read_state(input=x) if self.is_state(buffer) else x
+            values = self._given(of.exact, given)
+            self._inputs(of, values)
             of.translate()
             result = next(of.values[i] for i, b in enumerate(program.buffers) if b.kind is Kind.OUTPUT)
             outputs = [self._output(of, result)]
@@ -162,8 +164,8 @@ class Functions:
                 if key in self.edits.by_key:
                     outputs.append(self._recorded(recorded_name(key), of.rows(result), self.edits.by_key[key]))
                 if self.estimates:
-                    small = self.estimate.measured(self._given(of, given))
-                    outputs += [mb.identity(x=x, name=name) for name, x in small.items()]
+                    small = self.estimate.measured(values)
+                    outputs += [of.exact.output(x, name) for name, x in small.items()]
             function.set_outputs(outputs)
         return function
 
@@ -172,28 +174,27 @@ class Functions:
         specs = {input_name(name): mb.placeholder(nchw(shape)) for name, shape in self.shapes.items()}
         specs |= {name: mb.placeholder(shape) for name, shape in estimate.takes.items()}
         with Function(specs, opset_version=self.target) as function:
-            of = Translator(self.small.groups, self.small.measuring, self.load, self.lowered.tile)  # type: ignore[union-attr]
+            exact = Builder(False)
             given = function.inputs
-            found = estimate.estimated(estimate.measured(self._given(of, given)), given)
+            found = estimate.estimated(estimate.measured(self._given(exact, given)), given)
             read = {recorded_name(key): buffer for key, buffer in self.edits.by_key.items()}
             function.set_outputs([self._recorded(name, x, read[name]) for name, x in found.items() if name in read])
         return function
 
     # ---- what goes in and comes out
 
-    def _given(self, of: Translator, given: Any) -> dict[str, Any]:
+    def _given(self, exact: Builder, given: Any) -> dict[str, Any]:
         """Returns the network's inputs by the graph's names, pictures as the network has them."""
         made = {}
         for name in self.shapes:
             x = given.get(input_name(name))
             if x is not None and input_name(name) in self.pictures:
-                x = of.once(("picture", name), lambda x=x: _from_picture(of.exact, x))
+                x = exact.sub(x=exact.mul(x=x, y=1 / 127.5), y=1.0)
             made[name] = x
         return made
 
-    def _inputs(self, of: Translator, given: Any) -> None:
+    def _inputs(self, of: Translator, values: Mapping[str, Any]) -> None:
         """Puts inputs, and what is made of them, into their slots."""
-        values = self._given(of, given)
         for slot, buffer in enumerate(of.program.buffers):
             if buffer.kind is Kind.INPUT:
                 embedded = isinstance(buffer.key, Embedding)
@@ -202,20 +203,10 @@ class Functions:
                     of.values[slot] = of.embedding(buffer.key, x) if embedded else x
 
     def _output(self, of: Translator, x: Any) -> Any:
-        if OUTPUT not in self.pictures:
-            return mb.identity(x=x, name=OUTPUT)
-        x = of.exact.mul(x=of.exact.add(x=x, y=np.float32(1)), y=np.float32(127.5))
-        return mb.identity(x=of.exact.clip(x=x, alpha=0.0, beta=255.0), name=OUTPUT)
+        exact = of.exact
+        if OUTPUT in self.pictures:
+            x = exact.clip(x=exact.mul(x=exact.add(x=x, y=1.0), y=127.5), alpha=0.0, beta=255.0)
+        return exact.output(x, OUTPUT)
 
     def _recorded(self, name: str, x: Any, buffer: Buffer) -> Any:
-        if self.kept(buffer) == types.fp16:
-            return mb.cast(x=x, dtype="fp16", name=name)
-        return mb.identity(x=x, name=name)
-
-
-def _float(x: Any) -> Any:
-    return mb.cast(x=x, dtype="fp32") if x.dtype == types.fp16 else x
-
-
-def _from_picture(exact: Any, x: Any) -> Any:
-    return exact.sub(x=exact.mul(x=x, y=np.float32(1 / 127.5)), y=np.float32(1))
+        return Builder(self.kept(buffer) == types.fp16).output(x, name)

@@ -4,7 +4,6 @@ once, or for macOS 13 and later a folder of packages of one function each."""
 import contextlib
 import io
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,36 +13,32 @@ import coremltools as ct
 from coremltools.converters.mil.mil import Function
 from coremltools.converters.mil.mil import Program as Mil
 
-from sige_mlx.converters.coreml.about import describe
+from sige_mlx.converters.coreml.about import about, describe
 from sige_mlx.converters.coreml.borders import OUTPUT, input_name
 from sige_mlx.converters.coreml.functions import Functions
-from sige_mlx.converters.coreml.reading import EXACT
+from sige_mlx.converters.coreml.joined import MODEL, WEIGHTS, Joined, spec_of
 from sige_mlx.converters.coreml.saved import SUFFIX
 from sige_mlx.converters.folder import staged_folder
 from sige_mlx.engine.estimates import half as half_size
 from sige_mlx.errors import SigeError
 from sige_mlx.graph.lowered import Lowered
+from sige_mlx.nn.module import parameters
 from sige_mlx.zoo import Pretrained
 
-PASSES = {
+PASSES = tuple(
     f"common::{name}"
     for name in (
-        *("add_fp16_cast", "cast_optimization", "const_deduplication", "const_elimination", "dead_code_elimination"),
-        *(
-            "dedup_op_and_var_names",
-            "fuse_transpose_matmul",
-            "merge_consecutive_reshapes",
-            "merge_consecutive_transposes",
-        ),
-        *("noop_elimination", "reduce_transposes", "remove_redundant_ops", "sanitize_input_output_names"),
-        *("topological_reorder", "update_output_dtypes"),
+        *("dead_code_elimination", "const_elimination", "noop_elimination", "merge_consecutive_reshapes"),
+        *("merge_consecutive_transposes", "remove_redundant_ops", "fuse_transpose_matmul", "topological_reorder"),
+        *("const_deduplication", "dead_code_elimination", "cast_optimization", "dedup_op_and_var_names"),
     )
-}
-"""Passes of coremltools that programs go through; most others look for what ours do not hold, and after each of them
-all is checked anew, which is half of the time. Three would do harm: `add_int16_cast` casts the indices of gathers to 16
-bits, into which those of large planes do not fit; `guard_negative_gather_indices` has every gather look for negative
-indices, of which lists of tiles have none; `fuse_elementwise_to_batchnorm` makes a scale and a shift a batch norm of
-variance 1, whose epsilon of 1e-5 then moves every value by 5e-6 of itself."""
+)
+"""Passes of coremltools that programs go through, in this order; after each all is checked anew. Most others look for
+what ours do not hold, and `reduce_transposes` takes longer than all of these and finds next to nothing. Three would
+do harm: `add_int16_cast` casts the indices of gathers to 16 bits, into which those of large planes do not fit;
+`guard_negative_gather_indices` has every gather look for negative indices, of which lists of tiles have none;
+`fuse_elementwise_to_batchnorm` makes a scale and a shift a batch norm of variance 1, whose epsilon of 1e-5 then moves
+every value by 5e-6 of itself."""
 
 KINDS = ("dense", "record", "edit", "tiles")
 BUCKETS = (32, 96, 288)
@@ -81,8 +76,8 @@ def export(
     with "macos13" it is a folder with a package of each name. With `state` edits take the recording as states, which an
     app fills once. With `pictures` what is translated or made is a picture, and not an array from -1 to 1. `progress`
     is told which function comes next. What was at `out` is only replaced with `force`, and whatever interrupts, it is
-    as it was or complete. Raises `SigeError`
-    for an option that is none, and for a network that has no program, which names the layer.
+    as it was or complete. Raises `SigeError` for an option that is none, where there is no room for the package, for
+    parameters that float16 does not reach, and for a network that has no program, which names the layer.
     """
     _check(out, kinds, buckets, precision, target, state)
     half, multi = precision == "float16", target == "macos15"
@@ -101,27 +96,18 @@ def export(
         pictures=_pictures(network, lowered) if pictures else (),
     )
     names = _names(functions, kinds)
-
-    def tell(spec: Any) -> None:
-        describe(spec, network, functions, names, precision)
-
     files = ("Manifest.json", "Data") if multi else tuple(f"{name}{SUFFIX}" for name in names)
-    with staged_folder(out, files, 0, force) as folder, tempfile.TemporaryDirectory() as work:
-        apart = Path(work) if multi else folder
-        for name in names:
-            if progress is not None:
-                progress(name)
-            with _quiet():
-                _save(
-                    converted(functions.make(name), half and name != "tiles", TARGETS[target]),
-                    apart / f"{name}{SUFFIX}",
-                    tell,
-                )
+    with staged_folder(out, files, _needed(network, names, half, multi), force) as folder:
+        told = about(network, functions, names, precision)
+        made = _packages(functions, names, folder, progress)
         if multi:
-            with _quiet():
-                _save(_join(apart, names), apart / f"package{SUFFIX}", tell)
-            for part in (apart / f"package{SUFFIX}").iterdir():
-                shutil.move(part, folder / part.name)
+            _join(made, folder, lambda spec: describe(spec, network, functions, told))
+        else:
+            for package in made:
+                spec = spec_of(package)
+                describe(spec, network, functions, told)
+                (package / MODEL).write_bytes(spec.SerializeToString())
+        _open_to_others(folder)
         nbytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Exported(out, tuple(names), nbytes)
 
@@ -135,25 +121,20 @@ def _pictures(network: Pretrained, lowered: Lowered) -> tuple[str, ...]:
     return tuple(name for name in asked if (shape := graph.nodes[nodes[name]].shape)[0] == 1 and shape[3] == 3)
 
 
-def converted(function: Function, half: bool, target: Any) -> Any:
-    """Returns a function as a model of its own. With `half` it computes in float16, but for time embeddings."""
+def converted(function: Function, target: Any, path: Path) -> None:
+    """Writes a function as a package of its own, NAME.mlpackage."""
     program = Mil()
     program.add_function("main", function)
-    precision: Any = ct.precision.FLOAT32
-    if half:
-        precision = ct.transform.FP16ComputePrecision(
-            op_selector=lambda op: op.op_type != "identity" and not op.name.startswith(EXACT)
+    with _quiet():
+        ct.convert(
+            program,
+            convert_to="mlprogram",
+            compute_precision=ct.precision.FLOAT32,  # it is what the program says it is: nothing is cast
+            minimum_deployment_target=target,
+            pass_pipeline=ct.PassPipeline([*PASSES]),
+            package_dir=str(path),
+            skip_model_load=True,
         )
-    pipeline = ct.PassPipeline.DEFAULT
-    pipeline.remove_passes({*pipeline.passes} - PASSES)
-    return ct.convert(
-        program,
-        convert_to="mlprogram",
-        compute_precision=precision,
-        minimum_deployment_target=target,
-        pass_pipeline=pipeline,
-        skip_model_load=True,
-    )
 
 
 def _check(out: Path, kinds: Sequence[str], buckets: Sequence[int], precision: str, target: str, state: bool) -> None:
@@ -164,7 +145,7 @@ def _check(out: Path, kinds: Sequence[str], buckets: Sequence[int], precision: s
         raise SigeError(f"precision {precision!r} is none: choose {' or '.join(PRECISIONS)}")
     if target not in TARGETS:
         raise SigeError(f"target {target!r} is none: choose {' or '.join(TARGETS)}")
-    if "edit" in kinds and (not buckets or min(buckets) < 1 or len({*buckets}) < len(buckets)):
+    if min(buckets, default=int("edit" not in kinds)) < 1 or len({*buckets}) < len(buckets):
         raise SigeError(
             f"buckets are {', '.join(map(str, buckets)) or 'none'}: numbers from 1 on, each once, would be right"
         )
@@ -184,22 +165,47 @@ def _names(functions: Functions, kinds: Sequence[str]) -> list[str]:
     return found
 
 
-def _join(apart: Path, names: Sequence[str]) -> Any:
-    """Returns one model of several."""
-    described = ct.utils.MultiFunctionDescriptor()
+def _needed(network: Pretrained, names: Sequence[str], half: bool, multi: bool) -> int:
+    """Returns how many bytes packages take at most while they are made: one is there beside those that it joins."""
+    weights = sum(of.size for of in parameters(network.model).values()) * (2 if half else 4)
+    functions = [name for name in names if name != "tiles"]
+    return weights * (min(len(functions), 2) if multi else len(functions))
+
+
+def _open_to_others(folder: Path) -> None:
+    """Gives all in a folder the permissions of the folder. coremltools writes files that their owner alone can read."""
+    mode = folder.stat().st_mode & 0o777
+    for path in folder.rglob("*"):
+        path.chmod(mode if path.is_dir() else mode & 0o666)
+
+
+def _packages(
+    functions: Functions, names: Sequence[str], folder: Path, progress: Callable[[str], None] | None
+) -> Iterator[Path]:
+    """Yields packages of one function each, as they are converted."""
     for name in names:
-        described.add_function(str(apart / f"{name}{SUFFIX}"), "main", name)
-    described.default_function_name = names[0]
-    joined = str(apart / f"joined package{SUFFIX}")
-    ct.utils.save_multifunction(described, joined)
-    return ct.models.MLModel(joined, skip_model_load=True)
+        if progress is not None:
+            progress(name)
+        converted(functions.make(name), functions.target, path := folder / f"{name}{SUFFIX}")
+        yield path
 
 
-def _save(model: Any, path: Path, tell: Callable[[Any], None]) -> None:
-    """Writes a model whose description `tell` completes."""
-    spec = model.get_spec()
-    tell(spec)
-    ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True).save(str(path))
+def _join(made: Iterator[Path], folder: Path, tell: Callable[[Any], None]) -> None:
+    """Makes one package of several, in the folder that they are in. The last becomes that of all: it keeps its
+    manifest."""
+    weights, last = folder / "weights", None
+    with Joined(weights) as joined:
+        for package in made:
+            if last is not None:
+                shutil.rmtree(last)
+            joined.take(last := package, package.stem)
+    assert last is not None
+    tell(joined.spec)
+    (last / MODEL).write_bytes(joined.spec.SerializeToString())
+    weights.replace(last / WEIGHTS)
+    for part in last.iterdir():
+        part.rename(folder / part.name)
+    last.rmdir()
 
 
 @contextlib.contextmanager

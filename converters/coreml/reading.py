@@ -1,11 +1,12 @@
 """How operations read values: whole, in blocks, or by lists of indices, in the forms that programs ask for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from coremltools.converters.mil import Builder as mb
 
+from sige_mlx.converters.coreml.builder import Builder
 from sige_mlx.converters.coreml.windows import OUTSIDE, RECOMPUTED, Windows, grid_of, modulating
 from sige_mlx.engine.weights import Loader, bias, floats, folded
 from sige_mlx.graph import program as p
@@ -13,30 +14,12 @@ from sige_mlx.graph.fusion import FusedConv, Groups
 from sige_mlx.graph.program import NONE, Kind
 from sige_mlx.nn.ops import ACTIVATIONS, LeakyReLU, ReLU, SiLU, Tanh
 
-_ACTIVATIONS = {
-    SiLU: lambda x: mb.silu(x=x),
-    ReLU: lambda x: mb.relu(x=x),
-    LeakyReLU: lambda x: mb.leaky_relu(x=x, alpha=LeakyReLU.SLOPE),
-    Tanh: lambda x: mb.tanh(x=x),
+_ACTIVATIONS: dict[type, Callable[[Builder, Any], Any]] = {
+    SiLU: lambda build, x: build.silu(x=x),
+    ReLU: lambda build, x: build.relu(x=x),
+    LeakyReLU: lambda build, x: build.leaky_relu(x=x, alpha=LeakyReLU.SLOPE),
+    Tanh: lambda build, x: build.tanh(x=x),
 }
-
-
-EXACT = "exact"
-"""Operations whose names begin so are computed in float32 in any precision."""
-
-
-class Exact:
-    """It builds operations as coremltools' builder does, to be computed in float32 in any precision."""
-
-    def __init__(self, prefix: str = EXACT):
-        self._prefix, self._made = prefix, 0
-
-    def __getattr__(self, operation: str) -> Any:
-        def make(**given: Any) -> Any:
-            self._made += 1
-            return getattr(mb, operation)(**given, name=f"{self._prefix}_{self._made}")
-
-        return make
 
 
 class Index:
@@ -75,7 +58,7 @@ class Index:
 class Reading:
     """It knows where the values of one program are, and reads them within an open function."""
 
-    def __init__(self, groups: Groups, program: p.Program, load: Loader, tile: int):
+    def __init__(self, groups: Groups, program: p.Program, load: Loader, tile: int, half: bool):
         self.program, self.load, self.tile = program, load, tile
         self.written = {op.value: op for op in groups.ops if isinstance(op, FusedConv)}
         self.values: dict[int, Any] = {}
@@ -86,7 +69,8 @@ class Reading:
         """By the slot of sums: the whole value that they are of."""
         self.indices: Mapping[Windows, Any] = {}
         self.images: Mapping[tuple[int, int], Any] = {}
-        self.exact = Exact()
+        self.mb, self.exact = Builder(half), Builder(False)
+        """What is computed in the precision of the package, and what in float32 in any."""
         self._cache: dict[Any, Any] = {}
 
     def index(self, windows: Windows) -> Index:
@@ -127,7 +111,7 @@ class Reading:
             return x[:, first : first + channels]
         return self.once(
             ("part", x.name, first, channels),
-            lambda: mb.slice_by_size(x=x, begin=[0, first, 0, 0], size=[n, channels, h, w]),
+            lambda: self.mb.slice_by_size(x=x, begin=[0, first, 0, 0], size=[n, channels, h, w]),
         )
 
     def once(self, key: Any, make: Any) -> Any:
@@ -142,14 +126,14 @@ class Reading:
             return x
         n, c, h, w = x.shape
         return self.once(
-            ("rows", x.name), lambda: mb.reshape(x=mb.transpose(x=x, perm=[0, 2, 3, 1]), shape=[n * h * w, c])
+            ("rows", x.name), lambda: self.mb.reshape(x=self.mb.transpose(x=x, perm=[0, 2, 3, 1]), shape=[n * h * w, c])
         )
 
     def plane(self, rows: Any, n: int, h: int, w: int) -> Any:
         """Returns rows of pixels as [N, C, h, w]."""
 
         def make() -> Any:
-            return mb.transpose(x=mb.reshape(x=rows, shape=[n, h, w, rows.shape[-1]]), perm=[0, 3, 1, 2])
+            return self.mb.transpose(x=self.mb.reshape(x=rows, shape=[n, h, w, rows.shape[-1]]), perm=[0, 3, 1, 2])
 
         return self.once(("plane", rows.name, n, h, w), make)
 
@@ -160,7 +144,7 @@ class Reading:
         if domain.list == NONE or x.shape[0] == 1:
             return x
         size = (domain.h, domain.w)
-        return self.once(("image", x.name, size), lambda: mb.gather(x=x, indices=self.images[size], axis=0))
+        return self.once(("image", x.name, size), lambda: self.mb.gather(x=x, indices=self.images[size], axis=0))
 
     def affine(self, domain: p.Domain, x: Any, scale: int, shift: int) -> Any:
         """Returns x * scale + shift."""
@@ -168,12 +152,12 @@ class Reading:
             return x
         c = x.shape[1]
         by, plus = (self.of_images(domain, self.get(slot, c)) for slot in (scale, shift))
-        return mb.add(x=mb.mul(x=x, y=by), y=plus)
+        return self.mb.add(x=self.mb.mul(x=x, y=by), y=plus)
 
     def activated(self, x: Any, act: int) -> Any:
         """Returns an activation of x."""
         of = ACTIVATIONS[act]
-        return x if of is None else _ACTIVATIONS[type(of)](x)
+        return x if of is None else _ACTIVATIONS[type(of)](self.mb, x)
 
     def modulated(self, x: Any, domain: p.Domain, mod: p.Modulation | None, by: p.Source | None = None) -> Any:
         """Returns x * (1 + gamma) + beta, at the pixels of a domain or at those that a source of it reads."""
@@ -183,7 +167,7 @@ class Reading:
         gamma, beta = (self.read(domain, modulating(like, of), mask=False) for of in (mod.gamma, mod.beta))
         c = x.shape[1]
         gamma, beta = self.part(gamma, mod.gamma_first, c), self.part(beta, mod.beta_first, c)
-        return mb.add(x=mb.mul(x=x, y=mb.add(x=gamma, y=np.float32(1))), y=beta)
+        return self.mb.add(x=self.mb.mul(x=x, y=self.mb.add(x=gamma, y=np.float32(1))), y=beta)
 
     # ---- reads
 
@@ -206,18 +190,18 @@ class Reading:
         if s.zeros:
             even = np.zeros((1, 1, 2 * x.h, 2 * x.w), np.float32)
             even[:, :, ::2, ::2] = 1
-            v = mb.mul(x=v, y=even)
+            v = self.mb.mul(x=v, y=even)
         return v
 
     def resampled(self, v: Any, s: p.Source) -> Any:
         """Returns a plane as a source sees it."""
         n, c, h, w = v.shape
         if s.resample > 0:
-            v = mb.upsample_nearest_neighbor(x=v, scale_factor_height=2, scale_factor_width=2)
+            v = self.mb.upsample_nearest_neighbor(x=v, scale_factor_height=2, scale_factor_width=2)
         elif s.resample < 0:
             by = 1 << -s.resample
             end = [n, c, (h // by - 1) * by + 1, (w // by - 1) * by + 1]
-            v = mb.slice_by_index(x=v, begin=[0, 0, 0, 0], end=end, stride=[1, 1, by, by])
+            v = self.mb.slice_by_index(x=v, begin=[0, 0, 0, 0], end=end, stride=[1, 1, by, by])
         return v
 
     def window(self, domain: p.Domain, s: p.Source, mask: bool) -> Any:
@@ -226,17 +210,17 @@ class Reading:
         if windows is None:
             return self.late(domain, s, self.values[x.blocks])
         index, tiles, (h, w) = self.index(windows), self.indices[windows].shape[0], windows.window
-        v = mb.gather(x=self.rows(self.values[x.base]), indices=index.base, axis=0)
+        v = self.mb.gather(x=self.rows(self.values[x.base]), indices=index.base, axis=0)
         v = self.plane(v, tiles, h, w)
         if s.mod is None:
             v = self.activated(self.affine(domain, v, s.scale, s.shift), s.act)
         if x.blocks != NONE:
-            new = mb.gather(x=self.rows(self.values[x.blocks]), indices=index.blocks, axis=0)
-            v = mb.select(cond=index.recomputed(tiles, 1, h, w), a=self.plane(new, tiles, h, w), b=v)
+            new = self.mb.gather(x=self.rows(self.values[x.blocks]), indices=index.blocks, axis=0)
+            v = self.mb.select(cond=index.recomputed(tiles, 1, h, w), a=self.plane(new, tiles, h, w), b=v)
         v = self.late(domain, s, v)
         if not mask or not (windows.zeros or (any(windows.pad) and not windows.reflect) or _leaves(windows)):
             return v
-        return mb.mul(x=v, y=mb.cast(x=index.inside(tiles, 1, h, w), dtype="fp32"))
+        return self.mb.mul(x=v, y=self.mb.floats(index.inside(tiles, 1, h, w)))
 
     def late(self, domain: p.Domain, s: p.Source, v: Any) -> Any:
         """Returns what a modulation makes of pixels, of blocks and of the base alike; without one they are ready."""
@@ -249,7 +233,7 @@ class Reading:
         """Returns rows of blocks over those of a whole plane."""
         index = self.index(Windows(x.n, (x.h, x.w), x.tile, grid_of(self.program, x)))
         cond = index.recomputed(x.n * x.h * x.w, *[1] * (len(base.shape) - 1))
-        return mb.select(cond=cond, a=mb.gather(x=blocks, indices=index.blocks, axis=0), b=base)
+        return self.mb.select(cond=cond, a=self.mb.gather(x=blocks, indices=index.blocks, axis=0), b=base)
 
 
 def _leaves(windows: Windows) -> bool:

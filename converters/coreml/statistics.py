@@ -7,8 +7,8 @@ recorded statistics by a little is computed in float32 in any precision.
 from typing import Any
 
 import numpy as np
-from coremltools.converters.mil import Builder as mb
 
+from sige_mlx.converters.coreml.builder import Builder
 from sige_mlx.converters.coreml.reading import Reading
 from sige_mlx.converters.coreml.windows import normalised, own_pixels, partial
 from sige_mlx.graph import program as p
@@ -25,10 +25,10 @@ class Statistics(Reading):
         n, c, h, w = v.shape
         t, gh, gw = domain.tile, -(-h // domain.tile), -(-w // domain.tile)
         if partial(domain):
-            v = mb.pad(x=v, pad=[0, 0, 0, 0, 0, gh * t - h, 0, gw * t - w], mode="constant", constant_val=0.0)
-        v = mb.transpose(x=mb.reshape(x=v, shape=[n * c, gh, t, gw, t]), perm=[0, 1, 3, 2, 4])
-        v = mb.reshape(x=v, shape=[n, c, gh * gw, t * t])
-        v = mb.reshape(x=mb.transpose(x=v, perm=[0, 2, 1, 3]), shape=[n * gh * gw, c, t * t])
+            v = self.mb.pad(x=v, pad=[0, 0, 0, 0, 0, gh * t - h, 0, gw * t - w], mode="constant", constant_val=0.0)
+        v = self.mb.transpose(x=self.mb.reshape(x=v, shape=[n * c, gh, t, gw, t]), perm=[0, 1, 3, 2, 4])
+        v = self.mb.reshape(x=v, shape=[n, c, gh * gw, t * t])
+        v = self.mb.reshape(x=self.mb.transpose(x=v, perm=[0, 2, 1, 3]), shape=[n * gh * gw, c, t * t])
         inside = None
         if partial(domain):
             whole = np.pad(np.ones((h, w), np.float32), ((0, gh * t - h), (0, gw * t - w)))
@@ -41,14 +41,23 @@ class Statistics(Reading):
         n, c, t, _ = v.shape
         inside = None
         if partial(domain):
-            inside = mb.cast(x=self.index(own_pixels(domain)).inside(n, 1, t * t), dtype="fp32")
-        return self._both(mb.reshape(x=v, shape=[n, c, t * t]), inside)
+            inside = self.mb.floats(self.index(own_pixels(domain)).inside(n, 1, t * t))
+        return self._both(self.mb.reshape(x=v, shape=[n, c, t * t]), inside)
 
     def _both(self, v: Any, inside: Any) -> Any:
         """Returns mean and variance over the last axis of [tiles, C, pixels], where `inside` is 1."""
-        mean = _mean(v, inside)
-        variance = _mean(mb.square(x=mb.sub(x=v, y=mean)), inside)
-        return mb.concat(values=[mb.transpose(x=x, perm=[0, 2, 1]) for x in (mean, variance)], axis=1)
+        mean = self._mean(v, inside)
+        variance = self._mean(self.mb.square(x=self.mb.sub(x=v, y=mean)), inside)
+        return self.mb.concat(values=[self.mb.transpose(x=x, perm=[0, 2, 1]) for x in (mean, variance)], axis=1)
+
+    def _mean(self, v: Any, inside: Any) -> Any:
+        """Returns the mean over the last axis of [tiles, C, pixels], where `inside` is 1."""
+        if inside is None:
+            return self.mb.reduce_mean(x=v, axes=[2], keep_dims=True)
+        total = self.mb.reduce_sum(x=self.mb.mul(x=v, y=inside), axes=[2], keep_dims=True)
+        if isinstance(inside, np.ndarray):
+            return self.mb.mul(x=total, y=1 / inside.sum(2, keepdims=True))
+        return self.mb.real_div(x=total, y=self.mb.reduce_sum(x=inside, axes=[2], keep_dims=True))
 
     # ---- of norms
 
@@ -61,15 +70,17 @@ class Statistics(Reading):
         gain, offset = (x.reshape(1, c, 1, 1) for x in (weight, bias))
         if op.mod != NONE:
             film = self.get(op.mod, 2 * c)
-            by, plus = (mb.slice_by_size(x=film, begin=[0, i, 0, 0], size=[n, c, 1, 1]) for i in (0, c))
-            by = mb.add(x=by, y=np.float32(1))
-            gain, offset = mb.mul(x=by, y=gain), mb.add(x=mb.mul(x=by, y=offset), y=plus)
+            by, plus = (self.mb.slice_by_size(x=film, begin=[0, i, 0, 0], size=[n, c, 1, 1]) for i in (0, c))
+            by = self.mb.add(x=by, y=np.float32(1))
+            gain, offset = self.mb.mul(x=by, y=gain), self.mb.add(x=self.mb.mul(x=by, y=offset), y=plus)
         factor, addend = (
-            x.reshape(1, g, c // g) if isinstance(x, np.ndarray) else mb.reshape(x=x, shape=[n, g, c // g])
+            x.reshape(1, g, c // g) if isinstance(x, np.ndarray) else self.mb.reshape(x=x, shape=[n, g, c // g])
             for x in (gain, offset)
         )
-        scale, shift = affine(mb, mean, variance, factor, addend, op.eps)
-        self.values[op.scale], self.values[op.shift] = (mb.reshape(x=x, shape=[n, c, 1, 1]) for x in (scale, shift))
+        scale, shift = affine(self.mb, mean, variance, factor, addend, op.eps)
+        self.values[op.scale], self.values[op.shift] = (
+            self.mb.reshape(x=x, shape=[n, c, 1, 1]) for x in (scale, shift)
+        )
         if op.moments != NONE:
             both = [self.exact.reshape(x=x, shape=[n, 1, g]) for x in (mean, variance)]
             self.values[op.moments] = self.exact.concat(values=both, axis=1)
@@ -81,33 +92,35 @@ class Statistics(Reading):
     def _taken(self, op: p.Norm) -> tuple[Any, Any]:
         """Returns mean and variance by image and group, [N, groups, 1], of all that a norm normalises."""
         found = [self._of_channels(op, slot, c) for slot, c in zip(op.sums, op.c, strict=True)]
-        mean, variance = (x[0] if len(x) == 1 else mb.concat(values=[*x], axis=1) for x in zip(*found, strict=True))
+        mean, variance = (
+            x[0] if len(x) == 1 else self.mb.concat(values=[*x], axis=1) for x in zip(*found, strict=True)
+        )
         n, c, g = op.n, sum(op.c), op.groups
-        mean, variance = (mb.reshape(x=x, shape=[n, g, c // g]) for x in (mean, variance))
+        mean, variance = (self.mb.reshape(x=x, shape=[n, g, c // g]) for x in (mean, variance))
         if c == g:
             return mean, variance
-        of_group = mb.reduce_mean(x=mean, axes=[2], keep_dims=True)
-        variance = mb.add(x=variance, y=mb.square(x=mb.sub(x=mean, y=of_group)))
-        return of_group, mb.reduce_mean(x=variance, axes=[2], keep_dims=True)
+        of_group = self.mb.reduce_mean(x=mean, axes=[2], keep_dims=True)
+        variance = self.mb.add(x=variance, y=self.mb.square(x=self.mb.sub(x=mean, y=of_group)))
+        return of_group, self.mb.reduce_mean(x=variance, axes=[2], keep_dims=True)
 
     def _of_channels(self, op: p.Norm, slot: int, c: int) -> tuple[Any, Any]:
         """Returns mean and variance by image and channel, [N, C]."""
         if slot in self.summed:
             v = self.summed[slot]
-            mean = mb.reduce_mean(x=v, axes=[2, 3], keep_dims=True)
-            variance = mb.reduce_mean(x=mb.square(x=mb.sub(x=v, y=mean)), axes=[2, 3], keep_dims=True)
+            mean = self.mb.reduce_mean(x=v, axes=[2, 3], keep_dims=True)
+            variance = self.mb.reduce_mean(x=self.mb.square(x=self.mb.sub(x=v, y=mean)), axes=[2, 3], keep_dims=True)
         else:
             moments = self.moments[slot]
             tiles = moments.shape[0] // op.n
-            moments = mb.reshape(x=moments, shape=[op.n, tiles, 2, c])
+            moments = self.mb.reshape(x=moments, shape=[op.n, tiles, 2, c])
             means, variances = (
-                mb.slice_by_size(x=moments, begin=[0, 0, i, 0], size=[op.n, tiles, 1, c]) for i in (0, 1)
+                self.mb.slice_by_size(x=moments, begin=[0, 0, i, 0], size=[op.n, tiles, 1, c]) for i in (0, 1)
             )
             weight = self.weight_of_tiles[slot]
-            mean = mb.reduce_sum(x=mb.mul(x=means, y=weight), axes=[1], keep_dims=True)
-            variance = mb.add(x=variances, y=mb.square(x=mb.sub(x=means, y=mean)))
-            variance = mb.reduce_sum(x=mb.mul(x=variance, y=weight), axes=[1], keep_dims=True)
-        return mb.reshape(x=mean, shape=[op.n, c]), mb.reshape(x=variance, shape=[op.n, c])
+            mean = self.mb.reduce_sum(x=self.mb.mul(x=means, y=weight), axes=[1], keep_dims=True)
+            variance = self.mb.add(x=variances, y=self.mb.square(x=self.mb.sub(x=means, y=mean)))
+            variance = self.mb.reduce_sum(x=self.mb.mul(x=variance, y=weight), axes=[1], keep_dims=True)
+        return self.mb.reshape(x=mean, shape=[op.n, c]), self.mb.reshape(x=variance, shape=[op.n, c])
 
     def _followed(self, op: p.Norm) -> tuple[Any, Any]:
         """Returns recorded mean and variance, [N, groups, 1], with the recomputed tiles in the place of those before.
@@ -156,14 +169,14 @@ class Statistics(Reading):
             exact, size, t2 = self.exact, (domain.h, domain.w), domain.tile**2
             windows = own_pixels(domain)
             tiles = self.indices[windows].shape[0]
-            active = exact.cast(x=self.index(windows).recomputed(tiles, t2), dtype="fp32")
+            active = exact.floats(self.index(windows).recomputed(tiles, t2))
             shares = exact.mul(x=exact.reduce_sum(x=active, axes=[1]), y=np.float32(1 / (domain.h * domain.w)))
             shares = exact.reshape(x=shares, shape=[1, tiles])
             if domain.n == 1:
                 return shares
-            of = mb.reshape(x=self.images[size], shape=[1, tiles])
-            own = mb.equal(x=of, y=np.arange(domain.n, dtype=np.int32)[:, None])
-            return exact.mul(x=exact.cast(x=own, dtype="fp32"), y=shares)
+            of = self.mb.reshape(x=self.images[size], shape=[1, tiles])
+            own = self.mb.equal(x=of, y=np.arange(domain.n, dtype=np.int32)[:, None])
+            return exact.mul(x=exact.floats(own), y=shares)
 
         return self.once(("shares", domain), make)
 
@@ -171,15 +184,15 @@ class Statistics(Reading):
         """Returns what there is of every image, [N, C], for every tile, [tiles, C], or for all where there is one."""
         if x.shape[0] == 1:
             return x
-        own = self.exact.cast(x=mb.greater(x=shares, y=np.float32(0)), dtype="fp32")
+        own = self.exact.floats(self.exact.greater(x=shares, y=np.float32(0)))
         return self.exact.matmul(x=own, y=x, transpose_x=True)
 
 
-def affine(builder: Any, mean: Any, variance: Any, gain: Any, offset: Any, eps: float) -> tuple[Any, Any]:
+def affine(mb: Builder, mean: Any, variance: Any, gain: Any, offset: Any, eps: float) -> tuple[Any, Any]:
     """Returns the scale and the shift of a norm by group and channel, from what it does to a channel of mean 0 and
     variance 1."""
-    scale = builder.mul(x=builder.rsqrt(x=variance, epsilon=float(eps)), y=gain)
-    return scale, builder.sub(x=offset, y=builder.mul(x=mean, y=scale))
+    scale = mb.mul(x=mb.rsqrt(x=variance, epsilon=float(eps)), y=gain)
+    return scale, mb.sub(x=offset, y=mb.mul(x=mean, y=scale))
 
 
 def weights_of_tiles(size: tuple[int, int], tile: int) -> Any:
@@ -187,13 +200,3 @@ def weights_of_tiles(size: tuple[int, int], tile: int) -> Any:
     counts = [np.minimum(tile, n - np.arange(0, n, tile)) for n in size]
     weights = np.outer(*counts).astype(np.float32) / np.float32(size[0] * size[1])
     return weights.reshape(1, -1, 1, 1)
-
-
-def _mean(v: Any, inside: Any) -> Any:
-    """Returns the mean over the last axis of [tiles, C, pixels], where `inside` is 1."""
-    if inside is None:
-        return mb.reduce_mean(x=v, axes=[2], keep_dims=True)
-    total = mb.reduce_sum(x=mb.mul(x=v, y=inside), axes=[2], keep_dims=True)
-    if isinstance(inside, np.ndarray):
-        return mb.mul(x=total, y=1 / inside.sum(2, keepdims=True))
-    return mb.real_div(x=total, y=mb.reduce_sum(x=inside, axes=[2], keep_dims=True))

@@ -8,7 +8,6 @@ import math
 from typing import Any
 
 import numpy as np
-from coremltools.converters.mil import Builder as mb
 
 from sige_mlx.converters.coreml.borders import recorded_shape
 from sige_mlx.converters.coreml.statistics import Statistics, weights_of_tiles
@@ -55,14 +54,14 @@ class Translator(Statistics):
         for term, kernel in zip(fused.terms, kernels(fused, self.load), strict=True):
             sources = [next(remaining) for _ in term.reads]
             values = [self.read(op.out, source) for source in sources]
-            x = values[0] if len(values) == 1 else mb.concat(values=values, axis=1)
+            x = values[0] if len(values) == 1 else self.mb.concat(values=values, axis=1)
             x, pad = self.padded(op.out, sources[0], x)
             weight = np.ascontiguousarray(kernel.transpose(0, 3, 1, 2))
             bias = {"bias": self.constant(op.bias)} if total is None and op.bias != NONE else {}
-            y = mb.conv(x=x, weight=weight, strides=[sources[0].stride] * 2, pad_type="custom", pad=pad, **bias)
-            total = y if total is None else mb.add(x=total, y=y)
+            y = self.mb.conv(x=x, weight=weight, strides=[sources[0].stride] * 2, pad_type="custom", pad=pad, **bias)
+            total = y if total is None else self.mb.add(x=total, y=y)
         if op.vec != NONE:
-            total = mb.add(x=total, y=self.of_images(op.out, self.get(op.vec, op.c_out)))
+            total = self.mb.add(x=total, y=self.of_images(op.out, self.get(op.vec, op.c_out)))
         self.finish(op, total)
 
     def depthwise(self, op: p.Depthwise) -> None:
@@ -72,11 +71,11 @@ class Translator(Statistics):
         if op.weight != NONE:
             by_channel = kernel_by_channel(self.written[self.program.buffers[op.weight].key], self.load)
             weight = np.ascontiguousarray(by_channel.T.reshape(op.c, 1, s.kh, s.kw))
-            x = mb.conv(x=x, weight=weight, strides=strides, pad_type="custom", pad=pad, groups=op.c)
+            x = self.mb.conv(x=x, weight=weight, strides=strides, pad_type="custom", pad=pad, groups=op.c)
         elif (s.kh, s.kw, s.stride) != (1, 1, 1):
-            x = mb.avg_pool(x=x, kernel_sizes=kernel, strides=strides, pad_type="custom", pad=pad)
+            x = self.mb.avg_pool(x=x, kernel_sizes=kernel, strides=strides, pad_type="custom", pad=pad)
         if op.bias != NONE:
-            x = mb.add(x=x, y=self.constant(op.bias).reshape(1, -1, 1, 1))
+            x = self.mb.add(x=x, y=self.constant(op.bias).reshape(1, -1, 1, 1))
         self.finish(op, x)
 
     def padded(self, domain: p.Domain, s: p.Source, x: Any) -> tuple[Any, list[int]]:
@@ -88,13 +87,13 @@ class Translator(Statistics):
         right = max(0, (domain.w - 1) * s.stride + s.kw - s.pad_left - w)
         pad = [s.pad_top, bottom, s.pad_left, right]
         if s.pad_mode and any(pad):
-            return mb.pad(x=x, pad=[0, 0, 0, 0, *pad], mode="reflect"), [0, 0, 0, 0]
+            return self.mb.pad(x=x, pad=[0, 0, 0, 0, *pad], mode="reflect", constant_val=0.0), [0, 0, 0, 0]
         return x, pad
 
     def finish(self, op: p.Convolution, v: Any) -> None:
         """Appends residual, statistics of tiles and outputs."""
         if op.residual is not None:
-            v = mb.add(x=v, y=self.read(op.out, at_pixels(op.residual, op.residual_resample)))
+            v = self.mb.add(x=v, y=self.read(op.out, at_pixels(op.residual, op.residual_resample)))
         if op.sums != NONE:
             if op.out.list != NONE:
                 self.moments[op.sums] = self.moments_of_tiles(op.out, v)
@@ -110,20 +109,20 @@ class Translator(Statistics):
 
     def attention(self, op: p.Attention) -> None:
         n, c, d = op.out.n, op.heads * op.head_dim, op.head_dim
-        k, v = (mb.reshape(x=self.get(s, c), shape=[n, op.heads, d, op.keys]) for s in (op.k, op.v))
+        k, v = (self.mb.reshape(x=self.get(s, c), shape=[n, op.heads, d, op.keys]) for s in (op.k, op.v))
         q = self.get(op.q, c)
         tiles, _, h, w = q.shape
         if op.out.list != NONE and n == 1:  # tokens of all tiles are queries of the one image
-            q = mb.transpose(x=mb.reshape(x=q, shape=[tiles, c, h * w]), perm=[1, 0, 2])
-            q = mb.reshape(x=q, shape=[1, op.heads, d, tiles * h * w])
+            q = self.mb.transpose(x=self.mb.reshape(x=q, shape=[tiles, c, h * w]), perm=[1, 0, 2])
+            q = self.mb.reshape(x=q, shape=[1, op.heads, d, tiles * h * w])
         else:
             k, v = self.of_images(op.out, k), self.of_images(op.out, v)
-            q = mb.reshape(x=q, shape=[tiles, op.heads, d, h * w])
-        weights = mb.matmul(x=mb.mul(x=q, y=np.float32(op.scale)), y=k, transpose_x=True)
-        y = mb.matmul(x=v, y=mb.softmax(x=weights, axis=-1), transpose_y=True)
+            q = self.mb.reshape(x=q, shape=[tiles, op.heads, d, h * w])
+        weights = self.mb.matmul(x=self.mb.mul(x=q, y=np.float32(op.scale)), y=k, transpose_x=True)
+        y = self.mb.matmul(x=v, y=self.mb.softmax(x=weights, axis=-1), transpose_y=True)
         if op.out.list != NONE and n == 1:
-            y = mb.transpose(x=mb.reshape(x=y, shape=[c, tiles, h * w]), perm=[1, 0, 2])
-        self.values[op.dst] = mb.reshape(x=y, shape=[tiles, c, h, w])
+            y = self.mb.transpose(x=self.mb.reshape(x=y, shape=[c, tiles, h * w]), perm=[1, 0, 2])
+        self.values[op.dst] = self.mb.reshape(x=y, shape=[tiles, c, h, w])
 
     def paste(self, op: p.Paste) -> None:
         x = op.x
@@ -145,5 +144,5 @@ class Translator(Statistics):
             t = exact.exp(x=exact.mul(x=t, y=np.float32(-0.5)))
             t = exact.mul(x=exact.atan(x=t), y=np.float32(2000 / math.pi))
         angle = exact.mul(x=t, y=frequencies[None])
-        e = mb.concat(values=[exact.sin(x=angle), exact.cos(x=angle)], axis=1)
-        return mb.reshape(x=e, shape=[t.shape[0], op.dim, 1, 1])
+        e = self.mb.concat(values=[exact.sin(x=angle), exact.cos(x=angle)], axis=1)
+        return self.mb.reshape(x=e, shape=[t.shape[0], op.dim, 1, 1])

@@ -1,11 +1,12 @@
 """`sige-mlx export`: a model as programs of Core ML, for apps without Python."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sige_mlx.cli import options, terminal
+from sige_mlx.cli import options, terminal, tokens
 from sige_mlx.errors import SigeError
 
 
@@ -53,6 +54,8 @@ def export(
 
     if format != "coreml":
         raise SigeError(f"format {format!r} is none that a model can be exported to: coreml would be right")
+    if model in tokens.MODELS:
+        raise SigeError(f"{model} edits by tokens, which no package for Core ML does: `sige-mlx models` lists others")
     load = zoo.random if weights is options.Weights.random else zoo.load
     network = load(model or zoo.DEFAULT)
     if numbers is not None:
@@ -63,6 +66,7 @@ def export(
         if (error.name or "").partition(".")[0] != "coremltools":
             raise
         raise SigeError("export needs coremltools: pip install 'sige-mlx[coreml]'") from error
+    start = time.perf_counter()
     made = run(
         network,
         out,
@@ -75,13 +79,15 @@ def export(
         force=force,
         progress=None if json else lambda name: terminal.say(f"converting {name} …", err=True),
     )
+    seconds = time.perf_counter() - start
     if numbers is not None:
         write_numbers(network, made.path, numbers)
     if json:
         described: dict[str, Any] = {"path": str(made.path), "functions": list(made.functions), "bytes": made.nbytes}
+        described["seconds"] = round(seconds, 1)
         terminal.print_json(described)
         return
-    terminal.say(f"{made.path} is written: {', '.join(made.functions)}; {made.nbytes / 1e6:.1f} MB")
+    terminal.say(f"{made.path} is written: {', '.join(made.functions)}; {made.nbytes / 1e6:.1f} MB, in {seconds:.0f} s")
 
 
 def _numbers(text: str) -> list[int]:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ import coremltools as ct
 from sige_mlx import zoo
 from sige_mlx.converters.coreml import interpreter, package, saved
 from sige_mlx.converters.coreml.calls import ABOUT, Calls, digest
+from sige_mlx.converters.coreml.functions import Functions
 from sige_mlx.converters.coreml.package import export
+from sige_mlx.converters.coreml.tiles import tiles_function
 from sige_mlx.errors import SigeError
 from sige_mlx.models.resnet_generator import ResnetGeneratorConfig
 from tests import tiny
@@ -34,6 +37,12 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> zoo.Pretrained:
     return zoo.load(
         tiny.write_tiny_model(tmp_path_factory.mktemp("model") / "resnet", config, large="estimated", large_from=0.1)
     )
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions are only named: each is that of lists of tiles."""
+    monkeypatch.setattr(Functions, "make", lambda of, name: tiles_function(of.lowered, of.edits, of.target))
 
 
 def weights(folder: Path) -> int:
@@ -91,6 +100,23 @@ def test_one_package_of_all_functions(network: zoo.Pretrained, tmp_path: Path) -
         if name == "dense":
             with pytest.raises(SigeError, match="an index is out of range"):
                 calls.edit(calls.buckets[-1], picture(other), recorded, lists)
+
+
+@pytest.mark.slow
+def test_a_network_of_full_size(tmp_path: Path) -> None:
+    """All functions of DDPM-256 in float16 take 250 MB at most, and nearly no more weights than one alone."""
+    network = zoo.random("ddpm-church-256")
+    made = export(network, tmp_path / "Church.mlpackage")
+    assert made.functions == ("dense", "record", "edit_32", "edit_96", "edit_288", "tiles")
+    assert made.nbytes == sum(file.stat().st_size for file in made.path.rglob("*") if file.is_file()) <= 250e6
+    alone = export(network, tmp_path / "Dense.mlpackage", kinds=["dense"])
+    assert weights(made.path) <= 1.05 * weights(alone.path)
+    held = saved.read(made.path)
+    assert {*held.functions} == {*made.functions}
+    kinds = [
+        of for name in ("dense", "edit_32") for op in held.functions[name].operations for of in op.outputs.values()
+    ]
+    assert {"float16"} <= {kind.dtype for kind in kinds} <= {"float16", "float32", "int32", "bool"}
 
 
 @pytest.mark.slow
@@ -166,6 +192,8 @@ def test_states(network: zoo.Pretrained, tmp_path: Path) -> None:
             "states hold float16, from macOS 15 on: leave --state, or take float16 and macos15",
         ),
         ({"buckets": ()}, "buckets are none: numbers from 1 on, each once, would be right"),
+        ({"buckets": (96, 32, 96)}, "buckets are 96, 32, 96: numbers from 1 on, each once, would be right"),
+        ({"buckets": (0,), "kinds": ["tiles"]}, "buckets are 0: numbers from 1 on, each once, would be right"),
     ],
 )
 def test_options_that_are_none(options: dict[str, Any], sentence: str, network: zoo.Pretrained, tmp_path: Path) -> None:
@@ -173,6 +201,42 @@ def test_options_that_are_none(options: dict[str, Any], sentence: str, network: 
         export(network, tmp_path / "a.mlpackage", **options)
     assert str(raised.value) == sentence
     assert not [*tmp_path.iterdir()]
+
+
+def test_buckets_are_sorted_and_end_with_all_tiles(network: zoo.Pretrained, tmp_path: Path, quick: None) -> None:
+    """The largest plane has 8 x 12 tiles: buckets beyond are one of them all."""
+    made = export(network, tmp_path / "a.mlpackage", kinds=["edit"], buckets=(10**20, 40, 200, 8))
+    assert made.functions == ("edit_8", "edit_40", "edit_96", "estimate")
+
+
+def test_parameters_beyond_float16(network: zoo.Pretrained, tmp_path: Path) -> None:
+    """They are no infinities in a package, nor does one that is none yet stay behind."""
+    for value, sentence in (
+        (1e5, "a parameter reaches 1e.05, and float16 ends at 65504: take precision float32"),
+        (np.nan, "a parameter is not finite"),
+    ):
+        spoilt = dataclasses.replace(network, load=lambda name, by=value: np.asarray(network.load(name)) * 0 + by)
+        with pytest.raises(SigeError, match=sentence):
+            export(spoilt, tmp_path / "a.mlpackage", kinds=["dense"])
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_full_disk(network: zoo.Pretrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 10))
+    with pytest.raises(SigeError, match=r"a\.mlpackage: the model takes \d+ MB, and 0 MB are free there"):
+        export(network, tmp_path / "a.mlpackage")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("target", ["macos15", "macos13"])
+def test_others_may_read_packages(target: str, network: zoo.Pretrained, tmp_path: Path) -> None:
+    """As many as may read any new file: coremltools alone writes files for their owner."""
+    made = export(network, tmp_path / "a.mlpackage", kinds=["tiles"], target=target)
+    (plain := tmp_path / "plain").mkdir()
+    (plain / "file").touch()
+    for path in [made.path, *made.path.rglob("*")]:
+        like = plain if path.is_dir() else plain / "file"
+        assert path.stat().st_mode == like.stat().st_mode, path
 
 
 def test_a_package_has_its_suffix(network: zoo.Pretrained, tmp_path: Path) -> None:

@@ -13,7 +13,18 @@ from sige_mlx.converters.coreml import saved
 from sige_mlx.errors import SigeError
 
 CONVERTERS = Path(saved.__file__).resolve().parent
-EXPORTER = {"estimate", "functions", "on_mac", "package", "reading", "statistics", "tiles", "translate"}
+EXPORTER = {
+    "builder",
+    "estimate",
+    "functions",
+    "joined",
+    "on_mac",
+    "package",
+    "reading",
+    "statistics",
+    "tiles",
+    "translate",
+}
 """These modules of the exporter need coremltools, and the one that has Core ML run packages."""
 
 
