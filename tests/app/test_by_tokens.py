@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("mflux")
 
 from sige_mlx.app import by_tokens, protocol
+from sige_mlx.app.rendering import Renderer, Request
 from sige_mlx.app.running import Running
 from sige_mlx.errors import SigeError
 from sige_mlx.tokens import klein
@@ -19,6 +21,8 @@ from sige_mlx.tokens.session import TokenSession
 from tests.app.talking import Page, ask, editing, sent, serving
 
 MODEL = "flux2-tiny"
+
+Said: TypeAlias = list[tuple[str, int, int]]
 
 
 @pytest.fixture(scope="module")
@@ -38,24 +42,37 @@ def page(running: Running, picture: np.ndarray) -> Iterator[Page]:
         yield opened
 
 
-def render(page: Page) -> list[str]:
-    """Renders; returns what was told of, in turn: the stages of the render."""
-    page.heard.clear()
+@pytest.fixture(autouse=True)
+def said(monkeypatch: pytest.MonkeyPatch) -> Said:
+    """What the renderer says of its progress, of which a page is told but the last of each moment."""
+    found: Said = []
+    say = Renderer._say
+
+    def noted(self: Renderer, request: Request, what: str, step: int, steps: int, seed: int | None) -> None:
+        found.append((what, step, steps))
+        say(self, request, what, step, steps, seed)
+
+    monkeypatch.setattr(Renderer, "_say", noted)
+    return found
+
+
+def render(page: Page, said: Said) -> list[str]:
+    """Renders; returns the stages of the render."""
+    said.clear()
     done = page.until("rendered", "error", seq=page.say("render"))
     assert done["t"] == "rendered", done
     page.settled()
-    return list(dict.fromkeys(told["what"] for told in page.heard if told["t"] == "progress"))
+    return list(dict.fromkeys(what for what, *_ in said))
 
 
-def test_words_say_what_is_rendered_where_something_was_painted(page: Page, picture: np.ndarray) -> None:
+def test_words_say_what_is_rendered_where_something_was_painted(page: Page, picture: np.ndarray, said: Said) -> None:
     settings = page.document["settings"]
     assert (settings["prompt"], settings["steps"], settings["strength"], settings["quality"]) == ("", 4, 0.75, None)
     page.do("settings", prompt="a red boat")
     page.paint([(20, 20), (24, 20)])
     painted = (page.layers[protocol.CANVAS] != picture).any(-1)
-    assert render(page) == ["open", "record", "edit"]
-    steps = [(of["step"], of["steps"]) for of in page.heard if of["t"] == "progress" and of["what"] == "edit"]
-    assert steps == [(0, 3), (1, 3), (2, 3)]
+    assert render(page, said) == ["open", "record", "edit"]
+    assert [at for what, *at in said if what == "edit"] == [[0, 3], [1, 3], [2, 3]]
     boat, figures = page.layers[protocol.RESULT].copy(), page.document["figures"]
     changed = (boat != picture).any(-1)
     assert changed[painted].any() and changed.mean() < 0.2
@@ -63,25 +80,25 @@ def test_words_say_what_is_rendered_where_something_was_painted(page: Page, pict
     assert figures["macs"] < figures["dense_macs"] and len(page.document["tiles"]["active"]) == figures["tiles"]
     assert page.document["tiles"]["size"] == 4
     page.do("settings", prompt="a grey whale")
-    assert render(page) == ["open", "edit"]  # what was recorded is read with other words
+    assert render(page, said) == ["open", "edit"]  # what was recorded is read with other words
     assert (page.layers[protocol.RESULT] != boat).any()
     assert page.document["figures"]["macs"] > figures["macs"]
 
 
-def test_a_result_is_kept_and_going_back_records_nothing_again(page: Page, picture: np.ndarray) -> None:
+def test_a_result_is_kept_and_going_back_records_nothing_again(page: Page, picture: np.ndarray, said: Said) -> None:
     page.do("settings", prompt="a red boat")
     page.paint([(20, 20), (24, 20)])
-    render(page)
+    render(page, said)
     first = page.layers[protocol.RESULT].copy()
     page.do("accept")
     np.testing.assert_array_equal(page.layers[protocol.ORIGINAL], first)
     page.paint([(50, 36)])
-    assert render(page) == ["open", "edit"]
+    assert render(page, said) == ["open", "edit"]
     page.do("reject")
     page.do("undo"), page.do("undo"), page.do("undo"), page.do("undo")  # to the result that was accepted
     np.testing.assert_array_equal(page.layers[protocol.ORIGINAL], picture)
     assert page.document["proposed"]
-    assert render(page) == ["open", "edit"]
+    assert render(page, said) == ["open", "edit"]
     np.testing.assert_array_equal(page.layers[protocol.RESULT], first)
 
 
@@ -94,7 +111,7 @@ def test_a_stroke_renders_nothing_by_itself_and_there_is_one_result_at_a_time(pa
     assert page.document["settings"]["seed"] == 0
 
 
-def test_a_render_can_be_stopped_while_it_records_and_while_it_edits(page: Page) -> None:
+def test_a_render_can_be_stopped_while_it_records_and_while_it_edits(page: Page, said: Said) -> None:
     page.do("settings", steps=64, prompt="a sea")
     page.paint([(20, 20)])
     for what in ("record", "edit"):
@@ -106,7 +123,7 @@ def test_a_render_can_be_stopped_while_it_records_and_while_it_edits(page: Page)
         page.settled()
         assert not page.document["proposed"] and page.document["edited"] > 0
     assert told["steps"] == 48
-    assert render(page) == ["open", "edit"]
+    assert render(page, said) == ["open", "edit"]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +194,7 @@ def test_klein_is_offered_where_mflux_is_and_is_here_where_its_weights_are(
 def test_weights_are_quantised_where_memory_has_no_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[int | None] = []
     monkeypatch.setattr(klein, "load", lambda name, bits: loaded.append(bits))
-    for limit in (20e9, 10e9, 8e9):
+    for limit in (20e9, 10e9, 7e9):
         monkeypatch.setattr("sige_mlx.tokens.plan.usable_memory", lambda limit=limit: int(limit))
         model = by_tokens.TokenModel(by_tokens.usual(klein.KLEIN, "gpu"), (512, 512))
         assert loaded[-1] == 16 or f"quantised to {loaded[-1]} bits" in model.notes[0]
