@@ -26,6 +26,10 @@ def main(
         bool, typer.Option("--layers", help="Also time a double and a single layer of klein's width: minutes.")
     ] = False,
     seconds: Annotated[float, typer.Option(min=0, help="About how long --layers is to take its times.")] = 120,
+    run: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Also run edits with this model, as on a Mac: flux2-klein-4b.")
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="Of its weights; by default as they are published.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Count what edits with FLUX.2-klein-4B take: multiplications and bytes, against the dense run and against
@@ -39,8 +43,11 @@ def main(
     With --layers one pair of layers is timed on this machine, in float32, for the largest side and edits of 5 and 1 %,
     or those that are asked for: how much of the ratio of work becomes time. The dense pass and the edits are run in
     turns. On Linux MLX computes with OpenBLAS then, where that is installed: its own BLAS would take an hour.
+
+    With --run the model itself makes three edits of a picture of the largest side, densely, by tokens and by
+    crop-and-stitch: seconds, likeness to the dense run in the mask, seams, and the most memory that MLX held.
     """
-    if layers:
+    if layers or run:
         preload_openblas()  # before anything imports MLX
     from benchmarks.tokens.count import LEAST, rows
     from sige_mlx.tokens.cost import Flux2Sizes
@@ -61,9 +68,14 @@ def main(
 
             shares, tell = tuple(percent or TIMED), partial(terminal.say, err=True)
             pairs = timed(max(sides), shares, words, seconds, tell)
+        edits = []
+        if run:
+            from benchmarks.tokens.run import ran
+
+            edits = ran(run, max(sides), bits, partial(terminal.say, err=True))
     if as_json:
         memory = [{"what": str(p), "recording": p.recorded, "weights": p.weights, "peak": p.peak} for p in plans]
-        told = {"edits": [row._asdict() for row in found], "memory": memory}
+        told = {"edits": [row._asdict() for row in found], "memory": memory, "run": [of._asdict() for of in edits]}
         terminal.print_json({**told, "layers": [{**of._asdict(), "share_of_work": of.share} for of in pairs]})
         return
     head = ["picture", "edited", "tokens", "GMACs, prompt kept", f"new, {words} words", "crop-and-stitch", "dense"]
@@ -105,6 +117,24 @@ def main(
                     f"{of.share:.2f}",
                 ]
                 for of in pairs
+            ],
+        )
+    if edits:
+        terminal.say(f"\n{run}, {max(sides)}² pixels; seams are steps at the mask's border, of 255 levels:\n")
+        head = ["", "edited", "", "seconds", "SNR in the mask", "seam", "GB held"]
+        terminal.table(
+            head,
+            [
+                [
+                    of.edit,
+                    f"{of.edited:.1%}",
+                    of.way,
+                    f"{of.seconds:.3g}",
+                    "" if of.snr is None else f"{of.snr:.1f} dB",
+                    f"{of.seam:.1f}",
+                    f"{of.peak / GB:.2f}",
+                ]
+                for of in edits
             ],
         )
 

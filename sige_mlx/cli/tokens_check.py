@@ -74,11 +74,11 @@ def checked(name: str, bits: int | None, progress: Progress) -> Report:
     before = mx.get_active_memory()
     mx.reset_peak_memory()
     pipeline = klein.load(name, bits)
-    session = TokenSession(pipeline, _picture(side), prompt=RECORDED, strength=1)
+    session = TokenSession(pipeline, picture_of(side), prompt=RECORDED, strength=1)
     edits, recording = [], 0.0
     for done, (title, (place, prompt)) in enumerate(EDITS.items()):
         progress("check", done, len(EDITS))
-        mask = _mask(side, place)
+        mask = mask_of(side, place)
         result = session.edit(mask=mask, prompt=prompt)
         recording = recording or result.recording_seconds
         start = time.perf_counter()
@@ -86,8 +86,8 @@ def checked(name: str, bits: int | None, progress: Progress) -> Report:
         seconds = time.perf_counter() - start
         inside = mask > 0
         kept = bool((result.image[~inside] == session.original[~inside]).all())
-        snr = _decibels(result.image[inside], dense[inside])
-        seams = _seam(result.image, inside), _seam(dense, inside)
+        snr = decibels(result.image[inside], dense[inside])
+        seams = seam_of(result.image, inside), seam_of(dense, inside)
         work = result.macs, result.dense_macs
         edits.append(Edit(title, float(inside.mean()), snr, *seams, result.seconds, seconds, *work, kept))
         session.revert()
@@ -133,26 +133,29 @@ def check(model: str, bits: int | None, json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _picture(side: int) -> Picture:
+def picture_of(side: int) -> Picture:
+    """The demo's, with so many pixels a side."""
     original = Image.open(zoo.ASSETS / "demo" / "original.png").convert("RGB")
     return np.asarray(original.resize((side, side), Image.Resampling.BICUBIC))
 
 
-def _mask(side: int, place: tuple[float, float, float, float]) -> npt.NDArray[np.uint8]:
+def mask_of(side: int, place: tuple[float, float, float, float]) -> npt.NDArray[np.uint8]:
+    """(side, side), 255 in a place: top, left, height and width, of 1."""
     top, left, height, width = (round(part * side) for part in place)
     mask = np.zeros((side, side), np.uint8)
     mask[top : top + height, left : left + width] = 255
     return mask
 
 
-def _decibels(made: Picture, wanted: Picture) -> float:
+def decibels(made: Picture, wanted: Picture) -> float:
+    """The SNR of one picture against another."""
     wanted_float = wanted.astype(np.float64)
     noise = float(((made - wanted_float) ** 2).mean())
     return float(10 * np.log10((wanted_float**2).mean() / max(noise, 1e-12)))
 
 
-def _seam(picture: Picture, inside: npt.NDArray[np.bool_]) -> float:
-    """Of pixels that are neighbours, one of which is in the mask."""
+def seam_of(picture: Picture, inside: npt.NDArray[np.bool_]) -> float:
+    """The mean step between neighbours, one of which is in the mask, in levels of 255."""
     levels = picture.astype(np.int16)
     steps = [
         np.abs(np.diff(levels, axis=axis)).mean(axis=-1)[

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -14,6 +15,8 @@ from typer.testing import CliRunner
 from benchmarks.tokens.__main__ import main
 from benchmarks.tokens.count import rows
 from benchmarks.tokens.layers import timed
+from benchmarks.tokens.run import crop_box, ran
+from sige_mlx.editing.boxes import Box
 from sige_mlx.tokens.cost import Flux2Sizes
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +49,33 @@ def test_a_pair_of_layers_is_timed() -> None:
     for of in found:
         assert of.dense > 0 and of.edit > 0 and of.dense_macs > of.edit_macs
         assert of.share == pytest.approx(of.dense / of.edit * of.edit_macs / of.dense_macs)
+
+
+@pytest.mark.slow
+def test_edits_are_run_in_three_ways() -> None:
+    pytest.importorskip("mflux")
+    lines: list[str] = []
+    found = ran("flux2-tiny", 64, None, lines.append, least=32)
+    assert len(found) == len(lines) == 9 and len({(of.edit, of.way) for of in found}) == 9
+    for dense, tokens, crop in zip(found[::3], found[1::3], found[2::3], strict=True):
+        assert (dense.way, tokens.way, crop.way) == ("dense", "tokens", "crop-and-stitch") and dense.snr is None
+        assert tokens.snr is not None and crop.snr is not None and tokens.snr > 0
+        assert min(of.seconds for of in (dense, tokens, crop)) > 0 and dense.peak > 0
+
+
+@pytest.mark.parametrize(
+    ("mask", "box"),
+    [
+        ((10, 20, 20, 30), (0, 0, 64, 64)),
+        ((0, 100, 10, 28), (0, 64, 64, 64)),
+        ((40, 40, 60, 50), (16, 16, 96, 96)),
+        ((0, 0, 128, 128), (0, 0, 128, 128)),
+    ],
+)
+def test_a_crop_is_around_its_edit_and_in_the_picture(mask: tuple[int, ...], box: tuple[int, ...]) -> None:
+    inside = np.zeros((128, 128), np.bool_)
+    Box(*mask).of(inside)[...] = True
+    assert crop_box(inside, 64) == box
 
 
 def test_the_work_of_a_pair_is_that_of_its_layers_alone() -> None:
