@@ -114,7 +114,7 @@ static void find_windows(const depthwise_job *j, strip *s, float *windows) {
         const float *ready = NULL;
         if (!j->units.listed) {
             ready = windows + (unit->x - s->unit->x) * (int64_t)of->stride * j->op->c;
-        } else if (pixels && unit->h) {
+        } else if (pixels && unit->h && unit->w * (int64_t)j->op->c == j->row) { /* rows as far apart as ours */
             ready = sige_window_in_place(&j->input, unit->image, unit->y - of->pad_top, unit->x - of->pad_left, unit->h,
                                          unit->w);
         }

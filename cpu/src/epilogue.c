@@ -53,7 +53,7 @@ static inline vpanel load_channels(const sige_view *v, sige_pixel p, int channel
 typedef struct addition {
     vpanel constant; /* bias + vec */
     const sige_view *view;
-    const sige_pixel *residual; /* by pixel, of the view; NULL: none */
+    const sige_pixel *residual; /* by pixel, of the view; read only where there is one */
     int channel;
     int n;
 } addition;

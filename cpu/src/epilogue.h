@@ -45,8 +45,9 @@ void sige_find_reads(const sige_epilogue *epilogue, const sige_unit *unit, sige_
 #define sige_epilogue_expect SIGE_ISA(sige_epilogue_expect)
 void sige_epilogue_expect(const sige_epilogue *epilogue, const sige_unit *unit, int panel);
 
-/* Finishes one panel of a unit. `acc` holds its h * w pixels, SIGE_PANEL floats each, and is overwritten. If `sums` is
- * not NULL the unit's sum of values goes there, from channel 0 on, and c floats later the sum of their squares. */
+/* Finishes one panel of a unit. `acc` holds its h * w pixels, SIGE_PANEL floats each, and afterwards nothing of use. If
+ * `sums` is not NULL the unit's sum of values goes there, from channel 0 on, and c floats later the sum of their
+ * squares. */
 #define sige_epilogue_unit SIGE_ISA(sige_epilogue_unit)
 void sige_epilogue_unit(const sige_epilogue *epilogue, const sige_unit *unit, int panel, float *acc,
                         const sige_reads *reads, float *sums);

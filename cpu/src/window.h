@@ -65,8 +65,8 @@ void sige_find_mod(const sige_mod *mod, int image, int y, int x, sige_pixel *gam
 #define sige_window SIGE_ISA(sige_window)
 void sige_window(const sige_input *input, int image, int y, int x, int h, int w, float *dst, size_t row);
 
-/* Returns where such a window lies in memory just as sige_window would write it, its rows without gaps, and brings it
- * in; or NULL, as of all but whole rows of a tile that nothing is done to. */
+/* Returns where such a window lies in memory as sige_window would write it, with rows w * c floats apart, and brings it
+ * in. Returns NULL unless these are whole rows of one tile, as wide as it, to which nothing is done. */
 #define sige_window_in_place SIGE_ISA(sige_window_in_place)
 const float *sige_window_in_place(const sige_input *input, int image, int y, int x, int h, int w);
 
