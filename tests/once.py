@@ -17,6 +17,8 @@ class Once:
 
     def __init__(self, passed: list[str], file: Path | None):
         self.passed, self.file = passed, file
+        self._called: set[str] = set()
+        self._failed: set[str] = set()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -29,7 +31,12 @@ class Once:
         config.hook.pytest_deselected(items=list(again))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if self.file and report.when == "call" and report.passed:
+        """A test has passed when all of it has: its subtests, and what cleans up behind it."""
+        if report.failed:
+            self._failed.add(report.nodeid)
+        elif report.when == "call" and report.passed:
+            self._called.add(report.nodeid)
+        if self.file and report.when == "teardown" and report.nodeid in self._called - self._failed:
             with self.file.open("a") as file:
                 file.write(f"{report.nodeid}\n")
 
@@ -50,5 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):  # one of xdist's, which leaves out what all others do, and reports
         config.pluginmanager.register(Once(config.workerinput["once"], None), "every test once")
         return
+    file = file.resolve()  # tests change the folder that they are in
+    file.parent.mkdir(parents=True, exist_ok=True)
     passed = file.read_text().splitlines() if file.exists() else []
     config.pluginmanager.register(Once(passed, file), "every test once")

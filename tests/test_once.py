@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,15 @@ def test_draws(n): pass
 
 @pytest.mark.skipif("MENDED" not in os.environ, reason="there is none")
 def test_needs_something(): pass
+
+@pytest.fixture
+def litter():
+    yield
+    assert "MENDED" in os.environ
+
+def test_cleans_up_behind_it(litter): pass
+
+def test_goes_elsewhere(tmp_path, monkeypatch): monkeypatch.chdir(tmp_path)
 """
 
 
@@ -33,7 +43,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> str:
     (folder / "test_tests.py").write_text(SUITE)
     (folder / "conftest.py").write_text('pytest_plugins = ["tests.once"]\n')
     command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "-p", "no:cacheprovider", "--rootdir", folder]
-    command += ["--once", folder / "passed", *arguments, folder]
+    command += ["--once", os.path.relpath(folder / "new" / "passed", ROOT), *arguments, folder]
     path = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, env=path | environment)
     return done.stdout.splitlines()[-1]
@@ -41,11 +51,11 @@ def run(folder: Path, *arguments: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "workers"])
 def test_what_failed_was_skipped_or_draws_runs_again(tmp_path: Path, workers: list[str]) -> None:
-    assert run(tmp_path, *workers).startswith("1 failed, 3 passed, 1 skipped in")
-    assert len((tmp_path / "passed").read_text().splitlines()) == 3
-    deselected = "" if workers else ", 2 deselected"
-    assert run(tmp_path, *workers, MENDED="1").startswith(f"3 passed{deselected} in")
-    assert run(tmp_path, *workers, MENDED="1").startswith(f"1 passed{deselected and ', 4 deselected'} in")
+    assert run(tmp_path, *workers).startswith("1 failed, 5 passed, 1 skipped, 1 error in")
+    assert len((tmp_path / "new" / "passed").read_text().splitlines()) == 4
+    deselected = "" if workers else ", 3 deselected"
+    assert run(tmp_path, *workers, MENDED="1").startswith(f"4 passed{deselected} in")
+    assert run(tmp_path, *workers, MENDED="1").startswith(f"1 passed{deselected and ', 6 deselected'} in")
 
 
 def test_every_test_runs_where_no_file_is_named() -> None:
