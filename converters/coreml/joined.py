@@ -15,10 +15,13 @@ from typing import Any
 
 import coremltools as ct
 
+from sige_mlx.converters.coreml.saved import ARRAY, SENTINEL
+from sige_mlx.errors import SigeError
+
 MODEL = Path("Data/com.apple.CoreML/model.mlmodel")
 WEIGHTS = Path("Data/com.apple.CoreML/weights/weight.bin")
 
-_HEAD, _ARRAY = "<II56x", "<IIQQ"  # how many arrays, which version; a sentinel, a type, bytes, and where they begin
+_HEAD = "<II56x"  # how many arrays, which version
 _VERSION, _UNIT = 2, 64
 
 
@@ -76,7 +79,9 @@ class Joined:
 
     def _place(self, data: mmap.mmap, offset: int) -> int:
         """Returns where an array is in the new file."""
-        sentinel, kind, nbytes, begin = struct.unpack_from(_ARRAY, data, offset)
+        sentinel, kind, nbytes, begin = struct.unpack_from(ARRAY, data, offset)
+        if sentinel != SENTINEL or begin + nbytes > len(data):
+            raise SigeError(f"coremltools' weights are laid out in a way that is not known: no array at {offset}")
         with memoryview(data) as view:
             made = hashlib.sha256(struct.pack("<I", kind))
             made.update(view[begin : begin + nbytes])
@@ -84,7 +89,7 @@ class Joined:
             if place is None:
                 place = self._places[made.digest()] = self._at
                 self._file.seek(place)
-                self._file.write(struct.pack(_ARRAY, sentinel, kind, nbytes, place + _UNIT).ljust(_UNIT, b"\0"))
+                self._file.write(struct.pack(ARRAY, sentinel, kind, nbytes, place + _UNIT).ljust(_UNIT, b"\0"))
                 self._file.write(view[begin : begin + nbytes])
                 self._at = place + _UNIT + -(-nbytes // _UNIT) * _UNIT
         return place

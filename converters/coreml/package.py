@@ -174,7 +174,7 @@ def _needed(network: Pretrained, names: Sequence[str], half: bool, multi: bool) 
 
 def _open_to_others(folder: Path) -> None:
     """Gives all in a folder the permissions of the folder. coremltools writes files that their owner alone can read."""
-    mode = folder.stat().st_mode & 0o777
+    mode = folder.stat().st_mode & 0o7777
     for path in folder.rglob("*"):
         path.chmod(mode if path.is_dir() else mode & 0o666)
 
@@ -199,6 +199,7 @@ def _join(made: Iterator[Path], folder: Path, tell: Callable[[Any], None]) -> No
             if last is not None:
                 shutil.rmtree(last)
             joined.take(last := package, package.stem)
+            (package / WEIGHTS).unlink(missing_ok=True)  # room is asked for one package beside the joined weights
     assert last is not None
     tell(joined.spec)
     (last / MODEL).write_bytes(joined.spec.SerializeToString())

@@ -26,7 +26,9 @@ SUFFIX = ".mlpackage"
 
 _MODEL = "com.apple.CoreML/model.mlmodel"
 _LARGEST = 1 << 28  # bytes of a program without its weights
-_SENTINEL = 0xDEADBEEF  # begins what the file of weights says of an array
+SENTINEL, ARRAY = 0xDEADBEEF, "<IIQQ"
+"""How what a file of weights says of an array begins; that, its type, its bytes, and where they begin."""
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -252,9 +254,9 @@ class _Weights:
         if self._data is None:
             with self._path.open("rb") as file:
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        sentinel, _, nbytes, at = struct.unpack_from("<IIQQ", self._data, offset)
+        sentinel, _, nbytes, at = struct.unpack_from(ARRAY, self._data, offset)
         count = int(np.prod(kind.shape, dtype=np.int64))
-        if sentinel != _SENTINEL or nbytes != count * np.dtype(kind.dtype).itemsize:
+        if sentinel != SENTINEL or nbytes != count * np.dtype(kind.dtype).itemsize:
             raise ValueError(f"its weights hold no {kind.dtype} {kind.shape} at {offset}")
         return np.frombuffer(self._data, kind.dtype, count, at).reshape(kind.shape)
 

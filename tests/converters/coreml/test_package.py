@@ -18,7 +18,7 @@ pytest.importorskip("coremltools")
 import coremltools as ct
 
 from sige_mlx import zoo
-from sige_mlx.converters.coreml import interpreter, package, saved
+from sige_mlx.converters.coreml import interpreter, joined, package, saved
 from sige_mlx.converters.coreml.calls import ABOUT, Calls, digest
 from sige_mlx.converters.coreml.functions import Functions
 from sige_mlx.converters.coreml.package import export
@@ -100,6 +100,39 @@ def test_one_package_of_all_functions(network: zoo.Pretrained, tmp_path: Path) -
         if name == "dense":
             with pytest.raises(SigeError, match="an index is out of range"):
                 calls.edit(calls.buckets[-1], picture(other), recorded, lists)
+
+
+@pytest.mark.slow
+def test_no_more_room_is_taken_than_was_asked_for(
+    network: zoo.Pretrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One package stands beside those that were joined, whose weights are one set: two, however many functions."""
+    held: list[int] = []
+    convert = package.converted
+
+    def watched(function: Any, target: Any, path: Path) -> None:
+        convert(function, target, path)
+        held.append(sum(file.stat().st_size for file in tmp_path.rglob("weight*") if file.is_file()))
+
+    monkeypatch.setattr(package, "converted", watched)
+    made = export(network, tmp_path / "a.mlpackage", kinds=["dense", "record", "edit"], buckets=(12,))
+    assert len(held) >= 3 and max(held) <= 2.05 * weights(made.path)
+
+
+def test_weights_of_another_layout_are_refused(tmp_path: Path) -> None:
+    """Rather than that other numbers are copied."""
+    spec = ct.proto.Model_pb2.Model()
+    spec.mlProgram.functions["main"].block_specializations["CoreML8"].operations.add(type="const").attributes[
+        "val"
+    ].blobFileValue.offset = 64
+    (path := tmp_path / "a.mlpackage" / joined.WEIGHTS).parent.mkdir(parents=True)
+    (path.parents[1] / joined.MODEL.name).write_bytes(spec.SerializeToString())
+    path.write_bytes(bytes(256))
+    with (
+        joined.Joined(tmp_path / "weights") as whole,
+        pytest.raises(SigeError, match="laid out in a way that is not known: no array at 64"),
+    ):
+        whole.take(tmp_path / "a.mlpackage", "main")
 
 
 @pytest.mark.slow
