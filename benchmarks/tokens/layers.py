@@ -73,7 +73,7 @@ def timed(
         mx.eval(some, read)
         return _Edit(percent, count, active, lambda: engine.edit(0, some, read, 0.5, active))
 
-    edits = [edit_of(percent, count) for percent in percents for count in (1, words)]
+    edits = [edit_of(percent, count) for percent in percents for count in dict.fromkeys((1, words))]
     tell(f"a double and a single layer, {plane.count} image and {text} text tokens: recording them")
     began = time.perf_counter()
     mx.eval(engine.record(0, image, prompt, 0.5))

@@ -115,8 +115,8 @@ class StagedNetwork:
 
     def window(self, x: mx.array, window: Window, planes: Planes, follow: bool = True) -> tuple[mx.array, Planes]:
         """The output of a window of planes `x`, of which `planes` were kept before they changed there, and what is to
-        be kept now. Statistics `follow` what changed in the interior, or are those of `planes`; keys and values of the
-        interior take their place among those of the planes."""
+        be kept now. The output's statistics `follow` what changed in the interior, or are those of `planes`; what is
+        kept follows in either case. Keys and values of the interior take their place among those of the planes."""
         own = x[:, window.rows, window.columns]
         graph = self._graph(x.shape)
         values: dict[int, Any] = {self._input(own.shape): own}
@@ -160,6 +160,8 @@ class StagedNetwork:
         """The programs of planes of a shape, or of a window of a shape of planes `of` another."""
         if (shape, of) not in self._parts:
             graph, planes = self._graph(shape), self._graph(of or shape)
+            if any(planes.nodes[value].shape[1] > (of or shape)[1] for value in keys_and_values(planes)):
+                raise SigeError("a network of windows attends to planes of its input's size or smaller ones")
             both = zip(stages(graph, planes), stages(planes, planes), strict=True)
             self._parts[shape, of] = [_part(shape[1], stage, large.graph, of is not None) for stage, large in both]
         return self._parts[shape, of]
@@ -199,4 +201,6 @@ def _part(rows: int, stage: Stage, planes: Graph, window: bool) -> _Part:
     keys: list[Any] = [("value", own) for own in stage.graph.also]
     keys += [key for norm in norms for key in (("sums", norm.parts[0]), *([] if window else [("moments", norm.value)]))]
     program = lowered.keeping(keys, planes if window else None)
+    if {("value", own) for own in stage.graph.also} - {buffer.key for buffer in program.buffers}:
+        raise SigeError("a network of windows attends to what operations compute, not to another's value resampled")
     return _Part(rows, stage, planes, lowered, program, norms)

@@ -15,6 +15,7 @@ from sige_mlx.engine.staged import StagedNetwork
 from sige_mlx.errors import SigeError
 from sige_mlx.models.kl_autoencoder import KLAutoencoderConfig, KLDecoder, KLEncoder
 from sige_mlx.models.taesd import TinyAutoencoderConfig, TinyDecoder, TinyEncoder
+from sige_mlx.models.unet import AttnBlock
 from sige_mlx.nn import Conv2d, GroupNorm, concat, silu, upsample_nearest
 from sige_mlx.nn.ops import GroupNorm as GroupNormOp
 from tests.engine.windows_by_mlx import graph_of, planes, windowed
@@ -165,6 +166,28 @@ def test_networks_that_windows_cannot_be_of_are_refused() -> None:
         StagedNetwork(Concatenating(), "cpu").whole(mx.zeros((1, 8, 8, 4)))
     with pytest.raises(SigeError, match="has one input: Two has 2"):
         StagedNetwork(Two(), "cpu").whole(mx.zeros((1, 8, 8, 4)))
+
+
+class Enlarging(mlx.nn.Module):
+    """It attends to a plane larger than its input, which is computed or a convolution's, enlarged."""
+
+    def __init__(self, computes: bool):
+        super().__init__()
+        self.first, self.last, self.attention = Conv2d(32, 32, 1), Conv2d(32, 32, 1), AttnBlock(32)
+        self.computes = computes
+
+    def inputs(self, batch: int = 1) -> dict[str, tuple[int, ...]]:
+        return {"x": (batch, 8, 8, 32)}
+
+    def __call__(self, x: mx.array) -> mx.array:
+        x = upsample_nearest(self.first(x))
+        return self.last(self.attention(self.last(x) if self.computes else x))
+
+
+@pytest.mark.parametrize("computes", [True, False])
+def test_attention_to_planes_larger_than_the_input_is_refused(computes: bool) -> None:
+    with pytest.raises(SigeError, match="attends to"):
+        StagedNetwork(Enlarging(computes), "cpu").whole(mx.zeros((1, 8, 8, 32)))
 
 
 def test_windows_of_one_size_are_one_program(monkeypatch: pytest.MonkeyPatch) -> None:

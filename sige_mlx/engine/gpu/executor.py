@@ -46,7 +46,7 @@ class GpuExecutor:
         self.parameters = Parameters(lowered.groups, lowered.dense, load, dtype)
         self._sizes: dict[int, Sizes] = {}
         self._in_tiles: dict[tuple[int, int], Ready] = {}
-        self._dense_programs: dict[int, Ready] = {}
+        self._dense_programs: dict[int, tuple[Program, Ready]] = {}  # by `id`, which stays a program's while it is kept
         self._warm: set[int] = set()
         self._recorded = 0
         self.holds(0)
@@ -94,10 +94,11 @@ class GpuExecutor:
         self, program: Program, inputs: Inputs, recorded: Mapping[Any, Any] = NOTHING
     ) -> tuple[mx.array, Mapping[Any, mx.array]]:
         """The output of a dense program with this network's weights, whatever its planes, and what it records, lazy;
-        arrays that it reads of a record are given. The program must live as long as the executor."""
+        arrays that it reads of a record are given."""
         if id(program) not in self._dense_programs:
-            self._dense_programs[id(program)] = self._ready(Compiled(program, {}, self.dtype, self.trust.allows))
-        ready = self._dense_programs[id(program)]
+            ready = self._ready(Compiled(program, {}, self.dtype, self.trust.allows))
+            self._dense_programs[id(program)] = program, ready
+        _, ready = self._dense_programs[id(program)]
         output, *arrays = ready(inputs, recorded={key: mx.array(array) for key, array in recorded.items()})
         return output, dict(zip(ready.compiled.kept, arrays, strict=True))
 

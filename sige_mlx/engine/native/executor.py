@@ -40,7 +40,7 @@ class NativeExecutor:
         self.pool = Pool(threads)
         self.weights = PackedWeights(lowered.groups, lowered.dense, load)
         self._layouts: dict[Codec, Layout] = {}
-        self._programs: dict[int, Compiled] = {}
+        self._programs: dict[int, tuple[Program, Compiled]] = {}  # by `id`, which stays a program's while it is kept
         self._dense_programs: dict[int, Bound] = {}
 
     @property
@@ -113,7 +113,7 @@ class NativeExecutor:
         self, program: Program, inputs: Inputs, recorded: Mapping[Any, npt.NDArray[Any]] = NOTHING
     ) -> tuple[mx.array, Mapping[Any, npt.NDArray[Any]]]:
         """Returns the output of a dense program with this network's weights, whatever its planes, and what it records;
-        arrays that it reads of a record are given. The program must live as long as the executor."""
+        arrays that it reads of a record are given."""
         made = {key: np.empty(b.shape, b.dtype) for key, b in program.recorded.items() if key not in recorded}
         reads = {key: np.ascontiguousarray(of, program.recorded[key].dtype) for key, of in recorded.items()}
         addresses = {key: array.ctypes.data for key, array in {**reads, **made}.items()}
@@ -244,8 +244,8 @@ class NativeExecutor:
     def _compiled(self, program: Program) -> Compiled:
         """Compiles a program in tiles once."""
         if id(program) not in self._programs:
-            self._programs[id(program)] = Compiled(program, self.pool, self.weights)
-        return self._programs[id(program)]
+            self._programs[id(program)] = program, Compiled(program, self.pool, self.weights)
+        return self._programs[id(program)][1]
 
     def _whole(self, program: Program) -> Bound:
         """Binds a dense program once."""
