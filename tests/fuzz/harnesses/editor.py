@@ -11,9 +11,14 @@ import numpy as np
 
 from sige_mlx.app import protocol, saving
 from sige_mlx.app.document import Document
-from sige_mlx.app.opening import Catalogue, Opened, of_gallery
+from sige_mlx.app.history import Packed
+from sige_mlx.app.opening import Catalogue, of_gallery
 from sige_mlx.app.painting import Painting
+from sige_mlx.app.results import Found
 from sige_mlx.app.saving import Snapshot
+from sige_mlx.app.steps import FIGURES
+from sige_mlx.app.subjects import Part
+from sige_mlx.editing.boxes import Box
 from sige_mlx.editing.images import Source
 from tests.fuzz import mutate, scratch
 from tests.fuzz.harness import Harness, one_sentence
@@ -22,6 +27,9 @@ from tests.tiny import original
 
 ROOM = 1 << 24
 """Bytes for what can be undone."""
+
+CORNERS = np.array([[3, 3, 1], [6, 5, 1]], np.float32)
+"""Of what is painted on documents."""
 
 
 def run_stroke(data: bytes) -> None:
@@ -61,37 +69,59 @@ def messages() -> list[bytes]:
 
 
 def run_document(data: bytes) -> None:
-    """Opens a document, and saves it again."""
+    """Opens a document, goes back and forth in it, and saves it again."""
     path = scratch.file("d.sige", data)
     with one_sentence():
-        opened, painted = saving.open_document(path, Catalogue(), "cpu")
-        document = _document(opened)
-        if painted:
-            document.repaint(*painted)
+        document = saving.open_document(path, Catalogue(), "cpu", ROOM)
+        while document.history.undo:
+            document.undo()
+        while document.history.redo:
+            document.redo()
         document.made = True
         saving.save_document(Snapshot.of(document), path)
-        saving.open_document(path, Catalogue(), "cpu")
+        saving.open_document(path, Catalogue(), "cpu", ROOM)
 
 
 def documents() -> list[bytes]:
-    """A picture and a label map, with and without paint."""
-    path, made = scratch.folder(os.getpid()) / "seed.sige", []
+    """A picture and a label map: as they were opened, with paint of which a step is undone, with two variants, and with
+    one of them accepted."""
+    made = []
     small = Source.of(original(12, 9))
     for of in (of_gallery("sea", None, "cpu")._replace(given=small), of_gallery("islands", None, "cpu")):
         if of.subject.kind == "labels":
             of = of._replace(given=tuple(ids[:9, :12].copy() for ids in of.given))
-        document = _document(of)
+        document = Document(*of, ROOM)
         document.made = True
-        for painted in (False, True):
-            if painted:
-                document.canvas[2:4, 3:5] = 1
-            saving.save_document(Snapshot.of(document), path)
-            made.append(path.read_bytes())
+        made.append(_saved(document))
+        stroke = protocol.Stroke(protocol.BOX, 1, False, False, 1, 1, (2, 2, 2), CORNERS)
+        document.paint(stroke, None)
+        document.fill(0, 0, (1, 1, 1), 8)
+        document.undo()
+        made.append(_saved(document))
+        document.rendered([_found(document, seed) for seed in (3, 4)], 0, None)
+        document.choose(1)
+        made.append(_saved(document))
+        document.accept()
+        document.fill(0, 0, (1, 1, 1), 8)
+        document.undo()
+        made.append(_saved(document))
     return made
 
 
-def _document(of: Opened) -> Document:
-    return Document(of.name, of.subject, of.given, of.settings, of.translates, ROOM)
+def _saved(document: Document) -> bytes:
+    path = scratch.folder(os.getpid()) / "seed.sige"
+    saving.save_document(Snapshot.of(document), path)
+    return path.read_bytes()
+
+
+def _found(document: Document, seed: int) -> Found:
+    """What a network might have made of a canvas."""
+    box = Box(2, 2, 6, 7)
+    part = Part.of(document.subject, document.given, box)
+    figures = dict.fromkeys(FIGURES, 1.5) | {"way": "tiles", "window": [0, 0, 12, 9]}
+    tiles = {"size": 4.0, "x": 0, "y": 0, "w": 12, "h": 9, "active": [[0, 0], [1, 1]]}
+    pixels = Packed(np.full((*box.size, 3), seed, np.uint8))
+    return Found(seed, part, box, pixels, figures, tiles, ("a note",))
 
 
 HARNESSES = {
