@@ -6,12 +6,15 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sige_mlx.editing.boxes import Box
+
+Name = Literal["stroke", "fill", "render", "accept", "reject", "choose"]
+"""What deeds are called."""
 
 SMALL = 512
 """Bytes that are not worth being compressed."""
@@ -23,6 +26,16 @@ class Packed:
     def __init__(self, array: npt.NDArray[Any]):
         self._shape, self._dtype = array.shape, array.dtype
         self._data: npt.NDArray[Any] | bytes = np.ascontiguousarray(array)
+
+    @classmethod
+    def of_compressed(cls, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Packed:
+        """One of such a shape and type, of `compressed` bytes. Raises `ValueError` where they are of another."""
+        made = cls(np.empty(0, dtype))
+        made._data, made._shape = data, shape
+        unpacker = zlib.decompressobj()
+        if len(unpacker.decompress(data, made.size + 1)) != made.size or not unpacker.eof or unpacker.unused_data:
+            raise ValueError("a part of it is not as large as its rectangle")
+        return made
 
     @property
     def nbytes(self) -> int:
@@ -122,9 +135,9 @@ class Values:
 class Deed:
     """One step that undo takes back."""
 
-    name: str
+    name: Name
     changes: list[Change]
-    also: list[str]
+    also: list[Name]
     """Names of what was joined to it."""
 
     @property
@@ -157,14 +170,14 @@ class History:
         """Bytes that are kept."""
         return sum(deed.nbytes for deed in (*self.undo, *self.redo))
 
-    def add(self, name: str, changes: Sequence[Change]) -> Deed:
+    def add(self, name: Name, changes: Sequence[Change]) -> Deed:
         """Notes what takes a deed back. What had been undone can be done again no more."""
         deed = Deed(name, [*changes], [])
         self.undo.append(deed)
         self.redo.clear()
         return deed
 
-    def join(self, deed: Deed, name: str, changes: Sequence[Change]) -> bool:
+    def join(self, deed: Deed, name: Name, changes: Sequence[Change]) -> bool:
         """Has a later deed be taken back with another, if nothing was done since; returns whether it could."""
         if self.redo or not self.undo or self.undo[-1] is not deed:
             return False

@@ -16,7 +16,7 @@ import numpy as np
 
 from sige_mlx.app.by_tokens import TokenEditing, TokenModel
 from sige_mlx.app.history import Packed
-from sige_mlx.app.results import Found, Settings
+from sige_mlx.app.results import MOST_TILES, Figures, Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, Part, Subject, size_of
 from sige_mlx.editing.background import Background
 from sige_mlx.editing.boxes import Box, extent
@@ -26,9 +26,6 @@ from sige_mlx.editing.opening import AnySession, Model, load
 from sige_mlx.editing.result import EditResult
 from sige_mlx.errors import SigeError, first_line
 from sige_mlx.token_models import MODELS
-
-MOST_TILES = 4096
-"""Of which a page is told the places."""
 
 REST = 0.2
 """Seconds in which nothing was asked for, until what is missing is recorded: what is on its way to a page is first."""
@@ -237,7 +234,7 @@ def _found(request: Request, session: AnySession | TokenEditing, seed: int | Non
     box = place if request.base is None else extent((picture != request.base).any(-1))
     pixels = Packed(box.of(picture).copy()) if box else None
     active, count = max(result.tiles.items(), default=((0, 0), (0, 0)))[1]  # of the finest plane
-    figures = {
+    figures: Figures = {
         "edited": result.edited,
         "tiles": active,
         "all_tiles": count,

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from sige_mlx.app.history import Packed
 from sige_mlx.app.subjects import Part
 from sige_mlx.editing.boxes import Box
+from sige_mlx.editing.result import Way
+
+MOST_TILES = 4096
+"""Of which a page is told the places."""
+
+
+class Figures(TypedDict):
+    """What a render took, see `protocol`."""
+
+    edited: float
+    tiles: int
+    all_tiles: int
+    macs: int
+    dense_macs: int
+    ms: float
+    engine_ms: float
+    dense_ms: float | None
+    recording_ms: float
+    way: Way
+    window: list[int] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +41,7 @@ class Found:
     """Where the result differs from that of the original; None for nowhere."""
     pixels: Packed | None
     """(H, W, 3) of it."""
-    figures: dict[str, Any]
+    figures: Figures
     tiles: dict[str, Any] | None
     notes: tuple[str, ...] = ()
 

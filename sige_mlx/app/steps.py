@@ -4,20 +4,20 @@ read is taken for nobody's: every rectangle is within its picture, and as large 
 from __future__ import annotations
 
 import itertools
-import zlib
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast, get_args, get_type_hints
 
 import numpy as np
-import numpy.typing as npt
 
 from sige_mlx.app.document import Document
-from sige_mlx.app.history import Change, Deed, Packed, Patch, Values
-from sige_mlx.app.protocol import MOST_SEEDS
-from sige_mlx.app.results import Found
+from sige_mlx.app.history import Change, Deed, Name, Packed, Patch, Values
+from sige_mlx.app.protocol import MOST_SEEDS, MOST_TEXT
+from sige_mlx.app.results import MOST_TILES, Figures, Found
 from sige_mlx.app.subjects import OfLabels, Original, Part
 from sige_mlx.editing.boxes import Box
 from sige_mlx.editing.container import Array, Container
+from sige_mlx.editing.result import Way
 
 MOST = 1 << 28
 """Bytes, before they are compressed, of the steps that a file keeps: those next to the present, first of what can be
@@ -26,11 +26,11 @@ undone, and then of what can be done again."""
 NOW = ("found", "variants", "version", "stale", "last")
 """Fields of a document that its file keeps as they are."""
 
-NAMES = ("stroke", "fill", "render", "accept", "reject", "choose")
-"""What deeds are called."""
+NUMBERS = [name for name, kind in get_type_hints(Figures).items() if kind in (int, float)]
+"""The figures of a result that are always numbers."""
 
-FIGURES = ("edited", "tiles", "all_tiles", "macs", "dense_macs", "ms", "engine_ms", "dense_ms", "recording_ms")
-"""The numbers among a result's figures."""
+FURTHEST = 0xFFFF
+"""Pixels, or tiles, along a side of a picture."""
 
 
 class Steps(NamedTuple):
@@ -58,23 +58,20 @@ def write(arrays: dict[str, Array], of: Steps) -> dict[str, Any]:
     for which, deeds in (("undo", of.undo), ("redo", of.redo)):
         for deed in reversed(deeds):
             if not writer.fits(deed):
-                break
+                break  # what lies behind a missing step cannot be reached
             changes = [writer.change(change) for change in deed.changes]
             told[which].insert(0, {"name": deed.name, "also": deed.also, "changes": changes})
-        if len(told[which]) < len(deeds):
-            break  # what lies behind a missing step cannot be reached
     return {**told, "founds": writer.founds}
 
 
 def read(file: Container, told: dict[str, Any], document: Document) -> None:
     """Gives a document, just made, the steps that a file has of it. Raises `ValueError` and others for what makes no
     sense."""
-    reader = _Reader(file, document)
-    reader.founds = [reader.found(of) for of in told["founds"]]
+    reader = _Reader(file, document, told["founds"])
     for which, deeds in (("undo", document.history.undo), ("redo", document.history.redo)):
         for deed in told[which]:
             names = [deed["name"], *deed["also"]]
-            if any(name not in NAMES for name in names):
+            if any(name not in get_args(Name) for name in names):
                 raise ValueError("a step in it has no known name")
             deeds.append(Deed(names[0], [reader.change(of) for of in deed["changes"]], names[1:]))
     for name, value in reader.values({name: told["now"][name] for name in NOW}).items():
@@ -146,13 +143,13 @@ class _Writer:
 class _Reader:
     """Makes of what is told what a document has."""
 
-    def __init__(self, file: Container, document: Document):
+    def __init__(self, file: Container, document: Document, founds: list[dict[str, Any]]):
         self._file, self._document = file, document
-        self._first = document.version
+        self._first, self._used = document.version, set[str]()
         arrays = document.subject.arrays(document.given)
         of_result = document.result.nbytes + sum(array.nbytes for array in arrays if array is not None)
         self._room = MOST + (MOST_SEEDS + 2) * of_result  # the present's results are kept however large they are
-        self.founds: list[Found] = []
+        self._founds = [self._found(of) for of in founds]
 
     def change(self, told: dict[str, Any]) -> Change:
         if "values" in told:
@@ -166,39 +163,37 @@ class _Reader:
         kept = self._packed(told["kept"], (*box.size, *array.shape[2:]), array.dtype)
         if told["plane"] == "canvas":
             self._check_labels(kept)
-        return Patch(told["plane"], box, Packed(kept))
+        return Patch(told["plane"], box, kept)
 
     def values(self, told: dict[str, Any]) -> dict[str, Any]:
-        return {name: _VALUES[name](self, value) for name, value in told.items()}
+        return {name: self._value(name, value) for name, value in told.items()}
 
-    def found(self, told: dict[str, Any]) -> Found:
-        """A result."""
+    def _value(self, name: str, told: Any) -> Any:
+        if name == "variants":
+            if len(told) > MOST_SEEDS:
+                raise ValueError("it has too many variants")
+            return tuple(map(self._numbered, told))
+        if name in ("found", "last", "version"):
+            none = self._first if name == "version" else None
+            return none if told is None else self._numbered(told)
+        if name == "stale":
+            return self._box(told) if told else None
+        if name == "seed":
+            return _seed(told)
+        if name == "made":
+            return bool(told)
+        raise ValueError("a step in it changes what no step does")
+
+    def _found(self, told: dict[str, Any]) -> Found:
         box = self._box(told["box"]) if told["box"] else None
         pixels = self._packed(told["pixels"], (*box.size, 3), np.dtype(np.uint8)) if box else None
-        figures: dict[str, Any] = {name: _number(told["figures"].get(name)) for name in FIGURES}
-        way, window, tiles = told["figures"].get("way"), told["figures"].get("window"), told["tiles"]
-        figures["way"] = "tiles" if way == "tiles" else "dense pass"
-        figures["window"] = None if window is None else [int(at) for at in window][:4]
-        if tiles is not None:
-            numbers = {name: float(tiles[name]) for name in ("size", "x", "y", "w", "h")}
-            tiles = {**numbers, "active": [[int(row), int(column)] for row, column in tiles["active"]]}
         part = self._part(told["part"]) if told["part"] else None
-        kept = None if pixels is None else Packed(pixels)
-        return Found(_seed(told["seed"]), part, box, kept, figures, tiles, tuple(map(str, told["notes"])))
+        tiles = None if told["tiles"] is None else _tiles(told["tiles"])
+        return Found(_seed(told["seed"]), part, box, pixels, _figures(told["figures"]), tiles, _notes(told["notes"]))
 
-    def one(self, number: int | None) -> Found | None:
+    def _numbered(self, number: Any) -> Found:
         """A result by its number."""
-        return None if number is None else self.founds[_index(number, len(self.founds))]
-
-    def several(self, numbers: list[int]) -> tuple[Found, ...]:
-        """Results by their numbers."""
-        if len(numbers) > MOST_SEEDS:
-            raise ValueError("it has too many variants")
-        return tuple(self.founds[_index(number, len(self.founds))] for number in numbers)
-
-    def version(self, number: int | None) -> object:
-        """A version of the original by the number of the result that became it."""
-        return self._first if number is None else self.one(number)
+        return self._founds[_whole(number, len(self._founds) - 1)]
 
     def _box(self, told: Any) -> Box:
         box = Box(*map(int, told))
@@ -206,50 +201,41 @@ class _Reader:
             raise ValueError("a rectangle in it is not a part of its picture")
         return box
 
-    def stale(self, told: Any) -> Box | None:
-        """A rectangle, or none."""
-        return self._box(told) if told else None
-
     def _part(self, told: dict[str, Any]) -> Part:
         box = self._box(told["box"])
         kept: list[Packed | None] = []
         wholes = self._document.subject.arrays(self._document.given)
         for whole, name in zip(wholes, told["kept"], strict=True):
-            array = None
-            if whole is not None and name is not None:
-                array = self._packed(name, (*box.size, *whole.shape[2:]), whole.dtype)
-                if not kept:
-                    self._check_labels(array)
-            kept.append(None if array is None else Packed(array))
+            if whole is None or name is None:
+                kept.append(None)
+                continue
+            packed = self._packed(name, (*box.size, *whole.shape[2:]), whole.dtype)
+            if not kept:
+                self._check_labels(packed)
+            kept.append(packed)
         return Part(box, kept)
 
-    def _packed(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        size = int(np.prod(shape)) * dtype.itemsize
+    def _packed(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Packed:
+        """An array, which stays compressed. One that is read is the only one of its name, and hardly larger in the file
+        than zlib makes anything: reading all of them takes no longer than reading the file, and what is in them."""
+        size = math.prod(shape) * dtype.itemsize
         self._room -= size
         if self._room < 0:
             raise ValueError("it has more steps than are ever kept")
-        unpacker = zlib.decompressobj()
-        data = unpacker.decompress(self._file.array(name).tobytes(), size + 1)
-        if len(data) != size:
+        if name in self._used:
+            raise ValueError(f"two steps in it keep {name}")
+        self._used.add(name)
+        stored = self._file.array(name)
+        if stored.dtype != np.uint8 or stored.ndim != 1 or stored.size > size + size // 500 + 64:
             raise ValueError(f"{name} is not as large as its rectangle")
-        return np.frombuffer(data, dtype).reshape(shape)
+        return Packed.of_compressed(stored.tobytes(), shape, dtype)
 
-    def _check_labels(self, labels: npt.NDArray[Any]) -> None:
+    def _check_labels(self, packed: Packed) -> None:
         subject = self._document.subject
-        if isinstance(subject, OfLabels) and not 0 <= labels.min() <= labels.max() < len(subject.classes):
-            raise ValueError("a step in it has a label that its model does not know")
-
-
-_VALUES: dict[str, Callable[[_Reader, Any], Any]] = {
-    "found": _Reader.one,
-    "last": _Reader.one,
-    "variants": _Reader.several,
-    "version": _Reader.version,
-    "stale": _Reader.stale,
-    "made": lambda reader, value: bool(value),
-    "seed": lambda reader, value: _seed(value),
-}
-"""What is made of fields of a document."""
+        if isinstance(subject, OfLabels):
+            labels = packed.array
+            if not 0 <= labels.min() <= labels.max() < len(subject.classes):
+                raise ValueError("a step in it has a label that its model does not know")
 
 
 def _founds(change: Change) -> Iterator[Found]:
@@ -260,19 +246,42 @@ def _founds(change: Change) -> Iterator[Found]:
                 yield found
 
 
-def _index(number: Any, count: int) -> int:
-    if type(number) is not int or not 0 <= number < count:
-        raise ValueError("it speaks of a result that is not in it")
-    return number
+def _figures(told: dict[str, Any]) -> Figures:
+    dense, way, window = told["dense_ms"], told["way"], told["window"]
+    if way not in get_args(Way) or not (window is None or len(window) == 4):
+        raise ValueError("a result in it was computed in a way that is not known")
+    others = {
+        "dense_ms": None if dense is None else _number(dense),
+        "way": way,
+        "window": None if window is None else [_whole(at, FURTHEST) for at in window],
+    }
+    return cast(Figures, {name: _number(told[name]) for name in NUMBERS} | others)
 
 
-def _number(value: Any) -> float | int | None:
-    if value is not None and (not isinstance(value, (int, float)) or isinstance(value, bool)):
+def _tiles(told: dict[str, Any]) -> dict[str, Any]:
+    if len(told["active"]) > MOST_TILES:
+        raise ValueError("a result in it has more tiles than are told of")
+    active = [[_whole(row, FURTHEST), _whole(column, FURTHEST)] for row, column in told["active"]]
+    return {**{name: _number(told[name]) for name in ("size", "x", "y", "w", "h")}, "active": active}
+
+
+def _notes(told: list[Any]) -> tuple[str, ...]:
+    if any(not isinstance(note, str) for note in told) or sum(map(len, told)) + len(told) > MOST_TEXT:
+        raise ValueError("the notes of a result in it are none")
+    return tuple(told)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError("a figure in it is no number")
     return value
 
 
-def _seed(value: Any) -> int | None:
-    if value is not None and (type(value) is not int or not 0 <= value < 2**32):
-        raise ValueError("a seed in it is none")
+def _whole(value: Any, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"a number in it is not one of 0 to {most}")
     return value
+
+
+def _seed(value: Any) -> int | None:
+    return None if value is None else _whole(value, 2**32 - 1)

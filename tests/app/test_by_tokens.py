@@ -144,9 +144,11 @@ def test_settings_that_it_cannot_take_are_said_in_a_sentence(page: Page, setting
     assert page.document["settings"] == before
 
 
-def test_a_document_comes_back_with_its_words(running: Running, page: Page, picture: np.ndarray) -> None:
+def test_a_document_comes_back_with_its_words_and_result(running: Running, page: Page, said: Said) -> None:
     page.do("settings", prompt="a red boat", seed=7)
     page.paint([(20, 20)])
+    render(page, said)
+    told = page.document["figures"], page.document["tiles"]
     canvas = page.layers[protocol.CANVAS].copy()
     status, saved, _ = ask(running, "GET", "/api/session")
     assert status == 200
@@ -155,6 +157,7 @@ def test_a_document_comes_back_with_its_words(running: Running, page: Page, pict
     page.settled()
     assert page.document["settings"]["prompt"] == "a red boat" and page.document["settings"]["seed"] == 7
     np.testing.assert_array_equal(page.layers[protocol.CANVAS], canvas)
+    assert told[0]["way"] == "tokens" and (page.document["figures"], page.document["tiles"]) == told
 
 
 def test_a_session_of_the_command_line_is_opened(

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 
 from sige_mlx.app import protocol, saving, steps
+from sige_mlx.app.document import Document
+from sige_mlx.app.opening import Catalogue, of_gallery
 from sige_mlx.app.protocol import RENDER
+from sige_mlx.app.saving import Snapshot
 from sige_mlx.editing.container import Container, write
+from sige_mlx.editing.images import Source
 from tests.app.talking import Page, Running, ask, editing, sent, serving
 from tests.tiny import labels, original
 
@@ -78,10 +82,11 @@ def test_all_steps_are_there_again(running: Running) -> None:
     with editing(running, sent(original())) as page:
         work(page)
         document = session(running)
+        told = page.document["figures"], page.document["tiles"]
         before = looks(page), walk(page, "undo"), walk(page, "redo")
         state = reopened(running, page, document)
         assert state["undo"] >= 6 and state["redo"] == 1 and state["dirty"] is False
-        assert state["proposed"] and state["figures"]["macs"] > 0 and state["tiles"]["active"]
+        assert state["proposed"] and (state["figures"], state["tiles"]) == told and state["tiles"]["active"]
         after = looks(page), walk(page, "undo"), walk(page, "redo")
         assert alike([before[0]], [after[0]]) and alike(before[1], after[1]) and alike(before[2], after[2])
 
@@ -140,13 +145,19 @@ def test_the_present_is_kept_however_large_it_is(running: Running, monkeypatch: 
         assert alike([wanted], [looks(page)])
 
 
-def changed(document: bytes, path: Path, change: Callable[[dict[str, Any]], None]) -> bytes:
-    """The file of a document in which something else is told, with right checksums."""
+def changed(
+    document: bytes,
+    path: Path,
+    change: Callable[[dict[str, Any]], Any],
+    change_arrays: Callable[[dict[str, np.ndarray]], Any] = lambda arrays: None,
+) -> bytes:
+    """The file of a document in which something else is told, or kept, with right checksums."""
     path.write_bytes(document)
     file = Container(path, saving.PURPOSE)
     arrays = {name: file.array(name).copy() for name in file._header}
     told = json.loads(json.dumps(file.told))
     change(told)
+    change_arrays(arrays)
     write(path, saving.PURPOSE, arrays, told)
     return path.read_bytes()
 
@@ -172,6 +183,18 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "an unknown step": lambda told: told["undo"][0].update(name="<b>"),
     "a figure that is no number": lambda told: told["founds"][0]["figures"].update(macs="many"),
     "a seed that is none": lambda told: told["founds"][0].update(seed="x"),
+    "no number of tiles": lambda told: told["founds"][0]["figures"].update(tiles=None),
+    "a number that is none": lambda told: told["founds"][0]["figures"].update(ms=float("nan")),
+    "a way that there is not": lambda told: told["founds"][0]["figures"].update(way="magic"),
+    "a window with two sides": lambda told: told["founds"][0]["figures"].update(window=[0, 0]),
+    "tiles of no size": lambda told: told["founds"][0]["tiles"].update(size=float("inf")),
+    "more tiles than are drawn": lambda told: told["founds"][0]["tiles"].update(active=[[0, 0]] * 4097),
+    "a tile that is nowhere": lambda told: told["founds"][0]["tiles"].update(active=[[0, 1 << 70]]),
+    "notes that nobody would read": lambda told: told["founds"][0].update(notes=["x" * 1000] * 66),
+    "a note that is no text": lambda told: told["founds"][0].update(notes=[1]),
+    "an array that is used twice": lambda told: told["founds"][0]["part"]["kept"].__setitem__(
+        0, told["founds"][0]["pixels"]
+    ),
     "an array that there is not": lambda told: told["founds"][0].update(pixels="kept.99"),
 }
 
@@ -184,3 +207,43 @@ def test_steps_that_make_no_sense_are_refused(running: Running, tmp_path: Path, 
         status, body, _ = ask(running, "POST", "/api/session", bad)
         assert status == 422 and (b"is damaged" in body or b"is missing" in body)
         assert page.do("undo")["undo"] == 0
+
+
+STORED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "more than is read": lambda stored: np.pad(stored, (0, 9)),
+    "far more": lambda stored: np.pad(stored, (0, 99_999)),
+    "less": lambda stored: stored[:-1],
+    "another type": lambda stored: stored.view(np.int8),
+    "another shape": lambda stored: stored[None],
+}
+
+
+@pytest.mark.parametrize("how", STORED)
+def test_what_steps_keep_is_compressed_and_nothing_else(running: Running, tmp_path: Path, how: str) -> None:
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        arrays["kept.0"] = STORED[how](arrays["kept.0"])
+
+    with editing(running, sent(original())) as page:
+        rendered(page, [(12, 12)])
+        document = session(running)
+        assert ask(running, "POST", "/api/session", document)[0] == 200
+        bad = changed(document, tmp_path / "bad", lambda told: None, change)
+        status, body, _ = ask(running, "POST", "/api/session", bad)
+        assert status == 422 and b"is damaged" in body
+
+
+def test_opening_takes_no_more_memory_than_the_file_and_keeps_all_that_fits(tmp_path: Path) -> None:
+    room, path = 50_000, tmp_path / "a.sige"
+    given = Source.of(np.zeros((256, 256, 3), np.uint8))
+    document = Document(*of_gallery("sea", None, "cpu")._replace(given=given), room)
+    for level in range(8):  # each is 192 kB before it is compressed
+        document.fill(0, 0, (level, level, level), 255)
+    document.history.squeeze()
+    assert document.history.nbytes < room
+    saving.save_document(Snapshot.of(document), path)
+    opened = saving.open_document(path, Catalogue(), "cpu", room)
+    assert len(opened.history.undo) == 8 and opened.history.nbytes == document.history.nbytes
+    for level in reversed(range(8)):
+        assert (opened.canvas == level).all()
+        opened.undo()
+    assert not opened.canvas.any()

@@ -6,6 +6,7 @@ import json
 import os
 import struct
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from sige_mlx.app.opening import Catalogue, of_gallery
 from sige_mlx.app.painting import Painting
 from sige_mlx.app.results import Found
 from sige_mlx.app.saving import Snapshot
-from sige_mlx.app.steps import FIGURES
+from sige_mlx.app.steps import NUMBERS
 from sige_mlx.app.subjects import Part
 from sige_mlx.editing.boxes import Box
 from sige_mlx.editing.images import Source
@@ -118,7 +119,7 @@ def _found(document: Document, seed: int) -> Found:
     """What a network might have made of a canvas."""
     box = Box(2, 2, 6, 7)
     part = Part.of(document.subject, document.given, box)
-    figures = dict.fromkeys(FIGURES, 1.5) | {"way": "tiles", "window": [0, 0, 12, 9]}
+    figures: Any = dict.fromkeys(NUMBERS, 1.5) | {"dense_ms": None, "way": "tiles", "window": [0, 0, 12, 9]}
     tiles = {"size": 4.0, "x": 0, "y": 0, "w": 12, "h": 9, "active": [[0, 0], [1, 1]]}
     pixels = Packed(np.full((*box.size, 3), seed, np.uint8))
     return Found(seed, part, box, pixels, figures, tiles, ("a note",))
