@@ -20,7 +20,7 @@ from sige_mlx.tokens.view import Latents, View
 @dataclass(frozen=True, kw_only=True)
 class TokenResult(EditResult):
     """An edit's picture and what it cost; MACs are the transformer's, for all steps together. `levels` have one plane,
-    of the tokens that the model sees of the picture, each a tile of its own."""
+    of the tokens that the model sees of the picture, each a tile of its own; none where everything was computed."""
 
     source: Source
     window: Window
@@ -59,15 +59,16 @@ def result_of(
 ) -> TokenResult:
     """What came of active tokens in a view, of what began at one time, and had recorded what was missing at another."""
     size, count = (view.plane.height, view.plane.width), view.plane.count
+    dense_macs = view.pipeline.sizes.macs(active, recorded=False) * steps
     touched = np.zeros(count, np.bool_)
     touched[active.image[active.image < count]] = True
     return TokenResult(
         image=source.pixels,
         mask=region,
-        levels={size: ActiveTiles.of(size, 1, touched.reshape(1, *size))},
+        levels={size: ActiveTiles.of(size, 1, touched.reshape(1, *size))} if macs < dense_macs else {},
         steps=steps,
         macs=macs,
-        dense_macs=view.pipeline.sizes.macs(active, recorded=False) * steps,
+        dense_macs=dense_macs,
         seconds=time.perf_counter() - recorded,
         dense_seconds=None,
         source=source,

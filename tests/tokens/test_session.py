@@ -89,11 +89,13 @@ def test_a_picture_of_words_is_the_first_recording(
     session = TokenSession(pipeline, prompt="a sea of glass", size=(48, 64), seed=1)
     made = session.generate()
     assert made.image.shape == (48, 64, 3) and made.image.std() > 1
+    assert made.way == "dense pass" and made.macs == made.dense_macs and not made.levels
     mask = box(8, 8)
     with monkeypatch.context() as patched:
         patched.setattr(TokenEngine, "record", lambda *_: pytest.fail("recorded again"))
         edit = session.edit(mask=mask)  # it was recorded as it was made
     assert (edit.image[mask == 0] == made.image[mask == 0]).all()
+    assert edit.way == "tokens" and edit.levels
     session.save(tmp_path / "words.sige")
     assert (TokenSession.open(pipeline, tmp_path / "words.sige").original == made.image).all()
     with pytest.raises(SigeError, match="the original is there already"):
