@@ -14,7 +14,7 @@ from sige_mlx.app.results import Settings
 from sige_mlx.editing.images import Source
 from sige_mlx.editing.recording import Progress
 from sige_mlx.errors import SigeError
-from sige_mlx.token_models import KLEIN, MODELS
+from sige_mlx.token_models import KLEIN, MODELS, TINY
 
 MOST_WORDS = 2000
 """Characters of a prompt."""
@@ -72,18 +72,29 @@ def checked(settings: Settings) -> Settings:
     return replace(made, steps=steps, strength=strength, seed=seed)
 
 
-class TokenModel:
-    """A model that is loaded, in the first precision that fits into memory with a picture of some size."""
+def bits_for(settings: Settings, size: tuple[int, int]) -> int:
+    """Bits of a weight: the first that fit into memory with a picture (H, W). Raises `SigeError` where none do."""
+    from sige_mlx.tokens import klein
+    from sige_mlx.tokens.plan import BITS
 
-    def __init__(self, settings: Settings, size: tuple[int, int]):
+    assert settings.steps is not None and settings.strength is not None
+    return klein.fitting(settings.model, size, [], settings.steps, settings.strength, BITS).bits
+
+
+class TokenModel:
+    """A model that is loaded, in weights of some bits. Only of the user's `own` anything is fetched that is not on this
+    machine. Raises `SigeError` for another that is not here."""
+
+    def __init__(self, name: str, bits: int, own: str | None):
         from sige_mlx.tokens import klein
         from sige_mlx.tokens.plan import BITS
 
-        assert settings.steps is not None and settings.strength is not None
-        plan = klein.fitting(settings.model, size, [], settings.steps, settings.strength, BITS)
-        self.pipeline = klein.load(settings.model, plan.bits)
-        quantised = f"weights are quantised to {plan.bits} bits: memory has no room for them as they were published"
-        self.notes = () if plan.bits == BITS[0] else (quantised,)
+        folder = klein.folder() if name == KLEIN else None
+        if folder is None and name not in (own, TINY):
+            raise SigeError(f"the weights of {name} are not on this machine")
+        self.pipeline = klein.load(name, bits, None if folder is None else str(folder))
+        quantised = f"weights are quantised to {bits} bits: memory has no room for them as they were published"
+        self.notes = () if bits == BITS[0] else (quantised,)
 
     def session(self, given: Source, settings: Settings) -> TokenEditing:
         """A session of an original."""
@@ -97,6 +108,7 @@ class TokenEditing:
     def __init__(self, model: TokenModel, given: Source, settings: Settings):
         self._model, self._given, self._settings = model, given, settings
         self._session: Any = None
+        self._untold = model.notes
 
     @property
     def nbytes(self) -> int:
@@ -122,9 +134,9 @@ class TokenEditing:
             of = self._settings
             how: dict[str, Any] = {"steps": of.steps, "strength": of.strength, "seed": of.seed}
             self._session = TokenSession(self._model.pipeline, self._given, prompt=prompt or "", **how)
-            made = self._session.edit(edited, prompt=prompt, progress=progress)
-            return replace(made, notes=(*made.notes, *self._model.notes))
-        return self._session.edit(edited, prompt=prompt, progress=progress)
+        made = self._session.edit(edited, prompt=prompt, progress=progress)
+        untold, self._untold = self._untold, ()
+        return replace(made, notes=(*made.notes, *untold))
 
     def commit(self) -> None:
         """Keeps the result."""

@@ -63,7 +63,7 @@ class Catalogue:
     """The models that may be asked for: those whose weights are here, and one more that the user has named."""
 
     def __init__(self, own: str | None = None):
-        self._own = own
+        self.own = own
         self.usual = zoo.DEFAULT if own is None else own
 
     def models(self) -> list[dict[str, Any]]:
@@ -73,14 +73,14 @@ class Catalogue:
         except SigeError:  # the cache cannot be read: the others are there all the same
             names = [*zoo.EMBEDDED, *families.KNOWN]
         told = []
-        own = [self._own] if self._own and self._own not in MODELS else []
+        own = [self.own] if self.own and self.own not in MODELS else []
         for name in dict.fromkeys([*own, *names]):
             try:
                 described = _described(name)
             except SigeError:
                 continue
-            told.append({**described, "name": name, "here": name == self._own or zoo.is_here(name)})
-        return told + by_tokens.models(self._own)
+            told.append({**described, "name": name, "here": name == self.own or zoo.is_here(name)})
+        return told + by_tokens.models(self.own)
 
     def check(self, name: str) -> str:
         """The name, if it is one of a model that is here. Raises `SigeError` for any other."""
@@ -128,13 +128,13 @@ def scene_of(name: str) -> Scene:
 def checked(settings: Settings, changed: dict[str, Any], catalogue: Catalogue) -> Settings:
     """Settings with some changed. Raises `SigeError` for what a network cannot take."""
     known = {name: value for name, value in changed.items() if hasattr(settings, name)}
+    for name, allowed in (("quality", QUALITIES), ("device", DEVICES)):
+        if name in known and known[name] not in allowed:
+            raise SigeError(f"the {name} is {known[name]!r}: it must be one of {', '.join(allowed)}")
     if settings.model in MODELS or known.get("model") in MODELS:
         catalogue.check(str(known.get("model", settings.model)))
         _check_same(settings.model, str(known.get("model", settings.model)))
         return by_tokens.checked(replace(settings, **known))
-    for name, allowed in (("quality", QUALITIES), ("device", DEVICES)):
-        if name in known and known[name] not in allowed:
-            raise SigeError(f"the {name} is {known[name]!r}: it must be one of {', '.join(allowed)}")
     made = replace(settings, **{**known, "prompt": None})
     if made.model != settings.model:
         catalogue.check(str(made.model))

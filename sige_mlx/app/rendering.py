@@ -10,11 +10,12 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from sige_mlx.app.by_tokens import TokenEditing, TokenModel
+from sige_mlx.app.by_tokens import TokenEditing, TokenModel, bits_for
 from sige_mlx.app.history import Packed
 from sige_mlx.app.results import MOST_TILES, Figures, Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, Part, Subject, size_of
@@ -72,10 +73,16 @@ class Answer:
 class Renderer:
     """Renders requests one after another, and tells of them in its own thread. `memory` is how many bytes recordings
     may take, None for what an engine takes by itself. With `background` what is missing is recorded while nobody asks
-    for anything."""
+    for anything. `own` is the model that the user has named: only its weights may be fetched."""
 
-    def __init__(self, tell: Callable[[Answer], None], memory: int | None = None, background: bool = True):
-        self._tell, self._memory, self._background = tell, memory, background
+    def __init__(
+        self,
+        tell: Callable[[Answer], None],
+        memory: int | None = None,
+        background: bool = True,
+        own: str | None = None,
+    ):
+        self._tell, self._memory, self._background, self._own = tell, memory, background, own
         self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._model: tuple[tuple[Any, ...], Model | TokenModel] | None = None
         self._of: _Session | None = None
@@ -175,17 +182,17 @@ class Renderer:
 
     def _opened(self, request: Request, settings: Settings) -> AnySession | TokenEditing:
         """A new session of a request's original."""
-        size = size_of(request.subject, request.given)
-        of_tokens = settings.model in MODELS
-        # Which weights of a model of tokens fit into memory depends on these.
-        how = (size, settings.steps, settings.strength) if of_tokens else settings.quality
-        key = settings.model, settings.device, how
+        key: tuple[Any, ...]
+        loaded: Callable[[], Model | TokenModel]
+        if settings.model in MODELS:
+            bits = bits_for(settings, size_of(request.subject, request.given))
+            key, loaded = (settings.model, bits), partial(TokenModel, settings.model, bits, self._own)
+        else:
+            key = settings.model, settings.device, settings.quality or "balanced"
+            loaded = partial(load, settings.model, settings.device, quality=key[-1])
         if self._model is None or self._model[0] != key:
             self._model = None  # whose memory is free before another takes its own
-            if of_tokens:
-                self._model = key, TokenModel(settings, size)
-            else:
-                self._model = key, load(settings.model, settings.device, quality=settings.quality or "balanced")
+            self._model = key, loaded()
         if isinstance(self._model[1], TokenModel):
             return self._model[1].session(request.given, settings)
         options: dict[str, Any] = {"history": 0}  # the document has one, and sessions follow it

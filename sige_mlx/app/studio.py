@@ -43,7 +43,8 @@ class Studio:
         self.history = physical_memory() // 16 if memory is None else memory // 4
         """Bytes that what can be undone may take."""
         self._loop = asyncio.get_running_loop()
-        self._renderer = Renderer(self._heard, None if memory is None else memory - self.history, background)
+        recordings = None if memory is None else memory - self.history
+        self._renderer = Renderer(self._heard, recordings, background, catalogue.own)
         self._pending: Request | None = None
         self._opening: Request | None = None
         self._known: Request | None = None

@@ -3,6 +3,7 @@ and a tiny one with random weights, by which everything but the pictures' beauty
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -149,12 +150,33 @@ def fitting(
 
 def downloaded(name: str) -> bool:
     """Whether the weights of a model are on this machine, so that nothing has to be fetched from the hub."""
-    if name == TINY:
-        return True
+    return name == TINY or folder() is not None
+
+
+def folder() -> Path | None:
+    """Where klein's weights are on this machine, and all else that mflux reads of it; None where a part is missing.
+    What is loaded from a folder asks the hub for nothing."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    folder = Path(HF_HUB_CACHE) / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots"
-    return any(folder.glob("*/transformer/*.safetensors"))
+    snapshots = Path(HF_HUB_CACHE) / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots"
+    found = [
+        at
+        for at in snapshots.glob("*")
+        if (at / "tokenizer" / "tokenizer.json").is_file()
+        and all(_whole(at / part) for part in ("transformer", "text_encoder", "vae"))
+    ]
+    return max(found, key=lambda at: at.stat().st_mtime, default=None)
+
+
+def _whole(network: Path) -> bool:
+    """Whether all files of a network's weights are in a folder: the only one, or those that an index names."""
+    here = {file.name for file in network.glob("*.safetensors") if file.is_file()}  # a link may lead nowhere
+    indices = [*network.glob("*.safetensors.index.json")]
+    try:
+        wanted = {name for index in indices for name in json.loads(index.read_bytes())["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return bool(here) and (wanted <= here if indices else not any("-of-" in name for name in here))
 
 
 def load(name: str, bits: int | None = None, path: str | None = None, lora: Sequence[str] = ()) -> Pipeline:

@@ -13,8 +13,9 @@ import pytest
 pytest.importorskip("mflux")
 
 from sige_mlx.app import by_tokens, protocol
-from sige_mlx.app.rendering import Renderer, Request
+from sige_mlx.app.rendering import Cancelled, Renderer, Request
 from sige_mlx.app.running import Running
+from sige_mlx.editing.images import Source
 from sige_mlx.errors import SigeError
 from sige_mlx.tokens import klein
 from sige_mlx.tokens.session import TokenSession
@@ -134,6 +135,7 @@ def test_a_render_can_be_stopped_while_it_records_and_while_it_edits(page: Page,
         ({"steps": 65}, "the number of steps is 65"),
         ({"strength": 0}, "the strength is 0"),
         ({"seed": -1}, "the seed is -1"),
+        ({"device": {"x": [1]}}, "the device is {'x': [1]}: it must be one of"),
         ({"model": "blue-marble-128"}, "blue-marble-128 does something else than flux2-tiny"),
         ({"model": "flux2-huge"}, "there is no model 'flux2-huge' here"),
     ],
@@ -174,34 +176,109 @@ def test_a_session_of_the_command_line_is_opened(
     np.testing.assert_array_equal(page.layers[protocol.ORIGINAL], picture)
 
 
-def test_klein_is_offered_where_mflux_is_and_is_here_where_its_weights_are(
-    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All that is downloaded of klein, empty, as links to what the hub calls blobs."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    folder = tmp_path / "models--black-forest-labs--FLUX.2-klein-4B" / "snapshots" / "0"
+    (tmp_path / "blob").touch()
+    names = ["transformer/model.safetensors", "vae/model.safetensors", "tokenizer/tokenizer.json"]
+    for name in [*names, *(f"text_encoder/{shard}" for shard in SHARDS)]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(tmp_path / "blob")
+    index = {"weight_map": {"a": SHARDS[0], "b": SHARDS[1]}}
+    (folder / "text_encoder" / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder
 
-    def told() -> dict[str, bool]:
-        _, body, _ = ask(running, "GET", "/api/models")
-        return {of["name"]: of["here"] for of in json.loads(body)["models"] if of["task"] == by_tokens.TASK}
 
-    assert told() == {"flux2-klein-4b": False, MODEL: True}
-    status, body, _ = ask(running, "POST", "/api/open?model=flux2-klein-4b", sent(np.zeros((16, 16, 3), np.uint8)))
-    assert status == 422 and b"there is no model 'flux2-klein-4b' here" in body  # no page has gigabytes fetched
-    weights = tmp_path / "models--black-forest-labs--FLUX.2-klein-4B" / "snapshots" / "0" / "transformer"
-    weights.mkdir(parents=True)
-    (weights / "model.safetensors").touch()
-    assert told() == {"flux2-klein-4b": True, MODEL: True}
+def here(running: Running) -> dict[str, bool]:
+    _, body, _ = ask(running, "GET", "/api/models")
+    return {of["name"]: of["here"] for of in json.loads(body)["models"] if of["task"] == by_tokens.TASK}
+
+
+def test_klein_is_offered_where_mflux_is(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert here(running).keys() == {klein.KLEIN, MODEL}
     monkeypatch.setattr(by_tokens.importlib.util, "find_spec", lambda name: None)
-    assert told() == {}
+    assert here(running) == {}
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "transformer/model.safetensors",
+        "vae/model.safetensors",
+        "tokenizer/tokenizer.json",
+        f"text_encoder/{SHARDS[0]}",
+        f"text_encoder/{SHARDS[1]}",
+        "text_encoder/model.safetensors.index.json",
+    ],
+)
+def test_klein_is_here_where_all_that_it_needs_is(running: Running, snapshot: Path, missing: str) -> None:
+    assert here(running) == {klein.KLEIN: True, MODEL: True}
+    (snapshot / missing).unlink()
+    assert here(running) == {klein.KLEIN: False, MODEL: True}
+    if not missing.endswith(".index.json"):
+        (snapshot / missing).symlink_to(snapshot / "nothing")  # as of a blob that somebody has removed
+        assert here(running) == {klein.KLEIN: False, MODEL: True}
+    status, body, _ = ask(running, "POST", "/api/open?model=flux2-klein-4b", sent(np.zeros((16, 16, 3), np.uint8)))
+    assert status == 422 and b"there is no model 'flux2-klein-4b' here" in body
+
+
+def test_nothing_is_fetched_but_what_the_user_has_named(snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str | None] = []
+    monkeypatch.setattr(klein, "load", lambda name, bits, path: loaded.append(path))
+    for own in (None, klein.KLEIN):
+        by_tokens.TokenModel(klein.KLEIN, 4, own)
+    assert loaded == [str(snapshot)] * 2  # a folder, for which nobody asks the hub
+    (snapshot / "vae" / "model.safetensors").unlink()  # while the editor runs
+    with pytest.raises(SigeError, match="the weights of flux2-klein-4b are not on this machine"):
+        by_tokens.TokenModel(klein.KLEIN, 4, None)
+    by_tokens.TokenModel(klein.KLEIN, 4, klein.KLEIN)
+    assert loaded[2:] == [None]
 
 
 def test_weights_are_quantised_where_memory_has_no_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: list[int | None] = []
-    monkeypatch.setattr(klein, "load", lambda name, bits: loaded.append(bits))
-    for limit in (20e9, 10e9, 7e9):
+    monkeypatch.setattr(klein, "load", lambda name, bits, path: None)
+    usual = by_tokens.usual(klein.KLEIN, "gpu")
+    for limit, bits in ((20e9, 16), (10e9, 8), (7e9, 4)):
         monkeypatch.setattr("sige_mlx.tokens.plan.usable_memory", lambda limit=limit: int(limit))
-        model = by_tokens.TokenModel(by_tokens.usual(klein.KLEIN, "gpu"), (512, 512))
-        assert loaded[-1] == 16 or f"quantised to {loaded[-1]} bits" in model.notes[0]
-    assert loaded == [16, 8, 4]
+        assert by_tokens.bits_for(usual, (512, 512)) == bits
+        notes = by_tokens.TokenModel(klein.KLEIN, bits, klein.KLEIN).notes
+        assert notes == () if bits == 16 else f"quantised to {bits} bits" in notes[0]
     monkeypatch.setattr("sige_mlx.tokens.plan.usable_memory", lambda: int(1e9))
     with pytest.raises(SigeError, match=r"1\.0 GB may be used; nothing smaller would fit either"):
-        by_tokens.TokenModel(by_tokens.usual(klein.KLEIN, "gpu"), (512, 512))
+        by_tokens.bits_for(usual, (512, 512))
+
+
+def test_a_note_is_told_with_the_first_result_that_there_is(picture: np.ndarray) -> None:
+    model = by_tokens.TokenModel(MODEL, 8, MODEL)
+    assert len(model.notes) == 1
+    editing = model.session(Source.of(picture), by_tokens.usual(MODEL, "cpu"))
+    painted = picture.copy()
+    painted[20:24, 20:24] = 0
+
+    def stop(what: str, step: int, steps: int) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        editing.edit(Source.of(painted), "a boat", stop)
+    notes = [editing.edit(Source.of(painted), "a boat", lambda *_: None).notes for _ in range(2)]
+    assert notes == [model.notes, ()]
+
+
+def test_a_model_stays_loaded_while_its_weights_are_the_same(
+    picture: np.ndarray, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, load = [], klein.load
+    monkeypatch.setattr(klein, "load", lambda name, *of, **more: loaded.append(name) or load(name, *of, **more))
+    with serving(MODEL) as running:
+        for size in (48, 32):
+            with editing(running, sent(picture[:size])) as page:
+                page.paint([(20, 20)])
+                for settings in ({"seed": 1}, {"strength": 0.5}, {"steps": 6}, {"device": "gpu"}):
+                    page.do("settings", **settings)
+                    render(page, said)
+    assert loaded == [MODEL]
