@@ -20,6 +20,10 @@ SMALL = 512
 """Bytes that are not worth being compressed."""
 
 
+PIECE = 1 << 14
+"""Bytes that are inflated at a time, to be counted: a thousand times as many at most."""
+
+
 class Packed:
     """An array that is kept for later: compressed once `squeeze` was called, which another thread may do."""
 
@@ -32,8 +36,12 @@ class Packed:
         """One of such a shape and type, of `compressed` bytes. Raises `ValueError` where they are of another."""
         made = cls(np.empty(0, dtype))
         made._data, made._shape = data, shape
-        unpacker = zlib.decompressobj()
-        if len(unpacker.decompress(data, made.size + 1)) != made.size or not unpacker.eof or unpacker.unused_data:
+        unpacker, size = zlib.decompressobj(), 0
+        for at in range(0, len(data), PIECE):
+            size += len(unpacker.decompress(data[at : at + PIECE]))
+            if size > made.size:
+                break
+        if size != made.size or not unpacker.eof or unpacker.unused_data:
             raise ValueError("a part of it is not as large as its rectangle")
         return made
 
