@@ -11,6 +11,7 @@ import numpy as np
 
 from sige_mlx import arguments
 from sige_mlx.app.results import Settings
+from sige_mlx.editing.colour import Picture
 from sige_mlx.editing.images import Source
 from sige_mlx.editing.recording import Progress
 from sige_mlx.errors import SigeError
@@ -109,6 +110,8 @@ class TokenEditing:
         self._model, self._given, self._settings = model, given, settings
         self._session: Any = None
         self._untold = model.notes
+        self._last: tuple[Source, str | None, Picture] | None = None
+        """What was edited, with which words, and the result, which is not kept yet."""
 
     @property
     def nbytes(self) -> int:
@@ -135,22 +138,30 @@ class TokenEditing:
             how: dict[str, Any] = {"steps": of.steps, "strength": of.strength, "seed": of.seed}
             self._session = TokenSession(self._model.pipeline, self._given, prompt=prompt or "", **how)
         made = self._session.edit(edited, prompt=prompt, progress=progress)
+        self._last = edited, prompt, made.image
         untold, self._untold = self._untold, ()
         return replace(made, notes=(*made.notes, *untold))
 
     def commit(self) -> None:
         """Keeps the result."""
         self._session.commit()
+        self._last = None
 
     def adopt(self, given: Source) -> None:
-        """Makes an original the one that is edited: one that was before, or was undone, with what was recorded of it;
-        another is recorded anew."""
+        """Makes an original the one that is edited: one that was before, or was undone, with what was recorded of it,
+        or the last result, which is edited again; another is recorded anew."""
         self._given, session = given, self._session
         if session is None:
             return
         session.revert()
         if np.array_equal(session.original, given.pixels):
             return
+        if self._last and np.array_equal(self._last[2], given.pixels):  # another render was stopped, and took its rows
+            edited, prompt, _ = self._last
+            session.edit(edited, prompt=prompt)
+            self.commit()
+            if np.array_equal(session.original, given.pixels):
+                return
         for possible, go in (("undoable", session.undo), ("redoable", session.redo)):
             while getattr(session, possible):
                 go()

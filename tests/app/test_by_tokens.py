@@ -127,6 +127,23 @@ def test_a_render_can_be_stopped_while_it_records_and_while_it_edits(page: Page,
     assert render(page, said) == ["open", "edit"]
 
 
+def test_a_result_can_be_accepted_after_another_render_was_stopped(page: Page, said: Said) -> None:
+    page.do("settings", steps=64, prompt="a sea")
+    page.paint([(20, 20)])
+    render(page, said)
+    result = page.layers[protocol.RESULT].copy()
+    seq = page.say("render")
+    while page.until("progress", seq=seq)["what"] != "edit":
+        pass
+    page.say("cancel")
+    page.until("cancelled", seq=seq)
+    page.settled()
+    page.do("accept")
+    np.testing.assert_array_equal(page.layers[protocol.ORIGINAL], result)
+    page.paint([(50, 36)])
+    assert render(page, said) == ["open", "edit"]  # what was recorded is there still
+
+
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
