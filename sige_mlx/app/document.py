@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,20 @@ from sige_mlx.errors import SigeError
 
 Boxes = dict[Layer, list[Box]]
 """Where layers changed."""
+
+
+class _Drawn(NamedTuple):
+    """A stroke that is under way: whose, and which of theirs, what it paints, and what it may change besides."""
+
+    key: tuple[object, int]
+    painting: Painting
+    before: Values
+
+    @property
+    def changes(self) -> list[Change]:
+        """What takes back what it did so far; nothing where it did nothing."""
+        patches = self.painting.patches()
+        return [*patches, self.before] if patches else []
 
 
 class Document:
@@ -50,7 +65,9 @@ class Document:
         self.history = History(budget)
         self.revision = 0
         self.saved_at = 0
-        self._painting: tuple[tuple[object, int], Painting, Values] | None = None
+        self._drawn: _Drawn | None = None
+        self._cut: tuple[tuple[object, int], Deed] | None = None
+        """A stroke that was ended by something else than its last part, so that more of it may come."""
         self._painted = Painted(self.size)
 
     @property
@@ -110,22 +127,54 @@ class Document:
         done."""
         self._check_value(stroke.value)
         key = who, stroke.seq
-        if self._painting and self._painting[0] != key:
+        if self._drawn and self._drawn.key != key:
             self.finish()
-        if self._painting is None:
-            self._painting = key, Painting(self.canvas, self.original), Values({"stale": self.stale})
-        boxes = self._painting[1].add(stroke)
+        if self._drawn is None:
+            self._drawn = _Drawn(key, Painting(self.canvas, self.original), Values({"stale": self.stale}))
+        boxes = self._drawn.painting.add(stroke)
         self._stales(boxes)
         self._changed(boxes)
-        return {CANVAS: boxes}, None if stroke.more else self.finish()
+        if stroke.more:
+            return {CANVAS: boxes}, None
+        deed, self._cut = self.finish(), None
+        return {CANVAS: boxes}, deed
 
     def finish(self) -> Deed | None:
-        """Ends a stroke whose last part never came; returns the deed, if it did anything."""
-        if self._painting is None:
+        """Ends the stroke that is under way; returns the deed, if it did anything. One that goes on after it was ended
+        stays one deed, unless something was done between."""
+        drawn, self._drawn = self._drawn, None
+        if drawn is None or not (changes := drawn.changes):
             return None
-        (_, painting, stale), self._painting = self._painting, None
-        patches = painting.patches()
-        return self.history.add("stroke", [*patches, stale]) if patches else None
+        if self._cut and self._cut[0] == drawn.key and self.history.join(self._cut[1], "stroke", changes):
+            return self._cut[1]
+        deed = self.history.add("stroke", changes)
+        self._cut = drawn.key, deed
+        return deed
+
+    def abandon(self, who: object, seq: int) -> Boxes:
+        """Takes back a stroke that is under way, as if it had never begun; not what was ended of it before something
+        else was done."""
+        key, boxes = (who, seq), list[Box]()
+        if self._drawn and self._drawn.key == key:
+            drawn, self._drawn = self._drawn, None
+            deed = Deed("stroke", drawn.changes, [])
+            boxes = deed.boxes("canvas")
+            deed.swapped(self)
+            self._changed(boxes)
+        if self._cut and self._cut[0] == key and self.history.undo and self.history.undo[-1] is self._cut[1]:
+            boxes += self._turn(self.history.undo, [], "")[CANVAS]
+        return {CANVAS: boxes}
+
+    def left(self, who: object) -> bool:
+        """Ends the stroke of somebody who is gone; returns whether there was one."""
+        return self._drawn is not None and self._drawn.key[0] is who and self.finish() is not None
+
+    def steps(self) -> tuple[list[Deed], list[Deed]]:
+        """What can be undone and done again, as if the stroke that is under way had ended."""
+        undo, redo = self.history.undo, self.history.redo
+        if self._drawn and (changes := self._drawn.changes):
+            return [*undo, Deed("stroke", changes, [])], []
+        return [*undo], [*redo]
 
     def fill(self, x: float, y: float, value: tuple[int, ...], tolerance: int) -> tuple[Boxes, Deed | None]:
         """Fills the area around a point whose colours are within so many levels of its own, or its label's."""

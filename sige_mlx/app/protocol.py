@@ -9,6 +9,8 @@ Text frames are JSON objects, told apart by `t`. From the page (fields with `?` 
 - `hello`: answered by `document` and all layers.
 - `fill` seq, x, y, value: [r, g, b] or [label], tolerance? (levels of 255, 32 if missing; labels ignore it), render?
   (true: renders when it is done)
+- `abandon` seq: takes back a stroke of this page that is under way, whose number it is; what can be undone and done
+  again is what it was before
 - `undo` seq, `redo` seq
 - `render` seq, seeds?: several seeds (at most 8) make variants
 - `cancel`: stops the render that runs and those that wait
@@ -105,6 +107,7 @@ _SEQ = ("seq", int, 0, 2**32 - 1)
 _FIELDS: dict[str, tuple[tuple[str, type, float, float], ...]] = {
     "hello": (),
     "fill": (_SEQ, ("x", float, -FURTHEST, FURTHEST), ("y", float, -FURTHEST, FURTHEST)),
+    "abandon": (_SEQ,),
     "undo": (_SEQ,),
     "redo": (_SEQ,),
     "render": (_SEQ,),

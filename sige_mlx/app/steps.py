@@ -43,10 +43,7 @@ class Steps(NamedTuple):
     @classmethod
     def of(cls, document: Document) -> Steps:
         """Those of a document."""
-        undo, redo = (
-            [Deed(deed.name, [*deed.changes], [*deed.also]) for deed in deeds]
-            for deeds in (document.history.undo, document.history.redo)
-        )
+        undo, redo = ([Deed(deed.name, [*deed.changes], [*deed.also]) for deed in deeds] for deeds in document.steps())
         return cls(undo, redo, {name: getattr(document, name) for name in NOW})
 
 

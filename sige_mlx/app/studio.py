@@ -105,8 +105,10 @@ class Studio:
             self._tell_state(None)
 
     def gone(self, client: Client) -> None:
-        """A page has closed."""
+        """A page has closed. What it was drawing stays, as a step that others can undo."""
         self.clients.remove(client)
+        if self.document and self.document.left(client):
+            self._tell_state(None)
 
     def _fill(self, client: Client, told: dict[str, Any]) -> None:
         document = self._open()
@@ -166,6 +168,7 @@ class Studio:
     _deeds: dict[str, Callable[[Studio, Client, dict[str, Any]], None]] = {  # noqa: RUF012, never written to
         "hello": lambda self, client, told: self.hello(client),
         "fill": _fill,
+        "abandon": lambda self, client, told: self._change(client, told, lambda of: of.abandon(client, told["seq"])),
         "undo": lambda self, client, told: self._change(client, told, Document.undo),
         "redo": lambda self, client, told: self._change(client, told, Document.redo),
         "accept": lambda self, client, told: self._change(client, told, Document.accept),

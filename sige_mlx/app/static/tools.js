@@ -143,15 +143,12 @@ function finish() {
   if (shape.tool === 'lasso') redraw() // others look the same until the server's pixels come
 }
 
-/** Gives a stroke up; parts that were sent are undone. */
+/** Gives a stroke up; parts that were sent are taken back. */
 export function abandon() {
   if (!drawing) return false
-  const { shape, seq, sent, value } = drawing
+  const { seq, sent } = drawing
   drawing = overlay.stroke = null
-  if (sent) {
-    send(encode(shape, seq, 0, value, shape.points.slice(sent * 3)))
-    command('undo')
-  }
+  if (sent) send({ t: 'abandon', seq })
   redraw()
   return true
 }

@@ -108,10 +108,15 @@ def test_a_wide_stroke_is_sent_as_it_is_drawn_and_is_one_stroke(sea: Edit, tmp_p
         editor.page.mouse.move(*editor.at(300, 900), steps=30)
         editor.until("store.doc.edited > 0.1")
 
+    editor.stroke([(100, 1100), (110, 1100)])
+    editor.after("z")
     draw()
     editor.page.keyboard.press("Escape")
-    editor.until("store.doc.edited === 0 && store.doc.undo === 0")
+    editor.until("store.doc.edited === 0 && store.doc.undo === 0 && store.doc.redo === 1")
     editor.page.mouse.up()
+    editor.after("y")
+    assert red(editor)[1100, 105] and not red(editor)[300, 300]
+    editor.after("z")
     draw()
     editor.page.mouse.up()
     editor.until("store.doc.undo === 1")
@@ -119,6 +124,29 @@ def test_a_wide_stroke_is_sent_as_it_is_drawn_and_is_one_stroke(sea: Edit, tmp_p
     assert editor.know("import('/static/fresh.js').then(({ fresh }) => fresh.waiting.length)") == 0
     editor.page.keyboard.press("z")
     editor.until("store.doc.edited === 0 && store.doc.undo === 0")
+
+
+def test_escape_takes_back_nothing_but_the_stroke_that_is_drawn(sea: Edit) -> None:
+    """Beside the picture, too, where parts of a wide one are sent that paint nothing."""
+    editor = sea()
+    editor.stroke([(20, 20), (40, 20)])
+    painted = red(editor)
+    revision = editor.know("store.doc.revision")
+    editor.page.evaluate("import('/static/brush.js').then(brush => { brush.brush.diameter = 40 })")
+    editor.page.evaluate("import('/static/view.js').then(view => view.zoomBy(0.2))")
+    editor.page.mouse.move(*editor.at(-200, 64))
+    editor.page.mouse.down()
+    editor.page.mouse.move(*editor.at(-200, -100), steps=10)
+    for _ in range(30):
+        editor.page.mouse.move(*editor.at(-200, 200), steps=2)
+        editor.page.mouse.move(*editor.at(-200, -100), steps=2)
+    editor.until(f"store.doc.revision > {revision}")
+    editor.page.keyboard.press("Escape")
+    editor.page.mouse.up()
+    editor.until(f"store.doc.revision > {revision} && store.doc.undo === 1")
+    editor.page.wait_for_timeout(200)
+    assert editor.know("store.doc.undo") == 1
+    np.testing.assert_array_equal(red(editor), painted)
 
 
 def test_one_finger_paints_and_two_move_and_zoom(sea: Edit) -> None:
