@@ -287,9 +287,11 @@ class Document:
         whole = [Box(0, 0, *self.size)]
         return {BEFORE: whole, RESULT: whole}
 
-    def show_found(self) -> None:
-        """Makes the result layer anew: what it shows without a result, and on it the result."""
-        self.result[...] = self.without_result
+    def show_found(self, boxes: list[Box] | None = None) -> None:
+        """Makes the result layer anew, in some rectangles or all of it: what it shows without a result, and on it the
+        result. It is never anything else than that, whatever led there."""
+        for box in boxes or [Box(0, 0, *self.size)]:
+            box.of(self.result)[...] = box.of(self.without_result)
         if self.found and self.found.box and self.found.pixels:
             self.found.box.of(self.result)[...] = self.found.pixels.array
 
@@ -304,33 +306,32 @@ class Document:
 
     def _show(self, found: Found | None, variants: tuple[Found, ...]) -> tuple[list[Change], Boxes]:
         """Has the result layer show a result, or none; returns what takes it back, and where it changed."""
-        boxes = [of.box for of in (self.found, found) if of and of.box]
-        changes: list[Change] = [Patch.of("result", box, self.result) for box in boxes[:1]]
-        if self.found and self.found.box:
-            self.found.box.of(self.result)[...] = self.found.box.of(self.without_result)
-        if found and found.box and len(boxes) > 1:
-            changes.append(Patch.of("result", found.box, self.result))
-        if found and found.box and found.pixels:
-            found.box.of(self.result)[...] = found.pixels.array
         names = ("found", "variants", "last", "stale", "made", "seed")
-        changes.append(Values({name: getattr(self, name) for name in names}))
-        self.found, self.variants, self.made = found, variants, True
+        before = Values({name: getattr(self, name) for name in names})
+        shown, self.found, self.variants, self.made = self.found, found, variants, True
         if found:
             self.last = found
             self.seed = found.seed
         self.revision += 1
-        return changes, {RESULT: boxes}
+        return [before], self._shown_instead_of(shown)
+
+    def _shown_instead_of(self, found: Found | None) -> Boxes:
+        """Has the result layer show the result that is instead of the one that was; returns where it may change."""
+        boxes = [of.box for of in (found, self.found) if of and of.box and found is not self.found]
+        if boxes:
+            self.show_found(boxes)
+        return {RESULT: boxes}
 
     def _turn(self, source: list[Deed], target: list[Deed], empty: str) -> Boxes:
         if not source:
             raise SigeError(empty + (": older steps were forgotten for memory" * bool(self.history.forgotten)))
         deed = source[-1]
         accepts = any(isinstance(change, Original) for change in deed.changes)
-        canvas, result, before = (deed.boxes(plane) for plane in ("canvas", "result", "base"))
+        canvas, before, found = deed.boxes("canvas"), deed.boxes("base"), self.found
         target.append(deed.swapped(self))
         source.pop()
         self._changed(canvas)
-        boxes: Boxes = {CANVAS: canvas, RESULT: result, BEFORE: before}
+        boxes: Boxes = {CANVAS: canvas, BEFORE: before, **self._shown_instead_of(found)}
         if accepts:
             boxes[ORIGINAL] = canvas
         return boxes

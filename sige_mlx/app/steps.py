@@ -70,7 +70,9 @@ def read(file: Container, told: dict[str, Any], document: Document) -> None:
             names = [deed["name"], *deed["also"]]
             if any(name not in get_args(Name) for name in names):
                 raise ValueError("a step in it has no known name")
-            deeds.append(Deed(names[0], [reader.change(of) for of in deed["changes"]], names[1:]))
+            # Earlier files have rectangles of the result, which follows from what the document found.
+            changes = [reader.change(of) for of in deed["changes"] if of.get("plane") != "result"]
+            deeds.append(Deed(names[0], changes, names[1:]))
     for name, value in reader.values({name: told["now"][name] for name in NOW}).items():
         setattr(document, name, value)
     document.history.fit()
@@ -153,7 +155,7 @@ class _Reader:
             return Values(self.values(told["values"]))
         if "original" in told:
             return Original(self._part(told["original"]))
-        plane = {"canvas": self._document.canvas, "result": self._document.result, "base": self._document.base}
+        plane = {"canvas": self._document.canvas, "base": self._document.base}
         array, box = plane[told["plane"]], self._box(told["box"])
         if array is None:
             raise ValueError("a step in it changes a picture that is not there")
