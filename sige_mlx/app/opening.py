@@ -3,7 +3,7 @@ where: no name that it gives is a path."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,7 +127,7 @@ def scene_of(name: str) -> Scene:
 
 def checked(settings: Settings, changed: dict[str, Any], catalogue: Catalogue) -> Settings:
     """Settings with some changed. Raises `SigeError` for what a network cannot take."""
-    known = {name: value for name, value in changed.items() if hasattr(settings, name)}
+    known = {of.name: changed[of.name] for of in fields(settings) if of.name in changed}
     for name, allowed in (("quality", QUALITIES), ("device", DEVICES)):
         if name in known and known[name] not in allowed:
             raise SigeError(f"the {name} is {known[name]!r}: it must be one of {', '.join(allowed)}")

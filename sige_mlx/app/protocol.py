@@ -34,7 +34,8 @@ To the page:
   not have is null; one with a prompt renders at `render` alone, and with one seed), figures (those of the last render,
   see `rendered`, or null), tiles (likewise), pending ({seq, what}: "open" or "render", or null). Sent after every
   change, after its rectangles; figures and tiles only where they are others than before.
-- `progress` seq, what ("open", "record", "edit", "dense", "commit"), step, steps, seed
+- `progress` seq, what ("open", "record", "edit", "dense", "commit"), step, steps, seed. The first comes when something
+  takes longer than a moment: before it, a page need not show that anything runs
 - `rendered` seq, revision, figures, tiles, variants, notes ([sentence]). figures: edited (share of the pixels), tiles
   (active), all_tiles, macs, dense_macs, ms (from the request to the result), engine_ms (of it the engine's own edit),
   dense_ms (what a dense edit takes; null where that is unknown), recording_ms, way ("tiles", "tokens" or "dense

@@ -83,9 +83,11 @@ class Renderer:
         own: str | None = None,
     ):
         self._tell, self._memory, self._background, self._own = tell, memory, background, own
-        self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Request | _LetGo | None] = queue.SimpleQueue()
         self._model: tuple[tuple[Any, ...], Model | TokenModel] | None = None
         self._of: _Session | None = None
+        self._recordable = False
+        """Whether the session may have something to record: not where its last request was stopped, or failed."""
         self._thread = threading.Thread(target=self._run, daemon=True, name="sige-mlx renders")
         self._thread.start()
 
@@ -93,6 +95,10 @@ class Renderer:
         """Renders a canvas when all that was asked for before is done. Whoever sets `cancelled` of a request stops it
         between two steps of a network."""
         self._queue.put(request)
+
+    def rest(self) -> None:
+        """Lets the session go, with its recordings, after what was asked for. The model stays, for the next picture."""
+        self._queue.put(_LetGo())
 
     def close(self) -> None:
         """Ends the thread, after what was asked for."""
@@ -106,19 +112,32 @@ class Renderer:
             return 0
         return of.session.nbytes if isinstance(of.session, TokenEditing) else of.session.memory().recording
 
-    def _next(self) -> Request | None:
+    def _next(self) -> Request | _LetGo | None:
         """What is to be done next. While nothing is, what is missing is recorded."""
-        if self._background and self._of and not isinstance(self._of.session, TokenEditing):
+        if self._background and self._recordable:
             try:
                 return self._queue.get(timeout=REST)
             except queue.Empty:
-                self._of.recording = self._of.session.record_in_background()
+                self._record()
         return self._queue.get()
+
+    def _record(self) -> None:
+        """Records in the background what is missing. Where that cannot begin, the next renders record it."""
+        if self._of and not isinstance(self._of.session, TokenEditing):
+            try:
+                self._of.recording = self._of.session.record_in_background()
+            except Exception:  # whatever it is, renders go on
+                traceback.print_exc(file=sys.stderr)
 
     def _run(self) -> None:
         while (request := self._next()) is not None:
+            self._recordable = False
+            if isinstance(request, _LetGo):
+                self._leave()
+                continue
             try:
                 answer = self._answer(request)
+                self._recordable = True
             except Cancelled:
                 answer = Answer(request)
             except (SigeError, MemoryError) as error:
@@ -211,6 +230,10 @@ class Renderer:
         of, self._of = self._of, None
         if of and of.recording:
             of.recording.stop()
+
+
+class _LetGo:
+    """Asks for no render, but for the session to be let go."""
 
 
 class _Session:

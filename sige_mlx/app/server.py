@@ -8,6 +8,8 @@ import itertools
 import mimetypes
 import os
 import re
+import sys
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +28,7 @@ from sige_mlx.app.clients import Client, png
 from sige_mlx.app.opening import GALLERY, Catalogue, Opened
 from sige_mlx.app.saving import Snapshot
 from sige_mlx.app.studio import Studio
-from sige_mlx.errors import SigeError, printable
+from sige_mlx.errors import SigeError, first_line, printable
 
 STATIC = Path(__file__).parent / "static"
 
@@ -165,6 +167,9 @@ class Server:
                     self.studio.message(client, text)
             except SigeError as error:
                 self.studio.clients.say("error", client, seq=seq, why=str(error))
+            except Exception as error:  # a fault of ours, for which the page must not be let go: it is told
+                traceback.print_exc(file=sys.stderr)
+                self.studio.clients.say("error", client, seq=seq, why=f"that failed: {first_line(error)}")
 
     def _answered(self, do: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         """Answers with a sentence for what cannot be done, in which files of ours have no path."""

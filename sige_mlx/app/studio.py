@@ -24,8 +24,8 @@ from sige_mlx.engine import physical_memory
 from sige_mlx.errors import SigeError
 
 PATIENCE = 0.05
-"""Seconds from one report of what a render does to the next: one that is over by then needs none, and the page, which
-draws every one, has time for its result."""
+"""Seconds of a render until pages are told that it runs, and then from one report of it to the next: one that is over
+by then needs none, and a page, which draws every one, has time for its result."""
 
 QUIET = 0.25
 """Seconds after a deed in which nothing else happened, until what undo keeps is compressed."""
@@ -54,6 +54,8 @@ class Studio:
         self._tidying: asyncio.TimerHandle | None = None
         self._progress: Answer | None = None
         """What pages are told next of the render that runs."""
+        self._reporting: asyncio.TimerHandle | None = None
+        """When they are told."""
         self._told: Found | None = None
         """Whose figures all pages have."""
 
@@ -69,7 +71,7 @@ class Studio:
         document = opened if isinstance(opened, Document) else Document(*opened, self.history)
         self._leave()
         document.revision = document.saved_at = self._revision + 1
-        self.document, self._told = document, None
+        self.document = document
         self._warm()
         self._known = self._opening if document.made else None
         self._tell_document(None)
@@ -197,7 +199,8 @@ class Studio:
         self._end_opening()
         if self.document:
             self._revision = self.document.revision + 1
-        self.document = None
+        self.document = self._known = self._told = None
+        self._renderer.rest()
 
     def _end_opening(self) -> None:
         if self._opening:
@@ -214,8 +217,13 @@ class Studio:
         if not document.made:
             self._deferred = seq, wanted, deed
             return
-        self._pending = self._request(seq, document.canvas.copy(), wanted, deed)
-        self._renderer.ask(self._pending)
+        self._wait_for(self._request(seq, document.canvas.copy(), wanted, deed))
+
+    def _wait_for(self, request: Request) -> None:
+        """Has a render made, of which pages are told if it takes longer than a moment, or waits for so long."""
+        self._pending = request
+        self._renderer.ask(request)
+        self._hear(Answer(request, ("open", 0, 1, None)))
 
     def _request(self, seq: int, canvas: Canvas | None, seeds: tuple[int | None, ...], deed: Deed | None) -> Request:
         document = self._open()
@@ -235,6 +243,7 @@ class Studio:
         request, self._pending = self._pending, None
         if request:
             request.cancelled.set()
+            self._hush()
         if request or deferred:
             self.clients.say("cancelled", seq=request.seq if request else deferred[0] if deferred else 0)
 
@@ -250,10 +259,11 @@ class Studio:
         if document is None or request not in (self._pending, self._opening):
             return
         if answer.progress:
-            if self._progress is None:
-                self._loop.call_later(PATIENCE, self._report)
             self._progress = answer
+            if self._reporting is None:
+                self._reporting = self._loop.call_later(PATIENCE, self._report)
             return
+        self._hush()
         if request is self._opening:
             self._opening = None
         else:
@@ -265,8 +275,7 @@ class Studio:
                 self._show(document.begins(answer.picture), 0)
             if self._deferred:
                 (seq, seeds, deed), self._deferred = self._deferred, None
-                self._pending = self._request(seq, document.canvas.copy(), seeds, deed)
-                self._renderer.ask(self._pending)
+                self._wait_for(self._request(seq, document.canvas.copy(), seeds, deed))
         elif answer.found:
             own = request.settings.seed
             chosen = request.seeds.index(own) if own in request.seeds else 0
@@ -280,10 +289,16 @@ class Studio:
 
     def _report(self) -> None:
         """Tells of the last progress, if what it is of still runs."""
-        answer, self._progress = self._progress, None
+        answer, self._progress, self._reporting = self._progress, None, None
         if answer and answer.progress and answer.request in (self._pending, self._opening):
             what, step, steps, seed = answer.progress
             self.clients.say("progress", seq=answer.request.seq, what=what, step=step, steps=steps, seed=seed)
+
+    def _hush(self) -> None:
+        """What ran is over: its progress is not told any more, and the next may take a moment before its own is."""
+        if self._reporting:
+            self._reporting.cancel()
+        self._progress = self._reporting = None
 
     def _show(self, boxes: Boxes, seq: int, to: Client | None = None) -> None:
         document = self._open()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sige_mlx.app import protocol
+from sige_mlx.app.document import Document
 from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RENDER, RESULT
 from sige_mlx.app.studio import PATIENCE
 from tests.app.talking import VARIANTS, Page, Running, ask, editing, sent, serving
@@ -351,8 +352,10 @@ def test_settings_are_those_that_a_network_can_take(running: Running) -> None:
             {"scale": 0},
             {"model": "/etc"},
             {"model": "blue-marble-labels-256"},
+            *({name: [{}]} for name in page.document["settings"] if name != "prompt"),
         ):
             assert page.do("settings", **wrong)["t"] == "error", wrong
+        assert page.do("settings", __class__="int", no_such_thing=1)["t"] == "state"
         assert page.do("settings")["settings"]["strength"] == 0.25
 
 
@@ -372,6 +375,20 @@ def test_nonsense_is_answered_and_the_page_goes_on(running: Running) -> None:
         page.raw(b"\x07" * 40)
         page.until("error")
         page.paint(ISLAND)
+
+
+def test_a_fault_of_ours_is_told_and_the_page_goes_on(
+    running: Running, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    with editing(running, sent(original())) as page:
+        monkeypatch.setattr(Document, "pick", fails)
+        page.say("pick", x=1, y=1)
+        assert page.until("error")["why"] == "that failed: division by zero"
+        page.paint(ISLAND)
+    assert "ZeroDivisionError" in capfd.readouterr().err
 
 
 def test_a_picture_of_any_size_is_edited_in_a_window(running: Running) -> None:

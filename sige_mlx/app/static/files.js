@@ -35,9 +35,9 @@ export const choose = () => $('file').click()
 
 export function save(format = 'png') {
   if (!store.doc) return
+  const stem = store.doc.name.replace(/\.[a-z0-9]{2,5}$/i, '') // another may be open, or none, when the file is here
   return ask(async () => {
     const answer = await request(format === 'session' ? '/api/session' : `/api/picture?format=${format}`)
-    const stem = store.doc.name.replace(/\.[a-z0-9]{2,5}$/i, '')
     const link = make('a', {
       href: URL.createObjectURL(await answer.blob()),
       download: format === 'session' ? `${stem}.sige` : `${stem}-edited.${{ jpeg: 'jpg', tiff: 'tif' }[format] ?? format}`,

@@ -7,10 +7,7 @@ import { overlay, redraw } from './overlay.js'
 
 const WORDS = { open: 'Opening', record: 'Recording the original', edit: 'Rendering', dense: 'Rendering everything', commit: 'Keeping' }
 const THUMB = 104 // CSS pixels
-const PATIENCE = 60 // milliseconds of a render before its progress is shown: most of small edits are over by then
 let ends = null
-let waiting = null
-let late = false // it takes longer than that
 
 const seedOf = () => store.doc.settings.seed
 /** Renders by words take too long for strokes to ask for one, and for several at once. */
@@ -68,20 +65,17 @@ export function setBefore(held) {
   emit('before')
 }
 
-/** What of a render that is asked for is not shown yet. */
-function soon() {
-  if (!store.doc || !rendering()) {
-    clearTimeout(waiting)
-    waiting = null
-    late = false
-  } else waiting ??= setTimeout(() => { late = true; show() }, PATIENCE)
+/** What the server told of that which runs, not of what ran before: a render, or the opening that it waits for. */
+function progressed() {
+  const { progress, doc } = store
+  return progress && doc?.pending && [doc.pending.seq, 0].includes(progress.seq) ? progress : null
 }
 
 function show() {
   const { doc } = store
   if (!doc) return
   const running = rendering()
-  if (running && !late) return
+  if (running && !progressed()) return showProgress() // the server tells of what takes longer than a moment
   const rendered = doc.proposed && !running
   $('deck').dataset.state = running ? 'running' : settled() ? 'settled' : painted() ? 'painted' : 'idle'
   $('progress').hidden = !doc.pending
@@ -100,8 +94,9 @@ function show() {
 }
 
 function showProgress() {
-  const { progress, doc } = store
+  const { doc } = store
   if (!doc?.pending) return
+  const progress = progressed()
   const words = WORDS[progress?.what ?? (doc.pending.what === 'open' ? 'open' : 'edit')]
   const counted = progress?.steps > 1
   $('progress-text').textContent = `${words}${counted ? ` · step ${progress.step} of ${progress.steps}` : '…'}`
@@ -193,7 +188,7 @@ export function start() {
   on('message', message => {
     if (message.t === 'progress') {
       store.progress = message
-      showProgress()
+      show()
     } else if (message.t === 'rendered') {
       message.notes?.forEach(note => toast(note, false))
       showStrip()
@@ -202,9 +197,11 @@ export function start() {
     } else if (message.t === 'cancelled') $('status').textContent = 'Stopped'
     else if (message.t === 'error') toast(message.why)
   })
+  on('document', ({ doc }) => { // what ran before this page came takes longer than a moment
+    store.progress = doc?.pending ? { seq: doc.pending.seq } : null
+  })
   for (const change of ['state', 'opened']) {
     on(change, () => {
-      soon()
       show()
       showStrip()
     })

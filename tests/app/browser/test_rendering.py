@@ -134,3 +134,27 @@ def test_paint_on_a_result_is_seen_before_it_is_rendered(sea: Editor) -> None:
     sea.page.mouse.move(*sea.at(20, 110))
     assert tuple(sea.screen()[y, x]) == (255, 0, 0)
     assert sea.shown("result")
+
+
+def test_progress_is_that_of_the_render_that_runs_and_of_no_other(sea: Editor) -> None:
+    """One that was stopped may have told of its last step meanwhile, or the page may know of it still."""
+    emit = "([of, fields]) => import('/static/store.js').then(({ emit }) => emit('message', { t: of, ...fields }))"
+
+    def hear(of: str, **fields: object) -> None:
+        sea.page.evaluate(emit, [of, fields])
+
+    revision = sea.know("store.doc.revision")
+    for seq in (7, 8):
+        hear("state", revision=revision, pending={"seq": seq, "what": "render"})
+        if seq == 8:  # no more than a moment has passed of it
+            assert "30" not in sea.page.text_content("#progress-text")
+            hear("progress", seq=7, what="edit", step=31, steps=50)
+            assert "31" not in sea.page.text_content("#progress-text")
+        hear("progress", seq=seq, what="edit", step=seq + 23, steps=50)
+        assert sea.page.text_content("#progress-text") == f"Rendering · step {seq + 23} of 50"
+        assert sea.page.is_visible("#cancel")
+    hear("state", revision=revision, pending=None)
+    assert not sea.page.is_visible("#cancel")
+    document = {**sea.know("store.doc"), "pending": {"seq": 9, "what": "render"}}
+    hear("document", **{name: value for name, value in document.items() if name != "t"})  # as after a reload
+    assert sea.page.is_visible("#cancel") and sea.page.text_content("#progress-text") == "Rendering…"
