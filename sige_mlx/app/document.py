@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from sige_mlx.app.drawing import Drawing
 from sige_mlx.app.flood import area
 from sige_mlx.app.history import Change, Deed, History, Patch, Values
-from sige_mlx.app.painting import Painted, Painting
+from sige_mlx.app.painting import Painted
 from sige_mlx.app.protocol import BEFORE, CANVAS, ORIGINAL, RESULT, Layer, Stroke
 from sige_mlx.app.results import Found, Settings
 from sige_mlx.app.subjects import Canvas, Given, Original, Subject, size_of
@@ -20,20 +20,6 @@ from sige_mlx.errors import SigeError
 
 Boxes = dict[Layer, list[Box]]
 """Where layers changed."""
-
-
-class _Drawn(NamedTuple):
-    """A stroke that is under way: whose, and which of theirs, what it paints, and what it may change besides."""
-
-    key: tuple[object, int]
-    painting: Painting
-    before: Values
-
-    @property
-    def changes(self) -> list[Change]:
-        """What takes back what it did so far; nothing where it did nothing."""
-        patches = self.painting.patches()
-        return [*patches, self.before] if patches else []
 
 
 class Document:
@@ -65,9 +51,7 @@ class Document:
         self.history = History(budget)
         self.revision = 0
         self.saved_at = 0
-        self._drawn: _Drawn | None = None
-        self._cut: tuple[tuple[object, int], Deed] | None = None
-        """A stroke that was ended by something else than its last part, so that more of it may come."""
+        self.drawing = Drawing(self.history)
         self._painted = Painted(self.size)
 
     @property
@@ -126,53 +110,27 @@ class Document:
         """A stroke, or a part of one, of somebody who has no other at the same time. The deed is there when it is
         done."""
         self._check_value(stroke.value)
-        key = who, stroke.seq
-        if self._drawn and self._drawn.key != key:
-            self.finish()
-        if self._drawn is None:
-            self._drawn = _Drawn(key, Painting(self.canvas, self.original), Values({"stale": self.stale}))
-        boxes = self._drawn.painting.add(stroke)
+        boxes = self.drawing.add(stroke, who, self.canvas, self.original, Values({"stale": self.stale}))
         self._stales(boxes)
         self._changed(boxes)
-        if stroke.more:
-            return {CANVAS: boxes}, None
-        deed, self._cut = self.finish(), None
-        return {CANVAS: boxes}, deed
-
-    def finish(self) -> Deed | None:
-        """Ends the stroke that is under way; returns the deed, if it did anything. One that goes on after it was ended
-        stays one deed, unless something was done between."""
-        drawn, self._drawn = self._drawn, None
-        if drawn is None or not (changes := drawn.changes):
-            return None
-        if self._cut and self._cut[0] == drawn.key and self.history.join(self._cut[1], "stroke", changes):
-            return self._cut[1]
-        deed = self.history.add("stroke", changes)
-        self._cut = drawn.key, deed
-        return deed
+        return {CANVAS: boxes}, None if stroke.more else self.drawing.end()
 
     def abandon(self, who: object, seq: int) -> Boxes:
-        """Takes back a stroke that is under way, as if it had never begun; not what was ended of it before something
-        else was done."""
-        key, boxes = (who, seq), list[Box]()
-        if self._drawn and self._drawn.key == key:
-            drawn, self._drawn = self._drawn, None
-            deed = Deed("stroke", drawn.changes, [])
+        """Takes back a stroke that is drawn, as if it had never begun; not what was ended of it before something else
+        was done."""
+        boxes: list[Box] = []
+        if deed := self.drawing.given_up((who, seq)):
             boxes = deed.boxes("canvas")
             deed.swapped(self)
             self._changed(boxes)
-        if self._cut and self._cut[0] == key and self.history.undo and self.history.undo[-1] is self._cut[1]:
+        if self.drawing.cut((who, seq)):
             boxes += self._turn(self.history.undo, [], "")[CANVAS]
         return {CANVAS: boxes}
 
-    def left(self, who: object) -> bool:
-        """Ends the stroke of somebody who is gone; returns whether there was one."""
-        return self._drawn is not None and self._drawn.key[0] is who and self.finish() is not None
-
     def steps(self) -> tuple[list[Deed], list[Deed]]:
-        """What can be undone and done again, as if the stroke that is under way had ended."""
+        """What can be undone and done again, as if the stroke that is drawn had ended."""
         undo, redo = self.history.undo, self.history.redo
-        if self._drawn and (changes := self._drawn.changes):
+        if changes := self.drawing.changes:
             return [*undo, Deed("stroke", changes, [])], []
         return [*undo], [*redo]
 
@@ -180,7 +138,7 @@ class Document:
         """Fills the area around a point whose colours are within so many levels of its own, or its label's."""
         self._check_value(value)
         column, row = self._pixel(x, y)
-        self.finish()
+        self.drawing.finish()
         seed = self.canvas[row, column]
         if self.canvas.ndim == 3:
             alike = (np.abs(self.canvas.astype(np.int16) - seed) <= tolerance).all(-1)
@@ -217,7 +175,7 @@ class Document:
 
     def accept(self) -> Boxes:
         """Makes the result the original."""
-        self.finish()
+        self.drawing.finish()
         found = self.found
         if found is None:
             raise SigeError("there is no result to accept: render first")
@@ -244,7 +202,7 @@ class Document:
 
     def reject(self) -> Boxes:
         """Takes the result away; where there is none, what is painted."""
-        self.finish()
+        self.drawing.finish()
         if self.found is not None:
             changes, boxes = self._show(None, ())
             self.stale = None
@@ -262,12 +220,12 @@ class Document:
 
     def undo(self) -> Boxes:
         """Takes the last deed back."""
-        self.finish()
+        self.drawing.finish()
         return self._turn(self.history.undo, self.history.redo, "there is nothing to undo")
 
     def redo(self) -> Boxes:
         """Does again what was undone last."""
-        self.finish()
+        self.drawing.finish()
         return self._turn(self.history.redo, self.history.undo, "nothing was undone that could be done again")
 
     def repaint(self, box: Box, canvas: Canvas) -> None:

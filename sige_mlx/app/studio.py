@@ -109,7 +109,7 @@ class Studio:
     def gone(self, client: Client) -> None:
         """A page has closed. What it was drawing stays, as a step that others can undo."""
         self.clients.remove(client)
-        if self.document and self.document.left(client):
+        if self.document and self.document.drawing.left(client):
             self._tell_state(None)
 
     def _fill(self, client: Client, told: dict[str, Any]) -> None:
@@ -210,7 +210,7 @@ class Studio:
     def _render(self, seq: int, seeds: list[int] | None, deed: Deed | None) -> None:
         """Asks for a render of the canvas as it is."""
         document = self._open()
-        document.finish()
+        document.drawing.finish()
         own = document.settings.seed
         one = own is None or not seeds or not self._live
         wanted: tuple[int | None, ...] = (own,) if one else tuple(dict.fromkeys(seeds or ()))
