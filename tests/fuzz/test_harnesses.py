@@ -43,8 +43,9 @@ def _waits(data: bytes) -> None:
 
 
 def _fills(data: bytes) -> None:
-    """More than other tests have taken in this process: what is less is not seen."""
-    assert b"\xff" not in data or len(b"a" * ((_peak() - _resident() + 300) << 20))
+    """More than other tests have taken in this process: what is less is not seen. The system may take pages away
+    meanwhile, so it is far more."""
+    assert b"\xff" not in data or len(b"a" * ((_peak() - _resident() + 700) << 20))
 
 
 def _says_much(data: bytes) -> None:
