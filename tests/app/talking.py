@@ -152,6 +152,14 @@ class Page:
         """Sends a stroke and waits for the state after it."""
         return self.until("state", "error", seq=self.draw(*args, **options))
 
+    def renders_for_long(self, points: Any) -> int:
+        """Sends a stroke whose render takes longer than any test, and waits until it runs; returns its number."""
+        self.do("settings", steps=400, strength=1.0)
+        self.settled()
+        seq = self.draw(points, flags=protocol.RENDER)
+        self.until("progress", seq=seq)
+        return seq
+
     def until(self, *kinds: str, seq: int | None = None) -> dict[str, Any]:
         """Listens until a message of these kinds, and of this number."""
         while True:

@@ -175,10 +175,7 @@ def test_several_seeds_lie_side_by_side_and_one_is_chosen(running: Running) -> N
 
 def test_a_new_stroke_cancels_the_render_before(running: Running) -> None:
     with editing(running, sent(original())) as page:
-        page.do("settings", steps=400, strength=1.0)
-        page.settled()
-        first = page.draw(ISLAND, flags=RENDER)
-        page.until("progress", seq=first)
+        first = page.renders_for_long(ISLAND)
         second = page.draw([(25, 25)])
         assert page.until("cancelled", "rendered", seq=first)["t"] == "cancelled"
         assert page.until("state", seq=second)["pending"] is None
@@ -191,10 +188,7 @@ def test_a_new_stroke_cancels_the_render_before(running: Running) -> None:
 
 def test_a_cancelled_render_leaves_nothing_behind(running: Running) -> None:
     with editing(running, sent(original())) as page:
-        page.do("settings", steps=400, strength=1.0)
-        page.settled()
-        page.draw(ISLAND, flags=RENDER)
-        page.until("progress")
+        page.renders_for_long(ISLAND)
         page.say("cancel")
         page.until("cancelled")
         assert page.settled()["proposed"] is False and page.document["undo"] == 1
@@ -202,10 +196,7 @@ def test_a_cancelled_render_leaves_nothing_behind(running: Running) -> None:
 
 def test_what_cannot_be_done_cancels_nothing(running: Running) -> None:
     with editing(running, sent(original())) as page:
-        page.do("settings", steps=400, strength=1.0)
-        page.settled()
-        seq = page.draw(ISLAND, flags=RENDER)
-        page.until("progress")
+        seq = page.renders_for_long(ISLAND)
         for t, fields in (("redo", {}), ("choose", {"variant": 1}), ("fill", {"x": -1, "y": 0, "value": [0, 0, 0]})):
             assert page.do(t, **fields)["t"] == "error"
         page.do("settings")

@@ -53,10 +53,7 @@ def test_a_document_that_is_closed_is_let_go_with_its_recordings(running: Runnin
 
 def test_a_document_that_is_closed_while_it_is_rendered_is_let_go_too(running: Running) -> None:
     with editing(running, sent(original())) as page:
-        page.do("settings", steps=400, strength=1.0)
-        page.settled()
-        page.draw(ISLAND, flags=RENDER)
-        page.until("progress")
+        page.renders_for_long(ISLAND)
         studio = running.server.studio
         assert studio.document is not None
         document = weakref.ref(studio.document)
