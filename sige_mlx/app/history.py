@@ -19,7 +19,6 @@ Name = Literal["stroke", "fill", "render", "accept", "reject", "choose"]
 SMALL = 512
 """Bytes that are not worth being compressed."""
 
-
 PIECE = 1 << 14
 """Bytes that are inflated at a time, to be counted: a thousand times as many at most."""
 

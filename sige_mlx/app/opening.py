@@ -131,14 +131,13 @@ def checked(settings: Settings, changed: dict[str, Any], catalogue: Catalogue) -
     for name, allowed in (("quality", QUALITIES), ("device", DEVICES)):
         if name in known and known[name] not in allowed:
             raise SigeError(f"the {name} is {known[name]!r}: it must be one of {', '.join(allowed)}")
-    if settings.model in MODELS or known.get("model") in MODELS:
-        catalogue.check(str(known.get("model", settings.model)))
-        _check_same(settings.model, str(known.get("model", settings.model)))
+    model = str(known.get("model", settings.model))
+    if model != settings.model:
+        catalogue.check(model)
+        _check_same(settings.model, model)
+    if model in MODELS:
         return by_tokens.checked(replace(settings, **known))
     made = replace(settings, **{**known, "prompt": None})
-    if made.model != settings.model:
-        catalogue.check(str(made.model))
-        _check_same(settings.model, made.model)
     network = zoo.network(made.model)
     denoising = families.FAMILIES[network.family].denoising
     scale = None if made.scale is None else arguments.real(made.scale, "the scale", 1, MOST)
