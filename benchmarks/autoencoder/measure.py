@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn
-import numpy as np
 
+from benchmarks.tokens.count import square_mask
 from sige_mlx.engine.staged import StagedNetwork
 from sige_mlx.models.kl_autoencoder import KLAutoencoderConfig, KLDecoder, KLEncoder
 from sige_mlx.models.taesd import TinyAutoencoderConfig, TinyDecoder, TinyEncoder
@@ -64,10 +64,7 @@ def _row(name: str, network: Any, percent: float, rounds: int, by_mlx: bool) -> 
     pixels, up, down = (1, FACTOR, 1) if decodes else (FACTOR, 1, FACTOR)
     staged = StagedNetwork(network)
     windowed = WindowedNetwork(staged, up, down, HALO * pixels)
-    mask = np.zeros(shape[1:3], np.bool_)
-    length = max(round((percent / 100) ** 0.5 * shape[1] / pixels), 1) * pixels
-    start = (shape[1] - length) // (2 * pixels) * pixels
-    mask[start : start + length, start : start + length] = True
+    mask = square_mask(shape[1], percent, pixels)
     x, other = mx.random.normal(shape), mx.random.normal(shape)
     window = windowed.window(mask)
     part = (1, *(s.stop - s.start for s in window[:2]), shape[3])

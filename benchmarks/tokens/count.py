@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sige_mlx.masks.difference import Mask
 from sige_mlx.tokens import ActiveTokens, TokenPlane
 from sige_mlx.tokens.cost import Flux2Sizes
 from sige_mlx.tokens.plan import TEXT_TOKENS, planes_of
+
+TOKEN = 16
+"""Pixels along a side of one."""
 
 CONTEXT = 1.5
 """Side of the crop, for one of the edit: what people set crop-and-stitch to."""
@@ -37,18 +41,23 @@ class Row(NamedTuple):
 
 def square(side: int, percent: float, text: int, of_text: int = TEXT_TOKENS) -> ActiveTokens:
     """A square of a share of a picture, that covers whole tokens, with so many active ones of the text tokens."""
-    plane = TokenPlane(side // 16, side // 16)
-    mask = np.zeros((side, side), np.bool_)
-    length = max(round(math.sqrt(percent / 100) * side / 16) * 16, 16)
-    start = (side - length) // 32 * 16
-    mask[start : start + length, start : start + length] = True
+    plane = TokenPlane(side // TOKEN, side // TOKEN)
+    mask = square_mask(side, percent, TOKEN)
     return ActiveTokens(range(text), plane.touched(mask).reshape(-1), of_text, plane.count)
 
 
-def crop(side: int, percent: float) -> int:
-    """Pixels along a side of the crop, in whole tokens."""
-    length = math.sqrt(percent / 100) * side * CONTEXT
-    return min(max(-(-round(length) // 16) * 16, min(LEAST, side)), side)
+def square_mask(side: int, percent: float, unit: int) -> Mask:
+    """A mask (side, side), whose square in the middle is nearly a share of it, in whole units."""
+    mask = np.zeros((side, side), np.bool_)
+    length = max(round(math.sqrt(percent / 100) * side / unit), 1) * unit
+    start = (side - length) // (2 * unit) * unit
+    mask[start : start + length, start : start + length] = True
+    return mask
+
+
+def crop(side: int, length: float, least: int = LEAST) -> int:
+    """Pixels along a side of the crop around an edit of such a length, in whole tokens, of a picture of `side`."""
+    return min(max(-(-round(length * CONTEXT) // TOKEN) * TOKEN, least), side)
 
 
 def rows(sides: Sequence[int], percents: Sequence[float], words: int, steps: int) -> list[Row]:
@@ -61,7 +70,7 @@ def rows(sides: Sequence[int], percents: Sequence[float], words: int, steps: int
     for side in sides:
         for percent in percents:
             kept = square(side, percent, 1)
-            cut = planes_of((crop(side, percent),) * 2)[0].count
+            cut = planes_of((crop(side, math.sqrt(percent / 100) * side),) * 2)[0].count
             alone = ActiveTokens(range(TEXT_TOKENS), range(cut), TEXT_TOKENS, cut)
             found.append(
                 Row(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import mlx.core as mx
 
-from benchmarks.tokens.count import CONTEXT, LEAST
+from benchmarks.tokens.count import LEAST, TOKEN, crop
 from sige_mlx.cli.tokens_check import EDITS, RECORDED, decibels, mask_of, picture_of, seam_of
 from sige_mlx.editing.boxes import Box, extent
 from sige_mlx.editing.colour import Picture
@@ -48,8 +48,8 @@ def ran(name: str, side: int, bits: int | None, tell: Callable[[str], None], lea
 
     def by_crop(mask: Mask, prompt: str) -> Picture:
         box, image = crop_box(mask, least), session.original.copy()
-        crop = TokenSession(pipeline, box.of(image).copy(), prompt=RECORDED, strength=1)
-        box.of(image)[...] = crop.dense(mask=box.of(mask), prompt=prompt).image
+        part = TokenSession(pipeline, box.of(image).copy(), prompt=RECORDED, strength=1)
+        box.of(image)[...] = part.dense(mask=box.of(mask), prompt=prompt).image
         return image
 
     ways = {"dense": densely, "tokens": by_tokens, "crop-and-stitch": by_crop}
@@ -72,14 +72,12 @@ def ran(name: str, side: int, bits: int | None, tell: Callable[[str], None], lea
 
 
 def crop_box(inside: Mask, least: int) -> Box:
-    """The square that crop-and-stitch renders, in whole tokens: half as large again as the edit, and not less than
-    `least` pixels a side."""
+    """The square that crop-and-stitch renders around an edit, see `crop`."""
     edit, side = extent(inside), inside.shape[0]
     assert edit
-    wanted = max(CONTEXT * max(edit.height, edit.width), least)
-    length = min(-(-round(wanted) // 16) * 16, side)
+    length = crop(side, max(edit.size), least)
     top, left = (
-        min(max(round((start + size / 2 - length / 2) / 16) * 16, 0), side - length)
+        min(max(round((start + size / 2 - length / 2) / TOKEN) * TOKEN, 0), side - length)
         for start, size in ((edit.top, edit.height), (edit.left, edit.width))
     )
     return Box(top, left, length, length)
