@@ -17,8 +17,8 @@ PYTHON ?= python3
 VENV ?= .venv
 DIST ?= dist
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
-PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal $(if $(SKIPS),--skips $(SKIPS)) \
-	$(if $(ONCE),--once $(ONCE))
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal $(if $(SKIPS),--skips=$(SKIPS)) \
+	$(if $(ONCE),--once=$(ONCE))
 NATIVE := CMakeLists.txt $(shell find cpu -name '*.[ch]' -o -name CMakeLists.txt)
 KERNELS := $(shell find cpu metal -name '*.[ch]' -o -name '*.cpp' -o -name '*.metal')
 

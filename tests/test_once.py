@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -58,8 +59,25 @@ def test_what_failed_was_skipped_or_draws_runs_again(tmp_path: Path, workers: li
     assert run(tmp_path, *workers, MENDED="1").startswith(f"1 passed{deselected and ', 6 deselected'} in")
 
 
+@pytest.mark.parametrize("target", ["test", "slow"])
+def test_make_goes_on_from_a_file_that_lies_outside_the_checkout(tmp_path: Path, target: str) -> None:
+    """Until pytest has read its configuration, it takes such a file, in an argument of its own, for tests to run."""
+    passed = tmp_path / "passed"
+    passed.touch()
+    for stamp in (".python", ".package", ".test"):
+        (tmp_path / stamp).touch()
+    settings = [f"VENV={tmp_path}", f"ONCE={passed}", "SKIPS=public", "PROFILE=--hypothesis-profile=thorough"]
+    make = ["make", "--dry-run", "--no-print-directory", target, *settings]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True)
+    (command,) = done.stdout.splitlines()
+    python, *arguments = shlex.split(command)
+    assert python == f"{tmp_path}/bin/python"
+    done = subprocess.run([sys.executable, *arguments, "--markers"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_every_test_runs_where_no_file_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", __file__], cwd=ROOT, capture_output=True, text=True
     )
-    assert "3 tests collected" in done.stdout
+    assert "5 tests collected" in done.stdout
