@@ -3,7 +3,7 @@
 1. `graph.regions` places every value: it is computed whole, in tiles, or not at all. In a dense pass everything is
    whole, and every norm takes its own statistics.
 2. `forms` finds the forms that each value is read in: raw, or normalised and activated as a reader wants it.
-3. `emit` writes the ops.
+3. `emit` writes the ops, those that take statistics by `statistics`.
 
 A value is written raw, once, by the convolution that computes it, and a convolution normalises what it reads. A value
 in tiles is its recorded base with recomputed blocks over it. The convolution that computes the blocks knows the

@@ -11,6 +11,7 @@ from sige_mlx.graph.fusion.order import is_constant
 from sige_mlx.graph.fusion.views import unsupported
 from sige_mlx.graph.ir import Graph
 from sige_mlx.graph.lowering.forms import RAW, Form, Forms
+from sige_mlx.graph.lowering.statistics import Statistics
 from sige_mlx.graph.lowering.storage import Storage, Stored, name_of
 from sige_mlx.graph.program import NONE, Kind, Program, Slot
 from sige_mlx.graph.regions import Region, Regions
@@ -55,26 +56,14 @@ class _Emitting:
         planes: Graph | None,
     ):
         self.graph = graph
-        self.planes = planes
         self.of = regions.of
         self.forms = Forms(graph, groups, regions)
         self.storage = storage
         self.changes = changes
         self.build = storage.build
-        norms = [op for op in groups.ops if isinstance(op, FusedNorm) and op.norm in regions.fresh]
-        self.fresh = {op.value for op in norms}
-        self.normed = {value for op in norms for value in op.parts}
-        in_tiles = [op for op in norms if all(regions.of[value] is Region.TILES for value in op.parts)]
-        self.followed = {value for op in in_tiles for value in op.parts}
-        """Statistics of these values follow the recorded ones: all that their norms normalise is in tiles."""
         self.layers = {op.value: op.layer for op in groups.ops if isinstance(op, FusedConv) and op.layer}
         self.joined = {v: place for op in groups.ops if isinstance(op, FusedConv) for v, place in _places(op)}
-        self.statistics: dict[int, tuple[Slot, Slot]] = {}
-        self.sums: dict[int, Slot] = {}
-        """Norms take statistics of these sums of values by tile; in `partial` they are of recomputed tiles only."""
-        self.partial: set[int] = set()
-        self.completed: dict[int, Slot] = {}
-        self.before: dict[int, Slot] = {}
+        self.statistics = Statistics(graph, groups, regions, storage, planes, self.name)
         self.pasted: dict[int, Slot] = {}
         self.later: list[Form] = []
         """Forms of the blocks of a value that do not fit among the outputs of the convolution that computes it."""
@@ -105,7 +94,7 @@ class _Emitting:
         weight = self.build.slot(Kind.WEIGHT, conv.value) if conv.weights(0) else NONE
         bias = self.build.slot(Kind.BIAS, biases, (c,)) if conv.biases else NONE
         vec = NONE if conv.vec is None else self.whole(conv.vec)
-        sums = self.new_sums(conv, domain)
+        sums = self.statistics.new_sums(conv, domain)
         residual, resample = self.residual(conv, domain)
         outputs = self.store(conv, domain)
         if conv.by_channel:
@@ -114,8 +103,8 @@ class _Emitting:
             op = p.Conv(domain, c, weight, bias, vec, c, sums, residual, resample, sources, outputs)
         self.build.emit(op, name)
         self.rewrite_blocks(conv.value, self.later, conv.value)
-        if conv.value in self.followed:
-            self.recorded_sums(conv.value)  # before other tiles take their place
+        if conv.value in self.statistics.followed:
+            self.statistics.recorded_sums(conv.value)  # before other tiles take their place
         self.record(conv.value, domain)
         if conv.value == self.graph.output and domain.list != NONE:
             pixels = self.storage.tensor(conv.value, RAW, self.storage.image(conv.value), halo=True)
@@ -157,7 +146,7 @@ class _Emitting:
         else:
             self.storage.values[op.value] = Stored(plane=(domain.h, domain.w))
             # Fresh statistics are known only later: until then blocks are raw, and `norm` writes them again.
-            raw_first = [RAW if f.norm in self.fresh else f for f in self.forms.of(op.value)]
+            raw_first = [RAW if f.norm in self.statistics.fresh else f for f in self.forms.of(op.value)]
             recorded = self.storage.stored_forms(op.value)
             forms = list(dict.fromkeys([*recorded, *raw_first]))
             if RAW in recorded:  # which is one more than an edit writes
@@ -187,7 +176,7 @@ class _Emitting:
             names = tuple(sorted(norm.params.items()))
             scale, shift = (self.build.slot(Kind.FOLDED, (what, norm.op, names), (c,)) for what in ("scale", "shift"))
         else:
-            scale, shift = self.norm_slots(form.norm)
+            scale, shift = self.statistics.affine(form.norm)
         stride = 0 if is_constant(norm) else c
         return self.build.part(scale, form.first), self.build.part(shift, form.first), stride
 
@@ -203,7 +192,7 @@ class _Emitting:
             of_tiles = p.Domain(domain.n, gh, gw, 1, domain.list)
             dst = self.storage.recorded("sums", value, (domain.n * gh * gw, 2, c))
             change = self.change("sums", value, c)
-            self.build.emit(p.Store(of_tiles, 2 * c, self.sums[value], dst, 0, change), name)
+            self.build.emit(p.Store(of_tiles, 2 * c, self.statistics.sums[value], dst, 0, change), name)
 
     def change(self, what: Any, value: int, c: int) -> Slot:
         """Returns the slot for how the sums of a recorded array change, or NONE when nobody asks."""
@@ -212,87 +201,11 @@ class _Emitting:
 
     # ---- norms
 
-    def norm_slots(self, norm: int) -> tuple[Slot, Slot]:
-        """Returns scale and shift of a norm that takes statistics: this program computes them, or they are recorded."""
-        if norm not in self.statistics:
-            n, _, _, c = self.graph.nodes[norm].shape
-            slot = self.storage.new if norm in self.fresh else self.storage.recorded
-            self.statistics[norm] = (slot("scale", norm, (n, c)), slot("shift", norm, (n, c)))
-        return self.statistics[norm]
-
-    def kept_statistics(self, norm: FusedNorm) -> tuple[Slot, Slot]:
-        """Returns the slots for what the statistics of a norm are renewed from, if that is to be recorded."""
-        n, c = self.graph.nodes[norm.value].shape[0], self.graph.nodes[norm.value].shape[-1]
-        shapes = {"moments": (n, 2, norm.groups), "gain": (n, 2, c)}
-        moments, gain = (
-            self.storage.recorded(what, norm.value, shape) if self.storage.keeps(what, norm.value) else NONE
-            for what, shape in shapes.items()
-        )
-        return moments, gain
-
-    def new_sums(self, op: FusedConv, domain: p.Domain) -> Slot:
-        """Returns the slot for the sums by tile of what an op computes, or NONE when nobody takes statistics of it."""
-        if op.value not in self.normed and not self.storage.stores("sums", op.value):
-            return NONE
-        n, h, w, c = op.shape
-        if domain.list == NONE:
-            sums = self.storage.new("sums", op.value, (n * self.storage.tiles_in((h, w)), 2, c))
-        else:
-            self.partial.add(op.value)
-            sums = self.build.scratch(2, c, tiles=(h, w))
-        self.sums[op.value] = sums
-        return sums
-
     def norm(self, norm: FusedNorm) -> None:
-        """Appends the op that takes statistics, then those that write the blocks that waited for them. Where all that
-        it normalises is in tiles, statistics follow the recorded ones."""
-        n, h, w, _ = self.graph.nodes[norm.parts[0]].shape
-        c = tuple(self.graph.nodes[v].shape[-1] for v in norm.parts)
-        recorded, before, grid = NONE, tuple(NONE for _ in c), NONE
-        if self.followed.issuperset(norm.parts):
-            recorded = self.storage.recorded("moments", norm.value, (n, 2, norm.groups))
-            sums = tuple(self.sums[value] for value in norm.parts)
-            before = tuple(map(self.recorded_sums, norm.parts))
-            grid = self.storage.grid(n, (h, w))
-        else:
-            sums = tuple(map(self.whole_sums, norm.parts))
-        tiles = (self.storage.tiles_in((h, w)),) * len(c)
-        if self.planes is not None:
-            recorded, before, grid = self.storage.of_planes(norm)
-            _, h, w, _ = self.planes.nodes[norm.parts[0]].shape
-        weight, bias = (
-            NONE if name is None else self.build.slot(Kind.PARAM, name, (sum(c),)) for name in (norm.weight, norm.bias)
-        )
-        film, affine = NONE if norm.film is None else self.whole(norm.film), self.norm_slots(norm.value)
-        kept, taken = self.kept_statistics(norm), (sums, tiles, c, recorded, before, grid)
-        op = p.Norm(n, h * w, norm.groups, *taken, weight, bias, film, *affine, *kept, norm.eps)
-        self.build.emit(op, self.name(norm.norm))
+        """Appends the op that takes statistics, then those that write the blocks that waited for them."""
+        self.statistics.take(norm, NONE if norm.film is None else self.whole(norm.film))
         for value in norm.parts:
             self.rewrite_blocks(value, [f for f in self.forms.of(value) if f.norm == norm.value], norm.value)
-
-    def whole_sums(self, value: int) -> Slot:
-        """Returns the slot of the sums of all tiles of a value. Those of recomputed tiles are pasted over the recorded
-        ones, as an image of one pixel a tile."""
-        if value in self.partial and value not in self.completed:
-            n, h, w, c = self.graph.nodes[value].shape
-            shape = (n * self.storage.tiles_in((h, w)), 2, c)
-            gh, gw = -(-h // self.storage.tile), -(-w // self.storage.tile)
-            recorded = self.storage.recorded("sums", value, shape)
-            sums = p.Tensor(n, gh, gw, 2 * c, 1, recorded, self.sums[value], self.storage.grid(n, (h, w)))
-            self.completed[value] = self.build.scratch(*shape)
-            self.build.emit(p.Paste(sums, self.completed[value]), self.name(value))
-        return self.completed.get(value, self.sums[value])
-
-    def recorded_sums(self, value: int) -> Slot:
-        """Returns the slot of the sums of the recorded tiles that a value has been recomputed in."""
-        if value not in self.before:
-            n, h, w, c = self.storage.shape(value)
-            domain, sums = self.storage.active(value), self.build.scratch(2, c, tiles=(h, w))
-            base, tile = self.storage.recorded_form(RAW, value), self.storage.tile
-            source = p.Source(p.Tensor(n, h, w, c, tile, base, stored=1), 1, 1, 1, 0, 0)
-            self.build.emit(p.Depthwise(domain, c, NONE, NONE, sums, None, 0, source, ()), self.name(value))
-            self.before[value] = sums
-        return self.before[value]
 
     def rewrite_blocks(self, value: int, forms: Sequence[Form], node: int) -> None:
         """Writes raw blocks, if the value has blocks, again in other forms."""
