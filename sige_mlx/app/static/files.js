@@ -110,6 +110,7 @@ export function start() {
   let over = 0
   const files = event => [...(event.dataTransfer?.types ?? [])].includes('Files')
   addEventListener('dragenter', event => {
+    event.preventDefault() // or a drop before the next dragover, where the pointer has just come to, would be refused
     if (!files(event)) return
     over++
     $('droppable').hidden = false

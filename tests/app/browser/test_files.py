@@ -24,9 +24,10 @@ def test_a_file_can_be_dropped(edit: Edit, tmp_path: Path) -> None:
     editor = edit()
     file = gradient(tmp_path / "dropped.png", 200, 150)
     session = editor.page.context.new_cdp_session(editor.page)
-    for kind in ("dragEnter", "dragOver", "drop"):
+    top, middle = (400, 10), (400, 300)  # in different elements: what the pointer has just come to takes the drop
+    for kind, (x, y) in (("dragEnter", top), ("dragOver", top), ("drop", middle)):
         data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
-        session.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 300, "data": data})
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": data})
         if kind == "dragOver":
             editor.page.wait_for_selector("#droppable", state="visible")
     editor.until("store.doc?.w === 200 && store.doc?.h === 150")
