@@ -60,10 +60,9 @@ class LabelledBlueMarble:
         self.maps = {outlines: Image.fromarray(label_map(self.marble, outlines)) for outlines in (PICTURE, BRUSH)}
 
     def sample(self, rng: np.random.Generator, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Crops of training boxes, half of them with a brush's outlines; none is mirrored, so that mountains are lit
+        """Crops of training boxes, every other one with a brush's outlines; none is mirrored, so that mountains are lit
         from where they are in the picture."""
-        outlines = rng.choice([*self.maps], count).tolist()
-        return self.crops(islice(self.marble.training_boxes(rng, size), count), outlines, size)
+        return self.crops(islice(self.marble.training_boxes(rng, size), count), cycle(self.maps), size)
 
     def held_out(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         return self.crops(self.marble.held_out_boxes(size), cycle(self.maps), size)

@@ -42,6 +42,8 @@ def export_spade(trainer: SPADETrainer, labels: Mapping[str, tuple[int, int, int
         labels="\n".join(f"| {i} | {name} | {_hex(c)} |" for i, (name, c) in enumerate(labels.items())),
         label_count=len(labels),
         held_out_crops=len(trainer.held_out[0]),
+        restart=plan.restarts[0],
+        outlines_from=plan.outlines_from,
         discriminators=f"{plan.scales} scales, {' → '.join(map(str, plan.widths))} channels",
         colour=recent_loss(trainer, "colour", RECENT),
         texture=recent_loss(trainer, "texture", RECENT),

@@ -1,7 +1,7 @@
 """Training of a SPADE generator: GauGAN's hinge loss and feature matching, without the VGG it leans on.
 
 What a pretrained network tells GauGAN is told by two plain losses instead: colours of small windows, and the local
-contrast of each band of a Haar pyramid near the outlines of the map.
+contrast of each band of a Haar pyramid, at first of the whole picture, then near the outlines of the map.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class SPADEPlan(Plan):
     texture: float = 40.0
     calibration: int = 16  # crops from which statistics are taken
     fixed_from: int  # the step from which on normalisations use fixed statistics, as the finished network does
+    outlines_from: int  # the step from which on contrast is asked for near outlines only
 
 
 @dataclass
@@ -89,11 +90,14 @@ class SPADETrainer(Trainer[SPADEPlan]):
         with torch.no_grad():
             real_features = self.discriminator(labels, real)
         fake_features = self.discriminator(labels, fake)
+        where = (
+            picture_losses.near_outlines(labels) if self.step >= plan.outlines_from else torch.ones_like(labels[:, :1])
+        )
         losses = {
             "adversarial": picture_losses.adversarial(fake_features),
             "matching": picture_losses.matching(real_features, fake_features),
             "colour": picture_losses.colour(real, fake),
-            "texture": picture_losses.texture(real, fake, picture_losses.near_outlines(labels)),
+            "texture": picture_losses.texture(real, fake, where),
         }
         self.optimizer.zero_grad()
         torch.stack([getattr(plan, name) * loss for name, loss in losses.items()]).sum().backward()

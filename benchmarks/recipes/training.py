@@ -33,13 +33,15 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A whole training run; the learning rate warms up, stays, and falls linearly to zero over the last steps."""
+    """A whole training run. The learning rate warms up, stays, and falls linearly to zero over the last `cool_down`
+    steps; so it does before each step of `restarts`, where it begins again as it was (Loshchilov & Hutter 2017)."""
 
     net: Any  # the network's configuration, a dataclass
     phases: tuple[Phase, ...]
     lr: float
     warm_up: int = 200
     cool_down: int = 2000
+    restarts: tuple[int, ...] = ()
     ema: float
     seed: int = 0
     report_every: int = 50
@@ -58,7 +60,8 @@ class Plan:
         raise IndexError("the plan has no such step")
 
     def learning_rate(self, step: int) -> float:
-        return self.lr * min(1.0, (step + 1) / self.warm_up, (self.steps - step) / self.cool_down)
+        end = next(end for end in (*self.restarts, self.steps) if step < end)
+        return self.lr * min(1.0, (step + 1) / self.warm_up, (end - step) / self.cool_down)
 
 
 AnyPlan = TypeVar("AnyPlan", bound=Plan)

