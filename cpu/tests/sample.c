@@ -164,13 +164,20 @@ typedef struct comparison {
     const sige_output *outputs;
     oracle_value *value;
     double *sums, error, norm;
+    int number;
 } comparison;
+
+static bool compared(const comparison *k, int c) {
+    return k->m->every == 0 || (c + k->number) % k->m->every == 0 || c == k->c - 1;
+}
 
 /* Compares a pixel; its values go into the tile's sums. */
 static void compare_pixel(comparison *k, int image, int y, int x, int64_t pixel) {
     const slots *s = &k->m->s;
     const bool inside = y < k->out->h && x < k->out->w;
     for (int c = 0; c < k->c; c++) {
+        if (!compared(k, c))
+            continue;
         double value = inside ? k->value(k->m, image, y, x, c) : 0;
         k->sums[c] += value, k->sums[k->c + c] += value * value;
         for (int i = 0; i < k->n_outputs; i++) {
@@ -189,6 +196,7 @@ void check_sample(sample *m, const sige_domain *d, int c, const sige_output *out
     const int down = (d->h + d->tile - 1) / d->tile, across = (d->w + d->tile - 1) / d->tile;
     const int64_t tiles = tiled ? d->tiles : all_tiles(d);
     comparison k = {.m = m, .out = d, .c = c, .n_outputs = n_outputs, .outputs = outputs, .value = value};
+    k.number = number;
     double sums_error = 0, sums_norm = 0;
     k.sums = calloc((size_t)c, 2 * sizeof *k.sums);
     CHECK(k.sums, "no memory");
@@ -204,6 +212,8 @@ void check_sample(sample *m, const sige_domain *d, int c, const sige_output *out
             compare_pixel(&k, entry[0], y, x, pixel);
         }
         for (int o = 0; sums != SIGE_NONE && o < 2 * c; o++) {
+            if (!compared(&k, o % c))
+                continue;
             double got = (double)at(&m->s, sums)[(int64_t)t * 2 * c + o];
             sums_error += (got - k.sums[o]) * (got - k.sums[o]), sums_norm += d->tile * d->tile + k.sums[o] * k.sums[o];
         }

@@ -10,6 +10,7 @@ typedef struct sample {
     sige_op op;
     sige_weights weights[SIGE_MAX_SOURCES];
     int outputs[SIGE_MAX_OUTPUTS + 1], n_outputs;
+    int every; /* of so many channels one is compared, and the last; 0: all are. The oracle is slow */
 } sample;
 
 /* Makes a slot of so many stored tiles, by a random codec, of which some are perhaps not held. */

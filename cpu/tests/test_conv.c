@@ -96,7 +96,7 @@ void test_conv_methods(void) {
     };
     for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
         const method_case *of = &cases[i];
-        sample m = {.n_outputs = 0};
+        sample m = {.every = 7};
         m.op.kind = SIGE_CONV;
         sige_conv *conv = &m.op.u.conv;
         *conv = (sige_conv){.out = {1, of->h, of->w, of->tile, 0, SIGE_NONE}, .c_out = of->c_out, .vec = SIGE_NONE};

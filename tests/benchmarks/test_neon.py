@@ -60,7 +60,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Emulated:
 @pytest.mark.slow
 @needs_emulator
 def test_c_tests_pass_on_neon(emulated: Emulated) -> None:
-    assert emulated.run(emulated.tests, SIGE_TEST_PERCENT="2").startswith("neon, of neon\n")
+    assert emulated.run(emulated.tests, SIGE_TEST_PERCENT="4").startswith("neon, of neon\n")
 
 
 @pytest.mark.slow
