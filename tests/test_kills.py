@@ -17,4 +17,4 @@ def test_a_few_kills(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VICTIMS)
 def test_many_kills(name: str, tmp_path: Path) -> None:
-    assert kill(name, tmp_path, 60, seed=1).total() == 60
+    assert kill(name, tmp_path, 200, seed=1).total() == 200

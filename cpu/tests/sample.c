@@ -195,8 +195,8 @@ void check_sample(sample *m, const sige_domain *d, int c, const sige_output *out
     const bool tiled = d->list != SIGE_NONE;
     const int down = (d->h + d->tile - 1) / d->tile, across = (d->w + d->tile - 1) / d->tile;
     const int64_t tiles = tiled ? d->tiles : all_tiles(d);
-    comparison k = {.m = m, .out = d, .c = c, .n_outputs = n_outputs, .outputs = outputs, .value = value};
-    k.number = number;
+    comparison k = {
+        .m = m, .out = d, .c = c, .n_outputs = n_outputs, .outputs = outputs, .value = value, .number = number};
     double sums_error = 0, sums_norm = 0;
     k.sums = calloc((size_t)c, 2 * sizeof *k.sums);
     CHECK(k.sums, "no memory");

@@ -65,7 +65,7 @@ def test_all_c_tests_pass_with_every_compiler(compiler: str, tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["address", "thread"])
 def test_c_tests_pass_under_sanitizers(preset: str, tmp_path: Path) -> None:
-    run_c_tests(build(tmp_path, preset, COMPILERS[-1]), 15)
+    run_c_tests(build(tmp_path, preset, COMPILERS[-1]), 40)
 
 
 def objects(folder: Path, isa: str) -> list[Path]:

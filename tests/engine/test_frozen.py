@@ -62,15 +62,10 @@ def test_cityscapes(engines: dict[tuple[str, str], Engine], name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("device", EVERYWHERE)
 @pytest.mark.parametrize("name", cases("ddpm-church-256"))
-def test_church(engines: dict[tuple[str, str], Engine], name: str) -> None:
-    check(engines, name, "cpu")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", cases("ddpm-church-256")[-1:])
-def test_church_on_the_reference(engines: dict[tuple[str, str], Engine], name: str) -> None:
-    check(engines, name, "reference")
+def test_church(engines: dict[tuple[str, str], Engine], name: str, device: str) -> None:
+    check(engines, name, device)
 
 
 @pytest.mark.slow

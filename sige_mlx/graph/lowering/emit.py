@@ -63,7 +63,7 @@ class _Emitting:
         self.build = storage.build
         self.layers = {op.value: op.layer for op in groups.ops if isinstance(op, FusedConv) and op.layer}
         self.joined = {v: place for op in groups.ops if isinstance(op, FusedConv) for v, place in _places(op)}
-        self.statistics = Statistics(graph, groups, regions, storage, planes, self.name)
+        self.statistics = Statistics(groups, regions, storage, planes, self.name)
         self.pasted: dict[int, Slot] = {}
         self.later: list[Form] = []
         """Forms of the blocks of a value that do not fit among the outputs of the convolution that computes it."""

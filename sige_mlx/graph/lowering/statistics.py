@@ -16,15 +16,9 @@ class Statistics:
     planes that the graph has a window of."""
 
     def __init__(
-        self,
-        graph: Graph,
-        groups: Groups,
-        regions: Regions,
-        storage: Storage,
-        planes: Graph | None,
-        name: Callable[[int], str],
+        self, groups: Groups, regions: Regions, storage: Storage, planes: Graph | None, name: Callable[[int], str]
     ):
-        self.graph = graph
+        self.graph = storage.graph
         self.storage = storage
         self.build = storage.build
         self.planes = planes
